@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A misc device for the selftests: what they need and no driver should offer.
+//!
+//! It is built into the kernel or not at all: a workqueue item of a module could still be running
+//! when the module is unloaded, as there is no way yet to wait for it.
+
+use kernel::{
+    bindings,
+    c_str,
+    fs::File,
+    impl_has_work,
+    ioctl,
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
+    mm::{
+        Mm,
+        MmWithUser, //
+    },
+    new_condvar,
+    new_mutex,
+    new_work,
+    pid_namespace::PidNamespace,
+    prelude::*,
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        Arc,
+        CondVar,
+        Mutex, //
+    },
+    task::Task,
+    uaccess::UserSlice,
+    workqueue::{
+        self,
+        Work,
+        WorkItem, //
+    },
+};
+
+#[path = "test_rust_task_abi.rs"]
+mod abi;
+
+module! {
+    type: TestModule,
+    name: "test_rust_task",
+    description: "Reference counts of tasks and address spaces, for the selftests",
+    license: "GPL",
+}
+
+const COUNTS: u32 = ioctl::_IOWR::<abi::Counts>(abi::MAGIC, abi::COUNTS);
+const WORKER_HAS_MM: u32 = ioctl::_IOR::<u32>(abi::MAGIC, abi::WORKER_HAS_MM);
+
+struct TestModule {
+    _device: Pin<KBox<MiscDeviceRegistration<TestDevice>>>,
+}
+
+impl kernel::Module for TestModule {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let name = c_str!("rust_task_test");
+
+        Ok(Self {
+            _device: KBox::pin_init(
+                MiscDeviceRegistration::register(MiscDeviceOptions { name }),
+                GFP_KERNEL,
+            )?,
+        })
+    }
+}
+
+struct TestDevice;
+
+#[vtable]
+impl MiscDevice for TestDevice {
+    type Ptr = KBox<Self>;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+        Ok(KBox::new(Self, GFP_KERNEL)?)
+    }
+
+    fn ioctl(_me: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        let user = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(cmd));
+
+        match cmd {
+            COUNTS => {
+                let (mut reader, mut writer) = user.reader_writer();
+                let rounds = reader.read::<u32>()?;
+                let kind = reader.read::<u32>()?;
+                let (before, after) = counts(kind, rounds)?;
+
+                writer.write(&rounds)?;
+                writer.write(&kind)?;
+                writer.write(&before)?;
+                writer.write(&after)?;
+            }
+            WORKER_HAS_MM => user.writer().write(&u32::from(worker_has_mm()?))?,
+            _ => return Err(ENOTTY),
+        }
+        Ok(0)
+    }
+}
+
+/// Takes and drops `rounds` references of one kind; returns the count before and after.
+fn counts(kind: u32, rounds: u32) -> Result<(u32, u32)> {
+    let task = current!();
+    let mm = || task.mm().ok_or(ESRCH);
+
+    match kind {
+        abi::TASK => Ok(clones::<Task>(task, rounds, |task| {
+            // SAFETY: The task is allocated, and `usage` is read as an atomic counter may be.
+            unsafe { read(core::ptr::addr_of!((*task.as_ptr()).usage).cast()) }
+        })),
+        abi::MM_USERS => Ok(clones::<MmWithUser>(mm()?, rounds, |mm| users(mm))),
+        abi::MM_COUNT => Ok(clones::<Mm>(mm()?, rounds, |mm| {
+            // SAFETY: As for `usage`.
+            unsafe {
+                let unnamed = core::ptr::addr_of!((*mm.as_raw()).__bindgen_anon_1.__bindgen_anon_1);
+                read(core::ptr::addr_of!((*unnamed).mm_count).cast())
+            }
+        })),
+        abi::PID_NS => {
+            let ns = task.active_pid_ns().ok_or(ESRCH)?;
+            Ok(clones::<PidNamespace>(ns, rounds, |ns| {
+                // SAFETY: As for `usage`.
+                unsafe { read(core::ptr::addr_of!((*ns.as_ptr()).ns.count).cast()) }
+            }))
+        }
+        abi::MM_NOT_ZERO => {
+            let mm = mm()?;
+            let before = users(mm);
+            for _ in 0..rounds {
+                mm.mmget_not_zero().ok_or(ESRCH)?;
+            }
+            Ok((before, users(mm)))
+        }
+        abi::MM_ASYNC => {
+            let mm = mm()?;
+            let before = users(mm);
+            for _ in 0..rounds {
+                drop(MmWithUser::into_mmput_async(ARef::from(mm)));
+            }
+            Ok((before, users(mm)))
+        }
+        _ => Err(EINVAL),
+    }
+}
+
+/// Counts, takes and clones and drops references to `object`, and counts again.
+fn clones<T: AlwaysRefCounted>(object: &T, rounds: u32, count: impl Fn(&T) -> u32) -> (u32, u32) {
+    let before = count(object);
+    for _ in 0..rounds {
+        let first: ARef<T> = object.into();
+        let second = first.clone();
+        drop(first);
+        drop(second);
+    }
+    (before, count(object))
+}
+
+/// Returns `mm_users`.
+fn users(mm: &Mm) -> u32 {
+    // SAFETY: The `mm_struct` is allocated, and the counter is read as an atomic one may be.
+    unsafe { read(core::ptr::addr_of!((*mm.as_raw()).__bindgen_anon_1.mm_users).cast()) }
+}
+
+/// Reads a C `refcount_t` or `atomic_t`, which is an `int` and nothing else.
+///
+/// # Safety
+///
+/// `counter` points to one that is allocated.
+unsafe fn read(counter: *const bindings::atomic_t) -> u32 {
+    // SAFETY: The caller has it allocated. Others change it meanwhile, atomically, so a volatile
+    // read sees one value or another.
+    unsafe { core::ptr::addr_of!((*counter).counter).read_volatile() as u32 }
+}
+
+/// Looks at `current` from a workqueue's thread.
+#[pin_data]
+struct Look {
+    #[pin]
+    has_mm: Mutex<Option<bool>>,
+    #[pin]
+    done: CondVar,
+    #[pin]
+    work: Work<Look>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Look { self.work }
+}
+
+impl WorkItem for Look {
+    type Pointer = Arc<Look>;
+
+    fn run(this: Arc<Look>) {
+        *this.has_mm.lock() = Some(current!().mm().is_some());
+        this.done.notify_all();
+    }
+}
+
+/// Returns whether a workqueue's thread has an address space.
+fn worker_has_mm() -> Result<bool> {
+    let look = Arc::pin_init(
+        pin_init!(Look {
+            has_mm <- new_mutex!(None),
+            done <- new_condvar!(),
+            work <- new_work!(),
+        }),
+        GFP_KERNEL,
+    )?;
+
+    // The work is new, so it is not queued already.
+    let _ = workqueue::system().enqueue(look.clone());
+
+    let mut has_mm = look.has_mm.lock();
+    loop {
+        if let Some(answer) = *has_mm {
+            return Ok(answer);
+        }
+        look.done.wait(&mut has_mm);
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What `/dev/rust_task_test` and the selftests agree on.
+
+#![allow(dead_code)]
+
+/// The type byte of each ioctl.
+pub const MAGIC: u32 = 0xb8;
+/// `_IOWR(MAGIC, 1, Counts)`: take and drop counted references, and tell the raw count.
+pub const COUNTS: u32 = 1;
+/// `_IOR(MAGIC, 2, u32)`: whether a workqueue's kernel thread has an address space (it has not).
+pub const WORKER_HAS_MM: u32 = 2;
+
+/// [`Counts::kind`]: `ARef<Task>` of the caller, counted in `usage`.
+pub const TASK: u32 = 0;
+/// [`Counts::kind`]: `ARef<MmWithUser>`, counted in `mm_users`.
+pub const MM_USERS: u32 = 1;
+/// [`Counts::kind`]: `ARef<Mm>`, counted in `mm_count`.
+pub const MM_COUNT: u32 = 2;
+/// [`Counts::kind`]: `ARef<PidNamespace>`, counted in the namespace.
+pub const PID_NS: u32 = 3;
+/// [`Counts::kind`]: `mmget_not_zero()`, counted in `mm_users`.
+pub const MM_NOT_ZERO: u32 = 4;
+/// [`Counts::kind`]: `into_mmput_async()`, counted in `mm_users`.
+pub const MM_ASYNC: u32 = 5;
+
+/// Question (`rounds`, `kind`) and answer of [`COUNTS`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// How many references to take and drop, one after the other.
+    pub rounds: u32,
+    /// Which type.
+    pub kind: u32,
+    /// The count before the first.
+    pub before: u32,
+    /// The count after the last.
+    pub after: u32,
+}

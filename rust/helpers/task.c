@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/cred.h>
+#include <linux/kernel.h>
+#include <linux/sched.h>
+#include <linux/sched/task.h>
+#include <linux/uidgid.h>
+
+#ifndef __rust_helper
+#define __rust_helper
+#endif
+
+__rust_helper struct task_struct *rust_helper_get_current(void)
+{
+	return current;
+}
+
+__rust_helper void rust_helper_get_task_struct(struct task_struct *t)
+{
+	get_task_struct(t);
+}
+
+__rust_helper void rust_helper_put_task_struct(struct task_struct *t)
+{
+	put_task_struct(t);
+}
+
+__rust_helper kuid_t rust_helper_task_uid(struct task_struct *t)
+{
+	return task_uid(t);
+}
+
+__rust_helper pid_t rust_helper_task_tgid_nr_ns(struct task_struct *t,
+						struct pid_namespace *ns)
+{
+	return task_tgid_nr_ns(t, ns);
+}
+
+__rust_helper kuid_t rust_helper_current_euid(void)
+{
+	return current_euid();
+}
+
+__rust_helper struct user_namespace *rust_helper_current_user_ns(void)
+{
+	return current_user_ns();
+}
+
+__rust_helper bool rust_helper_uid_eq(kuid_t a, kuid_t b)
+{
+	return uid_eq(a, b);
+}
+
+#ifndef CONFIG_USER_NS
+__rust_helper uid_t rust_helper_from_kuid(struct user_namespace *ns, kuid_t uid)
+{
+	return from_kuid(ns, uid);
+}
+#endif
+
+__rust_helper void rust_helper_might_resched(void)
+{
+	might_resched();
+}

@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Areas of an address space (VMAs).
+//!
+//! Each type here is C's `struct vm_area_struct`, seen by somebody with certain rights:
+//!
+//! - [`VmaRef`]: somebody who holds a lock for reading. The area stays as it is.
+//! - [`VmaMixedMap`]: the same, and the area takes single pages ([`flags::MIXEDMAP`]).
+//! - [`VmaNew`]: an `mmap` hook, which sets up an area that nobody else can see yet.
+//!
+//! Addresses and sizes are in bytes.
+//!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
+
+use crate::{
+    bindings,
+    error::{
+        code::EINVAL,
+        to_result,
+        Result, //
+    },
+    mm::MmWithUser,
+    page::{
+        Page,
+        PAGE_SIZE, //
+    },
+    types::Opaque,
+};
+use core::{
+    ops::Deref,
+    ptr, //
+};
+
+/// An area that is locked for reading.
+///
+/// It is neither `Send` nor `Sync`, as the locks belong to a thread.
+///
+/// # Invariants
+///
+/// For as long as a reference exists, its user holds the mmap lock of the area's address space or
+/// the area's own lock, for reading or writing, and the address space is alive (`mm_users` is not
+/// zero).
+///
+/// # Examples
+///
+/// ```
+/// use kernel::mm::virt::flags;
+/// # // SAFETY: No `current!()` is in use yet.
+/// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+///
+/// let task = current!();
+/// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+/// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+///
+/// assert!(vma.flags() & flags::WRITE != 0);
+/// assert!(vma.flags() & flags::SHARED == 0);
+/// assert!(vma.as_mixedmap_vma().is_none());
+/// # assert_eq!(vma.mm().as_raw(), task.mm().ok_or(EINVAL)?.as_raw());
+/// # assert_eq!((vma.start(), vma.end()), (addr, addr + kernel::page::PAGE_SIZE));
+/// # Ok::<(), Error>(())
+/// ```
+#[doc(alias = "vm_area_struct")]
+#[repr(transparent)]
+pub struct VmaRef {
+    vma: Opaque<bindings::vm_area_struct>,
+}
+
+// These need one of the locks, whatever the flags are.
+impl VmaRef {
+    /// Borrows an area that C code points to.
+    ///
+    /// # Safety
+    ///
+    /// `vma` points to an area of a living address space (`mm_users` is not zero), and the mmap
+    /// lock or the area's own lock is held, for reading at least, for the whole of `'a`.
+    #[inline]
+    pub unsafe fn from_raw<'a>(vma: *const bindings::vm_area_struct) -> &'a Self {
+        // SAFETY: The caller vouches for the type invariant. CAST: `Self` is transparent around it.
+        unsafe { &*vma.cast() }
+    }
+
+    /// Returns the C side's pointer to this area.
+    #[inline]
+    pub fn as_ptr(&self) -> *mut bindings::vm_area_struct {
+        self.vma.get()
+    }
+
+    /// Returns the address space that this area belongs to.
+    #[inline]
+    pub fn mm(&self) -> &MmWithUser {
+        // SAFETY: `vm_mm` is set when the area is allocated and stays. The address space is alive
+        // for as long as `self` is borrowed, by the type invariant.
+        unsafe { MmWithUser::from_raw((*self.as_ptr()).vm_mm) }
+    }
+
+    /// Returns the flags, a combination of those in [`flags`].
+    ///
+    /// The kernel may set some of them without a lock for writing, so two calls may differ in bits
+    /// that the caller does not know. Those that say what the area is do not change under a lock.
+    #[inline]
+    pub fn flags(&self) -> vm_flags_t {
+        // SAFETY: The area is allocated by the type invariant, and this is one word of it. Where
+        // the C side sets a bit under the read lock it does so atomically, so a volatile read sees
+        // the word before or after.
+        unsafe { ptr::addr_of!((*self.as_ptr()).__bindgen_anon_2.vm_flags).read_volatile() }
+    }
+
+    /// Returns the address of the first byte.
+    #[inline]
+    pub fn start(&self) -> usize {
+        // SAFETY: Who moves an end of an area holds the mmap lock and the area's lock for writing.
+        // One of them is held here for reading at least, by the type invariant.
+        unsafe { (*self.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.vm_start }
+    }
+
+    /// Returns the address behind the last byte.
+    #[inline]
+    pub fn end(&self) -> usize {
+        // SAFETY: As for `start()`.
+        unsafe { (*self.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.vm_end }
+    }
+
+    /// Takes the pages at `address .. address + size` out of the page tables.
+    ///
+    /// What they hold is lost if nothing else refers to it (anonymous memory), and kept if
+    /// something does (a file's pages, or those of a driver). The area stays: the next touch is a
+    /// page fault. May sleep.
+    ///
+    /// The call has no effect unless both numbers are multiples of [`PAGE_SIZE`] and the range lies
+    /// within the area, and none on an area of huge pages ([`flags::HUGETLB`]), which the C side
+    /// can only zap in units of its own.
+    #[inline]
+    pub fn zap_vma_range(&self, address: usize, size: usize) {
+        let Some(end) = address.checked_add(size) else {
+            return;
+        };
+        if (address | size) % PAGE_SIZE != 0
+            || size == 0
+            || address < self.start()
+            || self.end() < end
+            || self.flags() & flags::HUGETLB != 0
+        {
+            return;
+        }
+
+        // SAFETY: One of the locks is held, by the type invariant, which keeps the page tables of
+        // the area from being freed. The walk over them ends where an address equals the end of
+        // the range, which is why both must be on a page boundary, and it must not leave the area;
+        // `__unmap_hugepage_range()` is a BUG() on a part of a huge page. All were checked.
+        unsafe { bindings::zap_vma_range(self.as_ptr(), address, size) };
+    }
+
+    /// Returns the area as one that takes single pages, if [`flags::MIXEDMAP`] is set.
+    #[inline]
+    pub fn as_mixedmap_vma(&self) -> Option<&VmaMixedMap> {
+        if self.flags() & flags::MIXEDMAP == 0 {
+            return None;
+        }
+
+        // SAFETY: The flag is set, and nothing in the kernel clears it. The rest is the invariant
+        // of `VmaRef`, which holds for the lifetime of `self`.
+        Some(unsafe { VmaMixedMap::from_raw(self.as_ptr()) })
+    }
+}
+
+/// An area that takes single pages, locked for reading.
+///
+/// # Invariants
+///
+/// As for [`VmaRef`], and [`flags::MIXEDMAP`] is set.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{mm::virt::VmaMixedMap, page::{Page, PAGE_SIZE}};
+///
+/// /// Maps `pages` one behind the other.
+/// fn map_all(vma: &VmaMixedMap, pages: &[Page]) -> Result {
+///     for (i, page) in pages.iter().enumerate() {
+///         vma.vm_insert_page(vma.start() + i * PAGE_SIZE, page)?;
+///     }
+///     Ok(())
+/// }
+/// ```
+#[repr(transparent)]
+pub struct VmaMixedMap {
+    vma: VmaRef,
+}
+
+impl Deref for VmaMixedMap {
+    type Target = VmaRef;
+
+    #[inline]
+    fn deref(&self) -> &VmaRef {
+        &self.vma
+    }
+}
+
+impl VmaMixedMap {
+    /// Borrows an area that C code points to.
+    ///
+    /// # Safety
+    ///
+    /// As for [`VmaRef::from_raw`], and `VM_MIXEDMAP` is set in the area's flags.
+    #[inline]
+    pub unsafe fn from_raw<'a>(vma: *const bindings::vm_area_struct) -> &'a Self {
+        // SAFETY: The caller vouches for the type invariant. CAST: `Self` is transparent around it.
+        unsafe { &*vma.cast() }
+    }
+
+    /// Maps `page` at the page that holds `address`.
+    ///
+    /// The mapping has a count of its own on the page, so the page may be dropped before it.
+    /// May sleep, as page tables may have to be allocated.
+    ///
+    /// Errors: `EFAULT` if `address` is outside of the area, `EBUSY` if a page is mapped there,
+    /// `ENOMEM` without memory for page tables.
+    #[inline]
+    pub fn vm_insert_page(&self, address: usize, page: &Page) -> Result {
+        // SAFETY: One of the locks is held, which is enough as `VM_MIXEDMAP` is set already; both
+        // by the type invariant. A `Page` owns a count on a page that was allocated for it, and is
+        // not part of a larger one.
+        to_result(unsafe { bindings::vm_insert_page(self.as_ptr(), address, page.as_ptr()) })
+    }
+}
+
+/// An area that an `mmap` hook is setting up.
+///
+/// Nobody else can find it yet, so the hook may decide what it is. When the hook has returned, the
+/// kernel may go on with the area, or merge it with its neighbour and free it.
+///
+/// # Invariants
+///
+/// As for [`VmaRef`]; the mmap lock is held for writing, the area is not in the tree of its address
+/// space, and no other thread has a pointer to it.
+///
+/// # Examples
+///
+/// The hook of a device whose memory is for reading by everyone:
+///
+/// ```
+/// use kernel::mm::virt::VmaNew;
+///
+/// fn mmap(vma: &VmaNew) -> Result {
+///     // Not writable now, nor by `mprotect()` later.
+///     vma.try_clear_maywrite()?;
+///     vma.set_dontexpand();
+///     let _area = vma.set_mixedmap();
+///     // ... `_area.vm_insert_page(...)` ...
+///     Ok(())
+/// }
+/// ```
+#[repr(transparent)]
+pub struct VmaNew {
+    vma: VmaRef,
+}
+
+impl Deref for VmaNew {
+    type Target = VmaRef;
+
+    #[inline]
+    fn deref(&self) -> &VmaRef {
+        &self.vma
+    }
+}
+
+impl VmaNew {
+    /// Borrows an area that C code points to.
+    ///
+    /// # Safety
+    ///
+    /// For the whole of `'a`, `vma` is being set up by an `mmap` hook: `mmap_region()` has called
+    /// the hook with it, and the hook has not returned.
+    #[inline]
+    pub unsafe fn from_raw<'a>(vma: *mut bindings::vm_area_struct) -> &'a Self {
+        // SAFETY: `mmap_region()` holds the mmap lock of the current task for writing, and has
+        // just allocated the area, so the type invariant holds. CAST: `Self` is transparent.
+        unsafe { &*vma.cast() }
+    }
+
+    /// Sets the flags in `set` and clears those in `unset`.
+    ///
+    /// # Safety
+    ///
+    /// The result is a combination that a driver may give to an area.
+    #[inline]
+    unsafe fn update_flags(&self, set: vm_flags_t, unset: vm_flags_t) {
+        let flags = (self.flags() | set) & !unset;
+
+        // SAFETY: The area is allocated, and nobody else has a pointer to it by the type
+        // invariant. `VmaNew` is not `Sync`, so this is not called twice at a time either. Like
+        // `vm_flags_init()`, a store is enough before the area is in the tree.
+        unsafe { ptr::addr_of_mut!((*self.as_ptr()).__bindgen_anon_2.vm_flags).write(flags) };
+    }
+
+    /// Sets [`flags::MIXEDMAP`]: the area takes single pages.
+    #[inline]
+    pub fn set_mixedmap(&self) -> &VmaMixedMap {
+        // SAFETY: The flag excludes `VM_PFNMAP`, which is not set on an area before its hook, and
+        // which nothing here sets.
+        unsafe { self.update_flags(flags::MIXEDMAP, 0) };
+
+        // SAFETY: The flag was set above. The rest is the invariant of `VmaNew`.
+        unsafe { VmaMixedMap::from_raw(self.as_ptr()) }
+    }
+
+    /// Sets [`flags::IO`]: nobody but the user's own code is to touch the pages.
+    ///
+    /// For memory of a device, where reading has effects: it is left out of core dumps and cannot
+    /// be reached by `ptrace()`.
+    #[inline]
+    pub fn set_io(&self) {
+        // SAFETY: A driver may set this flag on any area.
+        unsafe { self.update_flags(flags::IO, 0) };
+    }
+
+    /// Sets [`flags::DONTEXPAND`]: `mremap()` cannot make the area larger.
+    ///
+    /// It also keeps the area from being merged with a neighbour.
+    #[inline]
+    pub fn set_dontexpand(&self) {
+        // SAFETY: A driver may set this flag on any area.
+        unsafe { self.update_flags(flags::DONTEXPAND, 0) };
+    }
+
+    /// Sets [`flags::DONTCOPY`]: the area is not passed on by `fork()`.
+    ///
+    /// User space can undo this by `madvise()`, unless [`flags::IO`] is set too.
+    #[inline]
+    pub fn set_dontcopy(&self) {
+        // SAFETY: A driver may set this flag on any area.
+        unsafe { self.update_flags(flags::DONTCOPY, 0) };
+    }
+
+    /// Sets [`flags::DONTDUMP`]: the area is left out of core dumps.
+    ///
+    /// User space can undo this by `madvise()`, unless [`flags::IO`] is set too.
+    #[inline]
+    pub fn set_dontdump(&self) {
+        // SAFETY: A driver may set this flag on any area.
+        unsafe { self.update_flags(flags::DONTDUMP, 0) };
+    }
+
+    /// Returns whether user space may read the area.
+    #[inline]
+    pub fn readable(&self) -> bool {
+        self.flags() & flags::READ != 0
+    }
+
+    /// Returns whether user space may write to the area.
+    #[inline]
+    pub fn writable(&self) -> bool {
+        self.flags() & flags::WRITE != 0
+    }
+
+    /// Returns whether user space may execute the area.
+    #[inline]
+    pub fn executable(&self) -> bool {
+        self.flags() & flags::EXEC != 0
+    }
+
+    /// Forbids for ever that `mprotect()` makes the area readable.
+    ///
+    /// `EINVAL` if it is readable now.
+    #[inline]
+    pub fn try_clear_mayread(&self) -> Result {
+        self.try_clear(flags::READ, flags::MAYREAD)
+    }
+
+    /// Forbids for ever that `mprotect()` makes the area writable.
+    ///
+    /// `EINVAL` if it is writable now.
+    #[inline]
+    pub fn try_clear_maywrite(&self) -> Result {
+        self.try_clear(flags::WRITE, flags::MAYWRITE)
+    }
+
+    /// Forbids for ever that `mprotect()` makes the area executable.
+    ///
+    /// `EINVAL` if it is executable now.
+    #[inline]
+    pub fn try_clear_mayexec(&self) -> Result {
+        self.try_clear(flags::EXEC, flags::MAYEXEC)
+    }
+
+    /// Clears `may`, which goes with `now`, unless `now` is set.
+    #[inline]
+    fn try_clear(&self, now: vm_flags_t, may: vm_flags_t) -> Result {
+        if self.flags() & now != 0 {
+            return Err(EINVAL);
+        }
+
+        // SAFETY: An area may lack any right that it does not use.
+        unsafe { self.update_flags(0, may) };
+        Ok(())
+    }
+}
+
+/// The type of an area's flags.
+#[doc(inline)]
+pub use bindings::vm_flags_t;
+
+/// What [`VmaRef::flags`] may hold.
+///
+/// The names are those of C without `VM_`.
+pub mod flags {
+    use super::vm_flags_t;
+    use crate::bindings;
+
+    /// No flag.
+    pub const NONE: vm_flags_t = bindings::VM_NONE as vm_flags_t;
+    /// User space may read.
+    pub const READ: vm_flags_t = bindings::VM_READ as vm_flags_t;
+    /// User space may write.
+    pub const WRITE: vm_flags_t = bindings::VM_WRITE as vm_flags_t;
+    /// User space may execute.
+    pub const EXEC: vm_flags_t = bindings::VM_EXEC as vm_flags_t;
+    /// A write is seen by everyone who maps the same memory.
+    pub const SHARED: vm_flags_t = bindings::VM_SHARED as vm_flags_t;
+    /// `mprotect()` may set [`READ`].
+    pub const MAYREAD: vm_flags_t = bindings::VM_MAYREAD as vm_flags_t;
+    /// `mprotect()` may set [`WRITE`].
+    pub const MAYWRITE: vm_flags_t = bindings::VM_MAYWRITE as vm_flags_t;
+    /// `mprotect()` may set [`EXEC`].
+    pub const MAYEXEC: vm_flags_t = bindings::VM_MAYEXEC as vm_flags_t;
+    /// The memory can be shared.
+    pub const MAYSHARE: vm_flags_t = bindings::VM_MAYSHARE as vm_flags_t;
+    /// Page frames without a `struct page` are mapped.
+    pub const PFNMAP: vm_flags_t = bindings::VM_PFNMAP as vm_flags_t;
+    /// Memory of a device.
+    pub const IO: vm_flags_t = bindings::VM_IO as vm_flags_t;
+    /// `fork()` leaves the area out.
+    pub const DONTCOPY: vm_flags_t = bindings::VM_DONTCOPY as vm_flags_t;
+    /// `mremap()` cannot make the area larger.
+    pub const DONTEXPAND: vm_flags_t = bindings::VM_DONTEXPAND as vm_flags_t;
+    /// Pages are locked into memory when they are first touched.
+    pub const LOCKONFAULT: vm_flags_t = bindings::VM_LOCKONFAULT as vm_flags_t;
+    /// The area counts towards the limit on committed memory.
+    pub const ACCOUNT: vm_flags_t = bindings::VM_ACCOUNT as vm_flags_t;
+    /// The area was mapped with `MAP_NORESERVE`.
+    pub const NORESERVE: vm_flags_t = bindings::VM_NORESERVE as vm_flags_t;
+    /// An area of hugetlbfs.
+    pub const HUGETLB: vm_flags_t = bindings::VM_HUGETLB as vm_flags_t;
+    /// A page fault waits for the file's metadata (`MAP_SYNC`).
+    pub const SYNC: vm_flags_t = bindings::VM_SYNC as vm_flags_t;
+    /// Has a meaning of its own on each architecture.
+    pub const ARCH_1: vm_flags_t = bindings::VM_ARCH_1 as vm_flags_t;
+    /// After `fork()`, the child finds zeroes here.
+    pub const WIPEONFORK: vm_flags_t = bindings::VM_WIPEONFORK as vm_flags_t;
+    /// Core dumps leave the area out.
+    pub const DONTDUMP: vm_flags_t = bindings::VM_DONTDUMP as vm_flags_t;
+    /// The area is tracked, and is new or was written to.
+    pub const SOFTDIRTY: vm_flags_t = bindings::VM_SOFTDIRTY as vm_flags_t;
+    /// Pages and bare page frames may be mapped side by side.
+    pub const MIXEDMAP: vm_flags_t = bindings::VM_MIXEDMAP as vm_flags_t;
+    /// `madvise()` has asked for huge pages.
+    pub const HUGEPAGE: vm_flags_t = bindings::VM_HUGEPAGE as vm_flags_t;
+    /// `madvise()` has asked for none.
+    pub const NOHUGEPAGE: vm_flags_t = bindings::VM_NOHUGEPAGE as vm_flags_t;
+    /// Equal pages may be merged (KSM).
+    pub const MERGEABLE: vm_flags_t = bindings::VM_MERGEABLE as vm_flags_t;
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! PID namespaces.
+//!
+//! A process has a number in the namespace that it was created in and in each one above. The
+//! namespace that it was created in is its *active* one; it never changes, not even by
+//! `unshare(CLONE_NEWPID)`, which is about children.
+//!
+//! # Which protection is needed when
+//!
+//! A task does not point to its namespace. It points to a `struct pid` (`thread_pid`), that one to
+//! the namespace, and owns a count on it. So the namespace is there for as long as the
+//! `struct pid` is, and the question is how long that is:
+//!
+//! - A task is attached to a `struct pid` from before anyone can find it until `release_task()`,
+//!   which sets `thread_pid` to null. From then on the task has no PID namespace, and every method
+//!   that returns one returns `None`.
+//! - An `execve()` by a thread that does not lead its process exchanges the `struct pid` of two
+//!   threads (`exchange_tids()`). Both belong to the same namespace, so which of the two a reader
+//!   sees does not matter.
+//! - A detached `struct pid` drops its count, and may be freed, an RCU grace period later
+//!   (`free_pid()`).
+//!
+//! It follows, for
+//!
+//! - **the current task**: it is here, so it has not been released, and nothing more is needed for
+//!   as long as it stays in its context. [`CurrentTask::active_pid_ns`] is a plain borrow. (An
+//!   interrupt may hit a task that has been released and is on its way to the last `schedule()`.
+//!   There the answer is `None`, or the interrupt itself holds up the grace period.)
+//! - **another task, for a moment**: it may be released at any time. Under the RCU read lock the
+//!   namespace outlives the look at it.
+//! - **another task, for longer**: a count, taken under the RCU read lock, where it cannot be zero
+//!   yet. [`Task::get_pid_ns`] does this.
+//!
+//! C headers: [`include/linux/pid_namespace.h`](srctree/include/linux/pid_namespace.h),
+//! [`include/linux/pid.h`](srctree/include/linux/pid.h)
+//!
+//! [`CurrentTask::active_pid_ns`]: crate::task::CurrentTask::active_pid_ns
+//! [`Task::get_pid_ns`]: crate::task::Task::get_pid_ns
+
+use crate::{
+    bindings,
+    sync::aref::AlwaysRefCounted,
+    types::Opaque, //
+};
+use core::ptr;
+
+/// A PID namespace.
+///
+/// This is C's `struct pid_namespace`. An `ARef<PidNamespace>` owns a count on it (the initial
+/// namespace has none and needs none); dropping it is allowed in any context.
+///
+/// # Invariants
+///
+/// The namespace stays allocated for as long as a reference to it exists: somebody owns a count,
+/// or it is the initial one.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{pid_namespace::PidNamespace, sync::aref::ARef};
+///
+/// let ns: ARef<PidNamespace> = current!().active_pid_ns().ok_or(ESRCH)?.into();
+///
+/// // The number that a program in `ns` knows this process by.
+/// let pid = current!().tgid_nr_ns(Some(&ns));
+/// # assert_eq!(pid, current!().tgid());
+/// # Ok::<(), Error>(())
+/// ```
+#[doc(alias = "pid_namespace")]
+#[repr(transparent)]
+pub struct PidNamespace {
+    inner: Opaque<bindings::pid_namespace>,
+}
+
+impl PidNamespace {
+    /// Returns the C side's pointer to this namespace.
+    #[inline]
+    pub fn as_ptr(&self) -> *mut bindings::pid_namespace {
+        self.inner.get()
+    }
+
+    /// Borrows a namespace that C code points to.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` points to a `pid_namespace`, which stays allocated for the whole of `'a`.
+    #[inline]
+    pub unsafe fn from_ptr<'a>(ptr: *const bindings::pid_namespace) -> &'a Self {
+        // SAFETY: Valid for `'a`, says the caller. CAST: `Self` is transparent around it.
+        unsafe { &*ptr.cast() }
+    }
+}
+
+// SAFETY: `put_pid_ns()` frees the namespace when the last count is gone; the initial one is never
+// freed. By the type invariant there is no `PidNamespace` that neither holds for.
+unsafe impl AlwaysRefCounted for PidNamespace {
+    #[inline]
+    fn inc_ref(&self) {
+        // SAFETY: A reference exists, so the count is not zero.
+        unsafe { bindings::get_pid_ns(self.as_ptr()) };
+    }
+
+    #[inline]
+    unsafe fn dec_ref(obj: ptr::NonNull<Self>) {
+        // SAFETY: The caller gives up a count that it owns.
+        unsafe { bindings::put_pid_ns(obj.cast().as_ptr()) }
+    }
+}
+
+/// Two namespaces are equal when they are the same one.
+impl PartialEq for PidNamespace {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(self, other)
+    }
+}
+
+impl Eq for PidNamespace {}
+
+// SAFETY: What a thread can do with a `PidNamespace` that it was sent is to drop its count, and
+// `put_pid_ns()` may be called by any thread.
+unsafe impl Send for PidNamespace {}
+
+// SAFETY: No method touches anything but the address and the atomic count.
+unsafe impl Sync for PidNamespace {}

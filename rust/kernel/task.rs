@@ -1,0 +1,539 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tasks: the threads of processes, and of the kernel itself.
+//!
+//! - [`Task`] is any task. Holding a reference proves that its `task_struct` is allocated, and
+//!   nothing more: it may be running, a zombie, or long reaped.
+//! - [`CurrentTask`] is the task that runs this code. It offers what only a task itself may do
+//!   without a lock or a count, and is had by [`current!`](crate::current!).
+//!
+//! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
+
+use crate::{
+    bindings,
+    mm::MmWithUser,
+    pid_namespace::PidNamespace,
+    prelude::*,
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    },
+};
+use core::{
+    ops::Deref,
+    ptr, //
+};
+
+/// The timeout, in jiffies, that never ends.
+pub const MAX_SCHEDULE_TIMEOUT: c_long = c_long::MAX;
+
+/// Asleep until woken or signalled.
+pub const TASK_INTERRUPTIBLE: c_int = bindings::TASK_INTERRUPTIBLE as c_int;
+/// Asleep until woken; signals have to wait.
+pub const TASK_UNINTERRUPTIBLE: c_int = bindings::TASK_UNINTERRUPTIBLE as c_int;
+/// Added to a sleeping state: the freezer may take the task as it is.
+pub const TASK_FREEZABLE: c_int = bindings::TASK_FREEZABLE as c_int;
+/// Both kinds of sleep, for a wake-up that does not care which.
+pub const TASK_NORMAL: c_uint = bindings::TASK_NORMAL as c_uint;
+
+/// The number of a process or thread.
+pub type Pid = bindings::pid_t;
+
+/// Borrows the task that runs this code, as a [`&CurrentTask`](crate::task::CurrentTask).
+///
+/// The reference lives to the end of the calling scope at most. It can be neither returned nor
+/// stored nor given to another thread, which is what makes the macro safe. It compiles to C's
+/// `current`: one load.
+///
+/// # Examples
+///
+/// ```
+/// let task = current!();
+///
+/// pr_info!("thread {} of process {}\n", task.pid(), task.tgid());
+/// # assert!(task.pid() > 0 && task.tgid() > 0);
+/// ```
+#[doc(alias = "get_current")]
+#[macro_export]
+macro_rules! current {
+    () => {
+        // SAFETY: `Task::current()` asks that the value be used only in the task context in which
+        // it is made. It is a temporary of the caller's scope here, nobody can name it, and what
+        // is borrowed from it ends with that scope. So the question is what could end or replace
+        // the context while the scope is still there:
+        //
+        // * The way back to user space passes through the end of the scope.
+        // * `release_task()` of the current task and `begin_new_exec()` have no safe wrapper, and
+        //   an unsafe caller of them must not leave such a scope open.
+        // * A wrapper of `kthread_use_mm()` runs a closure, and must let neither the closure nor
+        //   its result hold a `&CurrentTask` or what is borrowed from one. `CurrentTask` is
+        //   neither `Send` nor `Sync` so that the wrapper can demand this.
+        // * Another thread has another context, and the same two traits keep it out.
+        unsafe { &*$crate::task::Task::current() }
+    };
+}
+
+/// A task, in whatever state of its life.
+///
+/// This is C's `struct task_struct`. An [`ARef<Task>`] owns one of its `usage` counts, and
+/// dropping it is allowed in any context. The count keeps the memory, not the life of the task:
+/// each method here says what it returns when the task is dead.
+///
+/// # Invariants
+///
+/// The `task_struct` was made by the C side's `copy_process()` or is an idle task, and stays
+/// allocated for as long as a reference to it exists, because somebody owns a `usage` count.
+///
+/// # Examples
+///
+/// Remember who opened something:
+///
+/// ```
+/// use kernel::{sync::aref::ARef, task::Task};
+///
+/// struct Session {
+///     opener: ARef<Task>,
+/// }
+///
+/// impl Session {
+///     fn new() -> Self {
+///         Self { opener: ARef::from(&**current!()) }
+///     }
+///
+///     fn is_mine(&self) -> bool {
+///         self.opener == &**current!()
+///     }
+/// }
+///
+/// assert!(Session::new().is_mine());
+/// ```
+#[doc(alias = "task_struct")]
+#[repr(transparent)]
+pub struct Task(pub(crate) Opaque<bindings::task_struct>);
+
+// SAFETY: What a thread can do with a `Task` that it was sent is to drop its count, and
+// `put_task_struct()` may be called by any thread.
+unsafe impl Send for Task {}
+
+// SAFETY: Each method with `&self` reads a field that is never written again once the task can be
+// found (`tgid`), reads one with a single access that the C side pairs with `WRITE_ONCE()` (`pid`),
+// or calls a C function that does its own locking.
+unsafe impl Sync for Task {}
+
+/// The task that runs this code.
+///
+/// It [dereferences](Deref) to [`Task`]. What it has beyond that may be done without a lock or a
+/// count by a task to itself, and by nobody else.
+///
+/// A context is the stretch of a task's life in which its identity, its address space and its
+/// process stay the same. Three things end it for good: the return to user space,
+/// `release_task()` and `begin_new_exec()`. `kthread_use_mm()` opens a context within it, which
+/// `kthread_unuse_mm()` closes; the outer one may not be used in between, nor the inner one
+/// afterwards.
+///
+/// # Invariants
+///
+/// A reference to this type is used only in the task context in which it was made.
+///
+/// # Examples
+///
+/// ```
+/// // KUnit runs this in a kernel thread, which has no address space of its own.
+/// assert!(current!().mm().is_none());
+/// ```
+#[repr(transparent)]
+pub struct CurrentTask(Task, NotThreadSafe);
+
+// Whatever may be done to any task may be done to this one.
+impl Deref for CurrentTask {
+    type Target = Task;
+
+    #[inline]
+    fn deref(&self) -> &Task {
+        &self.0
+    }
+}
+
+// These hold for every task whose memory is kept, dead or alive.
+impl Task {
+    /// Returns C's `current`, as it is.
+    ///
+    /// The pointer is never null. What may be done with it, and for how long, is the caller's
+    /// affair; [`current!`](crate::current!) is the safe way.
+    #[inline]
+    pub fn current_raw() -> *mut bindings::task_struct {
+        // SAFETY: `get_current()` reads a per-CPU or per-thread location, in any context.
+        unsafe { bindings::get_current() }
+    }
+
+    /// Returns a value from which the [`CurrentTask`] can be borrowed.
+    ///
+    /// [`current!`](crate::current!) is the safe way.
+    ///
+    /// # Safety
+    ///
+    /// The value, and all that is borrowed from it, may be used only in the task context in which
+    /// this function was called. See [`CurrentTask`] for what ends a context.
+    #[inline]
+    pub unsafe fn current() -> impl Deref<Target = CurrentTask> {
+        // The raw pointer keeps this from being `Send` or `Sync`.
+        struct Here(*const CurrentTask);
+
+        impl Deref for Here {
+            type Target = CurrentTask;
+
+            #[inline]
+            fn deref(&self) -> &CurrentTask {
+                // SAFETY: The pointer is `current`, which is valid while the task runs, and this
+                // code is run by it: whoever called `Task::current()` promised not to take the
+                // value elsewhere.
+                unsafe { &*self.0 }
+            }
+        }
+
+        // CAST: `CurrentTask` and `Task` are transparent around `task_struct`.
+        Here(Self::current_raw().cast())
+    }
+
+    /// Returns the C side's pointer to this task.
+    #[inline]
+    pub fn as_ptr(&self) -> *mut bindings::task_struct {
+        self.0.get()
+    }
+
+    /// Returns the number of this thread in the initial PID namespace.
+    ///
+    /// It changes at most once: when a thread that does not lead its process calls `execve()`, it
+    /// takes over the leader's number, and the leader gets the thread's (`exchange_tids()`). A
+    /// dead task keeps the number, which may belong to another task by then.
+    #[doc(alias = "task_pid_nr")]
+    #[inline]
+    pub fn pid(&self) -> Pid {
+        // SAFETY: `task_struct` is allocated by the type invariant, and `pid` is an aligned field
+        // of it. `exchange_tids()` may store to it at the same moment, by `WRITE_ONCE()`; a
+        // volatile read is the `READ_ONCE()` that goes with it.
+        unsafe { ptr::addr_of!((*self.as_ptr()).pid).read_volatile() }
+    }
+
+    /// Returns the number of this task's process in the initial PID namespace.
+    ///
+    /// This is what user space calls the PID. It stays the same for the whole life of the process.
+    #[doc(alias = "task_tgid_nr")]
+    #[inline]
+    pub fn tgid(&self) -> Pid {
+        // SAFETY: `task_struct` is allocated by the type invariant. `copy_process()` writes `tgid`
+        // before anyone can find the task, and nothing writes it later: `de_thread()` gives the
+        // new leader another `pid`, but the `tgid` is the one that it had.
+        unsafe { ptr::addr_of!((*self.as_ptr()).tgid).read() }
+    }
+
+    /// Returns the real user ID.
+    ///
+    /// These are the objective credentials: those that count when others act upon the task.
+    /// Any context.
+    #[doc(alias = "task_uid")]
+    #[inline]
+    pub fn uid(&self) -> Kuid {
+        // SAFETY: `task_uid()` reads `real_cred` under RCU. The field is set until
+        // `__put_task_struct()` has dropped the last `usage` count, and there is one left by the
+        // type invariant.
+        Kuid::from_raw(unsafe { bindings::task_uid(self.as_ptr()) })
+    }
+
+    /// Returns whether a signal, or other work that interrupts sleep, waits for this task.
+    ///
+    /// The answer for another task may be out of date when it is returned. Any context.
+    #[inline]
+    pub fn signal_pending(&self) -> bool {
+        // SAFETY: `signal_pending()` reads two bits of the thread's flags. They lie either in the
+        // `task_struct`, which is allocated by the type invariant, or (without
+        // CONFIG_THREAD_INFO_IN_TASK) in the stack, which such kernels free no sooner than
+        // `free_task()`, that is with the `task_struct`.
+        unsafe { bindings::signal_pending(self.as_ptr()) != 0 }
+    }
+
+    /// Returns the PID namespace that the task was created in, with a count of its own.
+    ///
+    /// `None` if the task has been reaped. For the current task,
+    /// [`CurrentTask::active_pid_ns`] does it without a count; the
+    /// [module](crate::pid_namespace) explains the difference. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let ns = current!().get_pid_ns().ok_or(ESRCH)?;
+    /// assert_eq!(current!().tgid_nr_ns(Some(&ns)), current!().tgid());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias = "task_active_pid_ns")]
+    #[inline]
+    pub fn get_pid_ns(&self) -> Option<ARef<PidNamespace>> {
+        // SAFETY: `task_struct` is allocated by the type invariant. The helper holds the RCU read
+        // lock from the look at `thread_pid` until it has taken a count, as the documentation of
+        // `pid_namespace` requires for a task that may be reaped meanwhile.
+        let ns = unsafe { bindings::task_get_pid_ns(self.as_ptr()) };
+
+        // CAST: `PidNamespace` is transparent around `pid_namespace`.
+        let ns = ptr::NonNull::new(ns.cast::<PidNamespace>())?;
+        // SAFETY: The helper took a count on the namespace, and it is ours.
+        Some(unsafe { ARef::from_raw(ns) })
+    }
+
+    /// Returns the number of this task's process in `pidns`, or in the caller's active PID
+    /// namespace if that is `None`.
+    ///
+    /// 0 if the process has no number there: it is in no namespace below `pidns`, or has been
+    /// reaped. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// // KUnit runs in the initial namespace.
+    /// assert_eq!(current!().tgid_nr_ns(None), current!().tgid());
+    /// ```
+    #[doc(alias = "task_tgid_nr_ns")]
+    #[inline]
+    pub fn tgid_nr_ns(&self, pidns: Option<&PidNamespace>) -> Pid {
+        let pidns = pidns.map_or(ptr::null_mut(), PidNamespace::as_ptr);
+
+        // SAFETY: `task_tgid_nr_ns()` reads `signal->pids` under RCU. `signal` is freed by
+        // `__put_task_struct()`, hence allocated by the type invariant, and an entry is null once
+        // the process is reaped, which the function checks. The namespace is either borrowed for
+        // the time of the call or null, which stands for that of the caller.
+        unsafe { bindings::task_tgid_nr_ns(self.as_ptr(), pidns) }
+    }
+
+    /// Makes the task runnable if it is in [`TASK_NORMAL`] sleep, and does nothing otherwise.
+    ///
+    /// Every sleeper must be ready for a wake-up that it did not wait for. Any context.
+    #[doc(alias = "wake_up_process")]
+    #[inline]
+    pub fn wake_up(&self) {
+        // SAFETY: `wake_up_process()` takes the task's own `pi_lock` and looks at its state, which
+        // never is one of `TASK_NORMAL` again after death. The memory is kept by the type
+        // invariant.
+        unsafe { bindings::wake_up_process(self.as_ptr()) };
+    }
+}
+
+// These hold for the current task only: nobody else can end or change what they return.
+impl CurrentTask {
+    /// Returns the address space that the task runs in, or `None` for a kernel thread and for a
+    /// task that has given it up in exit.
+    ///
+    /// No count is taken; [`ARef::from`] takes one where it must last longer. Any context.
+    #[inline]
+    pub fn mm(&self) -> Option<&MmWithUser> {
+        // SAFETY: The task is alive, being `current`. Only the task itself writes its `mm`
+        // (`exec_mmap()`, `exit_mm()`, `kthread_use_mm()` and its opposite), and it is here now;
+        // an interrupt handler that asks has the task standing still beneath it.
+        let mm = unsafe { ptr::addr_of!((*self.as_ptr()).mm).read() };
+
+        if mm.is_null() {
+            return None;
+        }
+
+        // SAFETY: A task owns a count of `mm_users` for its `mm`, and gives it back only after the
+        // field has another value, in the four functions named above. Each of them would leave the
+        // context in which `self` was made, and the reference is borrowed from `self`.
+        Some(unsafe { MmWithUser::from_raw(mm) })
+    }
+
+    /// Returns the PID namespace that the task was created in.
+    ///
+    /// No count is taken and RCU is not needed; the [module](crate::pid_namespace) explains why.
+    /// `None` is possible only in an interrupt that hits a task at the very end of its exit, after
+    /// `release_task()`. Any context.
+    ///
+    /// For another task there is [`Task::get_pid_ns`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let task = current!();
+    /// let ns = task.active_pid_ns().ok_or(ESRCH)?;
+    ///
+    /// assert_eq!(task.get_pid_ns().ok_or(ESRCH)?, ns);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias = "task_active_pid_ns")]
+    #[inline]
+    pub fn active_pid_ns(&self) -> Option<&PidNamespace> {
+        // SAFETY: The task is alive, being `current`. `thread_pid` changes from one valid `struct
+        // pid` to another in `exchange_tids()`, which runs only after this very task has called
+        // `execve()` or has become a zombie, and to null in `release_task()`.
+        let ns = unsafe { bindings::task_active_pid_ns(self.as_ptr()) };
+
+        if ns.is_null() {
+            return None;
+        }
+
+        // SAFETY: The attached `struct pid` owns a count on the namespace. It is detached by
+        // `release_task()`, which process context does not survive, and it is freed an RCU grace
+        // period later, which an interrupt holds up. So the namespace outlives `self`.
+        Some(unsafe { PidNamespace::from_ptr(ns) })
+    }
+
+    /// Returns the thread that leads the process, which may be this one.
+    ///
+    /// No count is taken. In an interrupt that hits a task after `release_task()`, when nothing
+    /// keeps the leader any more, this is the task itself. Any context.
+    ///
+    /// There is no such method on [`Task`]: another process's leader can be replaced by
+    /// `de_thread()`, and then freed, while one looks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(current!().group_leader().pid(), current!().tgid());
+    /// ```
+    #[inline]
+    pub fn group_leader(&self) -> &Task {
+        // SAFETY: The task is alive, being `current`, and this is an aligned field of it. It may
+        // be set to null by `release_task()` on another CPU at the same moment, but then this is
+        // an interrupt on top of the last lines of `do_exit()`. A volatile read sees one or the
+        // other.
+        let attached = unsafe { ptr::addr_of!((*self.as_ptr()).thread_pid).read_volatile() };
+
+        if attached.is_null() {
+            return self;
+        }
+
+        // SAFETY: As above. The field of a task that is neither in `execve()` nor a zombie does
+        // not change; for a zombie, which again means an interrupt, `de_thread()` may write it.
+        let leader = unsafe { ptr::addr_of!((*self.as_ptr()).group_leader).read_volatile() };
+
+        // SAFETY: `release_task()` lets go of a leader only when no other thread of the process is
+        // attached. In process context the current task stays attached to the end of the scope
+        // that `self` lives in. In an interrupt it was attached a moment ago, the leader's memory
+        // is freed an RCU grace period after its release at the earliest, and the interrupt is an
+        // RCU reader. CAST: `Task` is transparent around `task_struct`.
+        unsafe { &*leader.cast() }
+    }
+}
+
+// SAFETY: `usage` counts the references to a `task_struct`, and `__put_task_struct()` frees it when
+// the last is gone. By the type invariant there is no `Task` without such a count.
+unsafe impl AlwaysRefCounted for Task {
+    #[inline]
+    fn inc_ref(&self) {
+        // SAFETY: A reference exists, so the count is not zero.
+        unsafe { bindings::get_task_struct(self.as_ptr()) };
+    }
+
+    #[inline]
+    unsafe fn dec_ref(obj: ptr::NonNull<Self>) {
+        // SAFETY: The caller gives up a count that it owns.
+        unsafe { bindings::put_task_struct(obj.cast().as_ptr()) }
+    }
+}
+
+/// Two tasks are equal when they are the same `task_struct`.
+///
+/// While references to both are held, this cannot be fooled by a number that was used again.
+impl PartialEq for Task {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(self.as_ptr(), other.as_ptr())
+    }
+}
+
+impl Eq for Task {}
+
+/// A user ID as the kernel has it, before any user namespace gives it a number.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::task::Kuid;
+///
+/// // A kernel thread is root.
+/// assert!(current!().uid() == Kuid::current_euid());
+/// assert_eq!(Kuid::current_euid().into_uid_in_current_ns(), 0);
+/// ```
+#[doc(alias = "kuid_t")]
+#[derive(Copy, Clone)]
+pub struct Kuid {
+    kuid: bindings::kuid_t,
+}
+
+impl Kuid {
+    /// Returns the effective user ID that the current task acts with.
+    ///
+    /// Any context.
+    #[inline]
+    pub fn current_euid() -> Kuid {
+        // SAFETY: A task's own subjective credentials are replaced by no one else, so `current`
+        // may read them at any time.
+        Self::from_raw(unsafe { bindings::current_euid() })
+    }
+
+    /// Takes the C type.
+    #[inline]
+    pub fn from_raw(kuid: bindings::kuid_t) -> Self {
+        Self { kuid }
+    }
+
+    /// Returns the C type.
+    #[inline]
+    pub fn into_raw(self) -> bindings::kuid_t {
+        self.kuid
+    }
+
+    /// Returns the number that the current task's user namespace gives to this user.
+    ///
+    /// `uid_t::MAX` if it gives none. Any context.
+    #[doc(alias = "from_kuid")]
+    #[inline]
+    pub fn into_uid_in_current_ns(self) -> bindings::uid_t {
+        // SAFETY: The namespace is that of the current task's own credentials, which keep a count
+        // on it and are not replaced during the call. Any `kuid_t` may be looked up.
+        unsafe { bindings::from_kuid(bindings::current_user_ns(), self.kuid) }
+    }
+}
+
+impl PartialEq for Kuid {
+    #[inline]
+    fn eq(&self, other: &Kuid) -> bool {
+        // SAFETY: `uid_eq()` compares two numbers.
+        unsafe { bindings::uid_eq(self.kuid, other.kuid) }
+    }
+}
+
+impl Eq for Kuid {}
+
+/// Says that the caller may sleep, and is a place where it may be rescheduled.
+///
+/// With `CONFIG_DEBUG_ATOMIC_SLEEP`, a call in atomic context is reported with the file and line
+/// of the caller. Process context only.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::task::might_sleep;
+///
+/// fn flush() {
+///     might_sleep();
+///     // ... wait for the device ...
+/// }
+/// # flush();
+/// ```
+#[track_caller]
+#[inline]
+pub fn might_sleep() {
+    #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
+    {
+        let here = core::panic::Location::caller();
+        let file = crate::file_from_location(here);
+
+        // SAFETY: The name is a string with a final NUL that lives for ever.
+        unsafe { bindings::__might_sleep(file.as_char_ptr(), here.line() as c_int) }
+    }
+
+    // SAFETY: `might_resched()` gives up the CPU if it is time, which process context may do.
+    unsafe { bindings::might_resched() }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The structures that rust/kernel reads directly, as the C compiler lays them
+ * out.
+ *
+ * bindgen is known to misplace fields silently, so its layout is compared with
+ * this one on every build: rust/Makefile turns the assembly of this file into
+ * Rust assertions, which rust/kernel/layout.rs compiles. Every field that Rust
+ * code of this project names in a `(*ptr).field` belongs here.
+ */
+
+#define COMPILE_OFFSETS
+
+#include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/mm_types.h>
+#include <linux/pid_namespace.h>
+#include <linux/sched.h>
+#include <linux/stddef.h>
+
+#define SIZE(type)							\
+	asm volatile("\n.ascii \"->size " #type " %c0\""		\
+		     : : "i" (sizeof(struct type)))
+
+/* bindgen names the way to a member of an unnamed struct or union. */
+#define FIELD_AT(type, path, member)					\
+	asm volatile("\n.ascii \"->field " #type " " #path " %c0\""	\
+		     : : "i" (offsetof(struct type, member)))
+
+#define FIELD(type, member) FIELD_AT(type, member, member)
+
+void rust_layout(void);
+void rust_layout(void)
+{
+	SIZE(task_struct);
+	FIELD(task_struct, pid);
+	FIELD(task_struct, tgid);
+	FIELD(task_struct, mm);
+	FIELD(task_struct, group_leader);
+	FIELD(task_struct, thread_pid);
+	FIELD(task_struct, usage);
+
+	SIZE(mm_struct);
+	FIELD_AT(mm_struct, __bindgen_anon_1.__bindgen_anon_1.mm_count, mm_count);
+	FIELD_AT(mm_struct, __bindgen_anon_1.mm_users, mm_users);
+
+	SIZE(vm_area_struct);
+	FIELD_AT(vm_area_struct, __bindgen_anon_1.__bindgen_anon_1.vm_start, vm_start);
+	FIELD_AT(vm_area_struct, __bindgen_anon_1.__bindgen_anon_1.vm_end, vm_end);
+	FIELD_AT(vm_area_struct, __bindgen_anon_2.vm_flags, vm_flags);
+	FIELD(vm_area_struct, vm_mm);
+
+	SIZE(pid_namespace);
+	FIELD(pid_namespace, ns);
+
+	SIZE(cred);
+	FIELD(cred, euid);
+
+	SIZE(file);
+	FIELD(file, f_cred);
+	FIELD(file, f_flags);
+	FIELD(file, private_data);
+
+	SIZE(file_operations);
+	FIELD(file_operations, owner);
+	FIELD(file_operations, open);
+	FIELD(file_operations, release);
+	FIELD(file_operations, mmap);
+	FIELD(file_operations, unlocked_ioctl);
+	FIELD(file_operations, compat_ioctl);
+
+	SIZE(miscdevice);
+	FIELD(miscdevice, minor);
+	FIELD(miscdevice, name);
+	FIELD(miscdevice, fops);
+	FIELD(miscdevice, this_device);
+}
