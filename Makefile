@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The front door. `make help` says what there is.
+
+ifneq ($(shell command -v cargo >/dev/null && echo yes),yes)
+$(error no cargo: install Rust 1.89 or newer, with rustfmt and clippy)
+endif
+
+export KERNEL KDIR ARCH LLVM
+unexport M O V
+
+front := CARGO_TARGET_DIR=build/front cargo run --quiet --release --locked \
+	--manifest-path scripts/Cargo.toml --
+
+OURS := all setup run test kunit selftest lint
+
+.PHONY: $(OURS) help clean
+.NOTPARALLEL:
+
+ifdef M
+all:
+	@$(front) kmake M=$(abspath $(M)) $(if $(V),V=$(V)) modules
+else
+all:
+	@$(front) build
+endif
+
+setup run test kunit selftest lint:
+	@$(front) $@
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make LLVM=1            builds the kernel with the crate in it'
+	@echo 'make LLVM=1 run        boots it; each answer of the crate beside that of /proc'
+	@echo 'make LLVM=1 test       all tests; ends with "N passed, N failed"'
+	@echo 'make LLVM=1 kunit      the examples of the documentation, in the booted kernel'
+	@echo 'make LLVM=1 selftest   programs that drive the sample, in the booted kernel'
+	@echo 'make LLVM=1 lint       rustfmt, clippy, rustdoc and checkpatch over our files'
+	@echo 'make LLVM=1 setup      what the others need, and nothing else'
+	@echo 'make LLVM=1 M=dir      builds a module of your own'
+	@echo 'make clean             removes build/'
+	@echo 'Anything else goes to the make of the kernel: menuconfig, rustdoc, rust-analyzer, ...'
+	@echo
+	@echo 'KERNEL=6.12   which kernel (this one by default)'
+	@echo 'KDIR=path     a kernel tree of your own, which is not written to'
+
+# Whatever else is asked for, the kernel's make may know.
+%:
+	@$(front) kmake $(if $(M),M=$(abspath $(M))) $(if $(V),V=$(V)) $@
+
+Makefile: ;

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Booting the kernel in QEMU and listening to it.
+
+use crate::{kernel, report::Outcome, step, Place};
+use anyhow::{bail, Result};
+use std::{fs, path::Path, process::Command, time::Duration};
+
+/// What a guest has said.
+pub struct Guest {
+    /// The kernel's log, with KUnit's KTAP in it.
+    pub console: String,
+    /// The KTAP of the selftests.
+    pub results: String,
+}
+
+/// What a kernel says when something is wrong with it.
+const SPLATS: &[&str] = &[
+    "BUG:",
+    "WARNING:",
+    "Oops",
+    "KASAN",
+    "kernel BUG at",
+    "Kernel panic",
+    "general protection",
+    "rcu: INFO:",
+    "rcu_preempt detected",
+    "INFO: task",
+    "possible circular locking",
+    "unreferenced object",
+];
+
+/// Boots with `words` on the command line until the guest is done. A splat fails the outcome.
+pub fn boot(
+    place: &Place,
+    initramfs: &Path,
+    words: &str,
+    outcome: &mut Outcome,
+) -> Result<Guest> {
+    let dir = place.objects.join("boot");
+    let console = dir.join("console.log");
+    let results = dir.join("results.ktap");
+    for old in [&console, &results] {
+        let _ = fs::remove_file(old);
+    }
+
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1G"])
+        .args(["-display", "none", "-monitor", "none", "-no-reboot", "-kernel"])
+        .arg(kernel::image(place))
+        .arg("-initrd")
+        .arg(initramfs)
+        .arg("-append")
+        .arg(format!("console=ttyS0 panic=-1 kunit.stats_enabled=0 {words}"))
+        .arg("-serial")
+        .arg(format!("file:{}", console.display()))
+        .arg("-serial")
+        .arg(format!("file:{}", results.display()));
+    let limit = Duration::from_secs(600);
+    step::watch("boot", &place.log("qemu"), &mut qemu, Some(limit))?;
+
+    let read = |path: &Path| -> String {
+        String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', "")
+    };
+    let guest = Guest {
+        console: read(&console),
+        results: read(&results),
+    };
+    let splat = guest.console.lines().find(|l| SPLATS.iter().any(|s| l.contains(s)));
+    outcome.check(
+        "kernel log without complaint",
+        splat.is_none(),
+        &format!("{}; see {}", splat.unwrap_or_default(), console.display()),
+    );
+    if guest.results.lines().last() != Some("# guest done") {
+        let said = splat.or(guest.console.lines().last()).unwrap_or("nothing");
+        bail!("the guest did not finish, its kernel said: {said}; see {}", console.display());
+    }
+    Ok(guest)
+}

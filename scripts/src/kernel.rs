@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Configuring and building the kernel, by its own make.
+
+use crate::{setup::Tools, step, tree, Place};
+use anyhow::{bail, Context, Result};
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+    process::Command,
+    thread::available_parallelism,
+};
+
+/// The kernel that is booted.
+pub fn image(place: &Place) -> PathBuf {
+    place.objects.join("arch/x86/boot/bzImage")
+}
+
+/// The kernel's make, for the objects in `objects`.
+pub fn make(place: &Place, tools: &Tools, objects: &Path) -> Command {
+    let mut make = tools.command("make");
+    let jobs = available_parallelism().map_or(2, |n| n.get()) + 1;
+    make.arg("-C")
+        .arg(&place.tree)
+        .arg(format!("-j{jobs}"))
+        .arg("LLVM=1")
+        .arg(format!("O={}", objects.display()))
+        .arg(format!("RUST_LIB_SRC={}", tools.library.display()));
+    make
+}
+
+/// Hands `goals` to the kernel's make, on the terminal.
+pub fn forward(place: &Place, tools: &Tools, goals: &[String]) -> Result<bool> {
+    configure(place, tools)?;
+    // The goal may change what is built, so the next build has to look.
+    let _ = fs::remove_file(stamp(place));
+    let status = make(place, tools, &place.objects).args(goals).status()?;
+    Ok(status.success())
+}
+
+/// The fragments of this kernel's configuration.
+fn fragments(place: &Place) -> Vec<PathBuf> {
+    let configs = place.root.join("configs");
+    ["default.config".to_owned(), format!("{}.config", place.series)]
+        .into_iter()
+        .map(|name| configs.join(name))
+        .filter(|path| path.exists())
+        .collect()
+}
+
+/// Writes the configuration, if there is none yet or the fragments have changed.
+pub fn configure(place: &Place, tools: &Tools) -> Result<()> {
+    let fragments = fragments(place);
+    let mut wanted = String::new();
+    for fragment in &fragments {
+        wanted += &fs::read_to_string(fragment)?;
+    }
+    let config = place.objects.join(".config");
+    let stamp = place.objects.join("fragments");
+    if config.exists() && fs::read_to_string(&stamp).is_ok_and(|old| old == wanted) {
+        return Ok(());
+    }
+
+    fs::create_dir_all(&place.objects)?;
+    let log = place.log("config");
+    let make = || make(place, tools, &place.objects);
+    step::run("configuration", &log, make().arg("tinyconfig"))?;
+    step::run(
+        "configuration: ours",
+        &log,
+        tools
+            .command("scripts/kconfig/merge_config.sh")
+            .current_dir(&place.tree)
+            .env("KCONFIG_CONFIG", &config)
+            .args(["-m", "-O"])
+            .arg(&place.objects)
+            .arg(&config)
+            .args(&fragments),
+    )?;
+    step::run("configuration: the rest", &log, make().arg("olddefconfig"))?;
+
+    let got = fs::read_to_string(&config)?;
+    for line in wanted.lines().filter(|l| l.starts_with("CONFIG_")) {
+        if !got.lines().any(|l| l == line) {
+            let _ = fs::remove_file(&config);
+            bail!("{line} has no effect on Linux {}; see {}", place.series, log.display());
+        }
+    }
+    fs::write(stamp, wanted)?;
+    Ok(())
+}
+
+fn stamp(place: &Place) -> PathBuf {
+    place.objects.join("built")
+}
+
+/// A number that changes with whatever the kernel is built from. A published source does not
+/// change, so only our files count; a person's own tree does, so there is none.
+fn inputs(place: &Place, tools: &Tools) -> Result<Option<String>> {
+    if place.kdir.is_some() {
+        return Ok(None);
+    }
+    let mut files: Vec<PathBuf> = tree::files(place)?.into_values().collect();
+    files.push(tree::backport(place)?.join("tree.toml"));
+    files.push(place.root.join("Kconfig"));
+    files.push(place.objects.join(".config"));
+
+    let mut hash = DefaultHasher::new();
+    tools.versions.hash(&mut hash);
+    for file in files {
+        let meta = fs::metadata(&file).with_context(|| file.display().to_string())?;
+        (file, meta.len(), meta.modified()?).hash(&mut hash);
+    }
+    Ok(Some(format!("{:x}", hash.finish())))
+}
+
+/// Builds the kernel and its modules, unless nothing has changed.
+pub fn build(place: &Place, tools: &Tools) -> Result<()> {
+    let stamp = stamp(place);
+    let now = inputs(place, tools)?;
+    if now.is_some() && image(place).exists() && fs::read_to_string(&stamp).ok() == now {
+        return Ok(());
+    }
+
+    let _ = fs::remove_file(&stamp);
+    step::run(
+        &format!("Linux {}", place.series),
+        &place.log("build"),
+        make(place, tools, &place.objects).args(["bzImage", "modules"]),
+    )?;
+    // The build may have rewritten .config.
+    if let Some(now) = inputs(place, tools)? {
+        fs::write(stamp, now)?;
+    }
+    Ok(())
+}

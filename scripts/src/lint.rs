@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! rustfmt, clippy, rustdoc and checkpatch, with the kernel's own settings, over our files.
+
+use crate::{kernel, report::Outcome, setup::Tools, step, tree, Place};
+use anyhow::Result;
+use std::{fs, path::PathBuf, process::Command};
+
+/// Our own cargo crates.
+const CRATES: &[&str] = &["scripts", "tools/testing/selftests/rust_task"];
+
+pub fn all(place: &Place, tools: &Tools) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let files: Vec<PathBuf> = tree::files(place)?.into_values().collect();
+    let ending = |ends: &[&str]| -> Vec<&PathBuf> {
+        let ends_so = |p: &&PathBuf| p.extension().is_some_and(|e| ends.iter().any(|x| e == *x));
+        files.iter().filter(ends_so).collect()
+    };
+
+    part(
+        &mut outcome,
+        place,
+        "rustfmt",
+        Command::new("rustfmt")
+            .args(["--check", "--edition", "2021", "--config-path"])
+            .arg(place.tree.join(".rustfmt.toml"))
+            .args(ending(&["rs"])),
+        |_| false,
+    )?;
+    for name in CRATES {
+        let manifest = place.root.join(name).join("Cargo.toml");
+        let short = name.rsplit('/').next().unwrap_or(name);
+        part(
+            &mut outcome,
+            place,
+            &format!("rustfmt of {short}"),
+            Command::new("cargo").args(["fmt", "--check", "--manifest-path"]).arg(&manifest),
+            |_| false,
+        )?;
+        part(
+            &mut outcome,
+            place,
+            &format!("clippy of {short}"),
+            Command::new("cargo")
+                .args(["clippy", "--release", "--locked", "--manifest-path"])
+                .arg(&manifest)
+                .env("CARGO_TARGET_DIR", place.build.join("clippy"))
+                .args(["--", "-D", "warnings"]),
+            |_| false,
+        )?;
+    }
+
+    let named = files.clone();
+    let about_ours = move |log: &str| {
+        log.lines().any(|line| {
+            line.trim_start().starts_with("-->")
+                && named.iter().any(|f| {
+                    let name = f.file_name().map(|n| n.to_string_lossy().into_owned());
+                    name.is_some_and(|n| line.contains(&format!("/{n}:")))
+                })
+        })
+    };
+    let objects = place.build.join(format!("{}-x86_64-clippy", place.series));
+    fs::create_dir_all(&objects)?;
+    let config = fs::read_to_string(place.objects.join(".config"))?;
+    step::write_if_new(&objects.join(".config"), &config)?;
+    part(
+        &mut outcome,
+        place,
+        "clippy",
+        kernel::make(place, tools, &objects)
+            .args(["CLIPPY=1", "rust/", "samples/rust/", "lib/test_rust_task.o"]),
+        &about_ours,
+    )?;
+    part(
+        &mut outcome,
+        place,
+        "rustdoc",
+        kernel::make(place, tools, &objects).arg("rustdoc"),
+        &about_ours,
+    )?;
+
+    part(
+        &mut outcome,
+        place,
+        "checkpatch",
+        tools
+            .command("perl")
+            .arg("scripts/checkpatch.pl")
+            .args(["--strict", "--terse", "--no-summary", "--show-types"])
+            // There is no patch here, and no spelling list on every machine.
+            .args(["--ignore", "FILE_PATH_CHANGES", "-f"])
+            .args(ending(&["rs", "c", "h"]))
+            .arg(place.root.join("Kconfig"))
+            .current_dir(&place.tree),
+        |_| false,
+    )?;
+    Ok(outcome)
+}
+
+/// Runs one part; it is well if it succeeds and `complains` finds nothing in what it prints.
+fn part(
+    outcome: &mut Outcome,
+    place: &Place,
+    name: &str,
+    command: &mut Command,
+    complains: impl Fn(&str) -> bool,
+) -> Result<()> {
+    let log = place.log(&name.replace(' ', "-"));
+    let done = step::watch(name, &log, command, None)?;
+    let text = fs::read_to_string(&log).unwrap_or_default();
+    let well = done && !complains(&text);
+    if well {
+        println!("ok     {name}");
+    }
+    outcome.check(name, well, &format!("see {}", log.display()));
+    Ok(())
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading KTAP, counting it, and showing it to a person.
+
+use crate::{boot::Guest, step, tree, Place};
+use anyhow::{bail, Result};
+use std::{collections::BTreeSet, process::Command};
+
+/// What passed and what failed.
+#[derive(Default)]
+pub struct Outcome {
+    passed: usize,
+    failed: usize,
+}
+
+impl Outcome {
+    /// Counts one test; says so if it failed.
+    pub fn check(&mut self, name: &str, well: bool, why: &str) {
+        if well {
+            self.passed += 1;
+        } else {
+            self.failed += 1;
+            println!("FAILED {name}: {why}");
+        }
+    }
+
+    /// Counts the tests in `text`, and shows each with what it said if it failed.
+    pub fn ktap(&mut self, suite: &str, text: &str) {
+        let mut said = Vec::new();
+        let mut plan = None;
+        let mut count = 0;
+        for line in text.lines() {
+            if let Some(n) = line.strip_prefix("1..") {
+                plan = n.parse().ok();
+            } else if let Some((well, name)) = result(line) {
+                count += 1;
+                println!("{} {suite}: {name}", if well { "ok    " } else { "FAILED" });
+                if well {
+                    self.passed += 1;
+                } else {
+                    self.failed += 1;
+                    said.iter().for_each(|line| println!("         {line}"));
+                }
+                said.clear();
+            } else if line.starts_with('#') && !line.starts_with("# fact\t") {
+                said.push(line);
+            }
+        }
+        self.check(
+            &format!("{suite}: all tests ran"),
+            plan == Some(count) && count > 0,
+            &format!("{count} results for a plan of {plan:?}"),
+        );
+    }
+
+    /// Whether nothing failed, and something passed.
+    pub fn well(&self) -> bool {
+        self.failed == 0 && self.passed > 0
+    }
+
+    /// Prints the last line.
+    pub fn print(&self) {
+        println!("{} passed, {} failed", self.passed, self.failed);
+    }
+}
+
+/// Reads `ok 1 name` or `not ok 2 name`.
+fn result(line: &str) -> Option<(bool, &str)> {
+    let (well, rest) = match line.strip_prefix("not ok ") {
+        Some(rest) => (false, rest),
+        None => (true, line.strip_prefix("ok ")?),
+    };
+    let (number, name) = rest.split_once(' ')?;
+    number.parse::<usize>().ok()?;
+    Some((well, name.trim_start_matches("- ")))
+}
+
+/// One fact, as the crate and as /proc has it.
+pub struct Fact {
+    cells: [String; 4],
+}
+
+impl Fact {
+    pub fn agrees(&self) -> bool {
+        self.cells[2] == self.cells[3]
+    }
+}
+
+/// The facts that the selftests compared.
+pub fn facts(results: &str) -> Vec<Fact> {
+    results
+        .lines()
+        .filter_map(|line| line.strip_prefix("# fact\t"))
+        .filter_map(|line| {
+            let cells: Vec<String> = line.split('\t').map(ToOwned::to_owned).collect();
+            Some(Fact { cells: cells.try_into().ok()? })
+        })
+        .collect()
+}
+
+/// Prints facts as a table.
+pub fn table(facts: &[Fact]) {
+    let head = ["scenario", "fact", "crate", "/proc"];
+    let width = |i: usize| {
+        let cells = facts.iter().map(|f| f.cells[i].len());
+        cells.chain([head[i].len()]).max().unwrap_or(0)
+    };
+    let width = [width(0), width(1), width(2), width(3)];
+    let row = |cells: [&str; 4], agree: &str| {
+        let cells: Vec<_> = cells.iter().zip(width).map(|(c, w)| format!("{c:w$}")).collect();
+        println!("{}  {agree}", cells.join("  "));
+    };
+    row(head, "agree");
+    for fact in facts {
+        let cells = [0, 1, 2, 3].map(|i| fact.cells[i].as_str());
+        row(cells, if fact.agrees() { "yes" } else { "NO" });
+    }
+}
+
+/// Counts KUnit's results, by the kernel's own parser, and lists the examples of our modules.
+pub fn kunit(place: &Place, guest: &Guest, outcome: &mut Outcome) -> Result<()> {
+    let parsed = step::ask(
+        Command::new("python3")
+            .arg("tools/testing/kunit/kunit.py")
+            .args(["parse", "--summary"])
+            .arg(place.objects.join("boot/console.log"))
+            .current_dir(&place.tree),
+    );
+    let verdict = match &parsed {
+        Ok(text) => text.clone(),
+        Err(err) => err.to_string(),
+    };
+    let verdict = verdict.lines().rev().find(|l| l.contains("Testing complete"));
+    outcome.check("kunit.py parse", parsed.is_ok(), verdict.unwrap_or("no verdict"));
+
+    let ours: BTreeSet<String> =
+        tree::files(place)?.into_keys().map(|p| p.display().to_string()).collect();
+    let (mut location, mut mine, mut others) = (String::new(), 0, 0);
+    for line in guest.console.lines() {
+        // A line of the log may begin with the time.
+        let line = line.split_once("] ").map_or(line, |(_, rest)| rest).trim();
+        if let Some((_, place)) = line.split_once(".location: ") {
+            location = place.to_owned();
+        } else if let Some((well, name)) = result(line) {
+            if !name.starts_with("rust_doctest_kernel_") {
+                continue;
+            }
+            let file = location.rsplit_once(':').map_or("", |(file, _)| file);
+            if ours.contains(file) {
+                mine += 1;
+                println!("{} example: {location}", if well { "ok    " } else { "FAILED" });
+            } else {
+                others += 1;
+            }
+            outcome.check(&format!("example: {location}"), well, "see the console log");
+        }
+    }
+    println!("{mine} examples of this project, {others} of the kernel");
+    if mine == 0 {
+        bail!("no example ran: is CONFIG_RUST_KERNEL_DOCTESTS=y?");
+    }
+    Ok(())
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The assembled tree: a kernel's source with our files in it.
+//!
+//! A folder that holds none of our files is one link to the source. On the way to our files, folders
+//! are real and hold links. So the source itself is never written to, and an edit of a file of ours
+//! is seen by the next build.
+
+use crate::{step, Place};
+use anyhow::{bail, Context, Result};
+use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+/// `backport/<series>/tree.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    #[serde(default)]
+    link: Vec<Link>,
+    #[serde(default)]
+    insert: Vec<Insert>,
+}
+
+/// A file of ours that has another path in the tree.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Link {
+    from: PathBuf,
+    to: PathBuf,
+}
+
+/// Lines to be put before or after a line of the kernel's own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Insert {
+    file: PathBuf,
+    after: Option<String>,
+    before: Option<String>,
+    lines: String,
+}
+
+/// What stands at a path of the tree in place of the source's.
+enum Ours {
+    Link(PathBuf),
+    Text(String),
+}
+
+/// Folders that kbuild or its scripts want to be real, or whose contents are left out.
+const REAL: &[&str] = &["include", "scripts", "arch", "arch/x86", "arch/x86/include"];
+
+/// Reads the series of a kernel tree, such as `6.12`.
+pub fn series_of(kdir: &Path) -> Result<String> {
+    let text = fs::read_to_string(kdir.join("Makefile"))
+        .with_context(|| format!("KDIR={}: not a kernel tree", kdir.display()))?;
+    let value = |name: &str| {
+        text.lines()
+            .find_map(|l| l.strip_prefix(name)?.trim().strip_prefix('='))
+            .map(|v| v.trim().to_owned())
+    };
+    match (value("VERSION"), value("PATCHLEVEL")) {
+        (Some(version), Some(patchlevel)) => Ok(format!("{version}.{patchlevel}")),
+        _ => bail!("KDIR={}: its Makefile has no version", kdir.display()),
+    }
+}
+
+/// The folder of `backport/` that serves `series`: its own, or the newest before it.
+pub fn backport(place: &Place) -> Result<PathBuf> {
+    let number = |s: &str| -> Option<(u32, u32)> {
+        let (a, b) = s.split_once('.')?;
+        Some((a.parse().ok()?, b.parse().ok()?))
+    };
+    let wanted = number(&place.series);
+    let dir = place.root.join("backport");
+    fs::read_dir(&dir)?
+        .flatten()
+        .filter_map(|entry| number(&entry.file_name().to_string_lossy()).map(|n| (n, entry.path())))
+        .filter(|(n, _)| Some(*n) <= wanted)
+        .max()
+        .map(|(_, path)| path)
+        .with_context(|| format!("Linux {} is older than all that backport/ serves", place.series))
+}
+
+/// Our files and where they belong in the tree.
+pub fn files(place: &Place) -> Result<BTreeMap<PathBuf, PathBuf>> {
+    let backport = backport(place)?;
+    let mut all = BTreeMap::new();
+    for top in [place.root.as_path(), backport.as_path()] {
+        for part in ["rust", "samples", "lib"] {
+            let mut found = Vec::new();
+            walk(&top.join(part), &mut found)?;
+            for file in found {
+                let at = file.strip_prefix(top)?.to_owned();
+                if let Some(other) = all.insert(at.clone(), file) {
+                    bail!("{} and its like in backport/ are for the same path", other.display());
+                }
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn walk(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        if entry.file_type()?.is_dir() {
+            walk(&entry.path(), found)?;
+        } else {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Makes or renews the tree.
+pub fn assemble(place: &Place) -> Result<()> {
+    let base = match &place.kdir {
+        Some(kdir) => kdir.canonicalize()?,
+        None => place.cache.join(format!("linux-{}", place.series)),
+    };
+    if base.join(".config").exists() || base.join("include/config").exists() {
+        bail!("{}: was built in place; run `make mrproper` there first", base.display());
+    }
+
+    let path = backport(place)?.join("tree.toml");
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let manifest: Manifest = toml::from_str(&text).with_context(|| path.display().to_string())?;
+
+    let mut ours: BTreeMap<PathBuf, Ours> = BTreeMap::new();
+    for (at, file) in files(place)? {
+        ours.insert(at, Ours::Link(file));
+    }
+    for link in manifest.link {
+        ours.insert(link.to, Ours::Link(place.root.join(link.from)));
+    }
+    let mut inserts: BTreeMap<PathBuf, Vec<Insert>> = BTreeMap::new();
+    for insert in manifest.insert {
+        inserts.entry(insert.file.clone()).or_default().push(insert);
+    }
+    for (file, inserts) in inserts {
+        let text = fs::read_to_string(base.join(&file))
+            .with_context(|| format!("{}: not in this kernel", file.display()))?;
+        let text = inserted(&text, &inserts).with_context(|| file.display().to_string())?;
+        ours.insert(file, Ours::Text(text));
+    }
+
+    let mut real: BTreeSet<PathBuf> = REAL.iter().map(PathBuf::from).collect();
+    for at in ours.keys() {
+        real.extend(at.ancestors().skip(1).map(Path::to_path_buf));
+    }
+    for dir in &real {
+        folder(&base.join(dir), &place.tree.join(dir), dir, &real, &ours)?;
+    }
+    Ok(())
+}
+
+/// Puts the lines of `inserts` where their anchors stand in `text`.
+fn inserted(text: &str, inserts: &[Insert]) -> Result<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut at: BTreeMap<usize, String> = BTreeMap::new();
+
+    for insert in inserts {
+        let (anchor, below) = match (&insert.after, &insert.before) {
+            (Some(anchor), None) => (anchor, 1),
+            (None, Some(anchor)) => (anchor, 0),
+            _ => bail!("an insertion needs either `after` or `before`"),
+        };
+        let mut found = (0..lines.len()).filter(|i| lines[*i].trim() == anchor.trim());
+        match (found.next(), found.next()) {
+            (Some(line), None) => at.entry(line + below).or_default().push_str(&insert.lines),
+            (None, _) => bail!("the line `{anchor}`, where ours belong, is not there"),
+            _ => bail!("the line `{anchor}`, where ours belong, is there more than once"),
+        }
+    }
+
+    let mut out = String::new();
+    for i in 0..=lines.len() {
+        out.push_str(at.get(&i).map_or("", String::as_str));
+        if let Some(line) = lines.get(i) {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    Ok(out)
+}
+
+/// Makes one real folder of the tree: links to the source, and what is ours.
+fn folder(
+    base: &Path,
+    tree: &Path,
+    dir: &Path,
+    real: &BTreeSet<PathBuf>,
+    ours: &BTreeMap<PathBuf, Ours>,
+) -> Result<()> {
+    if tree.is_symlink() {
+        fs::remove_file(tree)?;
+    }
+    fs::create_dir_all(tree)?;
+
+    let mut keep = BTreeSet::new();
+    if let Ok(entries) = fs::read_dir(base) {
+        for entry in entries.flatten() {
+            let at = dir.join(entry.file_name());
+            if at == Path::new(".git") || at.starts_with("include/generated") {
+                continue;
+            }
+            keep.insert(entry.file_name());
+            if !real.contains(&at) && !ours.contains_key(&at) {
+                link(&entry.path(), &tree.join(entry.file_name()))?;
+            }
+        }
+    }
+    for (at, what) in ours.iter().filter(|(at, _)| at.parent() == Some(dir)) {
+        let name = at.file_name().context("a file of ours has no name")?;
+        keep.insert(name.to_owned());
+        let target = tree.join(name);
+        match what {
+            Ours::Link(file) => link(file, &target)?,
+            Ours::Text(text) => {
+                if target.is_symlink() {
+                    fs::remove_file(&target)?;
+                }
+                step::write_if_new(&target, text)?;
+            }
+        }
+    }
+    keep.extend(
+        real.iter()
+            .filter(|sub| sub.parent() == Some(dir) && !sub.as_os_str().is_empty())
+            .filter_map(|sub| sub.file_name().map(ToOwned::to_owned)),
+    );
+    // What is not needed any more.
+    for entry in fs::read_dir(tree)?.flatten() {
+        if !keep.contains(&entry.file_name()) {
+            let path = entry.path();
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(path)?;
+            } else {
+                fs::remove_file(path)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes `at` a link to `target`, if it is none.
+fn link(target: &Path, at: &Path) -> Result<()> {
+    if fs::read_link(at).is_ok_and(|old| old == target) {
+        return Ok(());
+    }
+    if at.is_dir() && !at.is_symlink() {
+        fs::remove_dir_all(at)?;
+    } else if at.exists() || at.is_symlink() {
+        fs::remove_file(at)?;
+    }
+    symlink(target, at).with_context(|| at.display().to_string())
+}
