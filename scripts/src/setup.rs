@@ -37,6 +37,11 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3", "/usr/bin/python3"),
 ];
 
+/// What our own make has put into the environment, which the kernel's must not see.
+const OURS: &[&str] = &[
+    "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "ARCH", "KDIR", "KERNEL", "LLVM",
+];
+
 /// How the tools are called.
 pub struct Tools {
     path: String,
@@ -54,8 +59,8 @@ impl Tools {
             .env("PATH", &self.path)
             .env("LIBCLANG_PATH", format!("{LLVM}/lib"))
             .env("LC_ALL", "C");
-        for ours in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "KDIR", "KERNEL", "M", "O"] {
-            command.env_remove(ours);
+        for name in OURS {
+            command.env_remove(name);
         }
         command
     }

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The two devices, as a program sees them.
+
+use nix::{
+    errno::Errno,
+    sys::{
+        mman::{mmap, mmap_anonymous, mprotect, munmap, MapFlags, ProtFlags},
+        signal::Signal,
+        wait::{waitpid, WaitStatus},
+    },
+    unistd::{fork, ForkResult},
+};
+use std::{
+    ffi::c_void,
+    fs::{File, OpenOptions},
+    num::NonZeroUsize,
+    os::fd::AsRawFd,
+    ptr::NonNull,
+};
+
+#[path = "../../../../../../../samples/rust/rust_task_info_abi.rs"]
+pub mod abi;
+#[path = "../../../../../../../lib/test_rust_task_abi.rs"]
+pub mod test_abi;
+
+const PAGE: usize = 4096;
+
+const fn command(direction: u32, magic: u32, number: u32, size: u32) -> u32 {
+    direction << 30 | size << 16 | magic << 8 | number
+}
+
+/// C's `_IOR()`.
+pub const fn ior(magic: u32, number: u32, size: u32) -> u32 {
+    command(2, magic, number, size)
+}
+
+const fn size<T>() -> u32 {
+    size_of::<T>() as u32
+}
+
+pub const GET_INFO: u32 = ior(abi::MAGIC, abi::GET_INFO, size::<abi::TaskInfo>());
+pub const GET_VMA: u32 = command(3, abi::MAGIC, abi::GET_VMA, size::<abi::VmaInfo>());
+pub const ZAP: u32 = command(1, abi::MAGIC, abi::ZAP, size::<abi::ZapRange>());
+const COUNTS: u32 = command(
+    3,
+    test_abi::MAGIC,
+    test_abi::COUNTS,
+    size::<test_abi::Counts>(),
+);
+const WORKER_HAS_MM: u32 = ior(test_abi::MAGIC, test_abi::WORKER_HAS_MM, size::<u32>());
+
+/// Calls `ioctl()` with whatever `arg` is.
+fn ioctl(file: &File, cmd: u32, arg: usize) -> Result<(), Errno> {
+    // SAFETY: The drivers read and write the memory at `arg` as their commands say, which the
+    // callers here have ready, or which is meant to be refused.
+    Errno::result(unsafe { libc::ioctl(file.as_raw_fd(), u64::from(cmd), arg) }).map(drop)
+}
+
+/// Calls `ioctl()` with a value that it reads and writes.
+fn exchange<T>(file: &File, cmd: u32, value: &mut T) -> Result<(), Errno> {
+    ioctl(file, cmd, std::ptr::from_mut(value) as usize)
+}
+
+/// Maps memory without a file.
+pub fn map(
+    at: Option<NonZeroUsize>,
+    len: usize,
+    rights: ProtFlags,
+    flags: MapFlags,
+) -> Result<NonNull<c_void>, Errno> {
+    let len = NonZeroUsize::new(len).ok_or(Errno::EINVAL)?;
+    // SAFETY: The kernel chooses where, so nothing that is in use is replaced.
+    unsafe { mmap_anonymous(at, len, rights, flags) }
+}
+
+fn open(path: &str) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// `/dev/rust_task_info`, opened.
+pub struct Device(File);
+
+impl Device {
+    pub fn open() -> std::io::Result<Self> {
+        open("/dev/rust_task_info").map(Self)
+    }
+
+    pub fn raw(&self, cmd: u32, arg: usize) -> Result<(), Errno> {
+        ioctl(&self.0, cmd, arg)
+    }
+
+    pub fn info(&self) -> Result<abi::TaskInfo, Errno> {
+        let mut info = abi::TaskInfo::default();
+        exchange(&self.0, GET_INFO, &mut info)?;
+        Ok(info)
+    }
+
+    pub fn vma(&self, addr: u64) -> Result<abi::VmaInfo, Errno> {
+        let mut vma = abi::VmaInfo {
+            addr,
+            ..Default::default()
+        };
+        exchange(&self.0, GET_VMA, &mut vma)?;
+        Ok(vma)
+    }
+
+    pub fn zap(&self, addr: u64, len: u64) -> Result<(), Errno> {
+        exchange(&self.0, ZAP, &mut abi::ZapRange { addr, len })
+    }
+
+    pub fn read(&self) -> Result<(), Errno> {
+        let mut byte = [0];
+        nix::unistd::read(self.0.as_raw_fd(), &mut byte).map(drop)
+    }
+
+    /// Maps the first pages, to be shared.
+    pub fn map_pages(&self, pages: usize) -> Result<Pages, Errno> {
+        let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        self.map_with(pages, rights, MapFlags::MAP_SHARED)
+    }
+
+    pub fn map_with(
+        &self,
+        pages: usize,
+        rights: ProtFlags,
+        flags: MapFlags,
+    ) -> Result<Pages, Errno> {
+        let len = NonZeroUsize::new(pages * PAGE).ok_or(Errno::EINVAL)?;
+        // SAFETY: The kernel chooses where, so nothing that is in use is replaced.
+        let at = unsafe { mmap(None, len, rights, flags, &self.0, 0)? };
+        Ok(Pages { at, pages })
+    }
+}
+
+/// Pages of the device in this process. They stay mapped.
+pub struct Pages {
+    at: NonNull<c_void>,
+    pages: usize,
+}
+
+impl Pages {
+    fn page(&self, i: usize) -> *mut u64 {
+        assert!(i < self.pages);
+        // SAFETY: The page is one of those that were mapped.
+        unsafe { self.at.byte_add(i * PAGE).as_ptr().cast() }
+    }
+
+    pub fn addr(&self, i: usize) -> u64 {
+        self.page(i) as u64
+    }
+
+    /// Reads the first number of a page. The process dies if it has been zapped.
+    pub fn read(&self, i: usize) -> u64 {
+        // SAFETY: It is mapped for reading, and others may write to it.
+        unsafe { self.page(i).read_volatile() }
+    }
+
+    pub fn write(&self, i: usize, value: u64) {
+        // SAFETY: It is mapped for writing by those who call this.
+        unsafe { self.page(i).write_volatile(value) }
+    }
+
+    pub fn protect(&self, rights: ProtFlags) -> Result<(), Errno> {
+        // SAFETY: Nobody relies on the rights of these pages.
+        unsafe { mprotect(self.at, self.pages * PAGE, rights) }
+    }
+
+    pub fn unmap(self) -> Result<(), Errno> {
+        // SAFETY: They were mapped, and `self` was the way to them.
+        unsafe { munmap(self.at, self.pages * PAGE) }
+    }
+
+    /// Returns whether a page can be touched, by having a child do it.
+    pub fn is_there(&self, i: usize) -> anyhow::Result<bool> {
+        // SAFETY: The child does nothing but read and leave.
+        let child = match unsafe { fork()? } {
+            ForkResult::Child => {
+                self.read(i);
+                // SAFETY: It ends the process.
+                unsafe { libc::_exit(0) }
+            }
+            ForkResult::Parent { child } => child,
+        };
+        match waitpid(child, None)? {
+            WaitStatus::Exited(_, 0) => Ok(true),
+            WaitStatus::Signaled(_, Signal::SIGBUS, _) => Ok(false),
+            other => anyhow::bail!("page {i}: {other:?}"),
+        }
+    }
+}
+
+/// `/dev/rust_task_test`, opened.
+pub struct Tester(File);
+
+impl Tester {
+    pub fn open() -> std::io::Result<Self> {
+        open("/dev/rust_task_test").map(Self)
+    }
+
+    pub fn counts(&self, kind: u32, rounds: u32) -> Result<test_abi::Counts, Errno> {
+        let mut counts = test_abi::Counts {
+            rounds,
+            kind,
+            ..Default::default()
+        };
+        exchange(&self.0, COUNTS, &mut counts)?;
+        Ok(counts)
+    }
+
+    pub fn worker_has_mm(&self) -> Result<u32, Errno> {
+        let mut answer = u32::MAX;
+        exchange(&self.0, WORKER_HAS_MM, &mut answer)?;
+        Ok(answer)
+    }
+}

@@ -1,0 +1,785 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Asks `/dev/rust_task_info` about itself, and compares each answer with /proc.
+
+mod device;
+mod ktap;
+mod procfs;
+
+use anyhow::{bail, ensure, Context, Result};
+use device::{abi, Device};
+use ktap::{fact, Test};
+use nix::{
+    errno::Errno,
+    kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
+    sched::{unshare, CloneFlags},
+    sys::{
+        mman::{mprotect, munmap, MapFlags, ProtFlags},
+        ptrace,
+        signal::{kill, raise, signal, SigHandler, Signal},
+        wait::{waitpid, WaitStatus},
+    },
+    unistd::{fork, getpid, gettid, setresuid, ForkResult, Pid, Uid},
+};
+use procfs::Status;
+use std::{
+    fs::File,
+    io::Read,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+const PAGE: usize = 4096;
+/// How often each counted reference is taken and dropped.
+const ROUNDS: u32 = 100_000;
+
+const TESTS: &[Test] = &[
+    ("initial process", initial),
+    ("second thread", second_thread),
+    ("two PID namespaces deep", two_namespaces_deep),
+    ("after setresuid()", after_setresuid),
+    ("after fork()", after_fork),
+    ("exec from a thread that does not lead", exec_from_thread),
+    ("thousands of areas", thousands_of_areas),
+    ("an area while others come and go", area_among_changes),
+    ("pages of the device", pages_of_the_device),
+    ("zap with a bad range", bad_zaps),
+    ("bad input", bad_input),
+    ("a signal waits", signal_waits),
+    ("workqueue", workqueue),
+    ("counts", counts),
+    ("counts in a PID namespace", counts_in_namespace),
+    ("opened by many at a time", opened_by_many),
+    ("module in use stays", module_in_use),
+];
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().collect();
+    if let [_, mode, tgid] = args.as_slice() {
+        ensure!(mode == "after-exec", "unknown mode {mode}");
+        return ktap::leave(after_exec(tgid.parse()?));
+    }
+    ktap::run(TESTS)
+}
+
+/// Compares what the device says of this thread with its status in /proc.
+fn compare(scenario: &str, device: &Device) -> Result<abi::TaskInfo> {
+    let info = device.info()?;
+    let status = Status::of_this_thread()?;
+
+    fact(scenario, "pid", info.pid, status.one("Pid")?);
+    fact(scenario, "tgid", info.tgid, status.one("Tgid")?);
+    fact(scenario, "group leader", info.leader, status.one("Tgid")?);
+    fact(scenario, "uid", info.uid, status.nth("Uid", 0)?);
+    fact(scenario, "euid", info.euid, status.nth("Uid", 1)?);
+    fact(
+        scenario,
+        "pid in the initial namespace",
+        info.tgid,
+        status.nth("NStgid", 0)?,
+    );
+    fact(
+        scenario,
+        "pid in its own namespace",
+        info.ns_tgid,
+        status.last("NStgid")?,
+    );
+    // A task without an address space has no VmSize.
+    fact(
+        scenario,
+        "has an address space",
+        info.has_mm,
+        u32::from(status.has("VmSize")),
+    );
+    fact(
+        scenario,
+        "signal pending",
+        info.signal_pending,
+        u32::from(status.signal_pending()?),
+    );
+    Ok(info)
+}
+
+fn initial() -> Result<()> {
+    compare("initial process", &Device::open()?)?;
+    Ok(())
+}
+
+fn second_thread() -> Result<()> {
+    let device = Device::open()?;
+    std::thread::spawn(move || -> Result<()> {
+        ensure!(gettid() != getpid(), "this is not a second thread");
+        let info = compare("second thread", &device)?;
+        ensure!(
+            info.pid != info.leader,
+            "the thread takes itself for the leader"
+        );
+        Ok(())
+    })
+    .join()
+    .map_err(|_| anyhow::anyhow!("the thread panicked"))?
+}
+
+/// Runs `inner` in a child process, and fails if it does.
+fn in_child(inner: impl FnOnce() -> Result<()>) -> Result<()> {
+    // SAFETY: This process has one thread whenever a child is made.
+    match unsafe { fork()? } {
+        ForkResult::Child => ktap::exit(inner()),
+        ForkResult::Parent { child } => match waitpid(child, None)? {
+            WaitStatus::Exited(_, 0) => Ok(()),
+            other => bail!("child: {other:?}"),
+        },
+    }
+}
+
+/// Runs `inner` as the first process of a new PID namespace.
+fn in_namespace(inner: impl FnOnce() -> Result<()>) -> Result<()> {
+    in_child(|| {
+        unshare(CloneFlags::CLONE_NEWPID)?;
+        in_child(inner)
+    })
+}
+
+fn two_namespaces_deep() -> Result<()> {
+    let device = Device::open()?;
+    in_namespace(|| {
+        in_namespace(|| {
+            ensure!(getpid() == Pid::from_raw(1), "not the first process");
+            // This /proc is that of the initial namespace.
+            let info = compare("two namespaces deep", &device)?;
+            fact(
+                "two namespaces deep",
+                "what it calls itself",
+                info.ns_tgid,
+                1,
+            );
+            let depth = Status::of_this_thread()?.count("NStgid")?;
+            fact("two namespaces deep", "depth", 3, depth);
+            Ok(())
+        })
+    })
+}
+
+fn after_setresuid() -> Result<()> {
+    let device = Device::open()?;
+    let ids = [1000, 2000, 3000].map(Uid::from_raw);
+    setresuid(ids[0], ids[1], ids[2])?;
+    let info = compare("after setresuid()", &device)?;
+    ensure!((info.uid, info.euid) == (1000, 2000), "{info:?}");
+    Ok(())
+}
+
+fn after_fork() -> Result<()> {
+    let device = Device::open()?;
+    let parent = compare("before fork()", &device)?;
+    in_child(|| {
+        let child = compare("after fork(), child", &device)?;
+        ensure!(
+            child.tgid != parent.tgid,
+            "the child has the parent's number"
+        );
+        Ok(())
+    })?;
+    let again = compare("after fork(), parent", &device)?;
+    ensure!(again == parent, "the parent has changed: {again:?}");
+    Ok(())
+}
+
+fn exec_from_thread() -> Result<()> {
+    let device = Device::open()?;
+    let tgid = device.info()?.tgid;
+    let thread = std::thread::spawn(move || -> Result<()> {
+        let before = device.info()?;
+        ensure!(before.pid != before.tgid, "this thread leads");
+        // All other threads are killed, and this one takes the leader's number.
+        let args = [
+            c"rust_task_test".into(),
+            c"after-exec".into(),
+            cstring(tgid)?,
+        ];
+        nix::unistd::execv(c"/proc/self/exe", &args)?;
+        Ok(())
+    });
+    thread
+        .join()
+        .map_err(|_| anyhow::anyhow!("the thread panicked"))?
+}
+
+fn cstring(number: i32) -> Result<std::ffi::CString> {
+    Ok(std::ffi::CString::new(number.to_string())?)
+}
+
+fn after_exec(tgid: i32) -> Result<()> {
+    let info = compare("after exec from a thread", &Device::open()?)?;
+    fact(
+        "after exec from a thread",
+        "pid stays the leader's",
+        info.pid,
+        tgid,
+    );
+    Ok(())
+}
+
+/// One line of /proc/self/maps.
+#[derive(PartialEq)]
+struct Line {
+    start: u64,
+    end: u64,
+    flags: u64,
+}
+
+impl Line {
+    fn parse(line: &str) -> Option<Self> {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let bits = [
+            (0, b'r', abi::READ),
+            (1, b'w', abi::WRITE),
+            (2, b'x', abi::EXEC),
+        ];
+        let rights = rest.as_bytes();
+        let mut flags = if rights[3] == b's' { abi::SHARED } else { 0 };
+        for (at, letter, bit) in bits {
+            if rights[at] == letter {
+                flags |= bit;
+            }
+        }
+        let hex = |digits| u64::from_str_radix(digits, 16).ok();
+        Some(Self {
+            start: hex(start)?,
+            end: hex(end)?,
+            flags,
+        })
+    }
+}
+
+/// How the areas of this process compare. Nothing here allocates, so that they stay as they are.
+#[derive(Default)]
+struct Areas {
+    listed: usize,
+    agreed: usize,
+    gaps: usize,
+    closed: usize,
+    vma_locks: usize,
+    first_difference: Option<u64>,
+}
+
+fn compare_areas(device: &Device, buffer: &mut [u8]) -> Result<Areas> {
+    let mut maps = File::open("/proc/self/maps")?;
+    let mut len = 0;
+    loop {
+        match maps.read(&mut buffer[len..])? {
+            0 => break,
+            n => len += n,
+        }
+    }
+    ensure!(len < buffer.len(), "the list of areas is too long");
+
+    let mut areas = Areas::default();
+    let mut last_end = None;
+    for line in std::str::from_utf8(&buffer[..len])?.lines() {
+        // The vsyscall page is listed but is no area of the process.
+        if line.ends_with("[vsyscall]") {
+            continue;
+        }
+        let line = Line::parse(line).context("a line of maps is not understood")?;
+        areas.listed += 1;
+        if let Some(end) = last_end.filter(|end| *end < line.start) {
+            areas.gaps += 1;
+            areas.closed += usize::from(device.vma(end) == Err(Errno::ENOENT));
+        }
+        last_end = Some(line.end);
+
+        let mut agree = true;
+        for addr in [line.start, line.end - 1] {
+            match device.vma(addr) {
+                Ok(vma) => {
+                    agree &= line
+                        == Line {
+                            start: vma.start,
+                            end: vma.end,
+                            flags: vma.flags,
+                        };
+                    areas.vma_locks += usize::from(vma.lock == abi::VMA_LOCK);
+                }
+                Err(_) => agree = false,
+            }
+        }
+        if agree {
+            areas.agreed += 1;
+        } else {
+            areas.first_difference.get_or_insert(line.start);
+        }
+    }
+    Ok(areas)
+}
+
+fn thousands_of_areas() -> Result<()> {
+    const PAGES: usize = 4000;
+    let device = Device::open()?;
+    let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
+    let at = device::map(None, PAGES * PAGE, ProtFlags::PROT_NONE, anonymous)?;
+    for i in (0..PAGES).step_by(2) {
+        let right = if i % 4 == 0 {
+            ProtFlags::PROT_READ
+        } else {
+            ProtFlags::PROT_WRITE
+        };
+        // SAFETY: The page is one of those that were mapped above.
+        unsafe { mprotect(at.byte_add(i * PAGE), PAGE, right)? };
+    }
+
+    let mut buffer = vec![0; 1 << 20];
+    // The first time brings the stack and the heap to their size.
+    compare_areas(&device, &mut buffer)?;
+    let areas = compare_areas(&device, &mut buffer)?;
+
+    let scenario = "thousands of areas";
+    fact(
+        scenario,
+        "areas (start, end, rights)",
+        areas.agreed,
+        areas.listed,
+    );
+    fact(scenario, "gaps without an area", areas.closed, areas.gaps);
+    println!(
+        "# {} of {} answers under the area's own lock",
+        areas.vma_locks,
+        2 * areas.listed
+    );
+    if let Some(start) = areas.first_difference {
+        bail!("the area at {start:#x} differs: {:?}", device.vma(start));
+    }
+    ensure!(areas.listed > PAGES, "only {} areas", areas.listed);
+    ensure!(
+        areas.vma_locks > 0,
+        "no answer was given under an area's own lock"
+    );
+    Ok(())
+}
+
+fn area_among_changes() -> Result<()> {
+    let device = Device::open()?;
+    let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
+    // Guard pages on both sides keep it from being merged.
+    let around = device::map(None, 3 * PAGE, ProtFlags::PROT_NONE, anonymous)?;
+    // SAFETY: The page is the one in the middle.
+    let fixed = unsafe { around.byte_add(PAGE) };
+    // SAFETY: As above.
+    unsafe { mprotect(fixed, PAGE, ProtFlags::PROT_READ)? };
+    let start = fixed.as_ptr() as u64;
+
+    let stop = AtomicBool::new(false);
+    let changes = std::thread::scope(|scope| -> Result<u32> {
+        let changer = scope.spawn(|| -> Result<u32> {
+            let mut changes = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let at = device::map(None, 8 * PAGE, ProtFlags::PROT_READ, anonymous)?;
+                // SAFETY: It was mapped a moment ago and nobody uses it.
+                unsafe { munmap(at, 8 * PAGE)? };
+                changes += 1;
+            }
+            Ok(changes)
+        });
+        let begin = Instant::now();
+        let (mut asked, mut locks) = (0, [0; 3]);
+        let mut wrong = None;
+        while begin.elapsed() < Duration::from_secs(1) && wrong.is_none() {
+            asked += 1;
+            match device.vma(start) {
+                Ok(vma) if (vma.start, vma.end) == (start, start + PAGE as u64) => {
+                    locks[vma.lock as usize] += 1;
+                }
+                other => wrong = Some(other),
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        ensure!(wrong.is_none(), "answer {asked}: {wrong:?}");
+        println!(
+            "# {asked} answers: {} under the area's lock, {} under the other",
+            locks[1], locks[2]
+        );
+        changer
+            .join()
+            .map_err(|_| anyhow::anyhow!("the thread panicked"))?
+    })?;
+    ensure!(changes > 0, "nothing was changed meanwhile");
+    Ok(())
+}
+
+fn pages_of_the_device() -> Result<()> {
+    let scenario = "pages of the device";
+    let device = Device::open()?;
+    let pages = device.map_pages(abi::PAGES)?;
+    for i in 0..abi::PAGES {
+        let head = pages.read(i);
+        ensure!(
+            head == abi::PAGE_MAGIC + i as u64,
+            "page {i} begins with {head:#x}"
+        );
+    }
+
+    let vma = device.vma(pages.addr(0))?;
+    fact(
+        scenario,
+        "resident kB",
+        (vma.end - vma.start) >> 10,
+        procfs::rss(pages.addr(0))?,
+    );
+    fact(
+        scenario,
+        "rights",
+        vma.flags,
+        abi::READ | abi::WRITE | abi::SHARED,
+    );
+
+    // A second mapping of the same file shows what is written to the first.
+    pages.write(3, 42);
+    let second = device.map_pages(abi::PAGES)?;
+    ensure!(second.read(3) == 42, "the mapping is not shared");
+
+    device.zap(pages.addr(4), 4 * PAGE as u64)?;
+    fact(
+        scenario,
+        "resident kB, 4 pages zapped",
+        48,
+        procfs::rss(pages.addr(0))?,
+    );
+    for i in 0..abi::PAGES {
+        ensure!(
+            pages.is_there(i)? != (4..8).contains(&i),
+            "page {i} after the zap of 4 to 7"
+        );
+    }
+    device.zap(pages.addr(0), (abi::PAGES * PAGE) as u64)?;
+    fact(
+        scenario,
+        "resident kB, all zapped",
+        0,
+        procfs::rss(pages.addr(0))?,
+    );
+    for i in 0..abi::PAGES {
+        ensure!(!pages.is_there(i)?, "page {i} is still there");
+    }
+
+    ensure!(second.read(3) == 42, "the zap has reached another mapping");
+    ensure!(
+        device.map_pages(1)?.read(0) == abi::PAGE_MAGIC,
+        "no mapping after the zap"
+    );
+
+    // Private mappings may be read, and that is all.
+    let flags = MapFlags::MAP_PRIVATE;
+    let private = device.map_with(1, ProtFlags::PROT_READ, flags)?;
+    ensure!(
+        private.read(0) == abi::PAGE_MAGIC,
+        "a private mapping has other pages"
+    );
+    let denied = private.protect(ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
+    ensure!(
+        denied == Err(Errno::EACCES),
+        "a private mapping was made writable: {denied:?}"
+    );
+    Ok(())
+}
+
+fn bad_zaps() -> Result<()> {
+    let device = Device::open()?;
+    let pages = device.map_pages(abi::PAGES)?;
+    let (at, page) = (pages.addr(0), PAGE as u64);
+    let all = (abi::PAGES * PAGE) as u64;
+    let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
+    let foreign = device::map(None, PAGE, ProtFlags::PROT_READ, anonymous)?.as_ptr() as u64;
+
+    let bad = [
+        ("address off a page", at + 1, page, Errno::EINVAL),
+        ("length off a page", at, page + 1, Errno::EINVAL),
+        ("half a page", at, page / 2, Errno::EINVAL),
+        ("no length", at, 0, Errno::EINVAL),
+        ("longer than the area", at, all + page, Errno::EINVAL),
+        (
+            "from the middle over the end",
+            at + page,
+            all,
+            Errno::EINVAL,
+        ),
+        (
+            "past the end of all addresses",
+            at,
+            !0 - page + 1,
+            Errno::EINVAL,
+        ),
+        ("huge", at, 1 << 62, Errno::EINVAL),
+        ("area of another kind", foreign, page, Errno::EINVAL),
+        ("no area", 0, page, Errno::ENOENT),
+        (
+            "address of the kernel",
+            !0 - 2 * page + 1,
+            page,
+            Errno::ENOENT,
+        ),
+    ];
+    for (what, addr, len, want) in bad {
+        let got = device.zap(addr, len);
+        ensure!(got == Err(want), "{what}: {got:?}, not {want}");
+    }
+    fact(
+        "zap with a bad range",
+        "resident kB after all of them",
+        64,
+        procfs::rss(at)?,
+    );
+    Ok(())
+}
+
+fn bad_input() -> Result<()> {
+    let device = Device::open()?;
+    let before = device.info()?;
+    let size = size_of::<abi::TaskInfo>() as u32;
+    let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
+    let two = device::map(
+        None,
+        2 * PAGE,
+        ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+        anonymous,
+    )?;
+    // SAFETY: The second of the two pages.
+    let edge = unsafe { two.byte_add(PAGE) };
+    // SAFETY: As above.
+    unsafe { mprotect(edge, PAGE, ProtFlags::PROT_NONE)? };
+    let edge = edge.as_ptr() as usize;
+
+    for cmd in [
+        device::ior(abi::MAGIC, 99, size),
+        device::ior(abi::MAGIC + 1, abi::GET_INFO, size),
+        device::ior(abi::MAGIC, abi::GET_INFO, size - 1),
+        device::ior(abi::MAGIC, abi::GET_INFO, 1),
+        device::ior(abi::MAGIC, abi::GET_INFO, 0),
+        device::ior(abi::MAGIC, abi::GET_INFO, 8191),
+        0,
+        !0,
+    ] {
+        let got = device.raw(cmd, two.as_ptr() as usize);
+        ensure!(got == Err(Errno::ENOTTY), "command {cmd:#x}: {got:?}");
+    }
+    for address in [
+        0,
+        1,
+        edge,
+        edge - 4,
+        0xffff_8880_0000_0000,
+        usize::MAX - 7,
+        1 << 63,
+    ] {
+        for cmd in [device::GET_INFO, device::GET_VMA, device::ZAP] {
+            let got = device.raw(cmd, address);
+            ensure!(
+                got == Err(Errno::EFAULT),
+                "command {cmd:#x} to {address:#x}: {got:?}"
+            );
+        }
+    }
+    for address in [0, 1, !0, 1 << 63, 0xffff_ffff_8000_0000, 1 << 47] {
+        let got = device.vma(address);
+        ensure!(got == Err(Errno::ENOENT), "area at {address:#x}: {got:?}");
+    }
+
+    let rw = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    for (what, pages, rights, flags) in [
+        (
+            "one page too long",
+            abi::PAGES + 1,
+            rw,
+            MapFlags::MAP_SHARED,
+        ),
+        ("far too long", 1 << 20, rw, MapFlags::MAP_SHARED),
+        ("private and writable", 1, rw, MapFlags::MAP_PRIVATE),
+    ] {
+        let got = device.map_with(pages, rights, flags).map(|_| ());
+        ensure!(got == Err(Errno::EINVAL), "mapping, {what}: {got:?}");
+    }
+    ensure!(device.read() == Err(Errno::EINVAL), "read() of the device");
+
+    let after = device.info()?;
+    ensure!(
+        after == before,
+        "the device has changed its mind: {after:?}"
+    );
+    Ok(())
+}
+
+extern "C" fn ignore(_: i32) {}
+
+fn signal_waits() -> Result<()> {
+    let device = Device::open()?;
+    // SAFETY: This process has one thread.
+    let child = match unsafe { fork()? } {
+        ForkResult::Child => ktap::exit((|| {
+            // SAFETY: The handler does nothing.
+            unsafe { signal(Signal::SIGUSR1, SigHandler::Handler(ignore))? };
+            ptrace::traceme()?;
+            raise(Signal::SIGSTOP)?;
+            let info = device.info()?;
+            ensure!(info.signal_pending == 1, "the signal was not seen");
+            ensure!(
+                device.info()?.signal_pending == 0,
+                "the signal is seen after its delivery"
+            );
+            Ok(())
+        })()),
+        ForkResult::Parent { child } => child,
+    };
+
+    // Stop the child on its way into the ioctl, and let a signal wait there.
+    waitpid(child, None)?;
+    loop {
+        ptrace::syscall(child, None)?;
+        let status = waitpid(child, None)?;
+        ensure!(
+            matches!(status, WaitStatus::Stopped(..)),
+            "child: {status:?}"
+        );
+        let regs = ptrace::getregs(child)?;
+        if regs.orig_rax == libc::SYS_ioctl as u64 {
+            break;
+        }
+    }
+    kill(child, Signal::SIGUSR1)?;
+    let waits = Status::of(child.as_raw())?.signal_pending()?;
+    ensure!(waits, "/proc does not show the signal");
+    ptrace::cont(child, None)?;
+    let status = waitpid(child, None)?;
+    ensure!(
+        matches!(status, WaitStatus::Stopped(_, Signal::SIGUSR1)),
+        "child: {status:?}"
+    );
+    ptrace::cont(child, Signal::SIGUSR1)?;
+    let status = waitpid(child, None)?;
+    let seen = matches!(status, WaitStatus::Exited(_, 0));
+    fact(
+        "a signal waits",
+        "signal pending",
+        u32::from(seen),
+        u32::from(waits),
+    );
+    Ok(())
+}
+
+fn workqueue() -> Result<()> {
+    let answer = device::Tester::open()?.worker_has_mm()?;
+    // /proc shows no memory of a kernel thread: kthreadd is number 2.
+    let kthread = Status::of(2)?;
+    fact(
+        "kernel thread",
+        "has an address space",
+        answer,
+        u32::from(kthread.has("VmSize")),
+    );
+    Ok(())
+}
+
+/// Takes and drops references of each kind.
+fn count_all(scenario: &str) -> Result<()> {
+    use device::test_abi as abi;
+    let tester = device::Tester::open()?;
+    // The scheduler lends an address space to idle CPUs, which count in mm_count.
+    let kinds = [
+        ("Task", abi::TASK, 0),
+        ("MmWithUser", abi::MM_USERS, 0),
+        ("Mm", abi::MM_COUNT, 4),
+        ("PidNamespace", abi::PID_NS, 0),
+        ("mmget_not_zero()", abi::MM_NOT_ZERO, 0),
+        ("into_mmput_async()", abi::MM_ASYNC, 0),
+    ];
+    for (name, kind, slack) in kinds {
+        let mut last = (0, 0);
+        let near = |(before, after): (u32, u32)| before.abs_diff(after) <= slack;
+        // Somebody else may hold a reference for a moment.
+        for _ in 0..3 {
+            let counts = tester.counts(kind, ROUNDS)?;
+            last = (counts.before, counts.after);
+            if near(last) {
+                break;
+            }
+        }
+        ensure!(last.0 > 0, "{name}: the count was zero");
+        ensure!(
+            near(last),
+            "{name}: {} became {} in {ROUNDS} rounds",
+            last.0,
+            last.1
+        );
+        println!(
+            "# {scenario}: {name}: {} before, {} after {ROUNDS} rounds",
+            last.0, last.1
+        );
+    }
+    let refused = tester.counts(99, 1).map(|_| ());
+    ensure!(refused == Err(Errno::EINVAL), "unknown kind: {refused:?}");
+    Ok(())
+}
+
+fn counts() -> Result<()> {
+    count_all("initial namespace")
+}
+
+fn counts_in_namespace() -> Result<()> {
+    in_namespace(|| count_all("namespace of its own"))
+}
+
+fn opened_by_many() -> Result<()> {
+    let mut children = Vec::new();
+    for _ in 0..64 {
+        // SAFETY: This process has one thread.
+        match unsafe { fork()? } {
+            ForkResult::Child => ktap::exit((|| {
+                for _ in 0..100 {
+                    let device = Device::open()?;
+                    let info = device.info()?;
+                    ensure!(info.tgid == getpid().as_raw(), "{info:?}");
+                }
+                Ok(())
+            })()),
+            ForkResult::Parent { child } => children.push(child),
+        }
+    }
+    for child in children {
+        let status = waitpid(child, None)?;
+        ensure!(
+            matches!(status, WaitStatus::Exited(_, 0)),
+            "child: {status:?}"
+        );
+    }
+    Device::open()?.info()?;
+    Ok(())
+}
+
+fn module_in_use() -> Result<()> {
+    let unload = || delete_module(c"rust_task_info", DeleteModuleFlags::O_NONBLOCK);
+    let device = Device::open()?;
+    let got = unload();
+    ensure!(
+        got == Err(Errno::EWOULDBLOCK),
+        "unloaded with a file open: {got:?}"
+    );
+
+    // The area keeps the file, and the file keeps the module.
+    let pages = device.map_pages(1)?;
+    drop(device);
+    let got = unload();
+    ensure!(
+        got == Err(Errno::EWOULDBLOCK),
+        "unloaded with pages mapped: {got:?}"
+    );
+    pages.unmap()?;
+
+    unload().context("the module is not in use any more")?;
+    ensure!(
+        Device::open().is_err(),
+        "the device is there without its module"
+    );
+    let module = File::open("/modules/rust_task_info.ko")?;
+    finit_module(&module, c"", ModuleInitFlags::empty())?;
+    Device::open()?.info()?;
+    Ok(())
+}
