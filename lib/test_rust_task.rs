@@ -6,11 +6,9 @@
 //! when the module is unloaded, as there is no way yet to wait for it.
 
 use kernel::{
-    bindings,
-    c_str,
+    bindings, c_str,
     fs::File,
-    impl_has_work,
-    ioctl,
+    impl_has_work, ioctl,
     miscdevice::{
         MiscDevice,
         MiscDeviceOptions,
@@ -20,9 +18,7 @@ use kernel::{
         Mm,
         MmWithUser, //
     },
-    new_condvar,
-    new_mutex,
-    new_work,
+    new_condvar, new_mutex, new_work,
     pid_namespace::PidNamespace,
     prelude::*,
     sync::{
@@ -173,10 +169,10 @@ fn users(mm: &Mm) -> u32 {
 /// # Safety
 ///
 /// `counter` points to one that is allocated.
-unsafe fn read(counter: *const bindings::atomic_t) -> u32 {
+unsafe fn read(counter: *const c_int) -> u32 {
     // SAFETY: The caller has it allocated. Others change it meanwhile, atomically, so a volatile
     // read sees one value or another.
-    unsafe { core::ptr::addr_of!((*counter).counter).read_volatile() as u32 }
+    unsafe { counter.read_volatile() as u32 }
 }
 
 /// Looks at `current` from a workqueue's thread.

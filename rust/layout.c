@@ -11,6 +11,7 @@
 
 #define COMPILE_OFFSETS
 
+#include <linux/compiler.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
@@ -20,18 +21,25 @@
 #include <linux/stddef.h>
 
 #define SIZE(type)							\
-	asm volatile("\n.ascii \"->size " #type " %c0\""		\
-		     : : "i" (sizeof(struct type)))
+	({								\
+		asm volatile("\n.ascii \"->size " #type " %c0\""		\
+			     : : "i" (sizeof(struct type)));		\
+	})
 
-/* bindgen names the way to a member of an unnamed struct or union. */
+#define FIELD(type, member)						\
+	({								\
+		asm volatile("\n.ascii \"->field " #type " " #member " %c0\"" \
+			     : : "i" (offsetof(struct type, member)));	\
+	})
+
+/* The same, with bindgen's way to a member of an unnamed struct or union. */
 #define FIELD_AT(type, path, member)					\
-	asm volatile("\n.ascii \"->field " #type " " #path " %c0\""	\
-		     : : "i" (offsetof(struct type, member)))
+	({								\
+		asm volatile("\n.ascii \"->field " #type " " #path " %c0\"" \
+			     : : "i" (offsetof(struct type, member)));	\
+	})
 
-#define FIELD(type, member) FIELD_AT(type, member, member)
-
-void rust_layout(void);
-void rust_layout(void)
+static void __used rust_layout(void)
 {
 	SIZE(task_struct);
 	FIELD(task_struct, pid);
@@ -42,12 +50,15 @@ void rust_layout(void)
 	FIELD(task_struct, usage);
 
 	SIZE(mm_struct);
-	FIELD_AT(mm_struct, __bindgen_anon_1.__bindgen_anon_1.mm_count, mm_count);
+	FIELD_AT(mm_struct, __bindgen_anon_1.__bindgen_anon_1.mm_count,
+		 mm_count);
 	FIELD_AT(mm_struct, __bindgen_anon_1.mm_users, mm_users);
 
 	SIZE(vm_area_struct);
-	FIELD_AT(vm_area_struct, __bindgen_anon_1.__bindgen_anon_1.vm_start, vm_start);
-	FIELD_AT(vm_area_struct, __bindgen_anon_1.__bindgen_anon_1.vm_end, vm_end);
+	FIELD_AT(vm_area_struct, __bindgen_anon_1.__bindgen_anon_1.vm_start,
+		 vm_start);
+	FIELD_AT(vm_area_struct, __bindgen_anon_1.__bindgen_anon_1.vm_end,
+		 vm_end);
 	FIELD_AT(vm_area_struct, __bindgen_anon_2.vm_flags, vm_flags);
 	FIELD(vm_area_struct, vm_mm);
 

@@ -8,6 +8,16 @@
 #define __rust_helper
 #endif
 
+__rust_helper bool rust_helper_mmget_not_zero(struct mm_struct *mm)
+{
+	return mmget_not_zero(mm);
+}
+
+__rust_helper void rust_helper_mmget(struct mm_struct *mm)
+{
+	mmget(mm);
+}
+
 __rust_helper void rust_helper_mmgrab(struct mm_struct *mm)
 {
 	mmgrab(mm);
@@ -18,29 +28,9 @@ __rust_helper void rust_helper_mmdrop(struct mm_struct *mm)
 	mmdrop(mm);
 }
 
-__rust_helper void rust_helper_mmget(struct mm_struct *mm)
+__rust_helper void rust_helper_vma_end_read(struct vm_area_struct *vma)
 {
-	mmget(mm);
-}
-
-__rust_helper bool rust_helper_mmget_not_zero(struct mm_struct *mm)
-{
-	return mmget_not_zero(mm);
-}
-
-__rust_helper void rust_helper_mmap_read_lock(struct mm_struct *mm)
-{
-	mmap_read_lock(mm);
-}
-
-__rust_helper bool rust_helper_mmap_read_trylock(struct mm_struct *mm)
-{
-	return mmap_read_trylock(mm);
-}
-
-__rust_helper void rust_helper_mmap_read_unlock(struct mm_struct *mm)
-{
-	mmap_read_unlock(mm);
+	vma_end_read(vma);
 }
 
 __rust_helper struct vm_area_struct *
@@ -49,7 +39,17 @@ rust_helper_vma_lookup(struct mm_struct *mm, unsigned long addr)
 	return vma_lookup(mm, addr);
 }
 
-__rust_helper void rust_helper_vma_end_read(struct vm_area_struct *vma)
+__rust_helper bool rust_helper_mmap_read_trylock(struct mm_struct *mm)
 {
-	vma_end_read(vma);
+	return mmap_read_trylock(mm);
+}
+
+__rust_helper void rust_helper_mmap_read_lock(struct mm_struct *mm)
+{
+	mmap_read_lock(mm);
+}
+
+__rust_helper void rust_helper_mmap_read_unlock(struct mm_struct *mm)
+{
+	mmap_read_unlock(mm);
 }

@@ -2,7 +2,7 @@
 
 //! A misc device that tells a program about itself.
 //!
-//! All that it knows of tasks and areas it asks for in safe Rust; the one `unsafe` here fills a page.
+//! All that it knows of tasks and areas it asks for in safe Rust. The one `unsafe` fills a page.
 //! `rust_task_info_abi.rs` has its ioctls.
 
 use kernel::{
@@ -215,6 +215,8 @@ fn zap(mut question: UserSliceReader) -> Result {
         return Err(EINVAL);
     }
 
-    vma.as_mixedmap_vma().ok_or(EINVAL)?.zap_vma_range(addr, len);
+    vma.as_mixedmap_vma()
+        .ok_or(EINVAL)?
+        .zap_vma_range(addr, len);
     Ok(())
 }

@@ -31,12 +31,7 @@ const SPLATS: &[&str] = &[
 ];
 
 /// Boots with `words` on the command line until the guest is done. A splat fails the outcome.
-pub fn boot(
-    place: &Place,
-    initramfs: &Path,
-    words: &str,
-    outcome: &mut Outcome,
-) -> Result<Guest> {
+pub fn boot(place: &Place, initramfs: &Path, words: &str, outcome: &mut Outcome) -> Result<Guest> {
     let dir = place.objects.join("boot");
     let console = dir.join("console.log");
     let results = dir.join("results.ktap");
@@ -45,17 +40,35 @@ pub fn boot(
     }
 
     let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1G"])
-        .args(["-display", "none", "-monitor", "none", "-no-reboot", "-kernel"])
-        .arg(kernel::image(place))
-        .arg("-initrd")
-        .arg(initramfs)
-        .arg("-append")
-        .arg(format!("console=ttyS0 panic=-1 kunit.stats_enabled=0 {words}"))
-        .arg("-serial")
-        .arg(format!("file:{}", console.display()))
-        .arg("-serial")
-        .arg(format!("file:{}", results.display()));
+    qemu.args([
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "max",
+        "-smp",
+        "2",
+        "-m",
+        "1G",
+    ])
+    .args([
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-no-reboot",
+        "-kernel",
+    ])
+    .arg(kernel::image(place))
+    .arg("-initrd")
+    .arg(initramfs)
+    .arg("-append")
+    .arg(format!(
+        "console=ttyS0 panic=-1 kunit.stats_enabled=0 {words}"
+    ))
+    .arg("-serial")
+    .arg(format!("file:{}", console.display()))
+    .arg("-serial")
+    .arg(format!("file:{}", results.display()));
     let limit = Duration::from_secs(600);
     step::watch("boot", &place.log("qemu"), &mut qemu, Some(limit))?;
 
@@ -66,7 +79,10 @@ pub fn boot(
         console: read(&console),
         results: read(&results),
     };
-    let splat = guest.console.lines().find(|l| SPLATS.iter().any(|s| l.contains(s)));
+    let splat = guest
+        .console
+        .lines()
+        .find(|l| SPLATS.iter().any(|s| l.contains(s)));
     outcome.check(
         "kernel log without complaint",
         splat.is_none(),
@@ -74,7 +90,10 @@ pub fn boot(
     );
     if guest.results.lines().last() != Some("# guest done") {
         let said = splat.or(guest.console.lines().last()).unwrap_or("nothing");
-        bail!("the guest did not finish, its kernel said: {said}; see {}", console.display());
+        bail!(
+            "the guest did not finish, its kernel said: {said}; see {}",
+            console.display()
+        );
     }
     Ok(guest)
 }

@@ -42,11 +42,14 @@ pub fn forward(place: &Place, tools: &Tools, goals: &[String]) -> Result<bool> {
 /// The fragments of this kernel's configuration.
 fn fragments(place: &Place) -> Vec<PathBuf> {
     let configs = place.root.join("configs");
-    ["default.config".to_owned(), format!("{}.config", place.series)]
-        .into_iter()
-        .map(|name| configs.join(name))
-        .filter(|path| path.exists())
-        .collect()
+    [
+        "default.config".to_owned(),
+        format!("{}.config", place.series),
+    ]
+    .into_iter()
+    .map(|name| configs.join(name))
+    .filter(|path| path.exists())
+    .collect()
 }
 
 /// Writes the configuration, if there is none yet or the fragments have changed.
@@ -84,7 +87,11 @@ pub fn configure(place: &Place, tools: &Tools) -> Result<()> {
     for line in wanted.lines().filter(|l| l.starts_with("CONFIG_")) {
         if !got.lines().any(|l| l == line) {
             let _ = fs::remove_file(&config);
-            bail!("{line} has no effect on Linux {}; see {}", place.series, log.display());
+            bail!(
+                "{line} has no effect on Linux {}; see {}",
+                place.series,
+                log.display()
+            );
         }
     }
     fs::write(stamp, wanted)?;
@@ -129,8 +136,8 @@ pub fn build(place: &Place, tools: &Tools) -> Result<()> {
         &place.log("build"),
         make(place, tools, &place.objects).args(["bzImage", "modules"]),
     )?;
-    // The build may have rewritten .config.
-    if let Some(now) = inputs(place, tools)? {
+    // A file that was edited meanwhile differs from what was seen before, and is built next time.
+    if let Some(now) = now {
         fs::write(stamp, now)?;
     }
     Ok(())

@@ -17,6 +17,16 @@ pub fn all(place: &Place, tools: &Tools) -> Result<Outcome> {
         files.iter().filter(ends_so).collect()
     };
 
+    let missing = unproven(place, &files)?;
+    if missing.is_empty() {
+        println!("ok     layout of each field that is read");
+    }
+    outcome.check(
+        "layout of each field that is read",
+        missing.is_empty(),
+        &format!("add to rust/layout.c: {}", missing.join(", ")),
+    );
+
     part(
         &mut outcome,
         place,
@@ -34,7 +44,9 @@ pub fn all(place: &Place, tools: &Tools) -> Result<Outcome> {
             &mut outcome,
             place,
             &format!("rustfmt of {short}"),
-            Command::new("cargo").args(["fmt", "--check", "--manifest-path"]).arg(&manifest),
+            Command::new("cargo")
+                .args(["fmt", "--check", "--manifest-path"])
+                .arg(&manifest),
             |_| false,
         )?;
         part(
@@ -68,8 +80,12 @@ pub fn all(place: &Place, tools: &Tools) -> Result<Outcome> {
         &mut outcome,
         place,
         "clippy",
-        kernel::make(place, tools, &objects)
-            .args(["CLIPPY=1", "rust/", "samples/rust/", "lib/test_rust_task.o"]),
+        kernel::make(place, tools, &objects).args([
+            "CLIPPY=1",
+            "rust/",
+            "samples/rust/",
+            "lib/test_rust_task.o",
+        ]),
         &about_ours,
     )?;
     part(
@@ -115,4 +131,49 @@ fn part(
     }
     outcome.check(name, well, &format!("see {}", log.display()));
     Ok(())
+}
+
+/// Returns the fields that our Rust files read through a pointer, as in `(*task).pid`, and that
+/// rust/layout.c does not have.
+fn unproven(place: &Place, files: &[PathBuf]) -> Result<Vec<String>> {
+    let proven = fs::read_to_string(place.root.join("rust/layout.c"))?;
+    let mut missing = Vec::new();
+    for file in files
+        .iter()
+        .filter(|f| f.extension().is_some_and(|e| e == "rs"))
+    {
+        let text = fs::read_to_string(file)?;
+        for field in fields_read(&text) {
+            if !proven.contains(&format!(" {field})")) {
+                missing.push(format!("{field} of {}", file.display()));
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// The first named field behind each `(*...)` in `text`.
+fn fields_read(text: &str) -> Vec<&str> {
+    let mut fields = Vec::new();
+    for (at, _) in text.match_indices("(*") {
+        let mut depth = 0;
+        let close = text[at..].find(|c| {
+            depth += match c {
+                '(' => 1,
+                ')' => -1,
+                _ => 0,
+            };
+            depth == 0
+        });
+        let Some(path) = close.and_then(|n| text[at + n + 1..].strip_prefix('.')) else {
+            continue;
+        };
+        let end = path.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'));
+        let path = &path[..end.unwrap_or(path.len())];
+        let named = path
+            .split('.')
+            .find(|name| !name.starts_with("__bindgen_anon"));
+        fields.extend(named.filter(|name| !name.is_empty()));
+    }
+    fields
 }

@@ -67,7 +67,10 @@ impl Place {
     fn find() -> Result<Self> {
         let root = env::current_dir()?.canonicalize()?;
         if !root.join("backport").is_dir() {
-            bail!("{}: not the project's folder; call make there", root.display());
+            bail!(
+                "{}: not the project's folder; call make there",
+                root.display()
+            );
         }
         let build = root.join("build");
         fs::create_dir_all(build.join("log"))?;

@@ -93,7 +93,9 @@ pub fn facts(results: &str) -> Vec<Fact> {
         .filter_map(|line| line.strip_prefix("# fact\t"))
         .filter_map(|line| {
             let cells: Vec<String> = line.split('\t').map(ToOwned::to_owned).collect();
-            Some(Fact { cells: cells.try_into().ok()? })
+            Some(Fact {
+                cells: cells.try_into().ok()?,
+            })
         })
         .collect()
 }
@@ -107,7 +109,11 @@ pub fn table(facts: &[Fact]) {
     };
     let width = [width(0), width(1), width(2), width(3)];
     let row = |cells: [&str; 4], agree: &str| {
-        let cells: Vec<_> = cells.iter().zip(width).map(|(c, w)| format!("{c:w$}")).collect();
+        let cells: Vec<_> = cells
+            .iter()
+            .zip(width)
+            .map(|(c, w)| format!("{c:w$}"))
+            .collect();
         println!("{}  {agree}", cells.join("  "));
     };
     row(head, "agree");
@@ -130,11 +136,20 @@ pub fn kunit(place: &Place, guest: &Guest, outcome: &mut Outcome) -> Result<()> 
         Ok(text) => text.clone(),
         Err(err) => err.to_string(),
     };
-    let verdict = verdict.lines().rev().find(|l| l.contains("Testing complete"));
-    outcome.check("kunit.py parse", parsed.is_ok(), verdict.unwrap_or("no verdict"));
+    let verdict = verdict
+        .lines()
+        .rev()
+        .find(|l| l.contains("Testing complete"));
+    outcome.check(
+        "kunit.py parse",
+        parsed.is_ok(),
+        verdict.unwrap_or("no verdict"),
+    );
 
-    let ours: BTreeSet<String> =
-        tree::files(place)?.into_keys().map(|p| p.display().to_string()).collect();
+    let ours: BTreeSet<String> = tree::files(place)?
+        .into_keys()
+        .map(|p| p.display().to_string())
+        .collect();
     let (mut location, mut mine, mut others) = (String::new(), 0, 0);
     for line in guest.console.lines() {
         // A line of the log may begin with the time.
@@ -148,7 +163,10 @@ pub fn kunit(place: &Place, guest: &Guest, outcome: &mut Outcome) -> Result<()> 
             let file = location.rsplit_once(':').map_or("", |(file, _)| file);
             if ours.contains(file) {
                 mine += 1;
-                println!("{} example: {location}", if well { "ok    " } else { "FAILED" });
+                println!(
+                    "{} example: {location}",
+                    if well { "ok    " } else { "FAILED" }
+                );
             } else {
                 others += 1;
             }

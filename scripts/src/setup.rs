@@ -39,7 +39,14 @@ const PACKAGES: &[(&str, &str)] = &[
 
 /// What our own make has put into the environment, which the kernel's must not see.
 const OURS: &[&str] = &[
-    "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "ARCH", "KDIR", "KERNEL", "LLVM",
+    "MAKEFLAGS",
+    "MFLAGS",
+    "MAKELEVEL",
+    "MAKEOVERRIDES",
+    "ARCH",
+    "KDIR",
+    "KERNEL",
+    "LLVM",
 ];
 
 /// How the tools are called.
@@ -70,7 +77,11 @@ pub fn ensure(place: &Place) -> Result<Tools> {
     fs::create_dir_all(&place.cache)?;
     let rustc = step::ask(Command::new("rustc").arg("--version"))
         .context("no rustc: install Rust 1.83 or newer, with rustfmt and clippy")?;
-    let version = rustc.split_whitespace().nth(1).context("rustc has no version")?.to_owned();
+    let version = rustc
+        .split_whitespace()
+        .nth(1)
+        .context("rustc has no version")?
+        .to_owned();
 
     packages(place)?;
     let bindgen = bindgen(place)?;
@@ -98,18 +109,27 @@ fn packages(place: &Place) -> Result<()> {
 
     let root = step::ask(Command::new("id").arg("-u"))?.trim() == "0";
     if !root || !Path::new("/usr/bin/apt-get").exists() {
-        bail!("packages are missing; install them: apt-get install {}", missing.join(" "));
+        bail!(
+            "packages are missing; install them: apt-get install {}",
+            missing.join(" ")
+        );
     }
     let apt = || {
         let mut apt = Command::new("apt-get");
         apt.env("DEBIAN_FRONTEND", "noninteractive");
         apt
     };
-    step::run("package lists", &place.log("apt-update"), apt().arg("update"))?;
+    step::run(
+        "package lists",
+        &place.log("apt-update"),
+        apt().arg("update"),
+    )?;
     step::run(
         "packages",
         &place.log("apt-install"),
-        apt().args(["install", "-y", "--no-install-recommends"]).args(missing),
+        apt()
+            .args(["install", "-y", "--no-install-recommends"])
+            .args(missing),
     )
 }
 
@@ -121,7 +141,14 @@ fn bindgen(place: &Place) -> Result<PathBuf> {
             "bindgen",
             &place.log("bindgen"),
             Command::new("cargo")
-                .args(["install", "--locked", "bindgen-cli", "--version", BINDGEN, "--root"])
+                .args([
+                    "install",
+                    "--locked",
+                    "bindgen-cli",
+                    "--version",
+                    BINDGEN,
+                    "--root",
+                ])
                 .arg(&root)
                 .env_remove("CARGO_TARGET_DIR"),
         )?;
@@ -145,7 +172,11 @@ fn library(place: &Place, version: &str) -> Result<PathBuf> {
             format!("no source of core {version}: run `rustup component add rust-src`")
         })?;
         into_place(&dir, |dir| {
-            step::run("core's source", &place.log("rust-src"), Command::new("dpkg").arg("-x").args([&deb, dir]))
+            step::run(
+                "core's source",
+                &place.log("rust-src"),
+                Command::new("dpkg").arg("-x").args([&deb, dir]),
+            )
         })?;
     }
     Ok(library)
@@ -159,7 +190,10 @@ fn source(place: &Place) -> Result<()> {
         return Ok(());
     }
     if !place.root.join("backport").join(&place.series).is_dir() {
-        bail!("KERNEL={}: not supported; backport/ has a folder for each series that is", place.series);
+        bail!(
+            "KERNEL={}: not supported; backport/ has a folder for each series that is",
+            place.series
+        );
     }
 
     let package = format!("linux-source-{}", place.series);
@@ -168,12 +202,21 @@ fn source(place: &Place) -> Result<()> {
     into_place(&dir, |dir| {
         let outer = dir.with_extension("deb");
         fs::create_dir_all(&outer)?;
-        step::run("kernel package", &log, Command::new("dpkg").arg("-x").args([&deb, &outer]))?;
+        step::run(
+            "kernel package",
+            &log,
+            Command::new("dpkg").arg("-x").args([&deb, &outer]),
+        )?;
         let tar = outer.join(format!("usr/src/{package}.tar.xz"));
         step::run(
             "kernel source",
             &log,
-            Command::new("tar").arg("-xf").arg(tar).arg("--strip-components=1").arg("-C").arg(dir),
+            Command::new("tar")
+                .arg("-xf")
+                .arg(tar)
+                .arg("--strip-components=1")
+                .arg("-C")
+                .arg(dir),
         )?;
         fs::remove_dir_all(outer)?;
         Ok(())
@@ -199,11 +242,16 @@ fn download(place: &Place, package: &str, backports: bool) -> Result<PathBuf> {
     let find = || -> Option<PathBuf> {
         let found = fs::read_dir(&dir).ok()?.flatten().map(|entry| entry.path());
         let name = format!("{stem}_");
-        let version = package.split_once('=').map_or("", |(_, v)| v.trim_end_matches('*'));
+        let version = package
+            .split_once('=')
+            .map_or("", |(_, v)| v.trim_end_matches('*'));
         let wanted = format!("{name}{version}");
-        found.filter(|p| p.extension().is_some_and(|e| e == "deb")).find(|p| {
-            p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&wanted))
-        })
+        found
+            .filter(|p| p.extension().is_some_and(|e| e == "deb"))
+            .find(|p| {
+                p.file_name()
+                    .is_some_and(|n| n.to_string_lossy().starts_with(&wanted))
+            })
     };
     if let Some(deb) = find() {
         return Ok(deb);
@@ -221,7 +269,11 @@ fn download(place: &Place, package: &str, backports: bool) -> Result<PathBuf> {
     step::run(
         &format!("download of {stem}"),
         &place.log("download"),
-        Command::new("apt-get").args(&options).arg("download").arg(package).current_dir(&dir),
+        Command::new("apt-get")
+            .args(&options)
+            .arg("download")
+            .arg(package)
+            .current_dir(&dir),
     )?;
     find().with_context(|| format!("{package} was not downloaded; see build/log/download.log"))
 }
@@ -251,7 +303,10 @@ fn private_apt(place: &Place) -> Result<Vec<String>> {
     fs::create_dir_all(apt.join("cache/archives/partial"))?;
     let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
     let sources = apt.join("sources.list");
-    fs::write(&sources, format!("deb [signed-by={keyring}] {mirror} trixie-backports main\n"))?;
+    fs::write(
+        &sources,
+        format!("deb [signed-by={keyring}] {mirror} trixie-backports main\n"),
+    )?;
 
     Ok([
         format!("Dir::Etc::SourceList={}", sources.display()),

@@ -23,7 +23,11 @@ pub fn lock(build: &Path) -> Result<File> {
 pub fn run(title: &str, log: &Path, command: &mut Command) -> Result<()> {
     if !watch(title, log, command, None)? {
         let text = fs::read_to_string(log).unwrap_or_default();
-        bail!("{title} failed: {}; see {}", first_error(&text), log.display());
+        bail!(
+            "{title} failed: {}; see {}",
+            first_error(&text),
+            log.display()
+        );
     }
     Ok(())
 }
@@ -52,7 +56,9 @@ pub fn watch(
         eprintln!("{title} ...");
         ProgressBar::hidden()
     };
-    bar.set_style(ProgressStyle::with_template("{spinner} {prefix} [{elapsed}] {wide_msg}")?);
+    bar.set_style(ProgressStyle::with_template(
+        "{spinner} {prefix} [{elapsed}] {wide_msg}",
+    )?);
     bar.set_prefix(title.to_owned());
     let mut said = 0;
 
@@ -66,7 +72,10 @@ pub fn watch(
         if limit.is_some_and(|limit| begin.elapsed() > limit) {
             let _ = child.kill();
             child.wait()?;
-            bail!("{title} did not end within {seconds} s; see {}", log.display());
+            bail!(
+                "{title} did not end within {seconds} s; see {}",
+                log.display()
+            );
         }
         if seconds >= said + if terminal { 1 } else { 15 } {
             said = seconds;
@@ -96,11 +105,20 @@ fn last_line(log: &Path) -> String {
 
 /// Picks the line that says what went wrong.
 fn first_error(text: &str) -> String {
-    let errors = ["error", "Error", "E: ", "fatal", "undefined", "bindgen misplaces"];
+    let errors = [
+        "error",
+        "Error",
+        "E: ",
+        "fatal",
+        "undefined",
+        "bindgen misplaces",
+    ];
     let mut lines = text.lines().filter(|l| !l.trim().is_empty());
     let hit = lines.clone().find(|l| errors.iter().any(|e| l.contains(e)));
     // A failed assertion of the layout has its message a few lines below the word "error".
-    let named = text.lines().find(|l| l.contains("evaluation panicked") || l.contains("bindgen has"));
+    let named = text
+        .lines()
+        .find(|l| l.contains("evaluation panicked") || l.contains("bindgen has"));
     let line = named.or(hit).or(lines.next_back()).unwrap_or("no output");
     line.trim().chars().take(200).collect()
 }
@@ -113,7 +131,10 @@ pub fn ask(command: &mut Command) -> Result<String> {
         .output()
         .with_context(|| format!("cannot start {program}"))?;
     if !out.status.success() {
-        bail!("{program} failed: {}", String::from_utf8_lossy(&out.stderr).trim());
+        bail!(
+            "{program} failed: {}",
+            String::from_utf8_lossy(&out.stderr).trim()
+        );
     }
     Ok(String::from_utf8(out.stdout)?)
 }

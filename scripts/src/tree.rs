@@ -82,7 +82,12 @@ pub fn backport(place: &Place) -> Result<PathBuf> {
         .filter(|(n, _)| Some(*n) <= wanted)
         .max()
         .map(|(_, path)| path)
-        .with_context(|| format!("Linux {} is older than all that backport/ serves", place.series))
+        .with_context(|| {
+            format!(
+                "Linux {} is older than all that backport/ serves",
+                place.series
+            )
+        })
 }
 
 /// Our files and where they belong in the tree.
@@ -96,7 +101,10 @@ pub fn files(place: &Place) -> Result<BTreeMap<PathBuf, PathBuf>> {
             for file in found {
                 let at = file.strip_prefix(top)?.to_owned();
                 if let Some(other) = all.insert(at.clone(), file) {
-                    bail!("{} and its like in backport/ are for the same path", other.display());
+                    bail!(
+                        "{} and its like in backport/ are for the same path",
+                        other.display()
+                    );
                 }
             }
         }
@@ -125,7 +133,10 @@ pub fn assemble(place: &Place) -> Result<()> {
         None => place.cache.join(format!("linux-{}", place.series)),
     };
     if base.join(".config").exists() || base.join("include/config").exists() {
-        bail!("{}: was built in place; run `make mrproper` there first", base.display());
+        bail!(
+            "{}: was built in place; run `make mrproper` there first",
+            base.display()
+        );
     }
 
     let path = backport(place)?.join("tree.toml");

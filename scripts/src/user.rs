@@ -15,8 +15,19 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<PathBuf> {
         "selftests",
         &place.log("selftests"),
         Command::new("cargo")
-            .args(["build", "--release", "--locked", "--target", TARGET, "--manifest-path"])
-            .arg(place.root.join("tools/testing/selftests/rust_task/Cargo.toml"))
+            .args([
+                "build",
+                "--release",
+                "--locked",
+                "--target",
+                TARGET,
+                "--manifest-path",
+            ])
+            .arg(
+                place
+                    .root
+                    .join("tools/testing/selftests/rust_task/Cargo.toml"),
+            )
             .env("CARGO_TARGET_DIR", &target)
             .env("RUSTFLAGS", "-C target-feature=+crt-static"),
     )?;
@@ -29,10 +40,18 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<PathBuf> {
     writeln!(list, "nod /dev/console 0600 0 0 c 5 1")?;
     writeln!(list, "file /init {} 0755 0 0", bin.join("init").display())?;
     let test = bin.join("rust_task_test");
-    writeln!(list, "file /selftests/rust_task_test {} 0755 0 0", test.display())?;
+    writeln!(
+        list,
+        "file /selftests/rust_task_test {} 0755 0 0",
+        test.display()
+    )?;
     let module = place.objects.join("samples/rust/rust_task_info.ko");
     if module.exists() {
-        writeln!(list, "file /modules/rust_task_info.ko {} 0644 0 0", module.display())?;
+        writeln!(
+            list,
+            "file /modules/rust_task_info.ko {} 0644 0 0",
+            module.display()
+        )?;
     }
     let boot = place.objects.join("boot");
     fs::create_dir_all(&boot)?;
@@ -45,7 +64,11 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<PathBuf> {
         step::run("gen_init_cpio", &place.log("usr"), make.arg("usr/"))?;
     }
     let archive = boot.join("initramfs.cpio");
-    let bytes = Command::new(program).arg(&spec).output().context("gen_init_cpio")?.stdout;
+    let bytes = Command::new(program)
+        .arg(&spec)
+        .output()
+        .context("gen_init_cpio")?
+        .stdout;
     fs::write(&archive, bytes)?;
     Ok(archive)
 }

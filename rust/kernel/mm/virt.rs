@@ -407,56 +407,67 @@ pub mod flags {
     use super::vm_flags_t;
     use crate::bindings;
 
+    // What user space may do, now and after `mprotect()`.
+
     /// No flag.
     pub const NONE: vm_flags_t = bindings::VM_NONE as vm_flags_t;
     /// User space may read.
     pub const READ: vm_flags_t = bindings::VM_READ as vm_flags_t;
-    /// User space may write.
-    pub const WRITE: vm_flags_t = bindings::VM_WRITE as vm_flags_t;
-    /// User space may execute.
-    pub const EXEC: vm_flags_t = bindings::VM_EXEC as vm_flags_t;
-    /// A write is seen by everyone who maps the same memory.
-    pub const SHARED: vm_flags_t = bindings::VM_SHARED as vm_flags_t;
     /// `mprotect()` may set [`READ`].
     pub const MAYREAD: vm_flags_t = bindings::VM_MAYREAD as vm_flags_t;
+    /// User space may write.
+    pub const WRITE: vm_flags_t = bindings::VM_WRITE as vm_flags_t;
     /// `mprotect()` may set [`WRITE`].
     pub const MAYWRITE: vm_flags_t = bindings::VM_MAYWRITE as vm_flags_t;
+    /// User space may execute.
+    pub const EXEC: vm_flags_t = bindings::VM_EXEC as vm_flags_t;
     /// `mprotect()` may set [`EXEC`].
     pub const MAYEXEC: vm_flags_t = bindings::VM_MAYEXEC as vm_flags_t;
+    /// A write is seen by everyone who maps the same memory.
+    pub const SHARED: vm_flags_t = bindings::VM_SHARED as vm_flags_t;
     /// The memory can be shared.
     pub const MAYSHARE: vm_flags_t = bindings::VM_MAYSHARE as vm_flags_t;
+
+    // What is mapped.
+
+    /// Pages and bare page frames may be mapped side by side.
+    pub const MIXEDMAP: vm_flags_t = bindings::VM_MIXEDMAP as vm_flags_t;
     /// Page frames without a `struct page` are mapped.
     pub const PFNMAP: vm_flags_t = bindings::VM_PFNMAP as vm_flags_t;
     /// Memory of a device.
     pub const IO: vm_flags_t = bindings::VM_IO as vm_flags_t;
-    /// `fork()` leaves the area out.
-    pub const DONTCOPY: vm_flags_t = bindings::VM_DONTCOPY as vm_flags_t;
-    /// `mremap()` cannot make the area larger.
-    pub const DONTEXPAND: vm_flags_t = bindings::VM_DONTEXPAND as vm_flags_t;
-    /// Pages are locked into memory when they are first touched.
-    pub const LOCKONFAULT: vm_flags_t = bindings::VM_LOCKONFAULT as vm_flags_t;
-    /// The area counts towards the limit on committed memory.
-    pub const ACCOUNT: vm_flags_t = bindings::VM_ACCOUNT as vm_flags_t;
-    /// The area was mapped with `MAP_NORESERVE`.
-    pub const NORESERVE: vm_flags_t = bindings::VM_NORESERVE as vm_flags_t;
     /// An area of hugetlbfs.
     pub const HUGETLB: vm_flags_t = bindings::VM_HUGETLB as vm_flags_t;
     /// A page fault waits for the file's metadata (`MAP_SYNC`).
     pub const SYNC: vm_flags_t = bindings::VM_SYNC as vm_flags_t;
     /// Has a meaning of its own on each architecture.
     pub const ARCH_1: vm_flags_t = bindings::VM_ARCH_1 as vm_flags_t;
+
+    // What becomes of it in `fork()`, `mremap()` and core dumps.
+
+    /// `fork()` leaves the area out.
+    pub const DONTCOPY: vm_flags_t = bindings::VM_DONTCOPY as vm_flags_t;
     /// After `fork()`, the child finds zeroes here.
     pub const WIPEONFORK: vm_flags_t = bindings::VM_WIPEONFORK as vm_flags_t;
+    /// `mremap()` cannot make the area larger.
+    pub const DONTEXPAND: vm_flags_t = bindings::VM_DONTEXPAND as vm_flags_t;
     /// Core dumps leave the area out.
     pub const DONTDUMP: vm_flags_t = bindings::VM_DONTDUMP as vm_flags_t;
+
+    // How its memory is counted and kept.
+
+    /// The area was mapped with `MAP_NORESERVE`.
+    pub const NORESERVE: vm_flags_t = bindings::VM_NORESERVE as vm_flags_t;
+    /// The area counts towards the limit on committed memory.
+    pub const ACCOUNT: vm_flags_t = bindings::VM_ACCOUNT as vm_flags_t;
+    /// Pages are locked into memory when they are first touched.
+    pub const LOCKONFAULT: vm_flags_t = bindings::VM_LOCKONFAULT as vm_flags_t;
     /// The area is tracked, and is new or was written to.
     pub const SOFTDIRTY: vm_flags_t = bindings::VM_SOFTDIRTY as vm_flags_t;
-    /// Pages and bare page frames may be mapped side by side.
-    pub const MIXEDMAP: vm_flags_t = bindings::VM_MIXEDMAP as vm_flags_t;
+    /// Equal pages may be merged (KSM).
+    pub const MERGEABLE: vm_flags_t = bindings::VM_MERGEABLE as vm_flags_t;
     /// `madvise()` has asked for huge pages.
     pub const HUGEPAGE: vm_flags_t = bindings::VM_HUGEPAGE as vm_flags_t;
     /// `madvise()` has asked for none.
     pub const NOHUGEPAGE: vm_flags_t = bindings::VM_NOHUGEPAGE as vm_flags_t;
-    /// Equal pages may be merged (KSM).
-    pub const MERGEABLE: vm_flags_t = bindings::VM_MERGEABLE as vm_flags_t;
 }

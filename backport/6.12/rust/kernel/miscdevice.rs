@@ -7,8 +7,7 @@
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h)
 
 use crate::{
-    bindings,
-    build_error,
+    bindings, build_error,
     device::Device,
     error::{
         to_result,

@@ -9,6 +9,26 @@ use crate::{
     types::NotThreadSafe, //
 };
 
+/// Enters a critical section. Any context.
+#[inline]
+pub fn read_lock() -> Guard {
+    Guard::new()
+}
+
+/// Waits until every `call_rcu()` callback that is queued now has run. Sleeps.
+#[inline]
+pub fn rcu_barrier() {
+    // SAFETY: It takes a mutex and waits, which is for the caller to know.
+    unsafe { bindings::rcu_barrier() };
+}
+
+/// Waits until every critical section that is open now has ended. Sleeps.
+#[inline]
+pub fn synchronize_rcu() {
+    // SAFETY: It waits, which is for the caller to know.
+    unsafe { bindings::synchronize_rcu() };
+}
+
 /// Proof that this thread is in an RCU read-side critical section.
 ///
 /// # Invariants
@@ -42,13 +62,6 @@ impl Guard {
     pub fn unlock(self) {}
 }
 
-impl Default for Guard {
-    #[inline]
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Drop for Guard {
     #[inline]
     fn drop(&mut self) {
@@ -58,22 +71,9 @@ impl Drop for Guard {
     }
 }
 
-/// Enters a critical section. Any context.
-#[inline]
-pub fn read_lock() -> Guard {
-    Guard::new()
-}
-
-/// Waits until every `call_rcu()` callback that is queued now has run. Sleeps.
-#[inline]
-pub fn rcu_barrier() {
-    // SAFETY: It takes a mutex and waits, which is for the caller to know.
-    unsafe { bindings::rcu_barrier() };
-}
-
-/// Waits until every critical section that is open now has ended. Sleeps.
-#[inline]
-pub fn synchronize_rcu() {
-    // SAFETY: It waits, which is for the caller to know.
-    unsafe { bindings::synchronize_rcu() };
+impl Default for Guard {
+    #[inline]
+    fn default() -> Self {
+        Self::new()
+    }
 }
