@@ -33,6 +33,12 @@ pub fn make(place: &Place, tools: &Tools, objects: &Path) -> Command {
 /// Hands `goals` to the kernel's make, on the terminal.
 pub fn forward(place: &Place, tools: &Tools, goals: &[String]) -> Result<bool> {
     configure(place, tools)?;
+    if goals.iter().any(|goal| goal.starts_with("M=")) {
+        // A module is built against a kernel that is built.
+        build(place, tools)?;
+        let status = make(place, tools, &place.objects).args(goals).status()?;
+        return Ok(status.success());
+    }
     // The goal may change what is built, so the next build has to look.
     let _ = fs::remove_file(stamp(place));
     let status = make(place, tools, &place.objects).args(goals).status()?;
