@@ -6,7 +6,7 @@
 //! when the module is unloaded, as there is no way yet to wait for it.
 
 use kernel::{
-    bindings, c_str,
+    c_str,
     fs::File,
     impl_has_work, ioctl,
     miscdevice::{

@@ -2,7 +2,8 @@
 
 //! What `/dev/rust_task_test` and the selftests agree on.
 
-#![allow(dead_code)]
+// Neither side uses all of it.
+#![allow(dead_code, unreachable_pub)]
 
 /// The type byte of each ioctl.
 pub const MAGIC: u32 = 0xb8;

@@ -191,6 +191,19 @@ impl Deref for MmWithUser {
 // These need no more than the allocation.
 impl Mm {
     /// Returns the C side's pointer to this address space.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let mm = task.mm().ok_or(EINVAL)?;
+    ///
+    /// assert!(!mm.as_raw().is_null());
+    /// # let _ = addr;
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn as_raw(&self) -> *mut bindings::mm_struct {
         self.mm.get()
@@ -201,6 +214,22 @@ impl Mm {
     /// # Safety
     ///
     /// `ptr` points to an `mm_struct`, which stays allocated for the whole of `'a`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::Mm;
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let mm = task.mm().ok_or(EINVAL)?;
+    ///
+    /// // SAFETY: `mm` is borrowed for longer than this.
+    /// let same = unsafe { Mm::from_raw(mm.as_raw()) };
+    /// assert!(same.mmget_not_zero().is_some());
+    /// # let _ = addr;
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub unsafe fn from_raw<'a>(ptr: *const bindings::mm_struct) -> &'a Mm {
         // SAFETY: Valid for `'a`, says the caller. CAST: `Mm` is transparent around it.
@@ -211,6 +240,19 @@ impl Mm {
     ///
     /// `None` means that the address space is being taken down or is gone, which is final. Any
     /// context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let mm = task.mm().ok_or(EINVAL)?;
+    ///
+    /// let alive = mm.mmget_not_zero().ok_or(ESRCH)?;
+    /// assert!(alive.mmap_read_lock().vma_lookup(addr).is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn mmget_not_zero(&self) -> Option<ARef<MmWithUser>> {
         // SAFETY: The `mm_struct` is allocated by the type invariant.
@@ -232,6 +274,21 @@ impl MmWithUser {
     /// # Safety
     ///
     /// `ptr` points to an `mm_struct` whose `mm_users` is not zero at any time in `'a`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::MmWithUser;
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let mm = task.mm().ok_or(EINVAL)?;
+    ///
+    /// // SAFETY: `mm` is borrowed for longer than this.
+    /// let same = unsafe { MmWithUser::from_raw(mm.as_raw()) };
+    /// assert!(same.mmap_read_lock().vma_lookup(addr).is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub unsafe fn from_raw<'a>(ptr: *const bindings::mm_struct) -> &'a MmWithUser {
         // SAFETY: Valid for `'a`, says the caller. CAST: `MmWithUser` is transparent around it.
@@ -243,6 +300,21 @@ impl MmWithUser {
     /// `None` means that there is no such area, or that a writer holds it or the mmap lock just
     /// now, or that the kernel has no such locks (`CONFIG_PER_VMA_LOCK`). It proves nothing: ask
     /// again under [`mmap_read_lock`](Self::mmap_read_lock). Does not sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let mm = task.mm().ok_or(EINVAL)?;
+    ///
+    /// if let Some(vma) = mm.lock_vma_under_rcu(addr) {
+    ///     assert_eq!(vma.start(), addr);
+    /// }
+    /// assert!(mm.lock_vma_under_rcu(0).is_none());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn lock_vma_under_rcu(&self, vma_addr: usize) -> Option<VmaReadGuard<'_>> {
         #[cfg(CONFIG_PER_VMA_LOCK)]
@@ -276,6 +348,23 @@ impl MmWithUser {
     ///
     /// May sleep. A thread that touches user memory while it holds the lock, or takes it again,
     /// can deadlock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let mm = task.mm().ok_or(EINVAL)?;
+    ///
+    /// {
+    ///     let guard = mm.mmap_read_lock();
+    ///     assert!(guard.vma_lookup(addr).is_some());
+    /// }
+    /// // The lock has been given back.
+    /// # assert!(mm.mmap_read_trylock().is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn mmap_read_lock(&self) -> MmapReadGuard<'_> {
         // SAFETY: The `mm_struct` is allocated by the type invariant.
@@ -326,6 +415,21 @@ impl MmWithUser {
 /// # Invariants
 ///
 /// This thread holds the lock of `mm` for reading, once for each value of this type.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::mm::MmapReadGuard;
+///
+/// fn is_mapped(guard: &MmapReadGuard<'_>, addr: usize) -> bool {
+///     guard.vma_lookup(addr).is_some()
+/// }
+/// # // SAFETY: No `current!()` is in use yet.
+/// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+/// # let task = current!();
+/// # assert!(is_mapped(&task.mm().ok_or(EINVAL)?.mmap_read_lock(), addr));
+/// # Ok::<(), Error>(())
+/// ```
 pub struct MmapReadGuard<'a> {
     mm: &'a MmWithUser,
     // A reader-writer semaphore is given back by the task that took it.

@@ -75,6 +75,15 @@ pub struct PidNamespace {
 
 impl PidNamespace {
     /// Returns the C side's pointer to this namespace.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let task = current!();
+    /// let ns = task.active_pid_ns().ok_or(ESRCH)?;
+    /// assert!(!ns.as_ptr().is_null());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn as_ptr(&self) -> *mut bindings::pid_namespace {
         self.inner.get()
@@ -85,6 +94,19 @@ impl PidNamespace {
     /// # Safety
     ///
     /// `ptr` points to a `pid_namespace`, which stays allocated for the whole of `'a`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::pid_namespace::PidNamespace;
+    ///
+    /// let task = current!();
+    /// let ns = task.active_pid_ns().ok_or(ESRCH)?;
+    /// // SAFETY: `ns` is borrowed for longer than this.
+    /// let same = unsafe { PidNamespace::from_ptr(ns.as_ptr()) };
+    /// assert!(same == ns);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub unsafe fn from_ptr<'a>(ptr: *const bindings::pid_namespace) -> &'a Self {
         // SAFETY: Valid for `'a`, says the caller. CAST: `Self` is transparent around it.

@@ -164,6 +164,14 @@ impl Task {
     ///
     /// The pointer is never null. What may be done with it, and for how long, is the caller's
     /// affair; [`current!`](crate::current!) is the safe way.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::Task;
+    ///
+    /// assert!(core::ptr::eq(Task::current_raw(), current!().as_ptr()));
+    /// ```
     #[inline]
     pub fn current_raw() -> *mut bindings::task_struct {
         // SAFETY: `get_current()` reads a per-CPU or per-thread location, in any context.
@@ -178,6 +186,16 @@ impl Task {
     ///
     /// The value, and all that is borrowed from it, may be used only in the task context in which
     /// this function was called. See [`CurrentTask`] for what ends a context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::Task;
+    ///
+    /// // SAFETY: The value is dropped at the end of this scope.
+    /// let here = unsafe { Task::current() };
+    /// assert_eq!(here.pid(), current!().pid());
+    /// ```
     #[inline]
     pub unsafe fn current() -> impl Deref<Target = CurrentTask> {
         // The raw pointer keeps this from being `Send` or `Sync`.
@@ -200,6 +218,14 @@ impl Task {
     }
 
     /// Returns the C side's pointer to this task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// // What the crate does not wrap can be handed to C.
+    /// let task = current!().as_ptr();
+    /// assert!(!task.is_null());
+    /// ```
     #[inline]
     pub fn as_ptr(&self) -> *mut bindings::task_struct {
         self.0.get()
@@ -210,6 +236,13 @@ impl Task {
     /// It changes at most once: when a thread that does not lead its process calls `execve()`, it
     /// takes over the leader's number, and the leader gets the thread's (`exchange_tids()`). A
     /// dead task keeps the number, which may belong to another task by then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// pr_info!("served by thread {}\n", current!().pid());
+    /// # assert!(current!().pid() > 0);
+    /// ```
     #[doc(alias = "task_pid_nr")]
     #[inline]
     pub fn pid(&self) -> Pid {
@@ -222,6 +255,15 @@ impl Task {
     /// Returns the number of this task's process in the initial PID namespace.
     ///
     /// This is what user space calls the PID. It stays the same for the whole life of the process.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let task = current!();
+    ///
+    /// // A thread alone in its process is the process, as KUnit's is.
+    /// assert_eq!(task.tgid(), task.pid());
+    /// ```
     #[doc(alias = "task_tgid_nr")]
     #[inline]
     pub fn tgid(&self) -> Pid {
@@ -235,6 +277,12 @@ impl Task {
     ///
     /// These are the objective credentials: those that count when others act upon the task.
     /// Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(current!().uid().into_uid_in_current_ns(), 0);
+    /// ```
     #[doc(alias = "task_uid")]
     #[inline]
     pub fn uid(&self) -> Kuid {
@@ -247,6 +295,19 @@ impl Task {
     /// Returns whether a signal, or other work that interrupts sleep, waits for this task.
     ///
     /// The answer for another task may be out of date when it is returned. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// fn wait_a_little() -> Result {
+    ///     if current!().signal_pending() {
+    ///         return Err(ERESTARTSYS);
+    ///     }
+    ///     // ...
+    ///     Ok(())
+    /// }
+    /// # assert!(wait_a_little().is_ok());
+    /// ```
     #[inline]
     pub fn signal_pending(&self) -> bool {
         // SAFETY: `signal_pending()` reads two bits of the thread's flags. They lie either in the
@@ -310,6 +371,13 @@ impl Task {
     /// Makes the task runnable if it is in [`TASK_NORMAL`] sleep, and does nothing otherwise.
     ///
     /// Every sleeper must be ready for a wake-up that it did not wait for. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// // It runs already, so nothing happens.
+    /// current!().wake_up();
+    /// ```
     #[doc(alias = "wake_up_process")]
     #[inline]
     pub fn wake_up(&self) {
@@ -326,6 +394,17 @@ impl CurrentTask {
     /// task that has given it up in exit.
     ///
     /// No count is taken; [`ARef::from`] takes one where it must last longer. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let mm = task.mm().ok_or(ESRCH)?;
+    /// # assert!(!mm.as_raw().is_null());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn mm(&self) -> Option<&MmWithUser> {
         // SAFETY: The task is alive, being `current`. Only the task itself writes its `mm`
@@ -465,6 +544,15 @@ impl Kuid {
     /// Returns the effective user ID that the current task acts with.
     ///
     /// Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::Kuid;
+    ///
+    /// let root = Kuid::current_euid();
+    /// assert!(root == current!().uid());
+    /// ```
     #[inline]
     pub fn current_euid() -> Kuid {
         // SAFETY: A task's own subjective credentials are replaced by no one else, so `current`
@@ -473,6 +561,15 @@ impl Kuid {
     }
 
     /// Takes the C type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::Kuid;
+    ///
+    /// let user = Kuid::from_raw(Kuid::current_euid().into_raw());
+    /// assert!(user == Kuid::current_euid());
+    /// ```
     #[inline]
     pub fn from_raw(kuid: bindings::kuid_t) -> Self {
         Self { kuid }
@@ -487,6 +584,15 @@ impl Kuid {
     /// Returns the number that the current task's user namespace gives to this user.
     ///
     /// `uid_t::MAX` if it gives none. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{bindings, task::Kuid};
+    ///
+    /// let user = Kuid::from_raw(bindings::kuid_t { val: 1000 });
+    /// assert_eq!(user.into_uid_in_current_ns(), 1000);
+    /// ```
     #[doc(alias = "from_kuid")]
     #[inline]
     pub fn into_uid_in_current_ns(self) -> bindings::uid_t {

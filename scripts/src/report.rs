@@ -128,7 +128,7 @@ pub fn kunit(place: &Place, guest: &Guest, outcome: &mut Outcome) -> Result<()> 
     let parsed = step::ask(
         Command::new("python3")
             .arg("tools/testing/kunit/kunit.py")
-            .args(["parse", "--summary"])
+            .arg("parse")
             .arg(place.objects.join("boot/console.log"))
             .current_dir(&place.tree),
     );

@@ -78,6 +78,18 @@ impl Deref for MmWithUserAsync {
 
 impl MmWithUser {
     /// Turns a count into one that may be dropped in atomic context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::MmWithUser;
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # unsafe { kernel::mm::kunit::user_page() }?;
+    ///
+    /// let mm = MmWithUser::into_mmput_async(current!().mm().ok_or(EINVAL)?.into());
+    /// assert!(mm.mmget_not_zero().is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[doc(alias = "mmput_async")]
     #[inline]
     pub fn into_mmput_async(me: ARef<MmWithUser>) -> ARef<MmWithUserAsync> {

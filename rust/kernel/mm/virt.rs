@@ -86,6 +86,19 @@ impl VmaRef {
     }
 
     /// Returns the address space that this area belongs to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    ///
+    /// assert_eq!(vma.mm().as_raw(), task.mm().ok_or(EINVAL)?.as_raw());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn mm(&self) -> &MmWithUser {
         // SAFETY: `vm_mm` is set when the area is allocated and stays. The address space is alive
@@ -97,6 +110,19 @@ impl VmaRef {
     ///
     /// The kernel may set some of them without a lock for writing, so two calls may differ in bits
     /// that the caller does not know. Those that say what the area is do not change under a lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    ///
+    /// assert!(vma.flags() & kernel::mm::virt::flags::READ != 0);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn flags(&self) -> vm_flags_t {
         // SAFETY: The area is allocated by the type invariant, and this is one word of it. Where
@@ -106,6 +132,19 @@ impl VmaRef {
     }
 
     /// Returns the address of the first byte.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    ///
+    /// assert!(vma.start() <= addr);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn start(&self) -> usize {
         // SAFETY: Who moves an end of an area holds the mmap lock and the area's lock for writing.
@@ -114,6 +153,19 @@ impl VmaRef {
     }
 
     /// Returns the address behind the last byte.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    ///
+    /// assert!(addr < vma.end());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn end(&self) -> usize {
         // SAFETY: As for `start()`.
@@ -129,6 +181,25 @@ impl VmaRef {
     /// The call has no effect unless both numbers are multiples of [`PAGE_SIZE`] and the range lies
     /// within the area, and none on an area of huge pages ([`flags::HUGETLB`]), which the C side
     /// can only zap in units of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    ///
+    /// // Off a page, longer than the area, or empty: nothing happens.
+    /// vma.zap_vma_range(addr + 1, 4096);
+    /// vma.zap_vma_range(addr, usize::MAX & !4095);
+    /// vma.zap_vma_range(addr, 0);
+    /// // The page is given back, and the area stays.
+    /// vma.zap_vma_range(vma.start(), vma.end() - vma.start());
+    /// assert!(guard.vma_lookup(addr).is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn zap_vma_range(&self, address: usize, size: usize) {
         let Some(end) = address.checked_add(size) else {
@@ -151,6 +222,20 @@ impl VmaRef {
     }
 
     /// Returns the area as one that takes single pages, if [`flags::MIXEDMAP`] is set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    ///
+    /// // Anonymous memory takes no pages of a driver.
+    /// assert!(vma.as_mixedmap_vma().is_none());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn as_mixedmap_vma(&self) -> Option<&VmaMixedMap> {
         if self.flags() & flags::MIXEDMAP == 0 {
@@ -215,6 +300,16 @@ impl VmaMixedMap {
     ///
     /// Errors: `EFAULT` if `address` is outside of the area, `EBUSY` if a page is mapped there,
     /// `ENOMEM` without memory for page tables.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::virt::VmaMixedMap, page::Page};
+    ///
+    /// fn first(vma: &VmaMixedMap, page: &Page) -> Result {
+    ///     vma.vm_insert_page(vma.start(), page)
+    /// }
+    /// ```
     #[inline]
     pub fn vm_insert_page(&self, address: usize, page: &Page) -> Result {
         // SAFETY: One of the locks is held, which is enough as `VM_MIXEDMAP` is set already; both
@@ -294,6 +389,16 @@ impl VmaNew {
     }
 
     /// Sets [`flags::MIXEDMAP`]: the area takes single pages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::VmaNew;
+    ///
+    /// fn mmap(vma: &VmaNew, page: &kernel::page::Page) -> Result {
+    ///     vma.set_mixedmap().vm_insert_page(vma.start(), page)
+    /// }
+    /// ```
     #[inline]
     pub fn set_mixedmap(&self) -> &VmaMixedMap {
         // SAFETY: The flag excludes `VM_PFNMAP`, which is not set on an area before its hook, and
@@ -362,6 +467,16 @@ impl VmaNew {
     /// Forbids for ever that `mprotect()` makes the area readable.
     ///
     /// `EINVAL` if it is readable now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::VmaNew;
+    ///
+    /// fn write_only(vma: &VmaNew) -> Result {
+    ///     vma.try_clear_mayread()
+    /// }
+    /// ```
     #[inline]
     pub fn try_clear_mayread(&self) -> Result {
         self.try_clear(flags::READ, flags::MAYREAD)
@@ -370,6 +485,16 @@ impl VmaNew {
     /// Forbids for ever that `mprotect()` makes the area writable.
     ///
     /// `EINVAL` if it is writable now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::VmaNew;
+    ///
+    /// fn read_only(vma: &VmaNew) -> Result {
+    ///     vma.try_clear_maywrite()
+    /// }
+    /// ```
     #[inline]
     pub fn try_clear_maywrite(&self) -> Result {
         self.try_clear(flags::WRITE, flags::MAYWRITE)
@@ -378,6 +503,16 @@ impl VmaNew {
     /// Forbids for ever that `mprotect()` makes the area executable.
     ///
     /// `EINVAL` if it is executable now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::VmaNew;
+    ///
+    /// fn no_code(vma: &VmaNew) -> Result {
+    ///     vma.try_clear_mayexec()
+    /// }
+    /// ```
     #[inline]
     pub fn try_clear_mayexec(&self) -> Result {
         self.try_clear(flags::EXEC, flags::MAYEXEC)

@@ -11,7 +11,9 @@ use core::panic::Location;
 pub fn file_from_location<'a>(loc: &'a Location<'a>) -> &'a CStr {
     const UNKNOWN: &CStr = crate::c_str!("(rust)");
 
+    // The symbol is what says that the compiler is new enough.
     #[cfg(CONFIG_RUSTC_HAS_FILE_AS_C_STR)]
+    #[allow(clippy::incompatible_msrv)]
     {
         let name = loc.file_as_c_str().to_bytes_with_nul();
         CStr::from_bytes_with_nul(name).unwrap_or(UNKNOWN)
