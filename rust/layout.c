@@ -4,7 +4,7 @@
  * out.
  *
  * bindgen is known to misplace fields silently, so its layout is compared with
- * this one on every build: rust/Makefile turns the assembly of this file into
+ * this one on every build: rust/Makefile.layout turns the assembly of this file into
  * Rust assertions, which rust/kernel/layout.rs compiles. Every field that Rust
  * code of this project names in a `(*ptr).field` belongs here.
  */

@@ -65,15 +65,26 @@ pub fn configure(place: &Place, tools: &Tools) -> Result<()> {
     for fragment in &fragments {
         wanted += &fs::read_to_string(fragment)?;
     }
+    let mut symbols = fs::read_to_string(place.root.join("Kconfig"))?;
+    symbols += &fs::read_to_string(tree::backport(place)?.join("tree.toml"))?;
+
+    fs::create_dir_all(&place.objects)?;
     let config = place.objects.join(".config");
     let stamp = place.objects.join("fragments");
-    if config.exists() && fs::read_to_string(&stamp).is_ok_and(|old| old == wanted) {
+    let symbols_stamp = place.objects.join("symbols");
+    let is = |stamp: &Path, text: &str| fs::read_to_string(stamp).is_ok_and(|old| old == text);
+    let log = place.log("config");
+    let make = || make(place, tools, &place.objects);
+
+    if config.exists() && is(&stamp, &wanted) {
+        // What a person has chosen stays; new symbols get their defaults.
+        if !is(&symbols_stamp, &symbols) {
+            step::run("configuration", &log, make().arg("olddefconfig"))?;
+            fs::write(symbols_stamp, symbols)?;
+        }
         return Ok(());
     }
 
-    fs::create_dir_all(&place.objects)?;
-    let log = place.log("config");
-    let make = || make(place, tools, &place.objects);
     step::run("configuration", &log, make().arg("tinyconfig"))?;
     step::run(
         "configuration: ours",
@@ -101,6 +112,7 @@ pub fn configure(place: &Place, tools: &Tools) -> Result<()> {
         }
     }
     fs::write(stamp, wanted)?;
+    fs::write(symbols_stamp, symbols)?;
     Ok(())
 }
 

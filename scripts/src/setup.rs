@@ -76,7 +76,7 @@ impl Tools {
 pub fn ensure(place: &Place) -> Result<Tools> {
     fs::create_dir_all(&place.cache)?;
     let rustc = step::ask(Command::new("rustc").arg("--version"))
-        .context("no rustc: install Rust 1.83 or newer, with rustfmt and clippy")?;
+        .context("no rustc: install Rust 1.89 or newer, with rustfmt and clippy")?;
     let version = rustc
         .split_whitespace()
         .nth(1)
