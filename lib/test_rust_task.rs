@@ -41,6 +41,8 @@ use kernel::{
 
 #[path = "test_rust_task_abi.rs"]
 mod abi;
+#[path = "test_rust_task_ns.rs"]
+mod ns;
 
 module! {
     type: TestModule,
@@ -123,7 +125,7 @@ fn counts(kind: u32, rounds: u32) -> Result<(u32, u32)> {
             let ns = task.active_pid_ns().ok_or(ESRCH)?;
             Ok(clones::<PidNamespace>(ns, rounds, |ns| {
                 // SAFETY: As for `usage`.
-                unsafe { read(core::ptr::addr_of!((*ns.as_ptr()).ns.count).cast()) }
+                unsafe { read(ns::count_of(ns.as_ptr())) }
             }))
         }
         abi::MM_NOT_ZERO => {
