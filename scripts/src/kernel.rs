@@ -2,7 +2,7 @@
 
 //! Configuring and building the kernel, by its own make.
 
-use crate::{setup::Tools, step, tree, Place};
+use crate::{report::Outcome, setup::Tools, step, tree, Place};
 use anyhow::{bail, Context, Result};
 use std::{
     fs,
@@ -86,19 +86,7 @@ pub fn configure(place: &Place, tools: &Tools) -> Result<()> {
     }
 
     step::run("configuration", &log, make().arg("tinyconfig"))?;
-    step::run(
-        "configuration: ours",
-        &log,
-        tools
-            .command("scripts/kconfig/merge_config.sh")
-            .current_dir(&place.tree)
-            .env("KCONFIG_CONFIG", &config)
-            .args(["-m", "-O"])
-            .arg(&place.objects)
-            .arg(&config)
-            .args(&fragments),
-    )?;
-    step::run("configuration: the rest", &log, make().arg("olddefconfig"))?;
+    merge(place, tools, &place.objects, &fragments)?;
 
     let got = fs::read_to_string(&config)?;
     for line in wanted.lines().filter(|l| l.starts_with("CONFIG_")) {
@@ -113,6 +101,57 @@ pub fn configure(place: &Place, tools: &Tools) -> Result<()> {
     }
     fs::write(stamp, wanted)?;
     fs::write(symbols_stamp, symbols)?;
+    Ok(())
+}
+
+/// Puts `fragments` into the configuration in `objects`.
+fn merge(place: &Place, tools: &Tools, objects: &Path, fragments: &[PathBuf]) -> Result<()> {
+    let config = objects.join(".config");
+    let log = place.log("config-merge");
+    step::run(
+        "configuration: ours",
+        &log,
+        tools
+            .command("scripts/kconfig/merge_config.sh")
+            .current_dir(&place.tree)
+            .env("KCONFIG_CONFIG", &config)
+            .args(["-m", "-O"])
+            .arg(objects)
+            .arg(&config)
+            .args(fragments),
+    )?;
+    step::run(
+        "configuration: the rest",
+        &log,
+        make(place, tools, objects).arg("olddefconfig"),
+    )
+}
+
+/// Tests that a kernel which bindgen gets wrong is not built.
+pub fn misplaced(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let objects = place
+        .build
+        .join(format!("{}-x86_64-misplaced", place.series));
+    fs::create_dir_all(&objects)?;
+    fs::copy(place.objects.join(".config"), objects.join(".config"))?;
+    let fragment = place.root.join("configs/misplaced.config");
+    merge(place, tools, &objects, &[fragment])?;
+
+    let log = place.log("misplaced");
+    let mut make = make(place, tools, &objects);
+    let built = step::watch(
+        "a kernel to be refused",
+        &log,
+        make.arg("rust/kernel.o"),
+        None,
+    )?;
+    let named =
+        fs::read_to_string(&log)?.contains("bindgen misplaces field mm of struct task_struct");
+    let name = "a layout that bindgen gets wrong is refused";
+    if !built && named {
+        println!("ok     {name}");
+    }
+    outcome.check(name, !built && named, &format!("see {}", log.display()));
     Ok(())
 }
 

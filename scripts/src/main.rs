@@ -171,6 +171,7 @@ fn run() -> Result<bool> {
         }
         _ => {
             outcome = lint::all(&place, &tools)?;
+            kernel::misplaced(&place, &tools, &mut outcome)?;
             let guest = boot::boot(&place, &initramfs, "", &mut outcome)?;
             report::kunit(&place, &guest, &mut outcome)?;
             outcome.ktap("selftest", &guest.results);
