@@ -34,7 +34,7 @@ clean:
 help:
 	@echo 'make LLVM=1            builds the kernel with the crate in it'
 	@echo 'make LLVM=1 run        boots it; each answer of the crate beside that of /proc'
-	@echo 'make LLVM=1 test       all tests; ends with "N passed, N failed"'
+	@echo 'make LLVM=1 test       all tests, on each kernel; ends with "N passed, N failed"'
 	@echo 'make LLVM=1 kunit      the examples of the documentation, in the booted kernel'
 	@echo 'make LLVM=1 selftest   programs that drive the sample, in the booted kernel'
 	@echo 'make LLVM=1 lint       rustfmt, clippy, rustdoc and checkpatch over our files'
@@ -43,7 +43,7 @@ help:
 	@echo 'make clean             removes build/'
 	@echo 'Anything else goes to the make of the kernel: menuconfig, rustdoc, rust-analyzer, ...'
 	@echo
-	@echo 'KERNEL=6.12   which kernel (this one by default)'
+	@echo 'KERNEL=6.12   which kernel: 6.12 (by default) or 7.3'
 	@echo 'KDIR=path     a kernel tree of your own, which is not written to'
 
 # Whatever else is asked for, the kernel's make may know.

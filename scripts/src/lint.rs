@@ -9,8 +9,7 @@ use std::{fs, path::PathBuf, process::Command};
 /// Our own cargo crates.
 const CRATES: &[&str] = &["scripts", "tools/testing/selftests/rust_task"];
 
-pub fn all(place: &Place, tools: &Tools) -> Result<Outcome> {
-    let mut outcome = Outcome::default();
+pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let all = tree::files(place)?;
     let in_tree: Vec<PathBuf> = all.keys().map(|at| place.tree.join(at)).collect();
     let files: Vec<PathBuf> = all.into_values().collect();
@@ -30,7 +29,7 @@ pub fn all(place: &Place, tools: &Tools) -> Result<Outcome> {
     );
 
     part(
-        &mut outcome,
+        outcome,
         place,
         "rustfmt",
         Command::new("rustfmt")
@@ -48,7 +47,7 @@ pub fn all(place: &Place, tools: &Tools) -> Result<Outcome> {
         let manifest = place.root.join(name).join("Cargo.toml");
         let short = name.rsplit('/').next().unwrap_or(name);
         part(
-            &mut outcome,
+            outcome,
             place,
             &format!("rustfmt of {short}"),
             Command::new("cargo")
@@ -57,7 +56,7 @@ pub fn all(place: &Place, tools: &Tools) -> Result<Outcome> {
             |_| false,
         )?;
         part(
-            &mut outcome,
+            outcome,
             place,
             &format!("clippy of {short}"),
             Command::new("cargo")
@@ -84,7 +83,7 @@ pub fn all(place: &Place, tools: &Tools) -> Result<Outcome> {
     let config = fs::read_to_string(place.objects.join(".config"))?;
     step::write_if_new(&objects.join(".config"), &config)?;
     part(
-        &mut outcome,
+        outcome,
         place,
         "clippy",
         kernel::make(place, tools, &objects).args([
@@ -96,7 +95,7 @@ pub fn all(place: &Place, tools: &Tools) -> Result<Outcome> {
         &about_ours,
     )?;
     part(
-        &mut outcome,
+        outcome,
         place,
         "rustdoc",
         kernel::make(place, tools, &objects).arg("rustdoc"),
@@ -104,7 +103,7 @@ pub fn all(place: &Place, tools: &Tools) -> Result<Outcome> {
     )?;
 
     part(
-        &mut outcome,
+        outcome,
         place,
         "checkpatch",
         tools
@@ -118,7 +117,7 @@ pub fn all(place: &Place, tools: &Tools) -> Result<Outcome> {
             .current_dir(&place.tree),
         |_| false,
     )?;
-    Ok(outcome)
+    Ok(())
 }
 
 /// Runs one part; it is well if it succeeds and `complains` finds nothing in what it prints.

@@ -64,7 +64,8 @@ pub struct Place {
 }
 
 impl Place {
-    fn find() -> Result<Self> {
+    /// Finds the place for `series`, or for what the environment says.
+    fn find(series: Option<String>) -> Result<Self> {
         let root = env::current_dir()?.canonicalize()?;
         if !root.join("backport").is_dir() {
             bail!(
@@ -91,7 +92,10 @@ impl Place {
         let kdir = var("KDIR").map(PathBuf::from);
         let (series, suffix) = match &kdir {
             Some(kdir) => (tree::series_of(kdir)?, "-kdir"),
-            None => (var("KERNEL").unwrap_or_else(|| "6.12".into()), ""),
+            None => (
+                series.or(var("KERNEL")).unwrap_or_else(|| "6.12".into()),
+                "",
+            ),
         };
         Ok(Self {
             tree: build.join(format!("linux-{series}{suffix}")),
@@ -124,8 +128,11 @@ fn main() -> ExitCode {
 /// Returns whether all that was asked for is well.
 fn run() -> Result<bool> {
     let args = Args::parse();
-    let place = Place::find()?;
+    let place = Place::find(None)?;
     let _lock = step::lock(&place.build)?;
+    if let Command::Test = args.command {
+        return test(place);
+    }
 
     let tools = setup::ensure(&place)?;
     if let Command::Setup = args.command {
@@ -138,7 +145,8 @@ fn run() -> Result<bool> {
     kernel::configure(&place, &tools)?;
 
     if let Command::Lint = args.command {
-        let outcome = lint::all(&place, &tools)?;
+        let mut outcome = Outcome::default();
+        lint::all(&place, &tools, &mut outcome)?;
         outcome.print();
         return Ok(outcome.well());
     }
@@ -165,17 +173,40 @@ fn run() -> Result<bool> {
             let guest = boot::boot(&place, &initramfs, "selftests=off", &mut outcome)?;
             report::kunit(&place, &guest, &mut outcome)?;
         }
-        Command::Selftest => {
+        _ => {
             let guest = boot::boot(&place, &initramfs, "kunit.enable=0", &mut outcome)?;
             outcome.ktap("selftest", &guest.results);
         }
-        _ => {
-            outcome = lint::all(&place, &tools)?;
-            kernel::misplaced(&place, &tools, &mut outcome)?;
-            let guest = boot::boot(&place, &initramfs, "", &mut outcome)?;
-            report::kunit(&place, &guest, &mut outcome)?;
-            outcome.ktap("selftest", &guest.results);
-        }
+    }
+    outcome.print();
+    Ok(outcome.well())
+}
+
+/// Runs all tests on the kernel that was asked for, or on each that is supported.
+fn test(asked: Place) -> Result<bool> {
+    let named = |name: &str| env::var(name).is_ok_and(|value| !value.is_empty());
+    let places = if named("KERNEL") || named("KDIR") {
+        vec![asked]
+    } else {
+        let all = tree::supported(&asked.root)?.into_iter();
+        all.map(|series| Place::find(Some(series)))
+            .collect::<Result<_>>()?
+    };
+
+    let mut outcome = Outcome::default();
+    for place in places {
+        println!("# Linux {}", place.series);
+        let tools = setup::ensure(&place)?;
+        tree::assemble(&place)?;
+        kernel::configure(&place, &tools)?;
+        kernel::build(&place, &tools)?;
+        let initramfs = user::initramfs(&place, &tools)?;
+
+        lint::all(&place, &tools, &mut outcome)?;
+        kernel::misplaced(&place, &tools, &mut outcome)?;
+        let guest = boot::boot(&place, &initramfs, "", &mut outcome)?;
+        report::kunit(&place, &guest, &mut outcome)?;
+        outcome.ktap("selftest", &guest.results);
     }
     outcome.print();
     Ok(outcome.well())

@@ -68,20 +68,30 @@ pub fn series_of(kdir: &Path) -> Result<String> {
     }
 }
 
-/// The folder of `backport/` that serves `series`: its own, or the newest before it.
-pub fn backport(place: &Place) -> Result<PathBuf> {
-    let number = |s: &str| -> Option<(u32, u32)> {
-        let (a, b) = s.split_once('.')?;
-        Some((a.parse().ok()?, b.parse().ok()?))
-    };
-    let wanted = number(&place.series);
-    let dir = place.root.join("backport");
-    fs::read_dir(&dir)?
+/// The series that have a folder in `backport/`, oldest first.
+pub fn supported(root: &Path) -> Result<Vec<String>> {
+    let mut all: Vec<_> = fs::read_dir(root.join("backport"))?
         .flatten()
-        .filter_map(|entry| number(&entry.file_name().to_string_lossy()).map(|n| (n, entry.path())))
-        .filter(|(n, _)| Some(*n) <= wanted)
-        .max()
-        .map(|(_, path)| path)
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter_map(|series| Some((number(&series)?, series)))
+        .collect();
+    all.sort();
+    Ok(all.into_iter().map(|(_, series)| series).collect())
+}
+
+/// `6.12` as two numbers.
+fn number(series: &str) -> Option<(u32, u32)> {
+    let (version, patchlevel) = series.split_once('.')?;
+    Some((version.parse().ok()?, patchlevel.parse().ok()?))
+}
+
+/// The folder of `backport/` that serves this kernel: its own, or the newest before it.
+pub fn backport(place: &Place) -> Result<PathBuf> {
+    let wanted = number(&place.series);
+    supported(&place.root)?
+        .into_iter()
+        .rfind(|series| number(series) <= wanted)
+        .map(|series| place.root.join("backport").join(series))
         .with_context(|| {
             format!(
                 "Linux {} is older than all that backport/ serves",
