@@ -41,6 +41,8 @@ use kernel::{
 
 #[path = "test_rust_task_abi.rs"]
 mod abi;
+// It is in backport/, where rustfmt cannot follow.
+#[rustfmt::skip]
 #[path = "test_rust_task_ns.rs"]
 mod ns;
 

@@ -72,8 +72,8 @@ pub mod kunit;
 ///
 /// This is C's `struct mm_struct`. An `ARef<Mm>` owns one of its `mm_count`s, and is the cheap way
 /// to remember an address space for a long time: it keeps the struct, and not the user's memory.
-/// [`mmget_not_zero`](Self::mmget_not_zero) leads back to the living. Dropping it may free the struct
-/// and what the architecture keeps with it, which may sleep.
+/// [`mmget_not_zero`](Self::mmget_not_zero) leads back to the living. Dropping it may free the
+/// struct and what the architecture keeps with it, which may sleep.
 ///
 /// # Invariants
 ///
