@@ -197,7 +197,9 @@ fn source(place: &Place) -> Result<()> {
     }
 
     let package = format!("linux-source-{}", place.series);
-    let deb = download(place, &package, false).or_else(|_| download(place, &package, true))?;
+    let deb = download(place, &package, false)
+        .or_else(|_| download(place, &package, true))
+        .context("try again after `apt-get update`")?;
     let log = place.log("unpack");
     into_place(&dir, |dir| {
         let outer = dir.with_extension("deb");
@@ -266,6 +268,10 @@ fn download(place: &Place, package: &str, backports: bool) -> Result<PathBuf> {
             Command::new("apt-get").args(&options).arg("update"),
         )?;
     }
+    // What is interrupted stays in a folder of its own, and is begun anew.
+    let partial = dir.join("partial");
+    let _ = fs::remove_dir_all(&partial);
+    fs::create_dir_all(&partial)?;
     step::run(
         &format!("download of {stem}"),
         &place.log("download"),
@@ -273,8 +279,11 @@ fn download(place: &Place, package: &str, backports: bool) -> Result<PathBuf> {
             .args(&options)
             .arg("download")
             .arg(package)
-            .current_dir(&dir),
+            .current_dir(&partial),
     )?;
+    for file in fs::read_dir(&partial)?.flatten() {
+        fs::rename(file.path(), dir.join(file.file_name()))?;
+    }
     find().with_context(|| format!("{package} was not downloaded; see build/log/download.log"))
 }
 
