@@ -413,6 +413,16 @@ impl VmaNew {
     ///
     /// For memory of a device, where reading has effects: it is left out of core dumps and cannot
     /// be reached by `ptrace()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::VmaNew;
+    ///
+    /// fn registers(vma: &VmaNew) {
+    ///     vma.set_io();
+    /// }
+    /// ```
     #[inline]
     pub fn set_io(&self) {
         // SAFETY: A driver may set this flag on any area.
@@ -422,6 +432,16 @@ impl VmaNew {
     /// Sets [`flags::DONTEXPAND`]: `mremap()` cannot make the area larger.
     ///
     /// It also keeps the area from being merged with a neighbour.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::VmaNew;
+    ///
+    /// fn of_fixed_size(vma: &VmaNew) {
+    ///     vma.set_dontexpand();
+    /// }
+    /// ```
     #[inline]
     pub fn set_dontexpand(&self) {
         // SAFETY: A driver may set this flag on any area.
@@ -431,6 +451,18 @@ impl VmaNew {
     /// Sets [`flags::DONTCOPY`]: the area is not passed on by `fork()`.
     ///
     /// User space can undo this by `madvise()`, unless [`flags::IO`] is set too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::VmaNew;
+    ///
+    /// fn not_for_children(vma: &VmaNew) {
+    ///     vma.set_dontcopy();
+    ///     // For good.
+    ///     vma.set_io();
+    /// }
+    /// ```
     #[inline]
     pub fn set_dontcopy(&self) {
         // SAFETY: A driver may set this flag on any area.
@@ -440,6 +472,16 @@ impl VmaNew {
     /// Sets [`flags::DONTDUMP`]: the area is left out of core dumps.
     ///
     /// User space can undo this by `madvise()`, unless [`flags::IO`] is set too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::VmaNew;
+    ///
+    /// fn secret(vma: &VmaNew) {
+    ///     vma.set_dontdump();
+    /// }
+    /// ```
     #[inline]
     pub fn set_dontdump(&self) {
         // SAFETY: A driver may set this flag on any area.
@@ -447,18 +489,57 @@ impl VmaNew {
     }
 
     /// Returns whether user space may read the area.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::VmaNew;
+    ///
+    /// fn no_peeking(vma: &VmaNew) -> Result {
+    ///     if vma.readable() {
+    ///         return Err(EPERM);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     #[inline]
     pub fn readable(&self) -> bool {
         self.flags() & flags::READ != 0
     }
 
     /// Returns whether user space may write to the area.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::VmaNew;
+    ///
+    /// fn for_reading(vma: &VmaNew) -> Result {
+    ///     if vma.writable() {
+    ///         return Err(EPERM);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     #[inline]
     pub fn writable(&self) -> bool {
         self.flags() & flags::WRITE != 0
     }
 
     /// Returns whether user space may execute the area.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::VmaNew;
+    ///
+    /// fn data_only(vma: &VmaNew) -> Result {
+    ///     if vma.executable() {
+    ///         return Err(EPERM);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     #[inline]
     pub fn executable(&self) -> bool {
         self.flags() & flags::EXEC != 0

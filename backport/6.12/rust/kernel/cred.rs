@@ -51,6 +51,16 @@ impl Credential {
     }
 
     /// Returns the number that the security modules know these credentials by. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::cred::Credential;
+    ///
+    /// fn same_label(a: &Credential, b: &Credential) -> bool {
+    ///     a.get_secid() == b.get_secid()
+    /// }
+    /// ```
     #[doc(alias = "security_cred_getsecid")]
     #[inline]
     pub fn get_secid(&self) -> u32 {
@@ -62,6 +72,16 @@ impl Credential {
     }
 
     /// Returns the effective user ID. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{cred::Credential, task::Kuid};
+    ///
+    /// fn is_caller(cred: &Credential) -> bool {
+    ///     cred.euid() == Kuid::current_euid()
+    /// }
+    /// ```
     #[inline]
     pub fn euid(&self) -> Kuid {
         // SAFETY: The `cred` is allocated by the type invariant, and its IDs do not change.

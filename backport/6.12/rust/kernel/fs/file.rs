@@ -79,6 +79,16 @@ impl File {
     }
 
     /// Returns the credentials of who opened the file. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{fs::File, task::Kuid};
+    ///
+    /// fn opened_by_caller(file: &File) -> bool {
+    ///     file.cred().euid() == Kuid::current_euid()
+    /// }
+    /// ```
     #[inline]
     pub fn cred(&self) -> &Credential {
         // SAFETY: `f_cred` is set when the file is allocated, stays, and holds a count until the
@@ -88,6 +98,16 @@ impl File {
 
     /// Returns the flags of `open()`, some of which `fcntl()` can change; see [`flags`]. Any
     /// context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::fs::{file::flags, File};
+    ///
+    /// fn may_wait(file: &File) -> bool {
+    ///     file.flags() & flags::O_NONBLOCK == 0
+    /// }
+    /// ```
     #[inline]
     pub fn flags(&self) -> u32 {
         // SAFETY: The file is allocated by the type invariant. `setfl()` may store to the field

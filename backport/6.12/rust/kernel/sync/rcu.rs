@@ -16,6 +16,12 @@ pub fn read_lock() -> Guard {
 }
 
 /// Waits until every `call_rcu()` callback that is queued now has run. Sleeps.
+///
+/// # Examples
+///
+/// ```
+/// kernel::sync::rcu::rcu_barrier();
+/// ```
 #[inline]
 pub fn rcu_barrier() {
     // SAFETY: It takes a mutex and waits, which is for the caller to know.
@@ -23,6 +29,12 @@ pub fn rcu_barrier() {
 }
 
 /// Waits until every critical section that is open now has ended. Sleeps.
+///
+/// # Examples
+///
+/// ```
+/// kernel::sync::rcu::synchronize_rcu();
+/// ```
 #[inline]
 pub fn synchronize_rcu() {
     // SAFETY: It waits, which is for the caller to know.
