@@ -46,6 +46,14 @@ impl Outcome {
                 said.push(line);
             }
         }
+        let died = text
+            .lines()
+            .find(|l| l.starts_with("# /selftests/") && l.contains(" died: "));
+        self.check(
+            &format!("{suite}: no program died"),
+            died.is_none(),
+            died.unwrap_or_default(),
+        );
         self.check(
             &format!("{suite}: all tests ran"),
             plan == Some(count) && count > 0,

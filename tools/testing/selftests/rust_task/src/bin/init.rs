@@ -6,15 +6,22 @@
 
 use anyhow::{Context, Result};
 use nix::{
+    errno::Errno,
     kmod::{finit_module, ModuleInitFlags},
     mount::{mount, MsFlags},
-    sys::reboot::{reboot, RebootMode},
+    sys::{
+        reboot::{reboot, RebootMode},
+        signal::{kill, Signal},
+        termios::{cfmakeraw, tcdrain, tcgetattr, tcsetattr, SetArg},
+        wait::{wait, waitpid, WaitPidFlag, WaitStatus},
+    },
+    unistd::Pid,
 };
 use std::{
     fs::{self, File, OpenOptions},
     io::Write,
-    os::fd::AsRawFd,
-    path::PathBuf,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -35,50 +42,91 @@ fn run() -> Result<()> {
         ("tmpfs", "/tmp"),
     ];
     for (kind, at) in file_systems {
-        // /dev is mounted by the kernel already.
-        if let Err(err) = mount(Some(kind), at, Some(kind), MsFlags::empty(), None::<&str>) {
-            eprintln!("init: {at}: {err}");
+        match mount(Some(kind), at, Some(kind), MsFlags::empty(), None::<&str>) {
+            // The kernel may have mounted /dev already.
+            Ok(()) | Err(Errno::EBUSY) => {}
+            Err(err) => eprintln!("init: {at}: {err}"),
         }
     }
 
-    let mut port = OpenOptions::new()
-        .write(true)
-        .open("/dev/ttyS1")
-        .context("/dev/ttyS1")?;
+    let mut port = open_port().context("/dev/ttyS1")?;
     let words = fs::read_to_string("/proc/cmdline")?;
     if !words.split_whitespace().any(|word| word == "selftests=off") {
-        selftests(&mut port)?;
+        if let Err(err) = selftests(&mut port) {
+            writeln!(port, "# init: {err:#}")?;
+        }
     }
     writeln!(port, "# guest done")?;
-    // SAFETY: The descriptor is open.
-    unsafe { libc::tcdrain(port.as_raw_fd()) };
+    tcdrain(&port)?;
     Ok(())
+}
+
+/// Opens the serial port so that bytes pass as they are, and no input comes back as output.
+fn open_port() -> Result<File> {
+    let port = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY)
+        .open("/dev/ttyS1")?;
+    let mut settings = tcgetattr(&port)?;
+    cfmakeraw(&mut settings);
+    tcsetattr(&port, SetArg::TCSANOW, &settings)?;
+    Ok(port)
 }
 
 fn selftests(port: &mut File) -> Result<()> {
-    for module in sorted("/modules")? {
+    for module in sorted("/modules", |path| path.extension() == Some("ko".as_ref()))? {
         let file = File::open(&module)?;
-        finit_module(&file, c"", ModuleInitFlags::empty())
-            .with_context(|| module.display().to_string())?;
-    }
-    for program in sorted("/selftests")? {
-        let status = Command::new(&program)
-            .stdin(Stdio::null())
-            .stdout(port.try_clone()?)
-            .stderr(port.try_clone()?)
-            .status()
-            .with_context(|| program.display().to_string())?;
-        if !status.success() {
-            writeln!(port, "# {}: {status}", program.display())?;
+        // The tests say what is missing without it.
+        if let Err(err) = finit_module(&file, c"", ModuleInitFlags::empty()) {
+            writeln!(port, "# {}: {err}", module.display())?;
         }
+    }
+    let executable =
+        |path: &Path| fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o111 != 0);
+    for program in sorted("/selftests", executable)? {
+        let how = match run_to_end(&program, port)? {
+            WaitStatus::Exited(_, 0) => continue,
+            WaitStatus::Exited(_, code) => format!("exit status {code}"),
+            WaitStatus::Signaled(_, signal, _) => signal.to_string(),
+            other => format!("{other:?}"),
+        };
+        writeln!(port, "# {} died: {how}", program.display())?;
     }
     Ok(())
 }
 
-fn sorted(dir: &str) -> Result<Vec<PathBuf>> {
-    let mut paths: Vec<_> = fs::read_dir(dir)?
+/// Runs a program, and ends what it leaves behind, which must not talk into what comes next.
+fn run_to_end(program: &Path, port: &File) -> Result<WaitStatus> {
+    let child = Command::new(program)
+        .stdin(Stdio::null())
+        .stdout(port.try_clone()?)
+        .stderr(port.try_clone()?)
+        .spawn()
+        .with_context(|| program.display().to_string())?;
+    let child = Pid::from_raw(child.id().try_into()?);
+    let status = loop {
+        // Others are orphans, which are this process's to reap.
+        let status = wait()?;
+        if status.pid() == Some(child) {
+            break status;
+        }
+    };
+    let everybody = Pid::from_raw(-1);
+    let _ = kill(everybody, Signal::SIGKILL);
+    while waitpid(everybody, Some(WaitPidFlag::WNOHANG)).is_ok_and(|s| s != WaitStatus::StillAlive)
+    {
+    }
+    Ok(status)
+}
+
+/// The paths in a directory that are `wanted`, by name.
+fn sorted(dir: &str, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    let mut paths: Vec<_> = fs::read_dir(dir)
+        .with_context(|| dir.to_owned())?
         .flatten()
         .map(|entry| entry.path())
+        .filter(|path| wanted(path))
         .collect();
     paths.sort();
     Ok(paths)

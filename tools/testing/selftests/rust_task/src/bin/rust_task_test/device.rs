@@ -9,7 +9,7 @@ use nix::{
         signal::Signal,
         wait::{waitpid, WaitStatus},
     },
-    unistd::{fork, ForkResult},
+    unistd::{fork, pipe, ForkResult},
 };
 use std::{
     ffi::c_void,
@@ -114,6 +114,10 @@ impl Device {
         nix::unistd::read(self.0.as_raw_fd(), &mut byte).map(drop)
     }
 
+    pub fn write(&self) -> Result<(), Errno> {
+        nix::unistd::write(&self.0, &[0]).map(drop)
+    }
+
     /// Maps the first pages, to be shared.
     pub fn map_pages(&self, pages: usize) -> Result<Pages, Errno> {
         let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
@@ -159,6 +163,18 @@ impl Pages {
     pub fn write(&self, i: usize, value: u64) {
         // SAFETY: It is mapped for writing by those who call this.
         unsafe { self.page(i).write_volatile(value) }
+    }
+
+    /// Has the kernel read the first number of a page on this process's behalf: `EFAULT` if it has
+    /// been zapped.
+    pub fn peek(&self, i: usize) -> Result<u64, Errno> {
+        let (from, into) = pipe()?;
+        let mut bytes = [0; size_of::<u64>()];
+        // SAFETY: The page is one of those that were mapped, and the kernel looks whether it is
+        // there.
+        Errno::result(unsafe { libc::write(into.as_raw_fd(), self.page(i).cast(), bytes.len()) })?;
+        nix::unistd::read(from.as_raw_fd(), &mut bytes)?;
+        Ok(u64::from_ne_bytes(bytes))
     }
 
     pub fn protect(&self, rights: ProtFlags) -> Result<(), Errno> {

@@ -5,10 +5,10 @@
 use anyhow::{bail, Result};
 use nix::{
     sys::{
-        signal::{kill, Signal},
+        signal::{killpg, Signal},
         wait::{waitpid, WaitPidFlag, WaitStatus},
     },
-    unistd::{fork, ForkResult},
+    unistd::{fork, setpgid, ForkResult, Pid},
 };
 use std::{
     fmt::Display,
@@ -59,7 +59,11 @@ pub fn run(tests: &[Test]) -> Result<()> {
     for (i, (name, test)) in tests.iter().enumerate() {
         // SAFETY: This process has one thread.
         let child = match unsafe { fork()? } {
-            ForkResult::Child => exit(test()),
+            // A group of its own, to be killed as one.
+            ForkResult::Child => {
+                let own = Pid::from_raw(0);
+                exit(setpgid(own, own).map_err(Into::into).and_then(|()| test()))
+            }
             ForkResult::Parent { child } => child,
         };
         let begin = Instant::now();
@@ -67,7 +71,7 @@ pub fn run(tests: &[Test]) -> Result<()> {
             match waitpid(child, Some(WaitPidFlag::WNOHANG))? {
                 WaitStatus::StillAlive if begin.elapsed() > Duration::from_secs(120) => {
                     println!("# it did not end");
-                    kill(child, Signal::SIGKILL)?;
+                    killpg(child, Signal::SIGKILL)?;
                     break waitpid(child, None)?;
                 }
                 WaitStatus::StillAlive => std::thread::sleep(Duration::from_millis(2)),

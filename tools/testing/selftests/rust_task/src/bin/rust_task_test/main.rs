@@ -16,7 +16,7 @@ use nix::{
     sys::{
         mman::{mprotect, munmap, MapFlags, ProtFlags},
         ptrace,
-        signal::{kill, raise, signal, SigHandler, Signal},
+        signal::{kill, raise, signal, SigHandler, SigSet, Signal},
         wait::{waitpid, WaitStatus},
     },
     unistd::{fork, getpid, gettid, setresuid, ForkResult, Pid, Uid},
@@ -57,7 +57,7 @@ fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().collect();
     if let [_, mode, tgid] = args.as_slice() {
         ensure!(mode == "after-exec", "unknown mode {mode}");
-        return ktap::leave(after_exec(tgid.parse()?));
+        ktap::exit(after_exec(tgid.parse()?));
     }
     ktap::run(TESTS)
 }
@@ -77,6 +77,12 @@ fn compare(scenario: &str, device: &Device) -> Result<abi::TaskInfo> {
         "pid in the initial namespace",
         info.tgid,
         status.nth("NStgid", 0)?,
+    );
+    fact(
+        scenario,
+        "thread in the initial namespace",
+        info.pid,
+        status.nth("NSpid", 0)?,
     );
     fact(
         scenario,
@@ -147,14 +153,9 @@ fn two_namespaces_deep() -> Result<()> {
             ensure!(getpid() == Pid::from_raw(1), "not the first process");
             // This /proc is that of the initial namespace.
             let info = compare("two namespaces deep", &device)?;
-            fact(
-                "two namespaces deep",
-                "what it calls itself",
-                info.ns_tgid,
-                1,
-            );
-            let depth = Status::of_this_thread()?.count("NStgid")?;
-            fact("two namespaces deep", "depth", 3, depth);
+            ensure!(info.ns_tgid == 1, "it calls itself {}", info.ns_tgid);
+            let levels = Status::of_this_thread()?.count("NStgid")?;
+            ensure!(levels == 3, "it has numbers in {levels} namespaces");
             Ok(())
         })
     })
@@ -211,12 +212,7 @@ fn cstring(number: i32) -> Result<std::ffi::CString> {
 
 fn after_exec(tgid: i32) -> Result<()> {
     let info = compare("after exec from a thread", &Device::open()?)?;
-    fact(
-        "after exec from a thread",
-        "pid stays the leader's",
-        info.pid,
-        tgid,
-    );
+    ensure!(info.pid == tgid, "the leader was {tgid}: {info:?}");
     Ok(())
 }
 
@@ -251,6 +247,19 @@ impl Line {
             flags,
         })
     }
+}
+
+/// Flags as /proc/self/maps writes them.
+fn rights(flags: u64) -> String {
+    let letter = |bit, set, clear| if flags & bit != 0 { set } else { clear };
+    [
+        letter(abi::READ, 'r', '-'),
+        letter(abi::WRITE, 'w', '-'),
+        letter(abi::EXEC, 'x', '-'),
+        letter(abi::SHARED, 's', 'p'),
+    ]
+    .iter()
+    .collect()
 }
 
 /// How the areas of this process compare. Nothing here allocates, so that they stay as they are.
@@ -329,6 +338,9 @@ fn thousands_of_areas() -> Result<()> {
         unsafe { mprotect(at.byte_add(i * PAGE), PAGE, right)? };
     }
 
+    // A shared one among the private.
+    device.map_pages(1)?;
+
     let mut buffer = vec![0; 1 << 20];
     // The first time brings the stack and the heap to their size.
     compare_areas(&device, &mut buffer)?;
@@ -351,6 +363,7 @@ fn thousands_of_areas() -> Result<()> {
         bail!("the area at {start:#x} differs: {:?}", device.vma(start));
     }
     ensure!(areas.listed > PAGES, "only {} areas", areas.listed);
+    ensure!(areas.gaps > 0, "no gap to ask about");
     ensure!(
         areas.vma_locks > 0,
         "no answer was given under an area's own lock"
@@ -426,12 +439,13 @@ fn pages_of_the_device() -> Result<()> {
         (vma.end - vma.start) >> 10,
         procfs::rss(pages.addr(0))?,
     );
-    fact(
-        scenario,
-        "rights",
-        vma.flags,
-        abi::READ | abi::WRITE | abi::SHARED,
-    );
+    let maps = std::fs::read_to_string("/proc/self/maps")?;
+    let line = maps
+        .lines()
+        .filter_map(Line::parse)
+        .find(|line| line.start == vma.start)
+        .context("no such area in maps")?;
+    fact(scenario, "rights", rights(vma.flags), rights(line.flags));
 
     // A second mapping of the same file shows what is written to the first.
     pages.write(3, 42);
@@ -439,6 +453,16 @@ fn pages_of_the_device() -> Result<()> {
     ensure!(second.read(3) == 42, "the mapping is not shared");
 
     device.zap(pages.addr(4), 4 * PAGE as u64)?;
+    // Asked here and not in a child, so that a stale entry of this CPU would show.
+    for i in 0..abi::PAGES {
+        let want = match i {
+            3 => Ok(42),
+            4..8 => Err(Errno::EFAULT),
+            _ => Ok(abi::PAGE_MAGIC + i as u64),
+        };
+        let got = pages.peek(i);
+        ensure!(got == want, "page {i} after the zap of 4 to 7: {got:x?}");
+    }
     fact(
         scenario,
         "resident kB, 4 pages zapped",
@@ -489,7 +513,10 @@ fn bad_zaps() -> Result<()> {
     let (at, page) = (pages.addr(0), PAGE as u64);
     let all = (abi::PAGES * PAGE) as u64;
     let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
-    let foreign = device::map(None, PAGE, ProtFlags::PROT_READ, anonymous)?.as_ptr() as u64;
+    let rw = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let foreign = device::map(None, PAGE, rw, anonymous)?.cast::<u64>();
+    // SAFETY: It was mapped for writing.
+    unsafe { foreign.write_volatile(42) };
 
     let bad = [
         ("address off a page", at + 1, page, Errno::EINVAL),
@@ -510,7 +537,12 @@ fn bad_zaps() -> Result<()> {
             Errno::EINVAL,
         ),
         ("huge", at, 1 << 62, Errno::EINVAL),
-        ("area of another kind", foreign, page, Errno::EINVAL),
+        (
+            "area of another kind",
+            foreign.as_ptr() as u64,
+            page,
+            Errno::EINVAL,
+        ),
         ("no area", 0, page, Errno::ENOENT),
         (
             "address of the kernel",
@@ -523,6 +555,16 @@ fn bad_zaps() -> Result<()> {
         let got = device.zap(addr, len);
         ensure!(got == Err(want), "{what}: {got:?}, not {want}");
     }
+    for i in 0..abi::PAGES {
+        let got = pages.peek(i);
+        ensure!(
+            got == Ok(abi::PAGE_MAGIC + i as u64),
+            "page {i} after all of them: {got:x?}"
+        );
+    }
+    // SAFETY: It is mapped, and if it was zapped it reads as zero.
+    let kept = unsafe { foreign.read_volatile() };
+    ensure!(kept == 42, "the area of another kind was zapped");
     fact(
         "zap with a bad range",
         "resident kB after all of them",
@@ -599,6 +641,10 @@ fn bad_input() -> Result<()> {
         ensure!(got == Err(Errno::EINVAL), "mapping, {what}: {got:?}");
     }
     ensure!(device.read() == Err(Errno::EINVAL), "read() of the device");
+    ensure!(
+        device.write() == Err(Errno::EINVAL),
+        "write() to the device"
+    );
 
     let after = device.info()?;
     ensure!(
@@ -608,10 +654,26 @@ fn bad_input() -> Result<()> {
     Ok(())
 }
 
+/// A signal that is blocked was sent, but does not wait for anything that the task does.
+fn blocked_signal(device: &Device) -> Result<()> {
+    SigSet::from(Signal::SIGUSR1).thread_block()?;
+    raise(Signal::SIGUSR1)?;
+    let sent = Status::of_this_thread()?.signals_sent()?;
+    ensure!(
+        sent == 1 << (Signal::SIGUSR1 as i32 - 1),
+        "/proc shows the signals {sent:#x}"
+    );
+    let info = compare("a blocked signal", device)?;
+    ensure!(info.signal_pending == 0, "a blocked signal is said to wait");
+    Ok(())
+}
+
 extern "C" fn ignore(_: i32) {}
 
 fn signal_waits() -> Result<()> {
     let device = Device::open()?;
+    in_child(|| blocked_signal(&device))?;
+
     // SAFETY: This process has one thread.
     let child = match unsafe { fork()? } {
         ForkResult::Child => ktap::exit((|| {

@@ -61,10 +61,18 @@ impl Status {
         self.nth(name, self.count(name)? - 1)
     }
 
+    fn signals(&self, name: &str) -> Result<u64> {
+        Ok(u64::from_str_radix(&self.one(name)?, 16)?)
+    }
+
+    /// The signals that were sent and not delivered yet, blocked or not.
+    pub fn signals_sent(&self) -> Result<u64> {
+        Ok(self.signals("SigPnd")? | self.signals("ShdPnd")?)
+    }
+
     /// Whether a signal waits that is not blocked.
     pub fn signal_pending(&self) -> Result<bool> {
-        let set = |name| -> Result<u64> { Ok(u64::from_str_radix(&self.one(name)?, 16)?) };
-        Ok((set("SigPnd")? | set("ShdPnd")?) & !set("SigBlk")? != 0)
+        Ok(self.signals_sent()? & !self.signals("SigBlk")? != 0)
     }
 }
 
