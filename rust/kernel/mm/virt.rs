@@ -73,6 +73,22 @@ impl VmaRef {
     ///
     /// `vma` points to an area of a living address space (`mm_users` is not zero), and the mmap
     /// lock or the area's own lock is held, for reading at least, for the whole of `'a`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::VmaRef;
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    ///
+    /// // SAFETY: The lock is held for longer than this.
+    /// let same = unsafe { VmaRef::from_raw(vma.as_ptr()) };
+    /// assert_eq!(same.start(), vma.start());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub unsafe fn from_raw<'a>(vma: *const bindings::vm_area_struct) -> &'a Self {
         // SAFETY: The caller vouches for the type invariant. CAST: `Self` is transparent around it.
@@ -80,6 +96,19 @@ impl VmaRef {
     }
 
     /// Returns the C side's pointer to this area.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    ///
+    /// assert!(!vma.as_ptr().is_null());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn as_ptr(&self) -> *mut bindings::vm_area_struct {
         self.vma.get()
@@ -287,6 +316,17 @@ impl VmaMixedMap {
     /// # Safety
     ///
     /// As for [`VmaRef::from_raw`], and `VM_MIXEDMAP` is set in the area's flags.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::{VmaMixedMap, VmaRef};
+    ///
+    /// fn same(vma: &VmaMixedMap) -> &VmaRef {
+    ///     // SAFETY: `vma` is borrowed for as long as the result, and has the flag.
+    ///     unsafe { VmaMixedMap::from_raw(vma.as_ptr()) }
+    /// }
+    /// ```
     #[inline]
     pub unsafe fn from_raw<'a>(vma: *const bindings::vm_area_struct) -> &'a Self {
         // SAFETY: The caller vouches for the type invariant. CAST: `Self` is transparent around it.
@@ -366,6 +406,19 @@ impl VmaNew {
     ///
     /// For the whole of `'a`, `vma` is being set up by an `mmap` hook: `mmap_region()` has called
     /// the hook with it, and the hook has not returned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{bindings, mm::virt::VmaNew};
+    ///
+    /// unsafe extern "C" fn mmap(_: *mut bindings::file, vma: *mut bindings::vm_area_struct) -> i32 {
+    ///     // SAFETY: This is the hook that sets up the area.
+    ///     let vma = unsafe { VmaNew::from_raw(vma) };
+    ///     vma.set_dontexpand();
+    ///     0
+    /// }
+    /// ```
     #[inline]
     pub unsafe fn from_raw<'a>(vma: *mut bindings::vm_area_struct) -> &'a Self {
         // SAFETY: `mmap_region()` holds the mmap lock of the current task for writing, and has

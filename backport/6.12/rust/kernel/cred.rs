@@ -45,6 +45,17 @@ impl Credential {
     }
 
     /// Returns the C side's pointer to these credentials.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{cred::Credential, fs::File};
+    ///
+    /// fn same(file: &File) -> &Credential {
+    ///     // SAFETY: The file has these credentials for as long as it is borrowed.
+    ///     unsafe { Credential::from_ptr(file.cred().as_ptr()) }
+    /// }
+    /// ```
     #[inline]
     pub fn as_ptr(&self) -> *const bindings::cred {
         self.0.get()

@@ -73,6 +73,17 @@ impl File {
     }
 
     /// Returns the C side's pointer to this file.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::fs::File;
+    ///
+    /// fn same(file: &File) -> &File {
+    ///     // SAFETY: The file is borrowed for as long as the result.
+    ///     unsafe { File::from_raw_file(file.as_ptr()) }
+    /// }
+    /// ```
     #[inline]
     pub fn as_ptr(&self) -> *mut bindings::file {
         self.inner.get()
