@@ -412,7 +412,9 @@ impl VmaNew {
     /// ```
     /// use kernel::{bindings, mm::virt::VmaNew};
     ///
-    /// unsafe extern "C" fn mmap(_: *mut bindings::file, vma: *mut bindings::vm_area_struct) -> i32 {
+    /// type Area = bindings::vm_area_struct;
+    ///
+    /// unsafe extern "C" fn mmap(_file: *mut bindings::file, vma: *mut Area) -> i32 {
     ///     // SAFETY: This is the hook that sets up the area.
     ///     let vma = unsafe { VmaNew::from_raw(vma) };
     ///     vma.set_dontexpand();
