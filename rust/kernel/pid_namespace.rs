@@ -124,7 +124,7 @@ unsafe impl AlwaysRefCounted for PidNamespace {
     }
 
     #[inline]
-    unsafe fn dec_ref(obj: ptr::NonNull<Self>) {
+    unsafe fn dec_ref(obj: ptr::NonNull<PidNamespace>) {
         // SAFETY: The caller gives up a count that it owns.
         unsafe { bindings::put_pid_ns(obj.cast().as_ptr()) }
     }
