@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The guest's first process: mounts, loads the modules, runs the selftests, reboots.
+//! The guest's first process: mounts, loads the modules, runs programs, reboots.
 //!
 //! What they say goes to the second serial port, away from the kernel's log.
 
@@ -51,8 +51,12 @@ fn run() -> Result<()> {
 
     let mut port = open_port().context("/dev/ttyS1")?;
     let words = fs::read_to_string("/proc/cmdline")?;
-    if !words.split_whitespace().any(|word| word == "selftests=off") {
-        if let Err(err) = selftests(&mut port) {
+    // Which folder's programs are wanted: /selftests or /bench.
+    if let Some(dir) = words
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("programs="))
+    {
+        if let Err(err) = programs(dir, &mut port) {
             writeln!(port, "# init: {err:#}")?;
         }
     }
@@ -74,7 +78,7 @@ fn open_port() -> Result<File> {
     Ok(port)
 }
 
-fn selftests(port: &mut File) -> Result<()> {
+fn programs(dir: &str, port: &mut File) -> Result<()> {
     for module in sorted("/modules", |path| path.extension() == Some("ko".as_ref()))? {
         let file = File::open(&module)?;
         // The tests say what is missing without it.
@@ -84,14 +88,16 @@ fn selftests(port: &mut File) -> Result<()> {
     }
     let executable =
         |path: &Path| fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o111 != 0);
-    for program in sorted("/selftests", executable)? {
+    for program in sorted(dir, executable)? {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        writeln!(port, "# program {name}")?;
         let how = match run_to_end(&program, port)? {
             WaitStatus::Exited(_, 0) => continue,
             WaitStatus::Exited(_, code) => format!("exit status {code}"),
             WaitStatus::Signaled(_, signal, _) => signal.to_string(),
             other => format!("{other:?}"),
         };
-        writeln!(port, "# {} died: {how}", program.display())?;
+        writeln!(port, "# died: {how}")?;
     }
     Ok(())
 }

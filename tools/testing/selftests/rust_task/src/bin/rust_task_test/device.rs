@@ -11,6 +11,7 @@ use nix::{
     },
     unistd::{fork, pipe, ForkResult},
 };
+use rust_task::ioctl::{call, exchange, ior, iow, iowr};
 use std::{
     ffi::c_void,
     fs::{File, OpenOptions},
@@ -26,41 +27,11 @@ pub mod test_abi;
 
 const PAGE: usize = 4096;
 
-const fn command(direction: u32, magic: u32, number: u32, size: u32) -> u32 {
-    direction << 30 | size << 16 | magic << 8 | number
-}
-
-/// C's `_IOR()`.
-pub const fn ior(magic: u32, number: u32, size: u32) -> u32 {
-    command(2, magic, number, size)
-}
-
-const fn size<T>() -> u32 {
-    size_of::<T>() as u32
-}
-
-pub const GET_INFO: u32 = ior(abi::MAGIC, abi::GET_INFO, size::<abi::TaskInfo>());
-pub const GET_VMA: u32 = command(3, abi::MAGIC, abi::GET_VMA, size::<abi::VmaInfo>());
-pub const ZAP: u32 = command(1, abi::MAGIC, abi::ZAP, size::<abi::ZapRange>());
-const COUNTS: u32 = command(
-    3,
-    test_abi::MAGIC,
-    test_abi::COUNTS,
-    size::<test_abi::Counts>(),
-);
-const WORKER_HAS_MM: u32 = ior(test_abi::MAGIC, test_abi::WORKER_HAS_MM, size::<u32>());
-
-/// Calls `ioctl()` with whatever `arg` is.
-fn ioctl(file: &File, cmd: u32, arg: usize) -> Result<(), Errno> {
-    // SAFETY: The drivers read and write the memory at `arg` as their commands say, which the
-    // callers here have ready, or which is meant to be refused.
-    Errno::result(unsafe { libc::ioctl(file.as_raw_fd(), u64::from(cmd), arg) }).map(drop)
-}
-
-/// Calls `ioctl()` with a value that it reads and writes.
-fn exchange<T>(file: &File, cmd: u32, value: &mut T) -> Result<(), Errno> {
-    ioctl(file, cmd, std::ptr::from_mut(value) as usize)
-}
+pub const GET_INFO: u32 = ior::<abi::TaskInfo>(abi::MAGIC, abi::GET_INFO);
+pub const GET_VMA: u32 = iowr::<abi::VmaInfo>(abi::MAGIC, abi::GET_VMA);
+pub const ZAP: u32 = iow::<abi::ZapRange>(abi::MAGIC, abi::ZAP);
+const COUNTS: u32 = iowr::<test_abi::Counts>(test_abi::MAGIC, test_abi::COUNTS);
+const WORKER_HAS_MM: u32 = ior::<u32>(test_abi::MAGIC, test_abi::WORKER_HAS_MM);
 
 /// Maps memory without a file.
 pub fn map(
@@ -87,7 +58,7 @@ impl Device {
     }
 
     pub fn raw(&self, cmd: u32, arg: usize) -> Result<(), Errno> {
-        ioctl(&self.0, cmd, arg)
+        call(&self.0, cmd, arg)
     }
 
     pub fn info(&self) -> Result<abi::TaskInfo, Errno> {

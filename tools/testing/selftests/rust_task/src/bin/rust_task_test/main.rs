@@ -3,16 +3,12 @@
 //! Asks `/dev/rust_task_info` about itself, and compares each answer with /proc.
 
 mod device;
-mod ktap;
-mod procfs;
 
 use anyhow::{bail, ensure, Context, Result};
 use device::{abi, Device};
-use ktap::{fact, Test};
 use nix::{
     errno::Errno,
     kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
-    sched::{unshare, CloneFlags},
     sys::{
         mman::{mprotect, munmap, MapFlags, ProtFlags},
         ptrace,
@@ -21,7 +17,12 @@ use nix::{
     },
     unistd::{fork, getpid, gettid, setresuid, ForkResult, Pid, Uid},
 };
-use procfs::Status;
+use rust_task::{
+    child::{in_child, in_namespace},
+    ioctl,
+    ktap::{self, fact, Test},
+    procfs::{self, Status},
+};
 use std::{
     fs::File,
     io::Read,
@@ -124,26 +125,6 @@ fn second_thread() -> Result<()> {
     })
     .join()
     .map_err(|_| anyhow::anyhow!("the thread panicked"))?
-}
-
-/// Runs `inner` in a child process, and fails if it does.
-fn in_child(inner: impl FnOnce() -> Result<()>) -> Result<()> {
-    // SAFETY: This process has one thread whenever a child is made.
-    match unsafe { fork()? } {
-        ForkResult::Child => ktap::exit(inner()),
-        ForkResult::Parent { child } => match waitpid(child, None)? {
-            WaitStatus::Exited(_, 0) => Ok(()),
-            other => bail!("child: {other:?}"),
-        },
-    }
-}
-
-/// Runs `inner` as the first process of a new PID namespace.
-fn in_namespace(inner: impl FnOnce() -> Result<()>) -> Result<()> {
-    in_child(|| {
-        unshare(CloneFlags::CLONE_NEWPID)?;
-        in_child(inner)
-    })
 }
 
 fn two_namespaces_deep() -> Result<()> {
@@ -592,12 +573,12 @@ fn bad_input() -> Result<()> {
     let edge = edge.as_ptr() as usize;
 
     for cmd in [
-        device::ior(abi::MAGIC, 99, size),
-        device::ior(abi::MAGIC + 1, abi::GET_INFO, size),
-        device::ior(abi::MAGIC, abi::GET_INFO, size - 1),
-        device::ior(abi::MAGIC, abi::GET_INFO, 1),
-        device::ior(abi::MAGIC, abi::GET_INFO, 0),
-        device::ior(abi::MAGIC, abi::GET_INFO, 8191),
+        ioctl::ior_sized(abi::MAGIC, 99, size),
+        ioctl::ior_sized(abi::MAGIC + 1, abi::GET_INFO, size),
+        ioctl::ior_sized(abi::MAGIC, abi::GET_INFO, size - 1),
+        ioctl::ior_sized(abi::MAGIC, abi::GET_INFO, 1),
+        ioctl::ior_sized(abi::MAGIC, abi::GET_INFO, 0),
+        ioctl::ior_sized(abi::MAGIC, abi::GET_INFO, 8191),
         0,
         !0,
     ] {

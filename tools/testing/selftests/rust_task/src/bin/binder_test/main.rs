@@ -1,0 +1,626 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Processes that talk to each other through Binder, and die while they do.
+
+use anyhow::{bail, ensure, Context, Result};
+use nix::{
+    errno::Errno,
+    sched::{unshare, CloneFlags},
+    sys::signal::{kill, Signal},
+    unistd::{pipe, setresuid, Uid},
+};
+use rust_task::{
+    binder::{self, Binder, Event, Failure, Message, Talk, MANAGER},
+    child::{in_child, in_namespace, Child},
+    ktap::{self, fact, Test},
+    procfs::{self, Status},
+};
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    sync::{
+        atomic::{AtomicI32, AtomicU64, Ordering},
+        Arc, Condvar, Mutex,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+const TESTS: &[Test] = &[
+    ("two-way, 0 to 64 KiB", two_way),
+    ("one-way, 0 to 64 KiB", one_way),
+    ("several threads and processes", several_threads),
+    ("who has sent it", who_has_sent_it),
+    ("across PID namespaces", across_namespaces),
+    ("an object, and its death", object_and_its_death),
+    ("server killed in mid-transaction", server_killed),
+    ("client killed in mid-transaction", client_killed),
+    ("clients killed at random", clients_killed_at_random),
+    ("shrinker", shrinker),
+    ("memory pressure", memory_pressure),
+];
+
+const KIB: usize = 1024;
+const PAGE: usize = 4 * KIB;
+/// The largest area that Binder makes use of.
+const AREA: usize = 4096 * KIB;
+/// Around the sizes at which something changes: words, pages, several pages.
+const SIZES: &[usize] = &[
+    0,
+    1,
+    7,
+    8,
+    PAGE - 1,
+    PAGE,
+    PAGE + 1,
+    3 * PAGE,
+    64 * KIB - 1,
+    64 * KIB,
+];
+
+// What the standard server is asked for.
+
+/// The same bytes in the reverse order.
+const REVERSE: u32 = 1;
+/// Nothing; the number that the message begins with is kept.
+const KEEP: u32 = 2;
+/// The numbers that were kept.
+const KEPT: u32 = 3;
+/// The process number and the effective user of the sender.
+const WHO: u32 = 4;
+/// The number of the thread, after as many have come as the message says.
+const MEET: u32 = 5;
+/// How many kB of the server's area are resident.
+const RESIDENT: u32 = 6;
+
+fn main() -> Result<()> {
+    binder::mount_binderfs()?;
+    ktap::run(TESTS)
+}
+
+/// A process that is the context manager of a device.
+struct Server {
+    process: Child,
+    device: PathBuf,
+}
+
+impl Server {
+    /// Starts the standard server on a new device.
+    fn start(device: &str, threads: u32) -> Result<Self> {
+        Self::start_with(binder::add_device(device)?, move |binder| {
+            binder.set_max_threads(threads)?;
+            let state = State::default();
+            state.area.store(binder.area(), Ordering::Relaxed);
+            binder::serve(binder, Arc::new(move |message| state.answer(message)))
+        })
+    }
+
+    /// Starts a process that becomes the manager of `device`, and then is `run`.
+    fn start_with(device: PathBuf, run: impl FnOnce(&Arc<Binder>) -> Result<()>) -> Result<Self> {
+        let (ready, tell) = pipe()?;
+        let path = device.clone();
+        let process = Child::start(move || {
+            let binder = Binder::open(&path, AREA)?;
+            // Binder takes its time to forget a manager that has died.
+            wait_until("the device has a manager", || {
+                match binder.become_manager() {
+                    Err(Errno::EBUSY) => Ok(false),
+                    other => other.map(|()| true).map_err(Into::into),
+                }
+            })?;
+            File::from(tell).write_all(b"!")?;
+            run(&binder)
+        })?;
+        // In this process, the other end is closed. It is in the child too if that has failed.
+        File::from(ready)
+            .read_exact(&mut [0])
+            .context("the server did not start")?;
+        Ok(Self { process, device })
+    }
+
+    /// A client in this process.
+    fn client(&self) -> Result<Talk> {
+        client(&self.device)
+    }
+}
+
+fn client(device: &Path) -> Result<Talk> {
+    Ok(Talk::new(&Binder::open(device, AREA)?))
+}
+
+/// What the standard server knows.
+#[derive(Default)]
+struct State {
+    kept: Mutex<Vec<u32>>,
+    waiting: Mutex<u32>,
+    met: Condvar,
+    area: AtomicU64,
+}
+
+impl State {
+    fn answer(&self, message: &Message) -> Vec<u8> {
+        let number = || {
+            let bytes = message.data.first_chunk().expect("the number is missing");
+            u32::from_ne_bytes(*bytes)
+        };
+        match message.code {
+            REVERSE => message.data.iter().rev().copied().collect(),
+            KEEP => {
+                self.kept.lock().unwrap().push(number());
+                Vec::new()
+            }
+            KEPT => {
+                let kept = self.kept.lock().unwrap();
+                kept.iter().flat_map(|n| n.to_ne_bytes()).collect()
+            }
+            WHO => {
+                let pid = message.sender_pid.to_ne_bytes();
+                [pid, message.sender_euid.to_ne_bytes()].concat()
+            }
+            MEET => {
+                let mut waiting = self.waiting.lock().unwrap();
+                *waiting += 1;
+                self.met.notify_all();
+                let limit = Duration::from_secs(20);
+                let enough = number();
+                let waited = self
+                    .met
+                    .wait_timeout_while(waiting, limit, |waiting| *waiting < enough)
+                    .unwrap();
+                match waited.1.timed_out() {
+                    false => nix::unistd::gettid().as_raw().to_ne_bytes().to_vec(),
+                    true => Vec::new(),
+                }
+            }
+            RESIDENT => {
+                let resident = procfs::rss(self.area.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
+                resident.to_ne_bytes().to_vec()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Bytes that are not the same in any two pages.
+fn pattern(size: usize) -> Vec<u8> {
+    (0..size).map(|i| (i * 7 + i / PAGE) as u8).collect()
+}
+
+/// Sends `size` bytes to be reversed, and looks at the answer.
+fn reverse(talk: &mut Talk, size: usize) -> Result<()> {
+    let mut data = pattern(size);
+    let answer = talk.call(MANAGER, REVERSE, &data)?;
+    data.reverse();
+    ensure!(answer.data == data, "{size} bytes came back wrong");
+    talk.free(answer);
+    Ok(())
+}
+
+/// Asks for a number.
+fn number(talk: &mut Talk, code: u32) -> Result<u64> {
+    let answer = talk.call(MANAGER, code, &[])?;
+    let number = u64::from_ne_bytes(answer.data.as_slice().try_into()?);
+    talk.free(answer);
+    Ok(number)
+}
+
+/// Waits until `done` says so.
+fn wait_until(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begin = Instant::now();
+    while !done()? {
+        ensure!(begin.elapsed() < Duration::from_secs(20), "{what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+fn two_way() -> Result<()> {
+    let server = Server::start("two-way", 0)?;
+    let mut talk = server.client()?;
+    for _ in 0..20 {
+        for size in SIZES {
+            reverse(&mut talk, *size)?;
+        }
+    }
+    Ok(())
+}
+
+fn one_way() -> Result<()> {
+    let server = Server::start("one-way", 0)?;
+    let mut talk = server.client()?;
+    let mut sent = 0;
+    for _ in 0..20 {
+        for size in SIZES {
+            let mut data = pattern(4 + size);
+            data[..4].copy_from_slice(&u32::to_ne_bytes(sent));
+            talk.send(MANAGER, KEEP, &data)?;
+            sent += 1;
+        }
+        // Half of the area is for one-way messages, so they must not pile up. They are delivered
+        // in their order.
+        wait_until("messages are missing", || {
+            let kept = talk.call(MANAGER, KEPT, &[])?;
+            let all = (0..sent).flat_map(u32::to_ne_bytes);
+            let done = kept.data.iter().copied().eq(all);
+            talk.free(kept);
+            Ok(done)
+        })?;
+    }
+    Ok(())
+}
+
+fn several_threads() -> Result<()> {
+    const THREADS: u32 = 4;
+    const CALLS: usize = 200;
+
+    let server = Server::start("threads", THREADS)?;
+    let client = |meet: bool| -> Result<()> {
+        let binder = Binder::open(&server.device, AREA)?;
+        let threads: Vec<_> = (0..THREADS as usize)
+            .map(|number| {
+                let mut talk = Talk::new(&binder);
+                thread::spawn(move || -> Result<Option<Vec<u8>>> {
+                    let met = match meet {
+                        true => Some(talk.call(MANAGER, MEET, &THREADS.to_ne_bytes())?.data),
+                        false => None,
+                    };
+                    for call in 0..CALLS {
+                        reverse(&mut talk, call * 37 + number)?;
+                    }
+                    Ok(met)
+                })
+            })
+            .collect();
+        let mut served_by = HashSet::new();
+        for thread in threads {
+            let met = thread.join().expect("a thread panicked")?;
+            served_by.extend(met.filter(|thread| !thread.is_empty()));
+        }
+        ensure!(
+            !meet || served_by.len() == THREADS as usize,
+            "{} threads of the server were at work at a time",
+            served_by.len()
+        );
+        Ok(())
+    };
+    // All of this client's threads are in the server at one time.
+    in_child(|| client(true))?;
+    let clients = [
+        Child::start(|| client(false))?,
+        Child::start(|| client(false))?,
+    ];
+    clients.into_iter().try_for_each(Child::join)
+}
+
+/// The process number and the effective user that the server sees.
+fn ask_who(talk: &mut Talk) -> Result<(i32, u32)> {
+    let answer = talk.call(MANAGER, WHO, &[])?;
+    let (pid, euid) = answer.data.split_at_checked(4).context("too short")?;
+    let who = (
+        i32::from_ne_bytes(pid.try_into()?),
+        u32::from_ne_bytes(euid.try_into()?),
+    );
+    talk.free(answer);
+    Ok(who)
+}
+
+fn who_has_sent_it() -> Result<()> {
+    let server = Server::start("who", 0)?;
+    let compare = |scenario: &str| -> Result<()> {
+        let mut talk = server.client()?;
+        let (pid, euid) = ask_who(&mut talk)?;
+        let status = Status::of_this_thread()?;
+        fact(scenario, "sender's pid", pid, status.one("Tgid")?);
+        fact(scenario, "sender's euid", euid, status.nth("Uid", 1)?);
+        Ok(())
+    };
+    compare("Binder")?;
+    in_child(|| compare("Binder, after fork()"))?;
+    in_child(|| {
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| compare("Binder, second thread"));
+            thread.join().expect("the thread panicked")
+        })
+    })?;
+    in_child(|| {
+        // The device is root's.
+        let mut talk = server.client()?;
+        setresuid(
+            Uid::from_raw(1000),
+            Uid::from_raw(2000),
+            Uid::from_raw(3000),
+        )?;
+        let (pid, euid) = ask_who(&mut talk)?;
+        let status = Status::of_this_thread()?;
+        let scenario = "Binder, after setresuid()";
+        fact(scenario, "sender's pid", pid, status.one("Tgid")?);
+        fact(scenario, "sender's euid", euid, status.nth("Uid", 1)?);
+        Ok(())
+    })
+}
+
+fn across_namespaces() -> Result<()> {
+    /// Compares the sender's number with what /proc gives for the server's level.
+    fn compare(server: &Server, scenario: &str, level: usize) -> Result<()> {
+        let (pid, _) = ask_who(&mut server.client()?)?;
+        let status = Status::of_this_thread()?;
+        fact(scenario, "sender's pid", pid, status.nth("NStgid", level)?);
+        Ok(())
+    }
+
+    let above = Server::start("above", 0)?;
+    in_namespace(|| {
+        compare(&above, "Binder, from a namespace", 0)?;
+        in_namespace(|| compare(&above, "Binder, from two namespaces deep", 0))
+    })?;
+
+    in_child(|| {
+        // Children are in a namespace; this process stays outside.
+        unshare(CloneFlags::CLONE_NEWPID)?;
+        let inside = Server::start("inside", 0)?;
+        let (pid, _) = ask_who(&mut inside.client()?)?;
+        fact("Binder, into a namespace", "sender's pid", pid, 0);
+        in_child(|| {
+            compare(&inside, "Binder, within a namespace", 1)?;
+            in_namespace(|| compare(&inside, "Binder, from a namespace below", 1))
+        })
+    })
+}
+
+fn object_and_its_death() -> Result<()> {
+    const REGISTER: u32 = 1;
+    const CALL_ME: u32 = 2;
+    const COOKIE: u64 = 0x5eed;
+
+    // The server tells what happens to it through a pipe.
+    let (events, tell) = pipe()?;
+    let device = binder::add_device("object")?;
+    let server = Server::start_with(device, |binder| {
+        let mut tell = File::from(tell);
+        let mut talk = Talk::new(binder);
+        let mut object = None;
+        talk.enter()?;
+        loop {
+            match talk.next()? {
+                Event::Transaction(message) if message.code == REGISTER => {
+                    let handle = *message.handles.first().context("no object")?;
+                    object = Some(handle);
+                    talk.watch(handle, COOKIE)?;
+                    talk.answer(message, &[])?;
+                }
+                Event::Transaction(message) => {
+                    // Calls back into the thread that waits for the answer to this message.
+                    let data = match object {
+                        Some(handle) => talk.call(handle, CALL_ME, &message.data)?,
+                        None => bail!("no object was registered"),
+                    };
+                    let bytes = data.data.clone();
+                    talk.free(data);
+                    talk.answer(message, &bytes)?;
+                }
+                Event::Death(cookie) => tell.write_all(&cookie.to_ne_bytes())?,
+                _ => {}
+            }
+        }
+    })?;
+
+    let owner = Child::start(|| {
+        let mut talk = server.client()?;
+        let done = talk.call_with_object(MANAGER, REGISTER, COOKIE)?;
+        talk.free(done);
+        talk.start_call(MANAGER, CALL_ME, b"abc")?;
+        loop {
+            match talk.next()? {
+                Event::Transaction(message) => {
+                    ensure!(message.object == COOKIE, "called as {:#x}", message.object);
+                    let data = [&message.data[..], b"!"].concat();
+                    talk.answer(message, &data)?;
+                }
+                Event::Reply(message) => {
+                    ensure!(message.data == b"abc!", "{:?}", message.data);
+                    // Its end is the object's.
+                    return Ok(());
+                }
+                Event::Failed(failure) => return Err(failure.into()),
+                _ => {}
+            }
+        }
+    })?;
+    owner.join()?;
+    let mut cookie = [0; 8];
+    File::from(events).read_exact(&mut cookie)?;
+    ensure!(u64::from_ne_bytes(cookie) == COOKIE, "{cookie:x?} has died");
+    server.process.kill()
+}
+
+/// Starts a server that says when it has a message, and answers when it is told to.
+fn hesitant_server(device: PathBuf) -> Result<(Server, File, File)> {
+    let (arrived, tell) = pipe()?;
+    let (wait, go) = pipe()?;
+    let server = Server::start_with(device, |binder| {
+        let (mut tell, mut wait) = (File::from(tell), File::from(wait));
+        let mut talk = Talk::new(binder);
+        talk.enter()?;
+        loop {
+            match talk.next()? {
+                Event::Transaction(message) => {
+                    tell.write_all(b"m")?;
+                    wait.read_exact(&mut [0])?;
+                    talk.answer(message, b"late")?;
+                }
+                Event::Complete => tell.write_all(b"c")?,
+                Event::Failed(Failure::Dead) => tell.write_all(b"d")?,
+                Event::Failed(Failure::Failed) => tell.write_all(b"f")?,
+                _ => {}
+            }
+        }
+    })?;
+    Ok((server, File::from(arrived), File::from(go)))
+}
+
+/// Reads what a hesitant server says.
+fn said(from: &mut File) -> Result<char> {
+    let mut byte = [0];
+    from.read_exact(&mut byte)?;
+    Ok(byte[0].into())
+}
+
+fn server_killed() -> Result<()> {
+    let device = binder::add_device("server-killed")?;
+    let call = |expected: Result<&[u8], Failure>| {
+        let answer = match client(&device)?.call(MANAGER, REVERSE, &pattern(PAGE)) {
+            Ok(answer) => Ok(answer.data),
+            Err(err) => Err(err.downcast::<Failure>()?),
+        };
+        ensure!(
+            answer.as_deref() == expected.as_ref().copied(),
+            "{answer:?}"
+        );
+        Ok(())
+    };
+    for _ in 0..20 {
+        let (server, mut arrived, _go) = hesitant_server(device.clone())?;
+        let client = Child::start(|| call(Err(Failure::Dead)))?;
+        ensure!(said(&mut arrived)? == 'm', "no message");
+        server.process.kill()?;
+        client.join()?;
+
+        // Nobody is there, until another takes the place.
+        in_child(|| call(Err(Failure::Dead)))?;
+        let server = Server::start_with(device.clone(), |binder| {
+            binder::serve(binder, Arc::new(|_| b"here".to_vec()))
+        })?;
+        in_child(|| call(Ok(b"here")))?;
+        server.process.kill()?;
+    }
+    Ok(())
+}
+
+fn client_killed() -> Result<()> {
+    let device = binder::add_device("client-killed")?;
+    let (server, mut arrived, mut go) = hesitant_server(device)?;
+    for _ in 0..20 {
+        let client = Child::start(|| {
+            server
+                .client()?
+                .call(MANAGER, REVERSE, &pattern(64 * KIB))?;
+            bail!("the server answered")
+        })?;
+        ensure!(said(&mut arrived)? == 'm', "no message");
+        client.kill()?;
+        wait_until("Binder still has the client", || {
+            Ok(processes("client-killed")? == 1)
+        })?;
+        go.write_all(b"!")?;
+        // Nobody hears the answer. What the server is told depends on how far Binder got.
+        ensure!(said(&mut arrived)? != 'm', "a message from nobody");
+
+        let client = Child::start(|| {
+            let answer = server
+                .client()?
+                .call(MANAGER, REVERSE, &pattern(64 * KIB))?;
+            ensure!(answer.data == b"late", "{:?}", answer.data);
+            Ok(())
+        })?;
+        ensure!(said(&mut arrived)? == 'm', "no message");
+        go.write_all(b"!")?;
+        client.join()?;
+        ensure!(said(&mut arrived)? == 'c', "the answer did not arrive");
+    }
+    server.process.kill()
+}
+
+/// The processes that Binder has in its state for the device called `name`.
+fn processes(name: &str) -> Result<usize> {
+    let state = fs::read_to_string(Path::new(binder::MOUNT).join("binder_logs/state"))?;
+    let context = format!("context {name}");
+    Ok(state.lines().filter(|line| line.trim() == context).count())
+}
+
+fn clients_killed_at_random() -> Result<()> {
+    const ROUNDS: u64 = 150;
+
+    let server = Server::start("killed-at-random", 4)?;
+    let mut steady = server.client()?;
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    for _ in 0..ROUNDS {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let client = Child::start(|| {
+            let binder = Binder::open(&server.device, AREA)?;
+            let threads = [64 * KIB, PAGE + 1].map(|size| {
+                let mut talk = Talk::new(&binder);
+                thread::spawn(move || -> Result<()> {
+                    loop {
+                        reverse(&mut talk, size)?;
+                    }
+                })
+            });
+            for thread in threads {
+                thread.join().expect("a thread panicked")?;
+            }
+            Ok(())
+        })?;
+        thread::sleep(Duration::from_micros(random % 4000));
+        reverse(&mut steady, (random % 9000) as usize)?;
+        client.kill()?;
+    }
+    wait_until("Binder still has processes that are dead", || {
+        Ok(processes("killed-at-random")? == 2)
+    })?;
+    drop(steady);
+    server.process.kill()?;
+    wait_until("Binder still has processes that are dead", || {
+        Ok(processes("killed-at-random")? == 0)
+    })
+}
+
+fn shrinker() -> Result<()> {
+    let server = Server::start("shrinker", 0)?;
+    let mut talk = server.client()?;
+    for _ in 0..10 {
+        reverse(&mut talk, 64 * KIB)?;
+        let before = number(&mut talk, RESIDENT)?;
+        ensure!(before >= 64, "{before} kB are resident after 64 KiB");
+        // What is left are the pages of messages that are still in use.
+        wait_until("no page was taken", || {
+            fs::write("/proc/sys/vm/drop_caches", "2")?;
+            Ok(number(&mut talk, RESIDENT)? <= 8)
+        })?;
+    }
+    Ok(())
+}
+
+fn memory_pressure() -> Result<()> {
+    static CALLS: AtomicI32 = AtomicI32::new(0);
+
+    let server = Server::start("pressure", 0)?;
+    let mut talk = server.client()?;
+    // A large message, whose pages nobody uses any more.
+    reverse(&mut talk, 1024 * KIB)?;
+    let before = number(&mut talk, RESIDENT)?;
+    ensure!(before >= 1024, "{before} kB are resident");
+
+    // The hog takes more and more, until it is killed.
+    let hog = Child::start(|| {
+        fs::write("/proc/self/oom_score_adj", "1000")?;
+        let mut all: Vec<Vec<u8>> = Vec::new();
+        loop {
+            all.push(vec![1; 1024 * KIB]);
+        }
+    })?;
+    let result = wait_until("no page was taken", || {
+        // Messages pass all the time.
+        reverse(&mut talk, 3 * PAGE)?;
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        Ok(number(&mut talk, RESIDENT)? < before / 2)
+    });
+    let _ = kill(hog.pid(), Signal::SIGKILL);
+    hog.wait()?;
+    result?;
+    println!("# {} calls under pressure", CALLS.load(Ordering::Relaxed));
+    reverse(&mut talk, 64 * KIB)
+}

@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A client and server of Binder, as far as the tests need one.
+
+use crate::{ioctl, ktap};
+use anyhow::{bail, ensure, Context as _, Result};
+use nix::{
+    errno::Errno,
+    mount::{mount, MsFlags},
+    sys::mman::{mmap, munmap, MapFlags, ProtFlags},
+};
+use std::{
+    collections::VecDeque,
+    ffi::{c_int, c_void},
+    fmt,
+    fs::{self, File},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    ptr::NonNull,
+    sync::Arc,
+    thread,
+};
+
+/// The UAPI headers, by bindgen. The makefile puts it there.
+#[allow(
+    dead_code,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals
+)]
+mod uapi {
+    include!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../../build/selftests/binder.rs"
+    ));
+}
+use uapi::*;
+
+pub use uapi::TF_ONE_WAY;
+
+/// Where binderfs is mounted.
+pub const MOUNT: &str = "/dev/binderfs";
+/// Handle 0 is the context manager.
+pub const MANAGER: u32 = 0;
+
+/// Mounts binderfs, unless it is.
+pub fn mount_binderfs() -> Result<()> {
+    if Path::new(MOUNT).join("binder-control").exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(MOUNT)?;
+    let none = MsFlags::empty();
+    mount(
+        Some("binder"),
+        MOUNT,
+        Some("binder"),
+        none,
+        Some("stats=global"),
+    )
+    .context("binderfs")
+}
+
+/// Adds a device, which has a context of its own.
+pub fn add_device(name: &str) -> Result<PathBuf> {
+    let mut device = binderfs_device {
+        name: [0; 256],
+        major: 0,
+        minor: 0,
+    };
+    for (to, from) in device.name.iter_mut().zip(name.bytes()) {
+        *to = from as _;
+    }
+    let control = File::open(Path::new(MOUNT).join("binder-control"))?;
+    let add = ioctl::iowr::<binderfs_device>(u32::from(b'b'), 1);
+    ioctl::exchange(&control, add, &mut device)?;
+    Ok(Path::new(MOUNT).join(name))
+}
+
+/// An open device, with the area that messages arrive in.
+pub struct Binder {
+    file: File,
+    area: NonNull<c_void>,
+    size: usize,
+}
+
+impl Drop for Binder {
+    fn drop(&mut self) {
+        // SAFETY: What was in the area has been copied out of it.
+        let _ = unsafe { munmap(self.area, self.size) };
+    }
+}
+
+// SAFETY: The area is only read, and stays where it is as long as this does.
+unsafe impl Send for Binder {}
+// SAFETY: As above.
+unsafe impl Sync for Binder {}
+
+impl Binder {
+    /// Opens a device and maps `size` bytes of it.
+    pub fn open(path: &Path, size: usize) -> Result<Arc<Self>> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(path)
+            .with_context(|| path.display().to_string())?;
+        let mut version = binder_version {
+            protocol_version: 0,
+        };
+        ioctl::exchange(&file, BINDER_VERSION, &mut version)?;
+        ensure!(
+            version.protocol_version == BINDER_CURRENT_PROTOCOL_VERSION as c_int,
+            "the protocol has version {}",
+            version.protocol_version
+        );
+        let length = NonZeroUsize::new(size).context("no area")?;
+        // SAFETY: A new area, which touches no other.
+        let area = unsafe {
+            mmap(
+                None,
+                length,
+                ProtFlags::PROT_READ,
+                MapFlags::MAP_PRIVATE,
+                &file,
+                0,
+            )
+        }
+        .context("mmap")?;
+        Ok(Arc::new(Self { file, area, size }))
+    }
+
+    /// The address of the area.
+    pub fn area(&self) -> u64 {
+        self.area.as_ptr() as u64
+    }
+
+    /// Makes this process the one that handle 0 means.
+    pub fn become_manager(&self) -> Result<(), Errno> {
+        ioctl::exchange(&self.file, BINDER_SET_CONTEXT_MGR, &mut 0)
+    }
+
+    /// How many threads the driver may ask for.
+    pub fn set_max_threads(&self, mut count: u32) -> Result<()> {
+        ioctl::exchange(&self.file, BINDER_SET_MAX_THREADS, &mut count)?;
+        Ok(())
+    }
+
+    /// Copies from the area.
+    fn copy(&self, address: u64, size: u64) -> Result<Vec<u8>> {
+        if size == 0 {
+            return Ok(Vec::new());
+        }
+        let offset = address.wrapping_sub(self.area()) as usize;
+        let size = size as usize;
+        ensure!(
+            offset <= self.size && size <= self.size - offset,
+            "a message lies outside of the area"
+        );
+        // SAFETY: Within the area, and the driver changes no message that has not been freed.
+        let bytes = unsafe {
+            std::slice::from_raw_parts(self.area.as_ptr().cast::<u8>().add(offset), size)
+        };
+        Ok(bytes.to_vec())
+    }
+}
+
+/// Why a message was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The other side has died.
+    Dead,
+    /// It could not be delivered.
+    Failed,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dead => "the other side is dead",
+            Self::Failed => "the message could not be delivered",
+        })
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A transaction or a reply that has arrived.
+pub struct Message {
+    pub code: u32,
+    pub flags: u32,
+    /// 0 unless a reply is expected.
+    pub sender_pid: i32,
+    pub sender_euid: u32,
+    /// The cookie of the object that it is for; 0 for the context manager.
+    pub object: u64,
+    pub data: Vec<u8>,
+    /// The objects in it.
+    pub handles: Vec<u32>,
+    buffer: u64,
+}
+
+/// What the driver tells a thread.
+pub enum Event {
+    Transaction(Message),
+    Reply(Message),
+    /// The driver has taken what was sent.
+    Complete,
+    Failed(Failure),
+    /// Another thread is wanted.
+    Spawn,
+    /// The object whose death was asked for with this cookie is dead.
+    Death(u64),
+}
+
+/// One thread's talk with the driver.
+pub struct Talk {
+    binder: Arc<Binder>,
+    out: Vec<u8>,
+    events: VecDeque<Event>,
+}
+
+impl Talk {
+    pub fn new(binder: &Arc<Binder>) -> Self {
+        Self {
+            binder: binder.clone(),
+            out: Vec::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    fn put<T>(&mut self, command: u32, argument: T) {
+        self.out.extend(command.to_ne_bytes());
+        let from = (&raw const argument).cast::<u8>();
+        // SAFETY: The arguments of commands have no padding.
+        self.out
+            .extend(unsafe { std::slice::from_raw_parts(from, size_of::<T>()) });
+    }
+
+    /// Sends what is queued, and reads if `wait` says so.
+    fn exchange(&mut self, wait: bool) -> Result<()> {
+        let mut input = [0; 512];
+        let mut exchange = binder_write_read {
+            write_size: self.out.len() as u64,
+            write_consumed: 0,
+            write_buffer: self.out.as_ptr() as u64,
+            read_size: if wait { input.len() as u64 } else { 0 },
+            read_consumed: 0,
+            read_buffer: input.as_mut_ptr() as u64,
+        };
+        loop {
+            match ioctl::exchange(&self.binder.file, BINDER_WRITE_READ, &mut exchange) {
+                Err(Errno::EINTR) => {}
+                other => break other?,
+            }
+        }
+        ensure!(
+            exchange.write_consumed == exchange.write_size,
+            "{} of {} bytes were taken",
+            exchange.write_consumed,
+            exchange.write_size
+        );
+        self.out.clear();
+        self.parse(&input[..exchange.read_consumed as usize])
+    }
+
+    fn parse(&mut self, mut input: &[u8]) -> Result<()> {
+        fn take<T>(input: &mut &[u8]) -> Result<T> {
+            let (head, rest) = input
+                .split_at_checked(size_of::<T>())
+                .context("the driver has cut its words short")?;
+            *input = rest;
+            // SAFETY: There are enough bytes, and any will do for the plain structures of the UAPI.
+            Ok(unsafe { head.as_ptr().cast::<T>().read_unaligned() })
+        }
+
+        while !input.is_empty() {
+            let word: u32 = take(&mut input)?;
+            let event = match word {
+                BR_NOOP => continue,
+                BR_TRANSACTION => {
+                    let data = take(&mut input)?;
+                    Event::Transaction(self.message(&data)?)
+                }
+                BR_REPLY => {
+                    let data = take(&mut input)?;
+                    Event::Reply(self.message(&data)?)
+                }
+                BR_TRANSACTION_COMPLETE => Event::Complete,
+                BR_DEAD_REPLY => Event::Failed(Failure::Dead),
+                BR_FAILED_REPLY => Event::Failed(Failure::Failed),
+                BR_SPAWN_LOOPER => Event::Spawn,
+                // An object is to be kept while others have a handle of it; ours stay anyway.
+                BR_INCREFS | BR_ACQUIRE => {
+                    let object: binder_ptr_cookie = take(&mut input)?;
+                    let done = match word {
+                        BR_INCREFS => BC_INCREFS_DONE,
+                        _ => BC_ACQUIRE_DONE,
+                    };
+                    self.put(done, object);
+                    continue;
+                }
+                BR_RELEASE | BR_DECREFS => {
+                    let _: binder_ptr_cookie = take(&mut input)?;
+                    continue;
+                }
+                BR_DEAD_BINDER => {
+                    let cookie = take(&mut input)?;
+                    self.put::<u64>(BC_DEAD_BINDER_DONE, cookie);
+                    Event::Death(cookie)
+                }
+                other => bail!("the driver says {other:#x}"),
+            };
+            self.events.push_back(event);
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, data: &binder_transaction_data) -> Result<Message> {
+        // SAFETY: What the driver returns has pointers here, never the inline form.
+        let at = unsafe { data.data.ptr };
+        let bytes = self.binder.copy(at.buffer, data.data_size)?;
+        let mut handles = Vec::new();
+        for offset in self.binder.copy(at.offsets, data.offsets_size)?.chunks(8) {
+            let offset = u64::from_ne_bytes(offset.try_into()?) as usize;
+            let object = bytes
+                .get(offset..offset + size_of::<flat_binder_object>())
+                .context("an object lies outside of its message")?;
+            // SAFETY: There are enough bytes.
+            let object = unsafe {
+                object
+                    .as_ptr()
+                    .cast::<flat_binder_object>()
+                    .read_unaligned()
+            };
+            ensure!(
+                object.hdr.type_ == BINDER_TYPE_HANDLE,
+                "not a handle: {:#x}",
+                object.hdr.type_
+            );
+            // SAFETY: The type says which member it is.
+            let handle = unsafe { object.__bindgen_anon_1.handle };
+            // The handle is to outlive the message.
+            self.put(BC_ACQUIRE, handle);
+            handles.push(handle);
+        }
+        Ok(Message {
+            code: data.code,
+            flags: data.flags,
+            sender_pid: data.sender_pid,
+            sender_euid: data.sender_euid,
+            object: data.cookie,
+            data: bytes,
+            handles,
+            buffer: at.buffer,
+        })
+    }
+
+    /// Waits for the next event.
+    pub fn next(&mut self) -> Result<Event> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(event);
+            }
+            self.exchange(true)?;
+        }
+    }
+
+    /// Returns the memory of a message to the driver, with the next exchange.
+    pub fn free(&mut self, message: Message) {
+        self.put(BC_FREE_BUFFER, message.buffer);
+    }
+
+    fn transaction(&mut self, command: u32, handle: u32, code: u32, flags: u32, data: &[u8]) {
+        self.transaction_with(command, handle, code, flags, data, &[]);
+    }
+
+    fn transaction_with(
+        &mut self,
+        command: u32,
+        handle: u32,
+        code: u32,
+        flags: u32,
+        data: &[u8],
+        offsets: &[u64],
+    ) {
+        // SAFETY: Zeroes are a value of this plain structure.
+        let mut arguments: binder_transaction_data = unsafe { std::mem::zeroed() };
+        arguments.target.handle = handle;
+        arguments.code = code;
+        arguments.flags = flags;
+        arguments.data_size = data.len() as u64;
+        arguments.offsets_size = size_of_val(offsets) as u64;
+        arguments.data.ptr = binder_transaction_data__bindgen_ty_2__bindgen_ty_1 {
+            buffer: data.as_ptr() as u64,
+            offsets: offsets.as_ptr() as u64,
+        };
+        self.put(command, arguments);
+    }
+
+    fn wait_for_reply(&mut self) -> Result<Message> {
+        loop {
+            match self.next()? {
+                Event::Reply(message) => return Ok(message),
+                Event::Failed(failure) => return Err(failure.into()),
+                Event::Complete | Event::Spawn | Event::Death(_) => {}
+                Event::Transaction(_) => bail!("called while waiting for a reply"),
+            }
+        }
+    }
+
+    /// Sends `data` and waits for the answer.
+    pub fn call(&mut self, handle: u32, code: u32, data: &[u8]) -> Result<Message> {
+        self.transaction(BC_TRANSACTION, handle, code, 0, data);
+        self.wait_for_reply()
+    }
+
+    /// Sends `data`. The answer is one of the next events.
+    pub fn start_call(&mut self, handle: u32, code: u32, data: &[u8]) -> Result<()> {
+        self.transaction(BC_TRANSACTION, handle, code, 0, data);
+        self.exchange(false)
+    }
+
+    /// The same with an object of this process in it, which is known here by `cookie`.
+    pub fn call_with_object(&mut self, handle: u32, code: u32, cookie: u64) -> Result<Message> {
+        // SAFETY: Zeroes are a value of this plain structure.
+        let mut object: flat_binder_object = unsafe { std::mem::zeroed() };
+        object.hdr.type_ = BINDER_TYPE_BINDER;
+        object.__bindgen_anon_1.binder = cookie;
+        object.cookie = cookie;
+        let from = (&raw const object).cast::<u8>();
+        // SAFETY: The structure has no padding.
+        let data = unsafe { std::slice::from_raw_parts(from, size_of_val(&object)) };
+        self.transaction_with(BC_TRANSACTION, handle, code, 0, data, &[0]);
+        self.wait_for_reply()
+    }
+
+    /// Sends `data` and waits until the driver has it.
+    pub fn send(&mut self, handle: u32, code: u32, data: &[u8]) -> Result<()> {
+        self.transaction(BC_TRANSACTION, handle, code, TF_ONE_WAY, data);
+        loop {
+            match self.next()? {
+                Event::Complete => return Ok(()),
+                Event::Failed(failure) => return Err(failure.into()),
+                Event::Spawn | Event::Death(_) => {}
+                Event::Transaction(_) | Event::Reply(_) => bail!("not what was waited for"),
+            }
+        }
+    }
+
+    /// Sends `data` as the answer to `message`.
+    ///
+    /// Whether it arrived is one of the next events.
+    pub fn answer(&mut self, message: Message, data: &[u8]) -> Result<()> {
+        let flags = message.flags;
+        self.free(message);
+        if flags & TF_ONE_WAY == 0 {
+            self.transaction(BC_REPLY, 0, 0, 0, data);
+        }
+        self.exchange(false)
+    }
+
+    /// Asks to be told of the death of `handle`.
+    pub fn watch(&mut self, handle: u32, cookie: u64) -> Result<()> {
+        self.put(
+            BC_REQUEST_DEATH_NOTIFICATION,
+            binder_handle_cookie { handle, cookie },
+        );
+        self.exchange(false)
+    }
+
+    /// Makes this thread one that serves.
+    pub fn enter(&mut self) -> Result<()> {
+        self.out.extend(BC_ENTER_LOOPER.to_ne_bytes());
+        self.exchange(false)
+    }
+}
+
+/// What a server returns for each message.
+pub type Answer = dyn Fn(&Message) -> Vec<u8> + Send + Sync;
+
+/// Serves for ever, with as many threads as the driver asks for.
+pub fn serve(binder: &Arc<Binder>, answer: Arc<Answer>) -> Result<()> {
+    let mut talk = Talk::new(binder);
+    talk.out.extend(BC_ENTER_LOOPER.to_ne_bytes());
+    serve_on(talk, answer)
+}
+
+fn serve_on(mut talk: Talk, answer: Arc<Answer>) -> Result<()> {
+    loop {
+        match talk.next()? {
+            Event::Transaction(message) => {
+                let data = answer(&message);
+                talk.answer(message, &data)?;
+            }
+            Event::Spawn => {
+                let mut talk = Talk::new(&talk.binder);
+                let answer = answer.clone();
+                thread::spawn(move || {
+                    talk.out.extend(BC_REGISTER_LOOPER.to_ne_bytes());
+                    // It serves for ever, so whatever ends it is an error.
+                    ktap::exit(serve_on(talk, answer))
+                });
+            }
+            // Clients may die before they hear the answer.
+            Event::Complete | Event::Failed(_) | Event::Death(_) => {}
+            Event::Reply(_) => bail!("a reply without a call"),
+        }
+    }
+}
