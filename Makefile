@@ -12,7 +12,7 @@ unexport M O V
 front := CARGO_TARGET_DIR=build/front cargo run --quiet --release --locked \
 	--manifest-path scripts/Cargo.toml --
 
-OURS := all setup run test kunit selftest lint
+OURS := all setup run test kunit selftest lint api binder allrust
 
 .PHONY: $(OURS) help clean
 .NOTPARALLEL:
@@ -25,7 +25,7 @@ all:
 	@$(front) build
 endif
 
-setup run test kunit selftest lint:
+$(filter-out all,$(OURS)):
 	@$(front) $@
 
 clean:
@@ -38,6 +38,9 @@ help:
 	@echo 'make LLVM=1 kunit      the examples of the documentation, in the booted kernel'
 	@echo 'make LLVM=1 selftest   programs that drive the sample, in the booted kernel'
 	@echo 'make LLVM=1 lint       rustfmt, clippy, rustdoc and checkpatch over our files'
+	@echo 'make LLVM=1 api        each item of mainline'"'"'s public API, against ours (KERNEL=7.3)'
+	@echo 'make LLVM=1 binder     Rust Binder: its tests, and its speed on both (KERNEL=7.3)'
+	@echo 'make LLVM=1 allrust    all Rust code of the kernel, built on our files (KERNEL=7.3)'
 	@echo 'make LLVM=1 setup      what the others need, and nothing else'
 	@echo 'make LLVM=1 M=dir      builds a module of your own'
 	@echo 'make clean             removes build/'

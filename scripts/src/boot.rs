@@ -30,8 +30,23 @@ const SPLATS: &[&str] = &[
     "unreferenced object",
 ];
 
+/// What the guest's clock follows.
+#[derive(Clone, Copy)]
+pub enum Clock {
+    /// Our own time.
+    Time,
+    /// A nanosecond for each instruction, on one CPU: the same in each run.
+    Instructions,
+}
+
 /// Boots with `words` on the command line until the guest is done. A splat fails the outcome.
-pub fn boot(place: &Place, initramfs: &Path, words: &str, outcome: &mut Outcome) -> Result<Guest> {
+pub fn boot(
+    place: &Place,
+    initramfs: &Path,
+    words: &str,
+    clock: Clock,
+    outcome: &mut Outcome,
+) -> Result<Guest> {
     let dir = place.objects.join("boot");
     let console = dir.join("console.log");
     let results = dir.join("results.ktap");
@@ -40,37 +55,33 @@ pub fn boot(place: &Place, initramfs: &Path, words: &str, outcome: &mut Outcome)
     }
 
     let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args([
-        "-accel",
-        "tcg,thread=multi",
-        "-cpu",
-        "max",
-        "-smp",
-        "2",
-        "-m",
-        "1G",
-    ])
-    .args([
-        "-display",
-        "none",
-        "-monitor",
-        "none",
-        "-no-reboot",
-        "-kernel",
-    ])
-    .arg(kernel::image(place))
-    .arg("-initrd")
-    .arg(initramfs)
-    .arg("-append")
-    .arg(format!(
-        "console=ttyS0 panic=-1 kunit.stats_enabled=0 {words}"
-    ))
-    .arg("-serial")
-    .arg(format!("file:{}", console.display()))
-    .arg("-serial")
-    .arg(format!("file:{}", results.display()));
+    match clock {
+        Clock::Time => qemu.args(["-accel", "tcg,thread=multi", "-smp", "2"]),
+        Clock::Instructions => qemu.args(["-accel", "tcg", "-icount", "shift=0,sleep=off"]),
+    };
+    qemu.args(["-cpu", "max", "-m", "1G"])
+        .args([
+            "-display",
+            "none",
+            "-monitor",
+            "none",
+            "-no-reboot",
+            "-kernel",
+        ])
+        .arg(kernel::image(place))
+        .arg("-initrd")
+        .arg(initramfs)
+        .arg("-append")
+        .arg(format!(
+            "console=ttyS0 panic=-1 kunit.stats_enabled=0 {words}"
+        ))
+        .arg("-serial")
+        .arg(format!("file:{}", console.display()))
+        .arg("-serial")
+        .arg(format!("file:{}", results.display()));
     let limit = Duration::from_secs(600);
-    step::watch("boot", &place.log("qemu"), &mut qemu, Some(limit))?;
+    let title = format!("boot of {}", place.title());
+    step::watch(&title, &place.log("qemu"), &mut qemu, Some(limit))?;
 
     let read = |path: &Path| -> String {
         String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', "")

@@ -2,12 +2,12 @@
 
 //! rustfmt, clippy, rustdoc and checkpatch, with the kernel's own settings, over our files.
 
-use crate::{kernel, report::Outcome, setup::Tools, step, tree, Place};
+use crate::{api, kernel, report::Outcome, setup::Tools, step, tree, user, Place};
 use anyhow::Result;
 use std::{fs, path::PathBuf, process::Command};
 
 /// Our own cargo crates.
-const CRATES: &[&str] = &["scripts", "tools/testing/selftests/rust_task"];
+const CRATES: &[&str] = &["scripts", user::CRATE];
 
 pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let all = tree::files(place)?;
@@ -19,14 +19,19 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     };
 
     let missing = unproven(place, &files)?;
-    if missing.is_empty() {
-        println!("ok     layout of each field that is read");
-    }
-    outcome.check(
+    outcome.report(
         "layout of each field that is read",
         missing.is_empty(),
         &format!("add to rust/layout.c: {}", missing.join(", ")),
     );
+
+    let conditional: Vec<_> = versioned(place, &files)?;
+    outcome.report(
+        "no file of rust/ asks for the kernel's version",
+        conditional.is_empty(),
+        &conditional.join(", "),
+    );
+    user::uapi(place, tools)?;
 
     part(
         outcome,
@@ -68,6 +73,17 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
         )?;
     }
 
+    part(
+        outcome,
+        place,
+        "tests of scripts",
+        Command::new("cargo")
+            .args(["test", "--release", "--locked", "--manifest-path"])
+            .arg(place.root.join("scripts/Cargo.toml"))
+            .env("CARGO_TARGET_DIR", place.build.join("clippy")),
+        |_| false,
+    )?;
+
     let named = files.clone();
     let about_ours = move |log: &str| {
         log.lines().any(|line| {
@@ -78,15 +94,13 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
                 })
         })
     };
-    let objects = place.build.join(format!("{}-x86_64-clippy", place.series));
-    fs::create_dir_all(&objects)?;
-    let config = fs::read_to_string(place.objects.join(".config"))?;
-    step::write_if_new(&objects.join(".config"), &config)?;
+    let variant = place.variant("clippy");
+    kernel::derive(&variant, tools, place, None)?;
     part(
         outcome,
-        place,
+        &variant,
         "clippy",
-        kernel::make(place, tools, &objects).args([
+        kernel::make(&variant, tools).args([
             "CLIPPY=1",
             "rust/",
             "samples/rust/",
@@ -96,9 +110,9 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     )?;
     part(
         outcome,
-        place,
+        &variant,
         "rustdoc",
-        kernel::make(place, tools, &objects).arg("rustdoc"),
+        &mut api::rustdoc(&variant, tools),
         &about_ours,
     )?;
 
@@ -120,6 +134,24 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     Ok(())
 }
 
+/// Returns the files below rust/ that are not the same for every kernel.
+fn versioned(place: &Place, files: &[PathBuf]) -> Result<Vec<String>> {
+    let rust = place.root.join("rust");
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| file.starts_with(&rust)) {
+        let text = fs::read_to_string(file)?;
+        let words = [
+            "LINUX_VERSION",
+            "KERNEL_VERSION",
+            "generated/uapi/linux/version",
+        ];
+        if words.iter().any(|word| text.contains(word)) {
+            found.push(file.display().to_string());
+        }
+    }
+    Ok(found)
+}
+
 /// Runs one part; it is well if it succeeds and `complains` finds nothing in what it prints.
 fn part(
     outcome: &mut Outcome,
@@ -132,10 +164,7 @@ fn part(
     let done = step::watch(name, &log, command, None)?;
     let text = fs::read_to_string(&log).unwrap_or_default();
     let well = done && !complains(&text);
-    if well {
-        println!("ok     {name}");
-    }
-    outcome.check(name, well, &format!("see {}", log.display()));
+    outcome.report(name, well, &format!("see {}", log.display()));
     Ok(())
 }
 

@@ -2,9 +2,13 @@
 
 //! What stands behind `make`: sets up, assembles, builds, boots and reports.
 
+mod allrust;
+mod api;
+mod binder;
 mod boot;
 mod kernel;
 mod lint;
+mod release;
 mod report;
 mod setup;
 mod step;
@@ -12,9 +16,12 @@ mod tree;
 mod user;
 
 use anyhow::{bail, Context, Result};
+use boot::Clock;
 use clap::{Parser, Subcommand};
-use report::Outcome;
+use report::{Examples, Outcome};
+use setup::Tools;
 use std::{env, fs, path::PathBuf, process::ExitCode};
+use user::Initramfs;
 
 #[derive(Parser)]
 struct Args {
@@ -36,6 +43,12 @@ enum Command {
     Selftest,
     /// rustfmt, clippy, rustdoc and checkpatch over our files
     Lint,
+    /// Mainline's public API, item by item, against ours
+    Api,
+    /// Rust Binder on our files: its tests, and its speed beside that on mainline's files
+    Binder,
+    /// All of the kernel's own Rust code, built on our files
+    Allrust,
     /// Sets up what is missing, and stops
     Setup,
     /// Hands goals and variables to the kernel's own make
@@ -46,6 +59,7 @@ enum Command {
 }
 
 /// Where everything is.
+#[derive(Clone)]
 pub struct Place {
     /// Our repository.
     pub root: PathBuf,
@@ -57,6 +71,8 @@ pub struct Place {
     pub series: String,
     /// The tree that a person brought.
     pub kdir: Option<PathBuf>,
+    /// Whether our files are in it.
+    pub ours: bool,
     /// The assembled tree.
     pub tree: PathBuf,
     /// The objects.
@@ -105,12 +121,37 @@ impl Place {
             cache,
             series,
             kdir,
+            ours: true,
         })
+    }
+
+    /// The same kernel with another configuration, and objects of its own.
+    pub fn variant(&self, name: &str) -> Self {
+        let mut objects = self.objects.clone().into_os_string();
+        objects.push(format!("-{name}"));
+        Self {
+            objects: objects.into(),
+            ..self.clone()
+        }
+    }
+
+    /// The name of the objects' folder, such as `6.12-x86_64`.
+    pub fn name(&self) -> String {
+        let name = self.objects.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// What a person calls it.
+    pub fn title(&self) -> String {
+        format!("Linux {}", self.name())
     }
 
     /// Where the output of a step goes.
     pub fn log(&self, step: &str) -> PathBuf {
-        self.build.join("log").join(format!("{step}.log"))
+        let dir = self.build.join("log").join(self.name());
+        // What cannot be made is missed when the log is.
+        let _ = fs::create_dir_all(&dir);
+        dir.join(format!("{step}.log"))
     }
 }
 
@@ -150,36 +191,95 @@ fn run() -> Result<bool> {
         outcome.print();
         return Ok(outcome.well());
     }
+    if let Command::Allrust = args.command {
+        let mut outcome = Outcome::default();
+        allrust::all(&place, &tools, &mut outcome)?;
+        outcome.print();
+        return Ok(outcome.well());
+    }
     kernel::build(&place, &tools)?;
     if let Command::Build = args.command {
         println!("{}", kernel::image(&place).display());
         return Ok(true);
     }
-    let initramfs = user::initramfs(&place, &tools)?;
 
     let mut outcome = Outcome::default();
+    let initramfs = user::initramfs(&place, &tools)?;
     match args.command {
         Command::Run => {
-            let guest = boot::boot(&place, &initramfs, "kunit.enable=0", &mut outcome)?;
+            let guest = boot::boot(
+                &place,
+                &initramfs.archive,
+                "programs=/selftests kunit.enable=0",
+                Clock::Time,
+                &mut outcome,
+            )?;
             let facts = report::facts(&guest.results);
             report::table(&facts);
-            outcome.ktap("selftest", &guest.results);
+            outcome.programs(&initramfs.programs, &guest.results);
             outcome.print();
             let differ = facts.iter().filter(|f| !f.agrees()).count();
             println!("{} facts agree, {differ} differ", facts.len() - differ);
             return Ok(outcome.well() && differ == 0 && !facts.is_empty());
         }
         Command::Kunit => {
-            let guest = boot::boot(&place, &initramfs, "selftests=off", &mut outcome)?;
+            let guest = boot::boot(&place, &initramfs.archive, "", Clock::Time, &mut outcome)?;
             report::kunit(&place, &guest, &mut outcome)?;
         }
-        _ => {
-            let guest = boot::boot(&place, &initramfs, "kunit.enable=0", &mut outcome)?;
-            outcome.ktap("selftest", &guest.results);
+        Command::Api => {
+            let mainline = mainline(&place)?;
+            built(&mainline, &place, &tools)?;
+            for place in [&mainline, &place] {
+                api::document(place, &tools)?;
+            }
+            api::compare(&place, &mainline, &mut outcome)?;
         }
+        Command::Binder => {
+            let mainline = mainline(&place)?;
+            let theirs = built(&mainline, &place, &tools)?;
+            for (place, initramfs) in [(&place, &initramfs), (&mainline, &theirs)] {
+                selftest(place, initramfs, &mut outcome)?;
+            }
+            binder::compare((&place, &initramfs), (&mainline, &theirs), &mut outcome)?;
+        }
+        _ => selftest(&place, &initramfs, &mut outcome)?,
     }
     outcome.print();
     Ok(outcome.well())
+}
+
+/// The kernel with mainline's own files.
+fn mainline(place: &Place) -> Result<Place> {
+    tree::mainline(place)?.with_context(|| {
+        format!(
+            "Linux {} has none of this to compare with: use KERNEL=7.3",
+            place.series
+        )
+    })
+}
+
+/// Builds a kernel that is configured like another, and what it boots from.
+fn built(place: &Place, like: &Place, tools: &Tools) -> Result<Initramfs> {
+    kernel::derive(place, tools, like, None)?;
+    kernel::build(place, tools)?;
+    user::initramfs(place, tools)
+}
+
+/// Boots and runs the test programs.
+fn selftest(place: &Place, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<()> {
+    let words = "programs=/selftests kunit.enable=0";
+    let guest = boot::boot(place, &initramfs.archive, words, Clock::Time, outcome)?;
+    outcome.programs(&initramfs.programs, &guest.results);
+    Ok(())
+}
+
+/// Boots and runs all tests. Returns what the kernel's own examples are.
+fn everything(place: &Place, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<Examples> {
+    let words = "programs=/selftests";
+    let guest = boot::boot(place, &initramfs.archive, words, Clock::Time, outcome)?;
+    let examples = report::kunit(place, &guest, outcome)?;
+    outcome.programs(&initramfs.programs, &guest.results);
+    Ok(examples)
 }
 
 /// Runs all tests on the kernel that was asked for, or on each that is supported.
@@ -204,9 +304,18 @@ fn test(asked: Place) -> Result<bool> {
 
         lint::all(&place, &tools, &mut outcome)?;
         kernel::misplaced(&place, &tools, &mut outcome)?;
-        let guest = boot::boot(&place, &initramfs, "", &mut outcome)?;
-        report::kunit(&place, &guest, &mut outcome)?;
-        outcome.ktap("selftest", &guest.results);
+        let examples = everything(&place, &initramfs, &mut outcome)?;
+        if let Some(mainline) = tree::mainline(&place)? {
+            println!("# Linux {}, with its own files", place.series);
+            let theirs = built(&mainline, &place, &tools)?;
+            let had = everything(&mainline, &theirs, &mut outcome)?;
+            report::examples(&had, &examples, &place, &mut outcome)?;
+            api::document(&mainline, &tools)?;
+            // lint has documented ours.
+            api::compare(&place.variant("clippy"), &mainline, &mut outcome)?;
+            binder::compare((&place, &initramfs), (&mainline, &theirs), &mut outcome)?;
+            allrust::all(&place, &tools, &mut outcome)?;
+        }
     }
     outcome.print();
     Ok(outcome.well())

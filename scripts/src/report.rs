@@ -4,7 +4,11 @@
 
 use crate::{boot::Guest, step, tree, Place};
 use anyhow::{bail, Result};
-use std::{collections::BTreeSet, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    process::Command,
+};
 
 /// What passed and what failed.
 #[derive(Default)]
@@ -24,8 +28,26 @@ impl Outcome {
         }
     }
 
+    /// The same, and says so in both cases.
+    pub fn report(&mut self, name: &str, well: bool, why: &str) {
+        if well {
+            println!("ok     {name}");
+        }
+        self.check(name, well, why);
+    }
+
+    /// Counts the tests of `programs` in what a guest said.
+    pub fn programs(&mut self, programs: &[String], results: &str) {
+        for program in programs {
+            let said = results
+                .split("# program ")
+                .find_map(|part| part.strip_prefix(program.as_str())?.strip_prefix('\n'));
+            self.ktap(program, said.unwrap_or_default());
+        }
+    }
+
     /// Counts the tests in `text`, and shows each with what it said if it failed.
-    pub fn ktap(&mut self, suite: &str, text: &str) {
+    fn ktap(&mut self, suite: &str, text: &str) {
         let mut said = Vec::new();
         let mut plan = None;
         let mut count = 0;
@@ -46,11 +68,9 @@ impl Outcome {
                 said.push(line);
             }
         }
-        let died = text
-            .lines()
-            .find(|l| l.starts_with("# /selftests/") && l.contains(" died: "));
+        let died = text.lines().find(|l| l.starts_with("# died: "));
         self.check(
-            &format!("{suite}: no program died"),
+            &format!("{suite}: did not die"),
             died.is_none(),
             died.unwrap_or_default(),
         );
@@ -72,7 +92,8 @@ impl Outcome {
     }
 }
 
-/// Reads `ok 1 name` or `not ok 2 name`.
+/// Reads `ok 1 name` or `not ok 2 name`. What was skipped is not well: all that a test needs is
+/// there.
 fn result(line: &str) -> Option<(bool, &str)> {
     let (well, rest) = match line.strip_prefix("not ok ") {
         Some(rest) => (false, rest),
@@ -80,8 +101,12 @@ fn result(line: &str) -> Option<(bool, &str)> {
     };
     let (number, name) = rest.split_once(' ')?;
     number.parse::<usize>().ok()?;
-    Some((well, name.trim_start_matches("- ")))
+    let name = name.trim_start_matches("- ");
+    Some((well && !name.contains("# SKIP"), name))
 }
+
+/// How many examples a file has.
+pub type Examples = BTreeMap<String, usize>;
 
 /// One fact, as the crate and as /proc has it.
 pub struct Fact {
@@ -132,7 +157,8 @@ pub fn table(facts: &[Fact]) {
 }
 
 /// Counts KUnit's results, by the kernel's own parser, and lists the examples of our modules.
-pub fn kunit(place: &Place, guest: &Guest, outcome: &mut Outcome) -> Result<()> {
+/// Returns how many each of the kernel's own files has.
+pub fn kunit(place: &Place, guest: &Guest, outcome: &mut Outcome) -> Result<Examples> {
     let parsed = step::ask(
         Command::new("python3")
             .arg("tools/testing/kunit/kunit.py")
@@ -158,7 +184,7 @@ pub fn kunit(place: &Place, guest: &Guest, outcome: &mut Outcome) -> Result<()> 
         .into_keys()
         .map(|p| p.display().to_string())
         .collect();
-    let (mut location, mut mine, mut others) = (String::new(), 0, 0);
+    let (mut location, mut mine, mut others) = (String::new(), 0, Examples::new());
     for line in guest.console.lines() {
         // A line of the log may begin with the time.
         let line = line.split_once("] ").map_or(line, |(_, rest)| rest).trim();
@@ -176,14 +202,44 @@ pub fn kunit(place: &Place, guest: &Guest, outcome: &mut Outcome) -> Result<()> 
                     if well { "ok    " } else { "FAILED" }
                 );
             } else {
-                others += 1;
+                *others.entry(file.to_owned()).or_default() += 1;
             }
             outcome.check(&format!("example: {location}"), well, "see the console log");
         }
     }
-    println!("{mine} examples of this project, {others} of the kernel");
-    if mine == 0 {
+    println!(
+        "{mine} examples of this project, {} of the kernel",
+        others.len()
+    );
+    if mine + others.len() == 0 {
         bail!("no example ran: is CONFIG_RUST_KERNEL_DOCTESTS=y?");
     }
+    Ok(others)
+}
+
+/// Tests that mainline's examples are run with our files too, but for those in files that ours
+/// stand in the place of.
+pub fn examples(
+    had: &Examples,
+    have: &Examples,
+    place: &Place,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let ours = tree::files(place)?;
+    let mut expected = 0;
+    let mut missing = Vec::new();
+    for (file, count) in had {
+        if !ours.contains_key(Path::new(file)) {
+            expected += count;
+            if have.get(file) != Some(count) {
+                missing.push(file.as_str());
+            }
+        }
+    }
+    outcome.report(
+        &format!("mainline's {expected} other examples run with our files"),
+        missing.is_empty() && expected > 0,
+        &format!("not all of {}", missing.join(", ")),
+    );
     Ok(())
 }

@@ -3,9 +3,10 @@
 //! What has to be on the machine: Debian's packages, bindgen, core's source, the kernel's source.
 //!
 //! Each is looked for by version first, so that a second call does nothing. Downloads come from
-//! Debian's archive, which apt verifies, and from cargo's registry.
+//! Debian's archive, which apt verifies, and from cargo's registry; the kernel's source, where Debian
+//! is out of reach, from kernel.org.
 
-use crate::{step, Place};
+use crate::{release, step, Place};
 use anyhow::{bail, Context, Result};
 use std::{
     env, fs,
@@ -196,11 +197,34 @@ fn source(place: &Place) -> Result<()> {
         );
     }
 
-    let package = format!("linux-source-{}", place.series);
-    let deb = download(place, &package, false)
-        .or_else(|_| download(place, &package, true))
-        .context("try again after `apt-get update`")?;
     let log = place.log("unpack");
+    let unpack = |title: &str, archive: &Path, dir: &Path| {
+        step::run(
+            title,
+            &log,
+            Command::new("tar")
+                .arg("-xf")
+                .arg(archive)
+                .arg("--strip-components=1")
+                .arg("-C")
+                .arg(dir),
+        )
+    };
+    let package = format!("linux-source-{}", place.series);
+    let debian = download(place, &package, false).or_else(|_| download(place, &package, true));
+    let deb = match debian {
+        Ok(deb) => deb,
+        Err(err) => {
+            eprintln!("Debian's source is out of reach ({err:#}); trying the release");
+            let archive = release::download(place).with_context(|| {
+                format!(
+                    "no source of Linux {}; pass your own with KDIR=",
+                    place.series
+                )
+            })?;
+            return into_place(&dir, |dir| unpack("kernel release", &archive, dir));
+        }
+    };
     into_place(&dir, |dir| {
         let outer = dir.with_extension("deb");
         fs::create_dir_all(&outer)?;
@@ -210,16 +234,7 @@ fn source(place: &Place) -> Result<()> {
             Command::new("dpkg").arg("-x").args([&deb, &outer]),
         )?;
         let tar = outer.join(format!("usr/src/{package}.tar.xz"));
-        step::run(
-            "kernel source",
-            &log,
-            Command::new("tar")
-                .arg("-xf")
-                .arg(tar)
-                .arg("--strip-components=1")
-                .arg("-C")
-                .arg(dir),
-        )?;
+        unpack("kernel source", &tar, dir)?;
         fs::remove_dir_all(outer)?;
         Ok(())
     })
@@ -284,7 +299,10 @@ fn download(place: &Place, package: &str, backports: bool) -> Result<PathBuf> {
     for file in fs::read_dir(&partial)?.flatten() {
         fs::rename(file.path(), dir.join(file.file_name()))?;
     }
-    find().with_context(|| format!("{package} was not downloaded; see build/log/download.log"))
+    find().with_context(|| {
+        let log = place.log("download");
+        format!("{package} was not downloaded; see {}", log.display())
+    })
 }
 
 /// Options that make apt look at Debian's backports, in lists of our own.

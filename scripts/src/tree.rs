@@ -102,6 +102,9 @@ pub fn backport(place: &Place) -> Result<PathBuf> {
 
 /// Our files and where they belong in the tree.
 pub fn files(place: &Place) -> Result<BTreeMap<PathBuf, PathBuf>> {
+    if !place.ours {
+        return Ok(BTreeMap::new());
+    }
     let backport = backport(place)?;
     let mut all = BTreeMap::new();
     for top in [place.root.as_path(), backport.as_path()] {
@@ -136,12 +139,27 @@ fn walk(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
+/// The kernel's source, which is never written to.
+fn base(place: &Place) -> Result<PathBuf> {
+    match &place.kdir {
+        Some(kdir) => Ok(kdir.canonicalize()?),
+        None => Ok(place.cache.join(format!("linux-{}", place.series))),
+    }
+}
+
+/// The same kernel with its own files, if it has any where ours stand.
+pub fn mainline(place: &Place) -> Result<Option<Place>> {
+    let tree = base(place)?;
+    Ok(tree.join("rust/kernel/mm.rs").exists().then(|| Place {
+        tree,
+        ours: false,
+        ..place.variant("mainline")
+    }))
+}
+
 /// Makes or renews the tree.
 pub fn assemble(place: &Place) -> Result<()> {
-    let base = match &place.kdir {
-        Some(kdir) => kdir.canonicalize()?,
-        None => place.cache.join(format!("linux-{}", place.series)),
-    };
+    let base = base(place)?;
     if base.join(".config").exists() || base.join("include/config").exists() {
         bail!(
             "{}: was built in place; run `make mrproper` there first",
@@ -281,4 +299,81 @@ fn link(target: &Path, at: &Path) -> Result<()> {
         fs::remove_file(at)?;
     }
     symlink(target, at).with_context(|| at.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insert(after: Option<&str>, before: Option<&str>) -> Insert {
+        Insert {
+            file: "lib.rs".into(),
+            after: after.map(Into::into),
+            before: before.map(Into::into),
+            lines: "ours\n".into(),
+        }
+    }
+
+    #[test]
+    fn lines_go_where_their_anchor_is() {
+        let text = "a\nb\nc\n";
+        let at = |insert| inserted(text, &[insert]).unwrap();
+        assert_eq!(at(insert(Some("b"), None)), "a\nb\nours\nc\n");
+        assert_eq!(at(insert(None, Some("b"))), "a\nours\nb\nc\n");
+    }
+
+    #[test]
+    fn an_anchor_that_is_not_there_once_is_refused() {
+        assert!(inserted("a\n", &[insert(Some("b"), None)]).is_err());
+        assert!(inserted("b\nb\n", &[insert(Some("b"), None)]).is_err());
+    }
+
+    /// A tree of a later series, in which a file has changed where ours belongs.
+    #[test]
+    fn a_later_kernel_that_does_not_fit_is_refused_by_file() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .unwrap()
+            .to_owned();
+        let top = std::env::temp_dir().join(format!("later-{}", std::process::id()));
+        let kdir = top.join("linux");
+        let manifest = fs::read_to_string(root.join("backport/7.3/tree.toml")).unwrap();
+        let manifest: Manifest = toml::from_str(&manifest).unwrap();
+        let mut files: BTreeMap<PathBuf, String> = BTreeMap::new();
+        for Insert {
+            file,
+            after,
+            before,
+            ..
+        } in manifest.insert
+        {
+            let anchor = after.or(before).unwrap();
+            *files.entry(file).or_default() += &format!("{anchor}\n");
+        }
+        for (file, text) in &files {
+            let file = kdir.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        fs::write(kdir.join("Makefile"), "VERSION = 7\nPATCHLEVEL = 4\n").unwrap();
+
+        let place = Place {
+            root,
+            build: top.clone(),
+            cache: top.clone(),
+            series: series_of(&kdir).unwrap(),
+            tree: top.join("tree"),
+            objects: top.join("objects"),
+            kdir: Some(kdir.clone()),
+            ours: true,
+        };
+        assert_eq!(place.series, "7.4");
+        assert!(backport(&place).unwrap().ends_with("7.3"));
+        assemble(&place).unwrap();
+
+        fs::write(kdir.join("rust/kernel/lib.rs"), "pub mod other;\n").unwrap();
+        let said = format!("{:#}", assemble(&place).unwrap_err());
+        assert!(said.contains("rust/kernel/lib.rs"), "{said}");
+        fs::remove_dir_all(top).unwrap();
+    }
 }

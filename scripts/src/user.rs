@@ -7,60 +7,108 @@ use anyhow::{Context, Result};
 use std::{fmt::Write, fs, path::PathBuf, process::Command};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Our own programs.
+pub const CRATE: &str = "tools/testing/selftests/rust_task";
 
-/// Builds the selftests and packs them; returns the archive.
-pub fn initramfs(place: &Place, tools: &Tools) -> Result<PathBuf> {
+/// What a guest boots from.
+pub struct Initramfs {
+    pub archive: PathBuf,
+    /// The test programs in it.
+    pub programs: Vec<String>,
+}
+
+/// Makes the kernel's UAPI headers, and has bindgen translate those of Binder for our programs.
+pub fn uapi(place: &Place, tools: &Tools) -> Result<PathBuf> {
+    let include = place.objects.join("usr/include");
+    let header = include.join("linux/android/binderfs.h");
+    if !header.exists() {
+        let mut make = kernel::make(place, tools);
+        step::run("UAPI headers", &place.log("headers"), make.arg("headers"))?;
+    }
+    let rust = step::ask(
+        tools
+            .command("bindgen")
+            .arg(header)
+            .args(["--allowlist-file", ".*/linux/android/.*"])
+            .args(["--no-prepend-enum-name", "--no-doc-comments", "--"])
+            .arg("-I")
+            .arg(&include),
+    )?;
+    let dir = place.build.join("selftests");
+    fs::create_dir_all(&dir)?;
+    step::write_if_new(&dir.join("binder.rs"), &rust)?;
+    Ok(include)
+}
+
+/// Builds the programs and packs them.
+pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
+    let include = uapi(place, tools)?;
     let target = place.build.join("selftests");
     step::run(
         "selftests",
         &place.log("selftests"),
         Command::new("cargo")
-            .args([
-                "build",
-                "--release",
-                "--locked",
-                "--target",
-                TARGET,
-                "--manifest-path",
-            ])
-            .arg(
-                place
-                    .root
-                    .join("tools/testing/selftests/rust_task/Cargo.toml"),
-            )
+            .args(["build", "--release", "--locked", "--target", TARGET])
+            .arg("--manifest-path")
+            .arg(place.root.join(CRATE).join("Cargo.toml"))
             .env("CARGO_TARGET_DIR", &target)
             .env("RUSTFLAGS", "-C target-feature=+crt-static"),
     )?;
     let bin = target.join(TARGET).join("release");
 
+    let boot = place.objects.join("boot");
+    fs::create_dir_all(&boot)?;
+    let mut tests = Vec::new();
+    if place.ours {
+        tests.push(bin.join("rust_task_test"));
+    }
+    if kernel::has(place, "CONFIG_ANDROID_BINDER_IPC_RUST=y")? {
+        tests.push(bin.join("binder_test"));
+        step::run(
+            "selftests of the kernel",
+            &place.log("kselftest"),
+            tools
+                .command("make")
+                .arg("-C")
+                .arg(
+                    place
+                        .tree
+                        .join("tools/testing/selftests/filesystems/binderfs"),
+                )
+                .arg(format!("OUTPUT={}", boot.display()))
+                .arg(format!("KHDR_INCLUDES=-isystem {}", include.display()))
+                .arg("LDFLAGS=-static"),
+        )?;
+        tests.push(boot.join("binderfs_test"));
+    }
+
     let mut list = String::new();
-    for dir in ["dev", "proc", "sys", "tmp", "modules", "selftests"] {
+    for dir in ["dev", "proc", "sys", "tmp", "modules", "selftests", "bench"] {
         writeln!(list, "dir /{dir} 0755 0 0")?;
     }
     writeln!(list, "nod /dev/console 0600 0 0 c 5 1")?;
-    writeln!(list, "file /init {} 0755 0 0", bin.join("init").display())?;
-    let test = bin.join("rust_task_test");
-    writeln!(
-        list,
-        "file /selftests/rust_task_test {} 0755 0 0",
-        test.display()
-    )?;
+    let mut file = |at: &str, from: &PathBuf| {
+        let mode = if at.ends_with(".ko") { "0644" } else { "0755" };
+        writeln!(list, "file {at} {} {mode} 0 0", from.display())
+    };
+    file("/init", &bin.join("init"))?;
+    file("/bench/binder_bench", &bin.join("binder_bench"))?;
+    let mut programs = Vec::new();
+    for test in &tests {
+        let name = test.file_name().context("no name")?.to_string_lossy();
+        file(&format!("/selftests/{name}"), test)?;
+        programs.push(name.into_owned());
+    }
     let module = place.objects.join("samples/rust/rust_task_info.ko");
     if module.exists() {
-        writeln!(
-            list,
-            "file /modules/rust_task_info.ko {} 0644 0 0",
-            module.display()
-        )?;
+        file("/modules/rust_task_info.ko", &module)?;
     }
-    let boot = place.objects.join("boot");
-    fs::create_dir_all(&boot)?;
     let spec = boot.join("initramfs.list");
     fs::write(&spec, list)?;
 
     let program = place.objects.join("usr/gen_init_cpio");
     if !program.exists() {
-        let mut make = kernel::make(place, tools, &place.objects);
+        let mut make = kernel::make(place, tools);
         step::run("gen_init_cpio", &place.log("usr"), make.arg("usr/"))?;
     }
     let archive = boot.join("initramfs.cpio");
@@ -70,5 +118,5 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<PathBuf> {
         .context("gen_init_cpio")?
         .stdout;
     fs::write(&archive, bytes)?;
-    Ok(archive)
+    Ok(Initramfs { archive, programs })
 }

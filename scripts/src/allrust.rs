@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! All that the kernel has in Rust, built on our files.
+
+use crate::{kernel, report::Outcome, setup::Tools, step, Place};
+use anyhow::Result;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Where the kernel has Rust code of its own. The rest of `rust/` comes from elsewhere.
+const TOPS: &[&str] = &[
+    "arch",
+    "block",
+    "crypto",
+    "drivers",
+    "fs",
+    "kernel",
+    "lib",
+    "mm",
+    "net",
+    "rust/kernel",
+    "rust/macros",
+    "samples",
+    "security",
+    "sound",
+];
+
+/// What cannot be part of a kernel for x86-64, and why.
+const LEFT_OUT: &[(&str, &str)] = &[];
+
+/// Tests that everything builds, and that it is everything.
+pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let variant = place.variant("allrust");
+    kernel::derive(&variant, tools, place, Some("allrust"))?;
+
+    let log = variant.log("build");
+    let mut make = kernel::make(&variant, tools);
+    let built = step::watch(
+        &variant.title(),
+        &log,
+        make.args(["bzImage", "modules"]),
+        None,
+    )?;
+    outcome.report(
+        "all Rust code of the kernel builds",
+        built,
+        &format!("see {}", log.display()),
+    );
+    if !built {
+        return Ok(());
+    }
+
+    let (mut known, mut compiled) = (BTreeSet::new(), BTreeSet::new());
+    for top in TOPS {
+        sources(&place.tree, Path::new(top), &mut known)?;
+        dependencies(&variant.objects.join(top), &mut compiled)?;
+    }
+    // The objects of the crates lie beside their folders.
+    dependencies(&variant.objects.join("rust"), &mut compiled)?;
+
+    let missing: Vec<_> = known
+        .iter()
+        .filter(|file| !compiled.iter().any(|path| path.ends_with(file)))
+        .filter(|file| {
+            !LEFT_OUT
+                .iter()
+                .any(|(left, _)| file.as_path() == Path::new(left))
+        })
+        .map(|file| file.display().to_string())
+        .collect();
+    println!(
+        "{} files of Rust, {} left out:",
+        known.len(),
+        LEFT_OUT.len()
+    );
+    for (file, why) in LEFT_OUT {
+        println!("  {file}: {why}");
+    }
+    outcome.report(
+        "no file of Rust was forgotten",
+        missing.is_empty() && !known.is_empty(),
+        &format!("not compiled: {}", missing.join(" ")),
+    );
+    Ok(())
+}
+
+/// Collects the files of Rust below `dir`.
+fn sources(tree: &Path, dir: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
+    let Ok(entries) = fs::read_dir(tree.join(dir)) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let at = dir.join(entry.file_name());
+        if tree.join(&at).is_dir() {
+            sources(tree, &at, found)?;
+        } else if at.extension().is_some_and(|e| e == "rs") {
+            found.insert(at);
+        }
+    }
+    Ok(())
+}
+
+/// Collects the files of Rust that the objects below `dir` were made from, as kbuild notes them.
+fn dependencies(dir: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            dependencies(&path, found)?;
+        } else if path.extension().is_some_and(|e| e == "cmd") {
+            let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
+            let words = text.split_whitespace();
+            found.extend(words.filter(|w| w.ends_with(".rs")).map(PathBuf::from));
+        }
+    }
+    Ok(())
+}
