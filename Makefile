@@ -40,7 +40,7 @@ help:
 	@echo 'make LLVM=1 lint       rustfmt, clippy, rustdoc and checkpatch over our files'
 	@echo 'make LLVM=1 api        each item of mainline'"'"'s public API, against ours (KERNEL=7.3)'
 	@echo 'make LLVM=1 binder     Rust Binder: its tests, and its speed on both (KERNEL=7.3)'
-	@echo 'make LLVM=1 allrust    all Rust code of the kernel, built on our files (KERNEL=7.3)'
+	@echo 'make LLVM=1 allrust    all Rust code of the kernel, built on our files, under KASAN (KERNEL=7.3)'
 	@echo 'make LLVM=1 setup      what the others need, and nothing else'
 	@echo 'make LLVM=1 M=dir      builds a module of your own'
 	@echo 'make clean             removes build/'

@@ -31,8 +31,8 @@ const TOPS: &[&str] = &[
 /// What cannot be part of a kernel for x86-64, and why.
 const LEFT_OUT: &[(&str, &str)] = &[];
 
-/// Tests that everything builds, and that it is everything.
-pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+/// Tests that everything builds, and that it is everything. Returns the kernel.
+pub fn build(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<Option<Place>> {
     let variant = place.variant("allrust");
     kernel::derive(&variant, tools, place, Some("allrust"))?;
 
@@ -50,7 +50,7 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
         &format!("see {}", log.display()),
     );
     if !built {
-        return Ok(());
+        return Ok(None);
     }
 
     let (mut known, mut compiled) = (BTreeSet::new(), BTreeSet::new());
@@ -71,11 +71,7 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
         })
         .map(|file| file.display().to_string())
         .collect();
-    println!(
-        "{} files of Rust, {} left out:",
-        known.len(),
-        LEFT_OUT.len()
-    );
+    println!("{} files of Rust, {} left out", known.len(), LEFT_OUT.len());
     for (file, why) in LEFT_OUT {
         println!("  {file}: {why}");
     }
@@ -84,7 +80,7 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
         missing.is_empty() && !known.is_empty(),
         &format!("not compiled: {}", missing.join(" ")),
     );
-    Ok(())
+    Ok(Some(variant))
 }
 
 /// Collects the files of Rust below `dir`.

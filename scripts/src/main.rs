@@ -47,7 +47,7 @@ enum Command {
     Api,
     /// Rust Binder on our files: its tests, and its speed beside that on mainline's files
     Binder,
-    /// All of the kernel's own Rust code, built on our files
+    /// All of the kernel's own Rust code, built on our files and booted
     Allrust,
     /// Sets up what is missing, and stops
     Setup,
@@ -193,7 +193,7 @@ fn run() -> Result<bool> {
     }
     if let Command::Allrust = args.command {
         let mut outcome = Outcome::default();
-        allrust::all(&place, &tools, &mut outcome)?;
+        allrust(&place, &tools, &mut outcome)?;
         outcome.print();
         return Ok(outcome.well());
     }
@@ -282,6 +282,16 @@ fn everything(place: &Place, initramfs: &Initramfs, outcome: &mut Outcome) -> Re
     Ok(examples)
 }
 
+/// Builds all of the kernel's Rust code, and runs all tests there: it has KASAN, and the crate's
+/// own checks.
+fn allrust(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    if let Some(place) = allrust::build(place, tools, outcome)? {
+        let initramfs = user::initramfs(&place, tools)?;
+        everything(&place, &initramfs, outcome)?;
+    }
+    Ok(())
+}
+
 /// Runs all tests on the kernel that was asked for, or on each that is supported.
 fn test(asked: Place) -> Result<bool> {
     let named = |name: &str| env::var(name).is_ok_and(|value| !value.is_empty());
@@ -314,7 +324,7 @@ fn test(asked: Place) -> Result<bool> {
             // lint has documented ours.
             api::compare(&place.variant("clippy"), &mainline, &mut outcome)?;
             binder::compare((&place, &initramfs), (&mainline, &theirs), &mut outcome)?;
-            allrust::all(&place, &tools, &mut outcome)?;
+            allrust(&place, &tools, &mut outcome)?;
         }
     }
     outcome.print();

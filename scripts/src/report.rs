@@ -207,11 +207,9 @@ pub fn kunit(place: &Place, guest: &Guest, outcome: &mut Outcome) -> Result<Exam
             outcome.check(&format!("example: {location}"), well, "see the console log");
         }
     }
-    println!(
-        "{mine} examples of this project, {} of the kernel",
-        others.len()
-    );
-    if mine + others.len() == 0 {
+    let theirs: usize = others.values().sum();
+    println!("{mine} examples of this project, {theirs} of the kernel");
+    if mine + theirs == 0 {
         bail!("no example ran: is CONFIG_RUST_KERNEL_DOCTESTS=y?");
     }
     Ok(others)

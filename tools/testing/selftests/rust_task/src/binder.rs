@@ -355,7 +355,7 @@ impl Talk {
     }
 
     /// Waits for the next event.
-    pub fn next(&mut self) -> Result<Event> {
+    pub fn event(&mut self) -> Result<Event> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Ok(event);
@@ -398,7 +398,7 @@ impl Talk {
 
     fn wait_for_reply(&mut self) -> Result<Message> {
         loop {
-            match self.next()? {
+            match self.event()? {
                 Event::Reply(message) => return Ok(message),
                 Event::Failed(failure) => return Err(failure.into()),
                 Event::Complete | Event::Spawn | Event::Death(_) => {}
@@ -437,7 +437,7 @@ impl Talk {
     pub fn send(&mut self, handle: u32, code: u32, data: &[u8]) -> Result<()> {
         self.transaction(BC_TRANSACTION, handle, code, TF_ONE_WAY, data);
         loop {
-            match self.next()? {
+            match self.event()? {
                 Event::Complete => return Ok(()),
                 Event::Failed(failure) => return Err(failure.into()),
                 Event::Spawn | Event::Death(_) => {}
@@ -486,7 +486,7 @@ pub fn serve(binder: &Arc<Binder>, answer: Arc<Answer>) -> Result<()> {
 
 fn serve_on(mut talk: Talk, answer: Arc<Answer>) -> Result<()> {
     loop {
-        match talk.next()? {
+        match talk.event()? {
             Event::Transaction(message) => {
                 let data = answer(&message);
                 talk.answer(message, &data)?;

@@ -383,7 +383,7 @@ fn object_and_its_death() -> Result<()> {
         let mut object = None;
         talk.enter()?;
         loop {
-            match talk.next()? {
+            match talk.event()? {
                 Event::Transaction(message) if message.code == REGISTER => {
                     let handle = *message.handles.first().context("no object")?;
                     object = Some(handle);
@@ -412,7 +412,7 @@ fn object_and_its_death() -> Result<()> {
         talk.free(done);
         talk.start_call(MANAGER, CALL_ME, b"abc")?;
         loop {
-            match talk.next()? {
+            match talk.event()? {
                 Event::Transaction(message) => {
                     ensure!(message.object == COOKIE, "called as {:#x}", message.object);
                     let data = [&message.data[..], b"!"].concat();
@@ -444,7 +444,7 @@ fn hesitant_server(device: PathBuf) -> Result<(Server, File, File)> {
         let mut talk = Talk::new(binder);
         talk.enter()?;
         loop {
-            match talk.next()? {
+            match talk.event()? {
                 Event::Transaction(message) => {
                     tell.write_all(b"m")?;
                     wait.read_exact(&mut [0])?;
