@@ -12,7 +12,7 @@ unexport M O V
 front := CARGO_TARGET_DIR=build/front cargo run --quiet --release --locked \
 	--manifest-path scripts/Cargo.toml --
 
-OURS := all setup run test kunit selftest lint api binder allrust
+OURS := all setup run test kunit selftest ui mutants lint api binder allrust
 
 .PHONY: $(OURS) help clean
 .NOTPARALLEL:
@@ -37,6 +37,8 @@ help:
 	@echo 'make LLVM=1 test       all tests, on each kernel; ends with "N passed, N failed"'
 	@echo 'make LLVM=1 kunit      the examples of the documentation, in the booted kernel'
 	@echo 'make LLVM=1 selftest   programs that drive the sample, in the booted kernel'
+	@echo 'make LLVM=1 ui         misuse that must not compile'
+	@echo 'make LLVM=1 mutants    small faults, each of which some test has to notice'
 	@echo 'make LLVM=1 lint       rustfmt, clippy, rustdoc and checkpatch over our files'
 	@echo 'make LLVM=1 api        each item of mainline'"'"'s public API, against ours (KERNEL=7.3)'
 	@echo 'make LLVM=1 binder     Rust Binder: its tests, and its speed on both (KERNEL=7.3)'

@@ -7,7 +7,7 @@ use anyhow::Result;
 use std::{fs, path::PathBuf, process::Command};
 
 /// Our own cargo crates.
-const CRATES: &[&str] = &["scripts", user::CRATE];
+const CRATES: &[&str] = &["scripts", "tests", user::CRATE];
 
 pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let all = tree::files(place)?;

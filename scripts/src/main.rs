@@ -8,11 +8,13 @@ mod binder;
 mod boot;
 mod kernel;
 mod lint;
+mod mutants;
 mod release;
 mod report;
 mod setup;
 mod step;
 mod tree;
+mod ui;
 mod user;
 
 use anyhow::{bail, Context, Result};
@@ -41,6 +43,10 @@ enum Command {
     Kunit,
     /// Programs that drive the sample in the booted kernel
     Selftest,
+    /// Misuse that must not compile
+    Ui,
+    /// Small faults in our files, each of which some test has to notice
+    Mutants,
     /// rustfmt, clippy, rustdoc and checkpatch over our files
     Lint,
     /// Mainline's public API, item by item, against ours
@@ -204,6 +210,14 @@ fn run() -> Result<bool> {
     }
 
     let mut outcome = Outcome::default();
+    if matches!(args.command, Command::Ui | Command::Mutants) {
+        match args.command {
+            Command::Ui => ui::all(&place, &mut outcome)?,
+            _ => mutants::all(&place, &tools, &mut outcome)?,
+        }
+        outcome.print();
+        return Ok(outcome.well());
+    }
     let initramfs = user::initramfs(&place, &tools)?;
     match args.command {
         Command::Run => {
@@ -313,6 +327,7 @@ fn test(asked: Place) -> Result<bool> {
         let initramfs = user::initramfs(&place, &tools)?;
 
         lint::all(&place, &tools, &mut outcome)?;
+        ui::all(&place, &mut outcome)?;
         kernel::misplaced(&place, &tools, &mut outcome)?;
         let examples = everything(&place, &initramfs, &mut outcome)?;
         if let Some(mainline) = tree::mainline(&place)? {

@@ -15,23 +15,52 @@ use std::{
 pub struct Outcome {
     passed: usize,
     failed: usize,
+    /// Nothing is said of single tests.
+    quiet: bool,
+    failure: Option<String>,
 }
 
 impl Outcome {
-    /// Counts one test; says so if it failed.
-    pub fn check(&mut self, name: &str, well: bool, why: &str) {
+    /// An outcome that prints nothing.
+    pub fn quiet() -> Self {
+        Self {
+            quiet: true,
+            ..Self::default()
+        }
+    }
+
+    fn say(&self, line: &str) {
+        if !self.quiet {
+            println!("{line}");
+        }
+    }
+
+    fn count(&mut self, name: &str, well: bool) {
         if well {
             self.passed += 1;
         } else {
             self.failed += 1;
-            println!("FAILED {name}: {why}");
+            self.failure.get_or_insert_with(|| name.to_owned());
+        }
+    }
+
+    /// The first test that failed.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.clone()
+    }
+
+    /// Counts one test; says so if it failed.
+    pub fn check(&mut self, name: &str, well: bool, why: &str) {
+        self.count(name, well);
+        if !well {
+            self.say(&format!("FAILED {name}: {why}"));
         }
     }
 
     /// The same, and says so in both cases.
     pub fn report(&mut self, name: &str, well: bool, why: &str) {
         if well {
-            println!("ok     {name}");
+            self.say(&format!("ok     {name}"));
         }
         self.check(name, well, why);
     }
@@ -47,7 +76,7 @@ impl Outcome {
     }
 
     /// Counts the tests in `text`, and shows each with what it said if it failed.
-    fn ktap(&mut self, suite: &str, text: &str) {
+    pub fn ktap(&mut self, suite: &str, text: &str) {
         let mut said = Vec::new();
         let mut plan = None;
         let mut count = 0;
@@ -56,12 +85,13 @@ impl Outcome {
                 plan = n.parse().ok();
             } else if let Some((well, name)) = result(line) {
                 count += 1;
-                println!("{} {suite}: {name}", if well { "ok    " } else { "FAILED" });
-                if well {
-                    self.passed += 1;
-                } else {
-                    self.failed += 1;
-                    said.iter().for_each(|line| println!("         {line}"));
+                let name = format!("{suite}: {name}");
+                let verdict = if well { "ok    " } else { "FAILED" };
+                self.say(&format!("{verdict} {name}"));
+                self.count(&name, well);
+                if !well {
+                    said.iter()
+                        .for_each(|line| self.say(&format!("         {line}")));
                 }
                 said.clear();
             } else if line.starts_with('#') && !line.starts_with("# fact\t") {
@@ -197,10 +227,9 @@ pub fn kunit(place: &Place, guest: &Guest, outcome: &mut Outcome) -> Result<Exam
             let file = location.rsplit_once(':').map_or("", |(file, _)| file);
             if ours.contains(file) {
                 mine += 1;
-                println!(
-                    "{} example: {location}",
-                    if well { "ok    " } else { "FAILED" }
-                );
+                if well {
+                    outcome.say(&format!("ok     example: {location}"));
+                }
             } else {
                 *others.entry(file.to_owned()).or_default() += 1;
             }
@@ -208,7 +237,9 @@ pub fn kunit(place: &Place, guest: &Guest, outcome: &mut Outcome) -> Result<Exam
         }
     }
     let theirs: usize = others.values().sum();
-    println!("{mine} examples of this project, {theirs} of the kernel");
+    outcome.say(&format!(
+        "{mine} examples of this project, {theirs} of the kernel"
+    ));
     if mine + theirs == 0 {
         bail!("no example ran: is CONFIG_RUST_KERNEL_DOCTESTS=y?");
     }

@@ -289,7 +289,7 @@ fn folder(
 }
 
 /// Makes `at` a link to `target`, if it is none.
-fn link(target: &Path, at: &Path) -> Result<()> {
+pub fn link(target: &Path, at: &Path) -> Result<()> {
     if fs::read_link(at).is_ok_and(|old| old == target) {
         return Ok(());
     }

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Small faults in our files, each of which some test has to notice.
+
+use crate::{
+    boot::{self, Clock},
+    kernel,
+    report::{self, Outcome},
+    setup::Tools,
+    step, tree, ui, user, Place,
+};
+use anyhow::{bail, Context, Result};
+use serde::Deserialize;
+use std::{fs, path::Path, path::PathBuf, process::Command, time::Instant};
+
+/// `tests/mutants.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    mutant: Vec<Mutant>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mutant {
+    name: String,
+    file: PathBuf,
+    find: String,
+    replace: String,
+}
+
+/// Objects that are made anew for each mutant, as time stamps do not tell a file from its mutant.
+const STALE: &[&str] = &["rust/kernel.o", "rust/helpers/helpers.o", "built"];
+
+/// Builds each mutant, and fails the outcome for each that no test notices.
+pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let path = place.root.join("tests/mutants.toml");
+    let list: List =
+        toml::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
+
+    // The mutants have objects of their own, which begin as a copy.
+    let variant = place.variant("mutants");
+    if !variant.objects.join(".config").exists() {
+        step::run(
+            "copy of the objects",
+            &place.log("copy"),
+            Command::new("cp")
+                .arg("-a")
+                .args([&place.objects, &variant.objects]),
+        )?;
+    }
+    if let Some((what, why)) = caught(&variant, tools)? {
+        bail!("{what} fails without a mutant: {why}");
+    }
+
+    let mut survived = 0;
+    for mutant in &list.mutant {
+        let begin = Instant::now();
+        let source = place.root.join(&mutant.file);
+        let text = fs::read_to_string(&source).with_context(|| source.display().to_string())?;
+        if text.matches(&mutant.find).count() != 1 {
+            bail!(
+                "{}: `{}` must stand once in {}",
+                mutant.name,
+                mutant.find,
+                mutant.file.display()
+            );
+        }
+        let changed = text.replace(&mutant.find, &mutant.replace);
+        let found = with_file(&place.tree.join(&mutant.file), &source, &changed, || {
+            caught(&variant, tools)
+        })?;
+        let seconds = begin.elapsed().as_secs();
+        let how = match &found {
+            Some((what, _)) => format!("{what}, {seconds} s"),
+            None => "SURVIVED".into(),
+        };
+        println!(
+            "{:7}{}: {how}",
+            if found.is_some() { "ok" } else { "" },
+            mutant.name
+        );
+        survived += usize::from(found.is_none());
+        outcome.check(&mutant.name, found.is_some(), "no test has noticed");
+    }
+    println!("{} mutants, {survived} survived", list.mutant.len());
+    Ok(())
+}
+
+/// Puts `text` in the place of a file of the tree while `run` runs.
+fn with_file<R>(
+    at: &Path,
+    source: &Path,
+    text: &str,
+    run: impl FnOnce() -> Result<R>,
+) -> Result<R> {
+    fs::remove_file(at)?;
+    fs::write(at, text)?;
+    let result = run();
+    // If this is not reached, the next `make` puts it right when it assembles the tree.
+    tree::link(source, at)?;
+    result
+}
+
+/// Builds the kernel, and returns which test fails, and with what.
+fn caught(place: &Place, tools: &Tools) -> Result<Option<(String, String)>> {
+    for object in STALE {
+        let _ = fs::remove_file(place.objects.join(object));
+    }
+    let log = place.log("build");
+    let crate_built = step::watch(
+        "the crate",
+        &log,
+        kernel::make(place, tools).arg("rust/kernel.o"),
+        None,
+    )?;
+    if !crate_built {
+        bail!("it does not compile; see {}", log.display());
+    }
+    let mut outcome = Outcome::quiet();
+    ui::all(place, &mut outcome)?;
+    if let Some(failure) = outcome.failure() {
+        return Ok(Some(("tests/ui".into(), failure)));
+    }
+
+    if let Err(err) = kernel::build(place, tools) {
+        return Ok(Some(("build".into(), err.to_string())));
+    }
+    let initramfs = user::initramfs(place, tools)?;
+    let words = "programs=/selftests";
+    match boot::boot(place, &initramfs.archive, words, Clock::Time, &mut outcome) {
+        Ok(guest) => {
+            report::kunit(place, &guest, &mut outcome)?;
+            outcome.programs(&initramfs.programs, &guest.results);
+            Ok(outcome.failure().map(|failure| (failure.clone(), failure)))
+        }
+        Err(err) => Ok(Some(("the guest died".into(), err.to_string()))),
+    }
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+//@revisions: good bad
+//@[good] check-pass
+
+//! What other threads may do with the type, and whether it may be copied or moved.
+
+use kernel::mm::VmaReadGuard;
+
+pub fn send<T: Send>() {}
+pub fn sync<T: Sync>() {}
+pub fn clone<T: Clone>() {}
+pub fn unpin<T: Unpin>() {}
+pub fn types() {
+    #[cfg(bad)]
+    send::<VmaReadGuard<'static>>();
+    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
+    //~[bad]| ERROR: E0277: cannot be shared between threads safely
+    #[cfg(bad)]
+    sync::<VmaReadGuard<'static>>();
+    //~[bad]^ ERROR: E0277: cannot be shared between threads safely
+    #[cfg(bad)]
+    clone::<VmaReadGuard<'static>>();
+    //~[bad]^ ERROR: E0277: the trait bound
+}
