@@ -61,6 +61,10 @@ static void __used rust_layout(void)
 		 vm_end);
 	FIELD_AT(vm_area_struct, __bindgen_anon_2.vm_flags, vm_flags);
 	FIELD(vm_area_struct, vm_mm);
+	FIELD(vm_area_struct, vm_ops);
+
+	SIZE(vm_operations_struct);
+	FIELD(vm_operations_struct, huge_fault);
 
 	SIZE(pid_namespace);
 	FIELD(pid_namespace, ns);

@@ -213,7 +213,7 @@ impl Mm {
     ///
     /// # Safety
     ///
-    /// `ptr` points to an `mm_struct`, which stays allocated for the whole of `'a`.
+    /// `ptr` points to an `mm_struct`, and somebody owns an `mm_count` of it for the whole of `'a`.
     ///
     /// # Examples
     ///

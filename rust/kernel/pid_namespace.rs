@@ -23,10 +23,10 @@
 //!
 //! It follows, for
 //!
-//! - **the current task**: it is here, so it has not been released, and nothing more is needed for
-//!   as long as it stays in its context. [`CurrentTask::active_pid_ns`] is a plain borrow. (An
-//!   interrupt may hit a task that has been released and is on its way to the last `schedule()`.
-//!   There the answer is `None`, or the interrupt itself holds up the grace period.)
+//! - **the current task**: it can be released only after its `exit_notify()`, which ends its last
+//!   context, and nothing more is needed until then. [`CurrentTask::active_pid_ns`] is a plain
+//!   borrow. (An interrupt may hit a task that has been released and is on its way to the last
+//!   `schedule()`. There the answer is `None`, or the interrupt itself holds up the grace period.)
 //! - **another task, for a moment**: it may be released at any time. Under the RCU read lock the
 //!   namespace outlives the look at it.
 //! - **another task, for longer**: a count, taken under the RCU read lock, where it cannot be zero
@@ -93,7 +93,8 @@ impl PidNamespace {
     ///
     /// # Safety
     ///
-    /// `ptr` points to a `pid_namespace`, which stays allocated for the whole of `'a`.
+    /// `ptr` points to a `pid_namespace`. For the whole of `'a`, somebody owns a count on it, or it
+    /// is the initial one.
     ///
     /// # Examples
     ///

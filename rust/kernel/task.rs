@@ -67,8 +67,8 @@ macro_rules! current {
         // the context while the scope is still there:
         //
         // * The way back to user space passes through the end of the scope.
-        // * `release_task()` of the current task and `begin_new_exec()` have no safe wrapper, and
-        //   an unsafe caller of them must not leave such a scope open.
+        // * `exit_mm()`, `exit_notify()` and `begin_new_exec()` have no safe wrapper, and an unsafe
+        //   caller of them must not leave such a scope open.
         // * A wrapper of `kthread_use_mm()` runs a closure, and must let neither the closure nor
         //   its result hold a `&CurrentTask` or what is borrowed from one. `CurrentTask` is
         //   neither `Send` nor `Sync` so that the wrapper can demand this.
@@ -130,10 +130,14 @@ unsafe impl Sync for Task {}
 /// count by a task to itself, and by nobody else.
 ///
 /// A context is the stretch of a task's life in which its identity, its address space and its
-/// process stay the same. Three things end it for good: the return to user space,
-/// `release_task()` and `begin_new_exec()`. `kthread_use_mm()` opens a context within it, which
+/// process stay the same. Four things end it for good: the return to user space, `exit_mm()`,
+/// `exit_notify()` and `begin_new_exec()`. `kthread_use_mm()` opens a context within it, which
 /// `kthread_unuse_mm()` closes; the outer one may not be used in between, nor the inner one
 /// afterwards.
+///
+/// What `do_exit()` does after `exit_notify()` is not for code of drivers: `release_task()` may have
+/// taken the task out of its process. Only interrupts bring such code there, and they are RCU
+/// readers.
 ///
 /// # Invariants
 ///
@@ -233,9 +237,9 @@ impl Task {
 
     /// Returns the number of this thread in the initial PID namespace.
     ///
-    /// It changes at most once: when a thread that does not lead its process calls `execve()`, it
-    /// takes over the leader's number, and the leader gets the thread's (`exchange_tids()`). A
-    /// dead task keeps the number, which may belong to another task by then.
+    /// It can change: when a thread that does not lead its process calls `execve()`, it takes over
+    /// the leader's number, and the leader gets the thread's (`exchange_tids()`). A dead task keeps
+    /// the number, which may belong to another task by then.
     ///
     /// # Examples
     ///
@@ -416,9 +420,11 @@ impl CurrentTask {
             return None;
         }
 
-        // SAFETY: A task owns a count of `mm_users` for its `mm`, and gives it back only after the
-        // field has another value, in the four functions named above. Each of them would leave the
-        // context in which `self` was made, and the reference is borrowed from `self`.
+        // SAFETY: A user's task owns a count of `mm_users` for its `mm`, and gives it back only
+        // after the field has another value, in the functions named above. Each of them would
+        // leave the context in which `self` was made, and the reference is borrowed from `self`.
+        // `kthread_use_mm()` takes an `mm_count` only; that an address space which a kernel thread
+        // uses is alive, as its page tables have to be, is up to the C code that calls it.
         Some(unsafe { MmWithUser::from_raw(mm) })
     }
 
@@ -452,8 +458,9 @@ impl CurrentTask {
         }
 
         // SAFETY: The attached `struct pid` owns a count on the namespace. It is detached by
-        // `release_task()`, which process context does not survive, and it is freed an RCU grace
-        // period later, which an interrupt holds up. So the namespace outlives `self`.
+        // `release_task()`, which comes after `exit_notify()` and so after the context of `self`,
+        // unless this is an interrupt; and it is freed an RCU grace period later, which an
+        // interrupt holds up. So the namespace outlives `self`.
         Some(unsafe { PidNamespace::from_ptr(ns) })
     }
 
@@ -474,8 +481,8 @@ impl CurrentTask {
     pub fn group_leader(&self) -> &Task {
         // SAFETY: The task is alive, being `current`, and this is an aligned field of it. It may
         // be set to null by `release_task()` on another CPU at the same moment, but then this is
-        // an interrupt on top of the last lines of `do_exit()`. A volatile read sees one or the
-        // other.
+        // an interrupt on top of what `do_exit()` does after `exit_notify()`. A volatile read sees
+        // one or the other.
         let attached = unsafe { ptr::addr_of!((*self.as_ptr()).thread_pid).read_volatile() };
 
         if attached.is_null() {

@@ -154,9 +154,9 @@ impl VmaRef {
     /// ```
     #[inline]
     pub fn flags(&self) -> vm_flags_t {
-        // SAFETY: The area is allocated by the type invariant, and this is one word of it. Where
-        // the C side sets a bit under the read lock it does so atomically, so a volatile read sees
-        // the word before or after.
+        // SAFETY: The area is allocated by the type invariant, and this is one word of it. Under a
+        // read lock, the C side changes single bits of it at most, by an atomic operation or (6.12's
+        // `untrack_pfn()`) by one store, so a volatile read sees the word before or after.
         unsafe { ptr::addr_of!((*self.as_ptr()).__bindgen_anon_2.vm_flags).read_volatile() }
     }
 
@@ -252,6 +252,9 @@ impl VmaRef {
 
     /// Returns the area as one that takes single pages, if [`flags::MIXEDMAP`] is set.
     ///
+    /// `None` also for an area whose owner may map huge pages there: C's way down to the place of a
+    /// single page takes no notice of a huge one in the upper levels.
+    ///
     /// # Examples
     ///
     /// ```
@@ -267,13 +270,25 @@ impl VmaRef {
     /// ```
     #[inline]
     pub fn as_mixedmap_vma(&self) -> Option<&VmaMixedMap> {
-        if self.flags() & flags::MIXEDMAP == 0 {
+        if self.flags() & flags::MIXEDMAP == 0 || self.may_map_huge() {
             return None;
         }
 
         // SAFETY: The flag is set, and nothing in the kernel clears it. The rest is the invariant
-        // of `VmaRef`, which holds for the lifetime of `self`.
+        // of `VmaRef`, which holds for the lifetime of `self`, and what was asked above.
         Some(unsafe { VmaMixedMap::from_raw(self.as_ptr()) })
+    }
+
+    /// Returns whether the area's operations can fill it with huge pages.
+    #[inline]
+    fn may_map_huge(&self) -> bool {
+        // SAFETY: The area is allocated by the type invariant. Its operations are set before it
+        // can be found and stay the same.
+        let ops = unsafe { (*self.as_ptr()).vm_ops };
+
+        // SAFETY: A table that is not null is there for as long as the area, which keeps its file,
+        // and the file keeps the module.
+        !ops.is_null() && unsafe { (*ops).huge_fault.is_some() }
     }
 }
 
@@ -281,7 +296,7 @@ impl VmaRef {
 ///
 /// # Invariants
 ///
-/// As for [`VmaRef`], and [`flags::MIXEDMAP`] is set.
+/// As for [`VmaRef`], [`flags::MIXEDMAP`] is set, and no huge page is mapped in the area.
 ///
 /// # Examples
 ///
@@ -315,7 +330,8 @@ impl VmaMixedMap {
     ///
     /// # Safety
     ///
-    /// As for [`VmaRef::from_raw`], and `VM_MIXEDMAP` is set in the area's flags.
+    /// As for [`VmaRef::from_raw`], `VM_MIXEDMAP` is set in the area's flags, and no huge page is
+    /// mapped in it.
     ///
     /// # Examples
     ///
@@ -335,7 +351,9 @@ impl VmaMixedMap {
 
     /// Maps `page` at the page that holds `address`.
     ///
-    /// The mapping has a count of its own on the page, so the page may be dropped before it.
+    /// The mapping has a count of its own on the page, so the page may be dropped before it. User
+    /// space may write to what it can map, so the page must hold nothing that the kernel relies on;
+    /// in particular, none of those behind a `VBox`.
     /// May sleep, as page tables may have to be allocated.
     ///
     /// Errors: `EFAULT` if `address` is outside of the area, `EBUSY` if a page is mapped there,
@@ -353,8 +371,8 @@ impl VmaMixedMap {
     #[inline]
     pub fn vm_insert_page(&self, address: usize, page: &Page) -> Result {
         // SAFETY: One of the locks is held, which is enough as `VM_MIXEDMAP` is set already; both
-        // by the type invariant. A `Page` owns a count on a page that was allocated for it, and is
-        // not part of a larger one.
+        // by the type invariant. A `Page` is a single page with a count, which the function adds
+        // its own to, and it refuses those that belong to anonymous memory or to the slab.
         to_result(unsafe { bindings::vm_insert_page(self.as_ptr(), address, page.as_ptr()) })
     }
 }
@@ -405,7 +423,7 @@ impl VmaNew {
     /// # Safety
     ///
     /// For the whole of `'a`, `vma` is being set up by an `mmap` hook: `mmap_region()` has called
-    /// the hook with it, and the hook has not returned.
+    /// the hook with it, and the hook has not returned. `VM_PFNMAP` is not set in its flags.
     ///
     /// # Examples
     ///
@@ -456,11 +474,12 @@ impl VmaNew {
     /// ```
     #[inline]
     pub fn set_mixedmap(&self) -> &VmaMixedMap {
-        // SAFETY: The flag excludes `VM_PFNMAP`, which is not set on an area before its hook, and
-        // which nothing here sets.
+        // SAFETY: The flag excludes `VM_PFNMAP`, which was not set when the hook began, and which
+        // nothing here sets.
         unsafe { self.update_flags(flags::MIXEDMAP, 0) };
 
-        // SAFETY: The flag was set above. The rest is the invariant of `VmaNew`.
+        // SAFETY: The flag was set above, and only single pages are mapped in a new area. The rest
+        // is the invariant of `VmaNew`.
         unsafe { VmaMixedMap::from_raw(self.as_ptr()) }
     }
 

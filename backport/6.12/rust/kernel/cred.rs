@@ -37,7 +37,7 @@ impl Credential {
     ///
     /// # Safety
     ///
-    /// `ptr` points to a `cred` in use, which stays allocated for the whole of `'a`.
+    /// `ptr` points to a `cred`, and somebody owns a count on it for the whole of `'a`.
     #[inline]
     pub unsafe fn from_ptr<'a>(ptr: *const bindings::cred) -> &'a Credential {
         // SAFETY: Valid for `'a`, says the caller. CAST: `Self` is transparent around it.

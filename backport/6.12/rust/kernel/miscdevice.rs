@@ -2,7 +2,10 @@
 
 //! Misc devices: a character device with a name and a number of its own.
 //!
-//! Of mainline's module, this has `open`, `release`, `mmap` and the two `ioctl`s.
+//! Of mainline's module, this has `open`, `mmap` and the two `ioctl`s. Mainline's `release` is left
+//! out on purpose: it lends a `&File` whose count is zero already, of which safe code could make an
+//! `ARef<File>`. The data of an open file is dropped instead, and its `Drop` is the place to clean
+//! up.
 //!
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h)
 
@@ -152,7 +155,7 @@ impl<T> PinnedDrop for MiscDeviceRegistration<T> {
 /// What an open file of a misc device does.
 ///
 /// An implementation is the data of an open file. It is made by [`open`](Self::open) and dropped
-/// after [`release`](Self::release). All run in process context and may sleep.
+/// when the last reference to the file has gone. All run in process context and may sleep.
 #[vtable]
 pub trait MiscDevice: Sized {
     /// The pointer that owns the data, `KBox<Self>` or `Arc<Self>` as a rule.
@@ -160,11 +163,6 @@ pub trait MiscDevice: Sized {
 
     /// Makes the data of a file that is being opened.
     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr>;
-
-    /// Takes the data back when the last reference to the file has gone.
-    fn release(device: Self::Ptr, _file: &File) {
-        drop(device);
-    }
 
     /// Sets up an area that a program maps from the file.
     ///
@@ -206,7 +204,8 @@ struct Operations<T: MiscDevice>(PhantomData<T>);
 
 impl<T: MiscDevice> Operations<T> {
     const TABLE: bindings::file_operations = bindings::file_operations {
-        // Code that the table points to stays loaded while a file is open.
+        // Code that the table points to stays loaded while a file is open, unless the module's own
+        // `init` fails after somebody has opened one: `do_init_module()` does not ask.
         owner: this_module::<T::OwnerModule>().as_ptr(),
         open: Some(Self::open),
         release: Some(Self::release),
@@ -277,9 +276,7 @@ impl<T: MiscDevice> Operations<T> {
     unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: `open()` has put the data there. This is the end of the file, so no other
         // operation is running that borrows it, and none will.
-        let device = unsafe { T::Ptr::from_foreign((*file).private_data) };
-        // SAFETY: The file is there until this returns, and nobody else uses it.
-        T::release(device, unsafe { File::from_raw_file(file) });
+        drop(unsafe { T::Ptr::from_foreign((*file).private_data) });
         0
     }
 
