@@ -30,6 +30,9 @@ const SPLATS: &[&str] = &[
     "unreferenced object",
 ];
 
+/// After this, a guest has hung.
+const LIMIT: Duration = Duration::from_secs(600);
+
 /// What the guest's clock follows.
 #[derive(Clone, Copy)]
 pub enum Clock {
@@ -41,6 +44,18 @@ pub enum Clock {
 
 /// Boots with `words` on the command line until the guest is done. A splat fails the outcome.
 pub fn boot(
+    place: &Place,
+    initramfs: &Path,
+    words: &str,
+    clock: Clock,
+    outcome: &mut Outcome,
+) -> Result<Guest> {
+    boot_within(LIMIT, place, initramfs, words, clock, outcome)
+}
+
+/// The same for a guest that may hang.
+pub fn boot_within(
+    limit: Duration,
     place: &Place,
     initramfs: &Path,
     words: &str,
@@ -79,7 +94,6 @@ pub fn boot(
         .arg(format!("file:{}", console.display()))
         .arg("-serial")
         .arg(format!("file:{}", results.display()));
-    let limit = Duration::from_secs(600);
     let title = format!("boot of {}", place.title());
     step::watch(&title, &place.log("qemu"), &mut qemu, Some(limit))?;
 

@@ -11,7 +11,13 @@ use crate::{
 };
 use anyhow::{bail, Context, Result};
 use serde::Deserialize;
-use std::{fs, path::Path, path::PathBuf, process::Command, time::Instant};
+use std::{
+    fs,
+    path::Path,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 /// `tests/mutants.toml`.
 #[derive(Deserialize)]
@@ -128,7 +134,15 @@ fn caught(place: &Place, tools: &Tools) -> Result<Option<(String, String)>> {
     }
     let initramfs = user::initramfs(place, tools)?;
     let words = "programs=/selftests";
-    match boot::boot(place, &initramfs.archive, words, Clock::Time, &mut outcome) {
+    let limit = Duration::from_secs(90);
+    match boot::boot_within(
+        limit,
+        place,
+        &initramfs.archive,
+        words,
+        Clock::Time,
+        &mut outcome,
+    ) {
         Ok(guest) => {
             report::kunit(place, &guest, &mut outcome)?;
             outcome.programs(&initramfs.programs, &guest.results);
