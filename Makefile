@@ -6,7 +6,7 @@ ifneq ($(shell command -v cargo >/dev/null && echo yes),yes)
 $(error no cargo: install Rust 1.89 or newer, with rustfmt and clippy)
 endif
 
-export KERNEL KDIR ARCH LLVM
+export KERNEL KDIR ARCH LLVM ONLY
 unexport M O V
 
 front := CARGO_TARGET_DIR=build/front cargo run --quiet --release --locked \
@@ -38,7 +38,7 @@ help:
 	@echo 'make LLVM=1 kunit      the examples of the documentation, in the booted kernel'
 	@echo 'make LLVM=1 selftest   programs that drive the sample, in the booted kernel'
 	@echo 'make LLVM=1 ui         misuse that must not compile'
-	@echo 'make LLVM=1 mutants    small faults, each of which some test has to notice'
+	@echo 'make LLVM=1 mutants    small faults, each of which some test has to notice (ONLY=part of a name)'
 	@echo 'make LLVM=1 lint       rustfmt, clippy, rustdoc and checkpatch over our files'
 	@echo 'make LLVM=1 api        each item of mainline'"'"'s public API, against ours (KERNEL=7.3)'
 	@echo 'make LLVM=1 binder     Rust Binder: its tests, and its speed on both (KERNEL=7.3)'

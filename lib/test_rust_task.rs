@@ -54,6 +54,7 @@ module! {
 }
 
 const COUNTS: u32 = ioctl::_IOWR::<abi::Counts>(abi::MAGIC, abi::COUNTS);
+const OPENER: u32 = ioctl::_IOR::<abi::Opener>(abi::MAGIC, abi::OPENER);
 const WORKER_HAS_MM: u32 = ioctl::_IOR::<u32>(abi::MAGIC, abi::WORKER_HAS_MM);
 
 struct TestModule {
@@ -73,17 +74,29 @@ impl kernel::Module for TestModule {
     }
 }
 
-struct TestDevice;
+/// An open file, which remembers who has opened it.
+struct TestDevice {
+    task: ARef<Task>,
+    mm: ARef<Mm>,
+    ns: ARef<PidNamespace>,
+}
 
 #[vtable]
 impl MiscDevice for TestDevice {
     type Ptr = KBox<Self>;
 
     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
-        Ok(KBox::new(Self, GFP_KERNEL)?)
+        let task = current!();
+        let opener = Self {
+            task: ARef::from(&**task),
+            mm: ARef::from(&**task.mm().ok_or(ESRCH)?),
+            ns: ARef::from(task.active_pid_ns().ok_or(ESRCH)?),
+        };
+
+        Ok(KBox::new(opener, GFP_KERNEL)?)
     }
 
-    fn ioctl(_me: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+    fn ioctl(me: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let user = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(cmd));
 
         match cmd {
@@ -97,6 +110,14 @@ impl MiscDevice for TestDevice {
                 writer.write(&kind)?;
                 writer.write(&before)?;
                 writer.write(&after)?;
+            }
+            OPENER => {
+                let mut writer = user.writer();
+                writer.write(&me.task.pid())?;
+                writer.write(&me.task.tgid_nr_ns(None))?;
+                writer.write(&current!().tgid_nr_ns(Some(&me.ns)))?;
+                writer.write(&u32::from(me.mm.mmget_not_zero().is_some()))?;
+                writer.write(&u32::from(me.task.get_pid_ns().is_some()))?;
             }
             WORKER_HAS_MM => user.writer().write(&u32::from(worker_has_mm()?))?,
             _ => return Err(ENOTTY),

@@ -11,6 +11,8 @@ pub const MAGIC: u32 = 0xb8;
 pub const COUNTS: u32 = 1;
 /// `_IOR(MAGIC, 2, u32)`: whether a workqueue's kernel thread has an address space (it has not).
 pub const WORKER_HAS_MM: u32 = 2;
+/// `_IOR(MAGIC, 3, Opener)`: what is known about the process that has opened the file.
+pub const OPENER: u32 = 3;
 
 /// [`Counts::kind`]: `ARef<Task>` of the caller, counted in `usage`.
 pub const TASK: u32 = 0;
@@ -37,4 +39,20 @@ pub struct Counts {
     pub before: u32,
     /// The count after the last.
     pub after: u32,
+}
+
+/// Answer of [`OPENER`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Opener {
+    /// The thread that has opened the file, in the initial namespace.
+    pub pid: i32,
+    /// The number of the opener's process in the caller's namespace; 0 if it has none.
+    pub in_callers_ns: i32,
+    /// The number of the caller's process in the opener's namespace; 0 if it has none.
+    pub caller: i32,
+    /// Whether the opener's address space is alive.
+    pub mm_alive: u32,
+    /// Whether the opener has a PID namespace: not when it has been reaped.
+    pub has_ns: u32,
 }

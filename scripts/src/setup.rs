@@ -48,6 +48,7 @@ const OURS: &[&str] = &[
     "KDIR",
     "KERNEL",
     "LLVM",
+    "ONLY",
 ];
 
 /// How the tools are called.

@@ -31,6 +31,7 @@ pub const GET_INFO: u32 = ior::<abi::TaskInfo>(abi::MAGIC, abi::GET_INFO);
 pub const GET_VMA: u32 = iowr::<abi::VmaInfo>(abi::MAGIC, abi::GET_VMA);
 pub const ZAP: u32 = iow::<abi::ZapRange>(abi::MAGIC, abi::ZAP);
 const COUNTS: u32 = iowr::<test_abi::Counts>(test_abi::MAGIC, test_abi::COUNTS);
+const OPENER: u32 = ior::<test_abi::Opener>(test_abi::MAGIC, test_abi::OPENER);
 const WORKER_HAS_MM: u32 = ior::<u32>(test_abi::MAGIC, test_abi::WORKER_HAS_MM);
 
 /// Maps memory without a file.
@@ -193,6 +194,12 @@ impl Tester {
         };
         exchange(&self.0, COUNTS, &mut counts)?;
         Ok(counts)
+    }
+
+    pub fn opener(&self) -> Result<test_abi::Opener, Errno> {
+        let mut opener = test_abi::Opener::default();
+        exchange(&self.0, OPENER, &mut opener)?;
+        Ok(opener)
     }
 
     pub fn worker_has_mm(&self) -> Result<u32, Errno> {

@@ -5,7 +5,7 @@
 mod device;
 
 use anyhow::{bail, ensure, Context, Result};
-use device::{abi, Device};
+use device::{abi, Device, Tester};
 use nix::{
     errno::Errno,
     kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
@@ -15,7 +15,7 @@ use nix::{
         signal::{kill, raise, signal, SigHandler, SigSet, Signal},
         wait::{waitpid, WaitStatus},
     },
-    unistd::{fork, getpid, gettid, setresuid, ForkResult, Pid, Uid},
+    unistd::{fork, getpid, gettid, pipe, setresuid, ForkResult, Pid, Uid},
 };
 use rust_task::{
     child::{in_child, in_namespace},
@@ -25,7 +25,7 @@ use rust_task::{
 };
 use std::{
     fs::File,
-    io::Read,
+    io::{Read, Write},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -50,6 +50,8 @@ const TESTS: &[Test] = &[
     ("workqueue", workqueue),
     ("counts", counts),
     ("counts in a PID namespace", counts_in_namespace),
+    ("another process, in other namespaces", another_process),
+    ("another process, gone", another_process_gone),
     ("opened by many at a time", opened_by_many),
     ("module in use stays", module_in_use),
 ];
@@ -709,7 +711,7 @@ fn signal_waits() -> Result<()> {
 }
 
 fn workqueue() -> Result<()> {
-    let answer = device::Tester::open()?.worker_has_mm()?;
+    let answer = Tester::open()?.worker_has_mm()?;
     // /proc shows no memory of a kernel thread: kthreadd is number 2.
     let kthread = Status::of(2)?;
     fact(
@@ -724,7 +726,7 @@ fn workqueue() -> Result<()> {
 /// Takes and drops references of each kind.
 fn count_all(scenario: &str) -> Result<()> {
     use device::test_abi as abi;
-    let tester = device::Tester::open()?;
+    let tester = Tester::open()?;
     // The scheduler lends an address space to idle CPUs, which count in mm_count.
     let kinds = [
         ("Task", abi::TASK, 0),
@@ -768,6 +770,93 @@ fn counts() -> Result<()> {
 
 fn counts_in_namespace() -> Result<()> {
     in_namespace(|| count_all("namespace of its own"))
+}
+
+/// Compares the numbers of two processes, the caller and the one that has opened the device, in
+/// each other's namespaces. The opener's is `level` below the initial one.
+fn compare_numbers(scenario: &str, device: &Tester, opener: &Status, level: usize) -> Result<()> {
+    let answer = device.opener()?;
+    let caller = Status::of_this_thread()?;
+    fact(scenario, "opener's thread", answer.pid, opener.one("Pid")?);
+    let in_openers = caller.nth("NStgid", level)?;
+    fact(scenario, "caller, to the opener", answer.caller, in_openers);
+    // The opener has a number in the caller's namespace only if that is the same, or above.
+    let depth = caller.count("NStgid")? - 1;
+    let in_callers = match depth <= level {
+        true => opener.nth("NStgid", depth)?,
+        false => "0".into(),
+    };
+    fact(
+        scenario,
+        "opener, to the caller",
+        answer.in_callers_ns,
+        in_callers,
+    );
+    fact(
+        scenario,
+        "opener's address space is alive",
+        answer.mm_alive,
+        1,
+    );
+    fact(scenario, "opener has a namespace", answer.has_ns, 1);
+    Ok(())
+}
+
+fn another_process() -> Result<()> {
+    let device = Tester::open()?;
+    let opener = Status::of_this_thread()?;
+    compare_numbers("opened by itself", &device, &opener, 0)?;
+    in_child(|| compare_numbers("opened by the parent", &device, &opener, 0))?;
+    in_namespace(|| compare_numbers("opened above", &device, &opener, 0))?;
+    in_namespace(|| {
+        let device = Tester::open()?;
+        let opener = Status::of_this_thread()?;
+        in_child(|| compare_numbers("opened in the same namespace", &device, &opener, 1))?;
+        in_namespace(|| compare_numbers("opened between", &device, &opener, 1))
+    })
+}
+
+fn another_process_gone() -> Result<()> {
+    let (answers, tell) = pipe()?;
+    // The opener leaves the device to its child, and is reaped before that looks.
+    let (go, reaped) = pipe()?;
+    in_child(|| {
+        let device = Tester::open()?;
+        let opener = device.opener()?;
+        ensure!((opener.mm_alive, opener.has_ns) == (1, 1), "{opener:?}");
+        // SAFETY: This process has one thread.
+        if let ForkResult::Child = unsafe { fork()? } {
+            File::from(go).read_exact(&mut [0])?;
+            let gone = device.opener()?;
+            let facts = [gone.mm_alive, gone.has_ns, gone.in_callers_ns as u32];
+            for answer in facts {
+                File::from(tell.try_clone()?).write_all(&answer.to_ne_bytes())?;
+            }
+            let same = u32::from(gone.pid == opener.pid);
+            File::from(tell).write_all(&same.to_ne_bytes())?;
+        }
+        Ok(())
+    })?;
+    File::from(reaped).write_all(b"!")?;
+    let mut said = [0; 16];
+    File::from(answers).read_exact(&mut said)?;
+    let mut said = said
+        .chunks(4)
+        .map(|bytes| u32::from_ne_bytes(bytes.try_into().unwrap()));
+    for (name, expected) in [
+        ("its address space is alive", 0),
+        ("it has a namespace", 0),
+        ("its number", 0),
+        ("its thread is remembered", 1),
+    ] {
+        fact(
+            "after the opener's end",
+            name,
+            said.next().unwrap(),
+            expected,
+        );
+    }
+    Ok(())
 }
 
 fn opened_by_many() -> Result<()> {
