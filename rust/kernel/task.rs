@@ -135,8 +135,8 @@ unsafe impl Sync for Task {}
 /// `kthread_unuse_mm()` closes; the outer one may not be used in between, nor the inner one
 /// afterwards.
 ///
-/// What `do_exit()` does after `exit_notify()` is not for code of drivers: `release_task()` may have
-/// taken the task out of its process. Only interrupts bring such code there, and they are RCU
+/// What `do_exit()` does after `exit_notify()` is not for code of drivers: `release_task()` may
+/// have taken the task out of its process. Only interrupts bring such code there, and they are RCU
 /// readers.
 ///
 /// # Invariants

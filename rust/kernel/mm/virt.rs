@@ -155,8 +155,8 @@ impl VmaRef {
     #[inline]
     pub fn flags(&self) -> vm_flags_t {
         // SAFETY: The area is allocated by the type invariant, and this is one word of it. Under a
-        // read lock, the C side changes single bits of it at most, by an atomic operation or (6.12's
-        // `untrack_pfn()`) by one store, so a volatile read sees the word before or after.
+        // read lock, the C side changes single bits of it at most, by an atomic operation or (in
+        // 6.12's `untrack_pfn()`) by one store, so a volatile read sees the word before or after.
         unsafe { ptr::addr_of!((*self.as_ptr()).__bindgen_anon_2.vm_flags).read_volatile() }
     }
 
