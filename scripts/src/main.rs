@@ -18,7 +18,7 @@ mod ui;
 mod user;
 
 use anyhow::{bail, Context, Result};
-use boot::Clock;
+use boot::{Clock, Guest};
 use clap::{Parser, Subcommand};
 use report::{Examples, Outcome};
 use setup::Tools;
@@ -191,75 +191,77 @@ fn run() -> Result<bool> {
     }
     kernel::configure(&place, &tools)?;
 
-    if let Command::Lint = args.command {
-        let mut outcome = Outcome::default();
-        lint::all(&place, &tools, &mut outcome)?;
-        outcome.print();
-        return Ok(outcome.well());
-    }
-    if let Command::Allrust = args.command {
-        let mut outcome = Outcome::default();
-        allrust(&place, &tools, &mut outcome)?;
-        outcome.print();
-        return Ok(outcome.well());
-    }
-    kernel::build(&place, &tools)?;
-    if let Command::Build = args.command {
-        println!("{}", kernel::image(&place).display());
-        return Ok(true);
-    }
-
     let mut outcome = Outcome::default();
-    if matches!(args.command, Command::Ui | Command::Mutants) {
-        match args.command {
-            Command::Ui => ui::all(&place, &mut outcome)?,
-            _ => mutants::all(&place, &tools, &mut outcome)?,
-        }
-        outcome.print();
-        return Ok(outcome.well());
-    }
-    let initramfs = user::initramfs(&place, &tools)?;
     match args.command {
+        Command::Build => {
+            kernel::build(&place, &tools)?;
+            println!("{}", kernel::image(&place).display());
+            return Ok(true);
+        }
         Command::Run => {
-            let guest = boot::boot(
-                &place,
-                &initramfs.archive,
-                "programs=/selftests kunit.enable=0",
-                Clock::Time,
-                &mut outcome,
-            )?;
-            let facts = report::facts(&guest.results);
-            report::table(&facts);
-            outcome.programs(&initramfs.programs, &guest.results);
-            outcome.print();
-            let differ = facts.iter().filter(|f| !f.agrees()).count();
-            println!("{} facts agree, {differ} differ", facts.len() - differ);
-            return Ok(outcome.well() && differ == 0 && !facts.is_empty());
+            kernel::build(&place, &tools)?;
+            return show(&place, &tools, &mut outcome);
         }
-        Command::Kunit => {
-            let guest = boot::boot(&place, &initramfs.archive, "", Clock::Time, &mut outcome)?;
-            report::kunit(&place, &guest, &mut outcome)?;
+        Command::Lint => lint::all(&place, &tools, &mut outcome)?,
+        Command::Allrust => {
+            mainline(&place)?;
+            allrust(&place, &tools, &mut outcome)?;
         }
-        Command::Api => {
-            let mainline = mainline(&place)?;
-            built(&mainline, &place, &tools)?;
-            for place in [&mainline, &place] {
-                api::document(place, &tools)?;
-            }
-            api::compare(&place, &mainline, &mut outcome)?;
+        part => {
+            kernel::build(&place, &tools)?;
+            run_part(&part, &place, &tools, &mut outcome)?;
         }
-        Command::Binder => {
-            let mainline = mainline(&place)?;
-            let theirs = built(&mainline, &place, &tools)?;
-            for (place, initramfs) in [(&place, &initramfs), (&mainline, &theirs)] {
-                selftest(place, initramfs, &mut outcome)?;
-            }
-            binder::compare((&place, &initramfs), (&mainline, &theirs), &mut outcome)?;
-        }
-        _ => selftest(&place, &initramfs, &mut outcome)?,
     }
     outcome.print();
     Ok(outcome.well())
+}
+
+/// Runs one part of the tests on the kernel that was built.
+fn run_part(part: &Command, place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    match part {
+        Command::Ui => return ui::all(place, outcome),
+        Command::Mutants => return mutants::all(place, tools, outcome),
+        Command::Api => {
+            let mainline = mainline(place)?;
+            built(&mainline, place, tools)?;
+            for place in [&mainline, place] {
+                api::document(place, tools)?;
+            }
+            return api::compare(place, &mainline, outcome);
+        }
+        _ => {}
+    }
+    let initramfs = user::initramfs(place, tools)?;
+    match part {
+        Command::Kunit => {
+            let guest = boot::boot(place, &initramfs.archive, "", Clock::Time, outcome)?;
+            report::kunit(place, &guest, outcome)?;
+        }
+        Command::Binder => {
+            let mainline = mainline(place)?;
+            let theirs = built(&mainline, place, tools)?;
+            for (place, initramfs) in [(place, &initramfs), (&mainline, &theirs)] {
+                selftest(place, initramfs, outcome)?;
+            }
+            binder::compare((place, &initramfs), (&mainline, &theirs), outcome)?;
+        }
+        _ => {
+            selftest(place, &initramfs, outcome)?;
+        }
+    }
+    Ok(())
+}
+
+/// Shows each answer of the crate beside that of /proc. Returns whether all is well.
+fn show(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<bool> {
+    let initramfs = user::initramfs(place, tools)?;
+    let guest = selftest(place, &initramfs, outcome)?;
+    let facts = report::facts(&guest.results);
+    report::table(&facts);
+    outcome.print();
+    let differ = facts.iter().filter(|f| !f.agrees()).count();
+    println!("{} facts agree, {differ} differ", facts.len() - differ);
+    Ok(outcome.well() && differ == 0 && !facts.is_empty())
 }
 
 /// The kernel with mainline's own files.
@@ -280,11 +282,11 @@ fn built(place: &Place, like: &Place, tools: &Tools) -> Result<Initramfs> {
 }
 
 /// Boots and runs the test programs.
-fn selftest(place: &Place, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<()> {
+fn selftest(place: &Place, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<Guest> {
     let words = "programs=/selftests kunit.enable=0";
     let guest = boot::boot(place, &initramfs.archive, words, Clock::Time, outcome)?;
     outcome.programs(&initramfs.programs, &guest.results);
-    Ok(())
+    Ok(guest)
 }
 
 /// Boots and runs all tests. Returns what the kernel's own examples are.
