@@ -296,7 +296,7 @@ impl VmaRef {
 ///
 /// # Invariants
 ///
-/// As for [`VmaRef`], [`flags::MIXEDMAP`] is set, and no huge page is mapped in the area.
+/// As for [`VmaRef`], [`flags::MIXEDMAP`] is set, and no PUD of the area maps a huge page.
 ///
 /// # Examples
 ///
@@ -330,8 +330,8 @@ impl VmaMixedMap {
     ///
     /// # Safety
     ///
-    /// As for [`VmaRef::from_raw`], `VM_MIXEDMAP` is set in the area's flags, and no huge page is
-    /// mapped in it.
+    /// As for [`VmaRef::from_raw`], `VM_MIXEDMAP` is set in the area's flags, and no PUD of it maps
+    /// a huge page.
     ///
     /// # Examples
     ///
