@@ -71,7 +71,8 @@ macro_rules! current {
         //   caller of them must not leave such a scope open.
         // * A wrapper of `kthread_use_mm()` runs a closure, and must let neither the closure nor
         //   its result hold a `&CurrentTask` or what is borrowed from one. `CurrentTask` is
-        //   neither `Send` nor `Sync` so that the wrapper can demand this.
+        //   neither `Send` nor `Sync`, which keeps out the first; for the second, as `&MmWithUser`
+        //   is `Send`, the wrapper has to demand a lifetime too.
         // * Another thread has another context, and the same two traits keep it out.
         unsafe { &*$crate::task::Task::current() }
     };

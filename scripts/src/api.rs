@@ -31,10 +31,14 @@ fn json(place: &Place) -> PathBuf {
         .join("Documentation/output/rust/rustdoc/kernel.json")
 }
 
-/// Writes the JSON, unless nothing has changed since the kernel was built.
+/// Writes the JSON, unless it is newer than the crate.
 pub fn document(place: &Place, tools: &Tools) -> Result<()> {
     let time = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
-    if time(&json(place)).is_some_and(|json| Some(json) > time(&kernel::stamp(place))) {
+    let times = (
+        time(&json(place)),
+        time(&place.objects.join("rust/kernel.o")),
+    );
+    if matches!(times, (Some(json), Some(built)) if json > built) {
         return Ok(());
     }
     step::run(
@@ -47,9 +51,10 @@ pub fn document(place: &Place, tools: &Tools) -> Result<()> {
 /// Reads the items of our modules, a line each.
 fn items(place: &Place) -> Result<BTreeSet<String>> {
     let json = json(place);
-    let api = Builder::from_rustdoc_json(&json)
-        .build()
-        .with_context(|| format!("{}: not understood", json.display()))?;
+    let api = Builder::from_rustdoc_json(&json).build().with_context(|| {
+        let json = json.display();
+        format!("{json}: not understood, as it is of another Rust than 1.95")
+    })?;
     let of_module = |line: &str| {
         MODULES.iter().any(|module| {
             line.match_indices(module).any(|(at, _)| {

@@ -3,7 +3,7 @@
 //! How fast Binder is, on our files and on mainline's own.
 
 use crate::{
-    boot::{self, Clock},
+    boot::{self, Boot, Clock},
     report::Outcome,
     user::Initramfs,
     Place,
@@ -36,8 +36,11 @@ fn measure(
     clock: Clock,
     outcome: &mut Outcome,
 ) -> Result<Vec<Case>> {
-    let words = "programs=/bench kunit.enable=0";
-    let guest = boot::boot(place, &initramfs.archive, words, clock, outcome)?;
+    let how = Boot {
+        clock,
+        ..Boot::with("programs=/bench kunit.enable=0")
+    };
+    let guest = boot::boot(place, &initramfs.archive, &how, outcome)?;
     let mut all = Vec::new();
     for line in guest.results.lines() {
         if let Some(cells) = line.strip_prefix("# time\t") {
@@ -70,6 +73,7 @@ pub fn compare(ours: Bootable<'_>, mainline: Bootable<'_>, outcome: &mut Outcome
     println!("{:18}  {:>10}  {:>10}  ratio", "", "ours", "mainline");
     let mine = measure(ours, Clock::Instructions, outcome)?;
     let theirs = measure(mainline, Clock::Instructions, outcome)?;
+    ensure!(mine.len() == theirs.len(), "not the same was timed");
     for (mine, theirs) in mine.iter().zip(&theirs) {
         let ratio = mine.time / theirs.time;
         println!(

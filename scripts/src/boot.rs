@@ -30,9 +30,6 @@ const SPLATS: &[&str] = &[
     "unreferenced object",
 ];
 
-/// After this, a guest has hung.
-const LIMIT: Duration = Duration::from_secs(600);
-
 /// What the guest's clock follows.
 #[derive(Clone, Copy)]
 pub enum Clock {
@@ -42,24 +39,31 @@ pub enum Clock {
     Instructions,
 }
 
-/// Boots with `words` on the command line until the guest is done. A splat fails the outcome.
+/// How a guest is booted.
+pub struct Boot<'a> {
+    /// Words for the kernel's command line.
+    pub words: &'a str,
+    pub clock: Clock,
+    /// After this, the guest has hung.
+    pub limit: Duration,
+}
+
+impl<'a> Boot<'a> {
+    /// As usual, with these words.
+    pub fn with(words: &'a str) -> Self {
+        Self {
+            words,
+            clock: Clock::Time,
+            limit: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Boots until the guest is done. A splat fails the outcome.
 pub fn boot(
     place: &Place,
     initramfs: &Path,
-    words: &str,
-    clock: Clock,
-    outcome: &mut Outcome,
-) -> Result<Guest> {
-    boot_within(LIMIT, place, initramfs, words, clock, outcome)
-}
-
-/// The same for a guest that may hang.
-pub fn boot_within(
-    limit: Duration,
-    place: &Place,
-    initramfs: &Path,
-    words: &str,
-    clock: Clock,
+    how: &Boot<'_>,
     outcome: &mut Outcome,
 ) -> Result<Guest> {
     let dir = place.objects.join("boot");
@@ -70,7 +74,7 @@ pub fn boot_within(
     }
 
     let mut qemu = Command::new("qemu-system-x86_64");
-    match clock {
+    match how.clock {
         Clock::Time => qemu.args(["-accel", "tcg,thread=multi", "-smp", "2"]),
         Clock::Instructions => qemu.args(["-accel", "tcg", "-icount", "shift=0,sleep=off"]),
     };
@@ -88,14 +92,15 @@ pub fn boot_within(
         .arg(initramfs)
         .arg("-append")
         .arg(format!(
-            "console=ttyS0 panic=-1 kunit.stats_enabled=0 {words}"
+            "console=ttyS0 panic=-1 kunit.stats_enabled=0 {}",
+            how.words
         ))
         .arg("-serial")
         .arg(format!("file:{}", console.display()))
         .arg("-serial")
         .arg(format!("file:{}", results.display()));
     let title = format!("boot of {}", place.title());
-    step::watch(&title, &place.log("qemu"), &mut qemu, Some(limit))?;
+    step::watch(&title, &place.log("qemu"), &mut qemu, Some(how.limit))?;
 
     let read = |path: &Path| -> String {
         String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', "")

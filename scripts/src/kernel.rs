@@ -184,7 +184,7 @@ pub fn misplaced(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<
 }
 
 /// The file that is written when the kernel has been built.
-pub fn stamp(place: &Place) -> PathBuf {
+fn stamp(place: &Place) -> PathBuf {
     place.objects.join("built")
 }
 

@@ -18,7 +18,7 @@ mod ui;
 mod user;
 
 use anyhow::{bail, Context, Result};
-use boot::{Clock, Guest};
+use boot::{Boot, Guest};
 use clap::{Parser, Subcommand};
 use report::{Examples, Outcome};
 use setup::Tools;
@@ -234,7 +234,7 @@ fn run_part(part: &Command, place: &Place, tools: &Tools, outcome: &mut Outcome)
     let initramfs = user::initramfs(place, tools)?;
     match part {
         Command::Kunit => {
-            let guest = boot::boot(place, &initramfs.archive, "", Clock::Time, outcome)?;
+            let guest = boot::boot(place, &initramfs.archive, &Boot::with(""), outcome)?;
             report::kunit(place, &guest, outcome)?;
         }
         Command::Binder => {
@@ -283,16 +283,16 @@ fn built(place: &Place, like: &Place, tools: &Tools) -> Result<Initramfs> {
 
 /// Boots and runs the test programs.
 fn selftest(place: &Place, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<Guest> {
-    let words = "programs=/selftests kunit.enable=0";
-    let guest = boot::boot(place, &initramfs.archive, words, Clock::Time, outcome)?;
+    let how = Boot::with("programs=/selftests kunit.enable=0");
+    let guest = boot::boot(place, &initramfs.archive, &how, outcome)?;
     outcome.programs(&initramfs.programs, &guest.results);
     Ok(guest)
 }
 
 /// Boots and runs all tests. Returns what the kernel's own examples are.
 fn everything(place: &Place, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<Examples> {
-    let words = "programs=/selftests";
-    let guest = boot::boot(place, &initramfs.archive, words, Clock::Time, outcome)?;
+    let how = Boot::with("programs=/selftests");
+    let guest = boot::boot(place, &initramfs.archive, &how, outcome)?;
     let examples = report::kunit(place, &guest, outcome)?;
     outcome.programs(&initramfs.programs, &guest.results);
     Ok(examples)

@@ -3,7 +3,7 @@
 //! Small faults in our files, each of which some test has to notice.
 
 use crate::{
-    boot::{self, Clock},
+    boot::{self, Boot},
     kernel,
     report::{self, Outcome},
     setup::Tools,
@@ -55,8 +55,9 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
                 .args([&place.objects, &variant.objects]),
         )?;
     }
-    if let Some((what, why)) = caught(&variant, tools)? {
-        bail!("{what} fails without a mutant: {why}");
+    kernel::derive(&variant, tools, place, None)?;
+    if let Some(failure) = caught(&variant, tools)? {
+        bail!("fails without a mutant: {failure}");
     }
 
     // A part of the names, for whoever works on one of them.
@@ -85,7 +86,7 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
         })?;
         let seconds = begin.elapsed().as_secs();
         let how = match &found {
-            Some((what, _)) => format!("{what}, {seconds} s"),
+            Some(failure) => format!("{failure}, {seconds} s"),
             None => "SURVIVED".into(),
         };
         println!(
@@ -115,8 +116,8 @@ fn with_file<R>(
     result
 }
 
-/// Builds the kernel, and returns which test fails, and with what.
-fn caught(place: &Place, tools: &Tools) -> Result<Option<(String, String)>> {
+/// Builds the kernel, and returns the first test that fails.
+fn caught(place: &Place, tools: &Tools) -> Result<Option<String>> {
     for object in STALE {
         let _ = fs::remove_file(place.objects.join(object));
     }
@@ -133,28 +134,22 @@ fn caught(place: &Place, tools: &Tools) -> Result<Option<(String, String)>> {
     let mut outcome = Outcome::quiet();
     ui::all(place, &mut outcome)?;
     if let Some(failure) = outcome.failure() {
-        return Ok(Some(("tests/ui".into(), failure)));
+        return Ok(Some(failure));
     }
 
-    if let Err(err) = kernel::build(place, tools) {
-        return Ok(Some(("build".into(), err.to_string())));
-    }
+    kernel::build(place, tools)?;
     let initramfs = user::initramfs(place, tools)?;
-    let words = "programs=/selftests";
-    let limit = Duration::from_secs(90);
-    match boot::boot_within(
-        limit,
-        place,
-        &initramfs.archive,
-        words,
-        Clock::Time,
-        &mut outcome,
-    ) {
+    let how = Boot {
+        limit: Duration::from_secs(90),
+        ..Boot::with("programs=/selftests")
+    };
+    match boot::boot(place, &initramfs.archive, &how, &mut outcome) {
         Ok(guest) => {
             report::kunit(place, &guest, &mut outcome)?;
             outcome.programs(&initramfs.programs, &guest.results);
-            Ok(outcome.failure().map(|failure| (failure.clone(), failure)))
+            Ok(outcome.failure())
         }
-        Err(err) => Ok(Some(("the guest died".into(), err.to_string()))),
+        // It hung, or ended too early.
+        Err(err) => Ok(Some(format!("{err:#}"))),
     }
 }

@@ -21,10 +21,8 @@ pub struct Initramfs {
 pub fn uapi(place: &Place, tools: &Tools) -> Result<PathBuf> {
     let include = place.objects.join("usr/include");
     let header = include.join("linux/android/binderfs.h");
-    if !header.exists() {
-        let mut make = kernel::make(place, tools);
-        step::run("UAPI headers", &place.log("headers"), make.arg("headers"))?;
-    }
+    let mut make = kernel::make(place, tools);
+    step::run("UAPI headers", &place.log("headers"), make.arg("headers"))?;
     let rust = step::ask(
         tools
             .command("bindgen")

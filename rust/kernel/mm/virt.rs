@@ -282,12 +282,12 @@ impl VmaRef {
     /// Returns whether the area's operations can fill it with huge pages.
     #[inline]
     fn may_map_huge(&self) -> bool {
-        // SAFETY: The area is allocated by the type invariant. Its operations are set before it
-        // can be found and stay the same.
-        let ops = unsafe { (*self.as_ptr()).vm_ops };
+        // SAFETY: The area is allocated by the type invariant, and this is one word of it. It is
+        // set before the area can be found, and whoever changes it later stores one pointer.
+        let ops = unsafe { ptr::addr_of!((*self.as_ptr()).vm_ops).read_volatile() };
 
-        // SAFETY: A table that is not null is there for as long as the area, which keeps its file,
-        // and the file keeps the module.
+        // SAFETY: A table that is not null is part of the kernel, or of a module that the area's
+        // file keeps for as long as the area is there.
         !ops.is_null() && unsafe { (*ops).huge_fault.is_some() }
     }
 }

@@ -21,7 +21,7 @@ use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
     sync::{
-        atomic::{AtomicI32, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
         Arc, Condvar, Mutex,
     },
     thread,
@@ -595,8 +595,6 @@ fn shrinker() -> Result<()> {
 }
 
 fn memory_pressure() -> Result<()> {
-    static CALLS: AtomicI32 = AtomicI32::new(0);
-
     let server = Server::start("pressure", 0)?;
     let mut talk = server.client()?;
     // A large message, whose pages nobody uses any more.
@@ -612,15 +610,16 @@ fn memory_pressure() -> Result<()> {
             all.push(vec![1; 1024 * KIB]);
         }
     })?;
+    let mut calls = 0;
     let result = wait_until("no page was taken", || {
         // Messages pass all the time.
         reverse(&mut talk, 3 * PAGE)?;
-        CALLS.fetch_add(1, Ordering::Relaxed);
+        calls += 1;
         Ok(number(&mut talk, RESIDENT)? < before / 2)
     });
     let _ = kill(hog.pid(), Signal::SIGKILL);
     hog.wait()?;
     result?;
-    println!("# {} calls under pressure", CALLS.load(Ordering::Relaxed));
+    println!("# {calls} calls under pressure");
     reverse(&mut talk, 64 * KIB)
 }

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+//@revisions: good bad
+//@[good] check-pass
+
+//! What other threads may do with each type, and whether it may be copied or moved.
+
+#[cfg(bad)]
+use kernel::mm::virt;
+use kernel::{mm, pid_namespace, task};
+
+pub fn send<T: Send>() {}
+pub fn sync<T: Sync>() {}
+pub fn clone<T: Clone>() {}
+pub fn unpin<T: Unpin>() {}
+
+pub fn may() {
+    send::<task::Task>();
+    sync::<task::Task>();
+    send::<task::Kuid>();
+    sync::<task::Kuid>();
+    clone::<task::Kuid>();
+    unpin::<task::Kuid>();
+    send::<mm::Mm>();
+    sync::<mm::Mm>();
+    send::<mm::MmWithUser>();
+    sync::<mm::MmWithUser>();
+    send::<mm::MmWithUserAsync>();
+    sync::<mm::MmWithUserAsync>();
+    send::<pid_namespace::PidNamespace>();
+    sync::<pid_namespace::PidNamespace>();
+}
+
+#[cfg(bad)]
+pub fn may_not() {
+    clone::<task::Task>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    unpin::<task::Task>();
+    //~[bad]^ ERROR: E0277: cannot be unpinned
+    send::<task::CurrentTask>();
+    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
+    sync::<task::CurrentTask>();
+    //~[bad]^ ERROR: E0277: cannot be shared between threads safely
+    clone::<task::CurrentTask>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    unpin::<task::CurrentTask>();
+    //~[bad]^ ERROR: E0277: cannot be unpinned
+    clone::<mm::Mm>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    unpin::<mm::Mm>();
+    //~[bad]^ ERROR: E0277: cannot be unpinned
+    clone::<mm::MmWithUser>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    unpin::<mm::MmWithUser>();
+    //~[bad]^ ERROR: E0277: cannot be unpinned
+    clone::<mm::MmWithUserAsync>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    unpin::<mm::MmWithUserAsync>();
+    //~[bad]^ ERROR: E0277: cannot be unpinned
+    send::<mm::MmapReadGuard<'_>>();
+    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
+    sync::<mm::MmapReadGuard<'_>>();
+    //~[bad]^ ERROR: E0277: cannot be shared between threads safely
+    clone::<mm::MmapReadGuard<'_>>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    send::<mm::VmaReadGuard<'_>>();
+    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
+    //~[bad]| ERROR: E0277: cannot be shared between threads safely
+    sync::<mm::VmaReadGuard<'_>>();
+    //~[bad]^ ERROR: E0277: cannot be shared between threads safely
+    clone::<mm::VmaReadGuard<'_>>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    send::<virt::VmaRef>();
+    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
+    sync::<virt::VmaRef>();
+    //~[bad]^ ERROR: E0277: cannot be shared between threads safely
+    clone::<virt::VmaRef>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    unpin::<virt::VmaRef>();
+    //~[bad]^ ERROR: E0277: cannot be unpinned
+    send::<virt::VmaMixedMap>();
+    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
+    sync::<virt::VmaMixedMap>();
+    //~[bad]^ ERROR: E0277: cannot be shared between threads safely
+    clone::<virt::VmaMixedMap>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    unpin::<virt::VmaMixedMap>();
+    //~[bad]^ ERROR: E0277: cannot be unpinned
+    send::<virt::VmaNew>();
+    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
+    sync::<virt::VmaNew>();
+    //~[bad]^ ERROR: E0277: cannot be shared between threads safely
+    clone::<virt::VmaNew>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    unpin::<virt::VmaNew>();
+    //~[bad]^ ERROR: E0277: cannot be unpinned
+    clone::<pid_namespace::PidNamespace>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    unpin::<pid_namespace::PidNamespace>();
+    //~[bad]^ ERROR: E0277: cannot be unpinned
+}
