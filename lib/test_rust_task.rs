@@ -55,6 +55,7 @@ module! {
 
 const COUNTS: u32 = ioctl::_IOWR::<abi::Counts>(abi::MAGIC, abi::COUNTS);
 const OPENER: u32 = ioctl::_IOR::<abi::Opener>(abi::MAGIC, abi::OPENER);
+const ZAP: u32 = ioctl::_IOW::<abi::Zap>(abi::MAGIC, abi::ZAP);
 const WORKER_HAS_MM: u32 = ioctl::_IOR::<u32>(abi::MAGIC, abi::WORKER_HAS_MM);
 
 struct TestModule {
@@ -118,6 +119,16 @@ impl MiscDevice for TestDevice {
                 writer.write(&current!().tgid_nr_ns(Some(&me.ns)))?;
                 writer.write(&u32::from(me.mm.mmget_not_zero().is_some()))?;
                 writer.write(&u32::from(me.task.get_pid_ns().is_some()))?;
+            }
+            ZAP => {
+                let mut question = user.reader();
+                let mut number = || Ok::<_, Error>(question.read::<u64>()? as usize);
+                let (area, addr, len) = (number()?, number()?, number()?);
+
+                let task = current!();
+                let guard = task.mm().ok_or(ESRCH)?.mmap_read_lock();
+                let vma = guard.vma_lookup(area).ok_or(ENOENT)?;
+                vma.zap_vma_range(addr, len);
             }
             WORKER_HAS_MM => user.writer().write(&u32::from(worker_has_mm()?))?,
             _ => return Err(ENOTTY),

@@ -13,6 +13,8 @@ pub const COUNTS: u32 = 1;
 pub const WORKER_HAS_MM: u32 = 2;
 /// `_IOR(MAGIC, 3, Opener)`: what is known about the process that has opened the file.
 pub const OPENER: u32 = 3;
+/// `_IOW(MAGIC, 4, Zap)`: zap a range as it is, with no look at it before the crate's own.
+pub const ZAP: u32 = 4;
 
 /// [`Counts::kind`]: `ARef<Task>` of the caller, counted in `usage`.
 pub const TASK: u32 = 0;
@@ -55,4 +57,16 @@ pub struct Opener {
     pub mm_alive: u32,
     /// Whether the opener has a PID namespace: not when it has been reaped.
     pub has_ns: u32,
+}
+
+/// Argument of [`ZAP`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Zap {
+    /// An address in the area that is asked to do it.
+    pub area: u64,
+    /// Where the range begins.
+    pub addr: u64,
+    /// How many bytes it has.
+    pub len: u64,
 }

@@ -35,6 +35,22 @@ struct Mutant {
     replace: String,
 }
 
+impl Mutant {
+    /// Returns the text of the file with the fault in it.
+    fn apply(&self, source: &Path) -> Result<String> {
+        let text = fs::read_to_string(source).with_context(|| source.display().to_string())?;
+        if text.matches(&self.find).count() != 1 {
+            bail!(
+                "{}: `{}` must stand once in {}",
+                self.name,
+                self.find,
+                source.display()
+            );
+        }
+        Ok(text.replace(&self.find, &self.replace))
+    }
+}
+
 /// Objects that are made anew for each mutant, as time stamps do not tell a file from its mutant.
 const STALE: &[&str] = &["rust/kernel.o", "rust/helpers/helpers.o", "built"];
 
@@ -44,6 +60,16 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let list: List =
         toml::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
 
+    // A part of the names, for whoever works on one of them.
+    let only = env::var("ONLY").unwrap_or_default();
+    let wanted: Vec<_> = list
+        .mutant
+        .iter()
+        .filter(|m| m.name.contains(&only))
+        .collect();
+    for mutant in &wanted {
+        mutant.apply(&place.root.join(&mutant.file))?;
+    }
     // The mutants have objects of their own, which begin as a copy.
     let variant = place.variant("mutants");
     if !variant.objects.join(".config").exists() {
@@ -60,27 +86,11 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
         bail!("fails without a mutant: {failure}");
     }
 
-    // A part of the names, for whoever works on one of them.
-    let only = env::var("ONLY").unwrap_or_default();
-    let wanted: Vec<_> = list
-        .mutant
-        .iter()
-        .filter(|m| m.name.contains(&only))
-        .collect();
     let mut survived = 0;
     for mutant in &wanted {
         let begin = Instant::now();
         let source = place.root.join(&mutant.file);
-        let text = fs::read_to_string(&source).with_context(|| source.display().to_string())?;
-        if text.matches(&mutant.find).count() != 1 {
-            bail!(
-                "{}: `{}` must stand once in {}",
-                mutant.name,
-                mutant.find,
-                mutant.file.display()
-            );
-        }
-        let changed = text.replace(&mutant.find, &mutant.replace);
+        let changed = mutant.apply(&source)?;
         let found = with_file(&place.tree.join(&mutant.file), &source, &changed, || {
             caught(&variant, tools)
         })?;

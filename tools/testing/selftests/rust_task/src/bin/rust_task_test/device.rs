@@ -32,6 +32,7 @@ pub const GET_VMA: u32 = iowr::<abi::VmaInfo>(abi::MAGIC, abi::GET_VMA);
 pub const ZAP: u32 = iow::<abi::ZapRange>(abi::MAGIC, abi::ZAP);
 const COUNTS: u32 = iowr::<test_abi::Counts>(test_abi::MAGIC, test_abi::COUNTS);
 const OPENER: u32 = ior::<test_abi::Opener>(test_abi::MAGIC, test_abi::OPENER);
+const ZAP_AS_IT_IS: u32 = iow::<test_abi::Zap>(test_abi::MAGIC, test_abi::ZAP);
 const WORKER_HAS_MM: u32 = ior::<u32>(test_abi::MAGIC, test_abi::WORKER_HAS_MM);
 
 /// Maps memory without a file.
@@ -200,6 +201,15 @@ impl Tester {
         let mut opener = test_abi::Opener::default();
         exchange(&self.0, OPENER, &mut opener)?;
         Ok(opener)
+    }
+
+    /// Has the area at `area` zap a range that nobody has looked at.
+    pub fn zap(&self, area: u64, addr: u64, len: u64) -> Result<(), Errno> {
+        exchange(
+            &self.0,
+            ZAP_AS_IT_IS,
+            &mut test_abi::Zap { area, addr, len },
+        )
     }
 
     pub fn worker_has_mm(&self) -> Result<u32, Errno> {

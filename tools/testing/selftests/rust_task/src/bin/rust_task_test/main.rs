@@ -45,6 +45,7 @@ const TESTS: &[Test] = &[
     ("an area while others come and go", area_among_changes),
     ("pages of the device", pages_of_the_device),
     ("zap with a bad range", bad_zaps),
+    ("zap that only the crate looks at", unchecked_zaps),
     ("bad input", bad_input),
     ("a signal waits", signal_waits),
     ("workqueue", workqueue),
@@ -554,6 +555,69 @@ fn bad_zaps() -> Result<()> {
         64,
         procfs::rss(at)?,
     );
+    Ok(())
+}
+
+/// The sample refuses bad ranges itself, so here is a driver that does not.
+fn unchecked_zaps() -> Result<()> {
+    const PAGES: usize = 4;
+
+    let tester = Tester::open()?;
+    let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
+    let rw = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // The area, with another on each side. Other rights keep them apart.
+    let whole = device::map(None, (PAGES + 2) * PAGE, rw, anonymous)?.cast::<u64>();
+    // SAFETY: Each is a page of what was mapped.
+    let page = |i: usize| unsafe { whole.byte_add(i * PAGE) };
+    for side in [0, PAGES + 1] {
+        // SAFETY: It is mapped for writing.
+        unsafe { page(side).write_volatile(side as u64 + 100) };
+        // SAFETY: Nobody writes to it any more.
+        unsafe { mprotect(page(side).cast(), PAGE, ProtFlags::PROT_READ)? };
+    }
+    let at = page(1).as_ptr() as u64;
+    let (one, all) = (PAGE as u64, (PAGES * PAGE) as u64);
+    let fill = || {
+        for i in 1..=PAGES {
+            // SAFETY: It is mapped for writing.
+            unsafe { page(i).write_volatile(i as u64 + 100) };
+        }
+    };
+    // SAFETY: They are mapped for reading; what was zapped reads as zero.
+    let gone = || (0..PAGES + 2).filter(|i| unsafe { page(*i).read_volatile() } != *i as u64 + 100);
+
+    fill();
+    for (what, addr, len) in [
+        ("begins within a page", at + 8, one),
+        ("ends within a page", at, one + 8),
+        ("less than a page", at, 8),
+        ("nothing", at, 0),
+        ("begins in the area before", at - one, 2 * one),
+        ("is the area before", at - one, one),
+        ("ends in the area behind", at + all - one, 2 * one),
+        ("is the area behind", at + all, one),
+        ("past the end of all addresses", at, !0 - one + 1),
+        ("half of all addresses", at, 1 << 63),
+    ] {
+        tester.zap(at, addr, len)?;
+        let gone: Vec<_> = gone().collect();
+        ensure!(gone.is_empty(), "{what}: pages {gone:?} are gone");
+    }
+
+    for (addr, len, expected) in [
+        (at, one, 1..2),
+        (at + one, 2 * one, 2..4),
+        (at + all - one, one, 4..5),
+        (at, all, 1..5),
+    ] {
+        fill();
+        tester.zap(at, addr, len)?;
+        let gone: Vec<_> = gone().collect();
+        ensure!(
+            gone.iter().copied().eq(expected.clone()),
+            "pages {gone:?} are gone, and not {expected:?}"
+        );
+    }
     Ok(())
 }
 
