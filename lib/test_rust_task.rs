@@ -119,6 +119,7 @@ impl MiscDevice for TestDevice {
                 writer.write(&current!().tgid_nr_ns(Some(&me.ns)))?;
                 writer.write(&u32::from(me.mm.mmget_not_zero().is_some()))?;
                 writer.write(&u32::from(me.task.get_pid_ns().is_some()))?;
+                writer.write(&u32::from(current!().active_pid_ns() == Some(&*me.ns)))?;
             }
             ZAP => {
                 let mut question = user.reader();

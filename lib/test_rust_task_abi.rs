@@ -57,6 +57,8 @@ pub struct Opener {
     pub mm_alive: u32,
     /// Whether the opener has a PID namespace: not when it has been reaped.
     pub has_ns: u32,
+    /// Whether the namespace that it was opened from is the caller's.
+    pub same_ns: u32,
 }
 
 /// Argument of [`ZAP`].
