@@ -6,13 +6,14 @@ ifneq ($(shell command -v cargo >/dev/null && echo yes),yes)
 $(error no cargo: install Rust 1.89 or newer, with rustfmt and clippy)
 endif
 
-export KERNEL KDIR ARCH LLVM ONLY
+export KERNEL KDIR ARCH LLVM ONLY SECONDS SEED CASE
 unexport M O V
 
 front := CARGO_TARGET_DIR=build/front cargo run --quiet --release --locked \
 	--manifest-path scripts/Cargo.toml --
 
-OURS := all setup run test kunit selftest ui mutants lint api binder allrust
+OURS := all setup run test kunit selftest ui mutants lint api binder allrust \
+	debug faults fuzz soak
 
 .PHONY: $(OURS) help clean
 .NOTPARALLEL:
@@ -43,6 +44,10 @@ help:
 	@echo 'make LLVM=1 api        each item of mainline'"'"'s public API, against ours (KERNEL=7.3)'
 	@echo 'make LLVM=1 binder     Rust Binder: its tests, and its speed on both (KERNEL=7.3)'
 	@echo 'make LLVM=1 allrust    all Rust code of the kernel, built on our files, under KASAN (KERNEL=7.3)'
+	@echo 'make LLVM=1 debug      all tests and the three below, under the checkers of the kernel'
+	@echo 'make LLVM=1 faults     each allocation and each copy that the drivers ask for fails once'
+	@echo 'make LLVM=1 fuzz       random calls (SECONDS=600 SEED=, CASE=what it said to see one again)'
+	@echo 'make LLVM=1 soak       processes that come and go in all ways (SECONDS=600 SEED=)'
 	@echo 'make LLVM=1 setup      what the others need, and nothing else'
 	@echo 'make LLVM=1 M=dir      builds a module of your own'
 	@echo 'make clean             removes build/'

@@ -6,6 +6,7 @@ mod allrust;
 mod api;
 mod binder;
 mod boot;
+mod debug;
 mod kernel;
 mod lint;
 mod mutants;
@@ -20,6 +21,7 @@ mod user;
 use anyhow::{bail, Context, Result};
 use boot::{Boot, Guest};
 use clap::{Parser, Subcommand};
+use debug::Ordeal;
 use report::{Examples, Outcome};
 use setup::Tools;
 use std::{env, fs, path::PathBuf, process::ExitCode};
@@ -55,6 +57,14 @@ enum Command {
     Binder,
     /// All of the kernel's own Rust code, built on our files and booted
     Allrust,
+    /// All tests and ordeals under the kernel's checkers
+    Debug,
+    /// Each allocation and each copy that the drivers ask for fails once, under the checkers
+    Faults,
+    /// Random calls, under the checkers
+    Fuzz,
+    /// Processes that come and go in all ways, under the checkers
+    Soak,
     /// Sets up what is missing, and stops
     Setup,
     /// Hands goals and variables to the kernel's own make
@@ -207,6 +217,10 @@ fn run() -> Result<bool> {
             mainline(&place)?;
             allrust(&place, &tools, &mut outcome)?;
         }
+        Command::Debug => debug::all(&place, &tools, &mut outcome)?,
+        Command::Faults => debug::one(Ordeal::Faults, &place, &tools, &mut outcome)?,
+        Command::Fuzz => debug::one(Ordeal::Fuzz, &place, &tools, &mut outcome)?,
+        Command::Soak => debug::one(Ordeal::Soak, &place, &tools, &mut outcome)?,
         part => {
             kernel::build(&place, &tools)?;
             run_part(&part, &place, &tools, &mut outcome)?;

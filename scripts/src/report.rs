@@ -94,7 +94,7 @@ impl Outcome {
                         .for_each(|line| self.say(&format!("         {line}")));
                 }
                 said.clear();
-            } else if line.starts_with('#') && !line.starts_with("# fact\t") {
+            } else if line.starts_with('#') && !DATA.iter().any(|head| line.starts_with(head)) {
                 said.push(line);
             }
         }
@@ -121,6 +121,9 @@ impl Outcome {
         println!("{} passed, {} failed", self.passed, self.failed);
     }
 }
+
+/// How lines begin that are no remark on the next result.
+const DATA: &[&str] = &["# fact\t", "# did\t"];
 
 /// Reads `ok 1 name` or `not ok 2 name`. What was skipped is not well: all that a test needs is
 /// there.
@@ -184,6 +187,14 @@ pub fn table(facts: &[Fact]) {
         let cells = [0, 1, 2, 3].map(|i| fact.cells[i].as_str());
         row(cells, if fact.agrees() { "yes" } else { "NO" });
     }
+}
+
+/// Prints what the guest's programs have to say of what they did.
+pub fn remarks(results: &str) {
+    let remarks = results
+        .lines()
+        .filter_map(|line| line.strip_prefix("# did\t"));
+    remarks.for_each(|line| println!("{}", line.replace('\t', "  ")));
 }
 
 /// Counts KUnit's results, by the kernel's own parser, and lists the examples of our modules.

@@ -49,6 +49,9 @@ const OURS: &[&str] = &[
     "KERNEL",
     "LLVM",
     "ONLY",
+    "SECONDS",
+    "SEED",
+    "CASE",
 ];
 
 /// How the tools are called.

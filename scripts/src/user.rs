@@ -2,7 +2,7 @@
 
 //! The programs of the guest, and the archive that it boots from.
 
-use crate::{kernel, setup::Tools, step, Place};
+use crate::{debug::Ordeal, kernel, setup::Tools, step, Place};
 use anyhow::{Context, Result};
 use std::{fmt::Write, fs, path::PathBuf, process::Command};
 
@@ -81,7 +81,8 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
     }
 
     let mut list = String::new();
-    for dir in ["dev", "proc", "sys", "tmp", "modules", "selftests", "bench"] {
+    let dirs = ["dev", "proc", "sys", "tmp", "modules", "selftests", "bench"];
+    for dir in dirs.into_iter().chain(Ordeal::ALL.iter().map(|o| o.name())) {
         writeln!(list, "dir /{dir} 0755 0 0")?;
     }
     writeln!(list, "nod /dev/console 0600 0 0 c 5 1")?;
@@ -91,6 +92,10 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
     };
     file("/init", &bin.join("init"))?;
     file("/bench/binder_bench", &bin.join("binder_bench"))?;
+    for ordeal in Ordeal::ALL {
+        let (dir, program) = (ordeal.name(), ordeal.program());
+        file(&format!("/{dir}/{program}"), &bin.join(program))?;
+    }
     let mut programs = Vec::new();
     for test in &tests {
         let name = test.file_name().context("no name")?.to_string_lossy();

@@ -43,9 +43,13 @@ pub const MOUNT: &str = "/dev/binderfs";
 /// Handle 0 is the context manager.
 pub const MANAGER: u32 = 0;
 
+pub fn is_mounted() -> bool {
+    Path::new(MOUNT).join("binder-control").exists()
+}
+
 /// Mounts binderfs, unless it is.
 pub fn mount_binderfs() -> Result<()> {
-    if Path::new(MOUNT).join("binder-control").exists() {
+    if is_mounted() {
         return Ok(());
     }
     fs::create_dir_all(MOUNT)?;

@@ -33,6 +33,11 @@ pub fn fact(scenario: &str, name: &str, answer: impl Display, oracle: impl Displ
     }
 }
 
+/// Says what has been done, and how often, for whoever asks what a test was worth.
+pub fn did(what: &str, how_much: impl Display) {
+    println!("# did\t{what}\t{how_much}");
+}
+
 /// The verdict on a process: what went wrong, or how many facts differ.
 pub fn leave(result: Result<()>) -> Result<()> {
     result?;
@@ -53,8 +58,16 @@ pub fn exit(result: Result<()>) -> ! {
     }
 }
 
+/// How long a test may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
 /// Runs each test in a child, and prints KTAP.
 pub fn run(tests: &[Test]) -> Result<()> {
+    run_within(LIMIT, tests)
+}
+
+/// The same for tests that take longer.
+pub fn run_within(limit: Duration, tests: &[Test]) -> Result<()> {
     println!("KTAP version 1\n1..{}", tests.len());
     for (i, (name, test)) in tests.iter().enumerate() {
         // SAFETY: This process has one thread.
@@ -69,7 +82,7 @@ pub fn run(tests: &[Test]) -> Result<()> {
         let begin = Instant::now();
         let status = loop {
             match waitpid(child, Some(WaitPidFlag::WNOHANG))? {
-                WaitStatus::StillAlive if begin.elapsed() > Duration::from_secs(120) => {
+                WaitStatus::StillAlive if begin.elapsed() > limit => {
                     println!("# it did not end");
                     killpg(child, Signal::SIGKILL)?;
                     break waitpid(child, None)?;

@@ -4,6 +4,9 @@
 
 pub mod binder;
 pub mod child;
+pub mod device;
 pub mod ioctl;
 pub mod ktap;
+pub mod leaks;
 pub mod procfs;
+pub mod words;

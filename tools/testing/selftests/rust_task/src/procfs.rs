@@ -2,6 +2,7 @@
 
 //! The oracle: what /proc says.
 
+use crate::device::abi;
 use anyhow::{Context, Result};
 use std::{fs, str::FromStr};
 
@@ -74,6 +75,80 @@ impl Status {
     pub fn signal_pending(&self) -> Result<bool> {
         Ok(self.signals_sent()? & !self.signals("SigBlk")? != 0)
     }
+}
+
+/// One line of /proc/self/maps.
+#[derive(Debug)]
+pub struct Area {
+    pub start: u64,
+    pub end: u64,
+    /// As the device tells them.
+    pub flags: u64,
+    /// Whether it has pages of the device.
+    pub of_device: bool,
+}
+
+impl Area {
+    /// Reads a line. The vsyscall page is listed but is no area of the process, so it is `None`.
+    ///
+    /// Nothing is allocated, so that the areas stay as they are.
+    pub fn parse(line: &str) -> Result<Option<Self>> {
+        if line.ends_with("[vsyscall]") {
+            return Ok(None);
+        }
+        let area = Self::fields(line).context("a line of maps is not understood")?;
+        Ok(Some(area))
+    }
+
+    fn fields(line: &str) -> Option<Self> {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let letters = [
+            (0, b'r', abi::READ),
+            (1, b'w', abi::WRITE),
+            (2, b'x', abi::EXEC),
+            (3, b's', abi::SHARED),
+        ];
+        let set = |(at, letter, _): &(usize, u8, u64)| rest.as_bytes().get(*at) == Some(letter);
+        let hex = |digits| u64::from_str_radix(digits, 16).ok();
+        Some(Self {
+            start: hex(start)?,
+            end: hex(end)?,
+            flags: letters
+                .iter()
+                .filter(|l| set(l))
+                .fold(0, |all, l| all | l.2),
+            of_device: line.ends_with(" /dev/rust_task_info"),
+        })
+    }
+
+    /// The area that holds `addr`.
+    pub fn at(addr: u64) -> Result<Option<Self>> {
+        for line in fs::read_to_string("/proc/self/maps")?.lines() {
+            if let Some(area) = Self::parse(line)?.filter(|a| (a.start..a.end).contains(&addr)) {
+                return Ok(Some(area));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the device has told the same.
+    pub fn is(&self, told: &abi::VmaInfo) -> bool {
+        (self.start, self.end, self.flags) == (told.start, told.end, told.flags)
+    }
+}
+
+/// Flags as /proc/self/maps writes them.
+pub fn rights(flags: u64) -> String {
+    let letter = |bit, set, clear| if flags & bit != 0 { set } else { clear };
+    [
+        letter(abi::READ, 'r', '-'),
+        letter(abi::WRITE, 'w', '-'),
+        letter(abi::EXEC, 'x', '-'),
+        letter(abi::SHARED, 's', 'p'),
+    ]
+    .iter()
+    .collect()
 }
 
 /// How many kB of the area that begins at `start` are resident.

@@ -2,10 +2,7 @@
 
 //! Asks `/dev/rust_task_info` about itself, and compares each answer with /proc.
 
-mod device;
-
 use anyhow::{bail, ensure, Context, Result};
-use device::{abi, Device, Tester};
 use nix::{
     errno::Errno,
     kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
@@ -19,9 +16,10 @@ use nix::{
 };
 use rust_task::{
     child::{in_child, in_namespace},
+    device::{self, abi, Device, Tester},
     ioctl,
     ktap::{self, fact, Test},
-    procfs::{self, Status},
+    procfs::{self, Area, Status},
 };
 use std::{
     fs::File,
@@ -200,52 +198,6 @@ fn after_exec(tgid: i32) -> Result<()> {
     Ok(())
 }
 
-/// One line of /proc/self/maps.
-#[derive(PartialEq)]
-struct Line {
-    start: u64,
-    end: u64,
-    flags: u64,
-}
-
-impl Line {
-    fn parse(line: &str) -> Option<Self> {
-        let (range, rest) = line.split_once(' ')?;
-        let (start, end) = range.split_once('-')?;
-        let bits = [
-            (0, b'r', abi::READ),
-            (1, b'w', abi::WRITE),
-            (2, b'x', abi::EXEC),
-        ];
-        let rights = rest.as_bytes();
-        let mut flags = if rights[3] == b's' { abi::SHARED } else { 0 };
-        for (at, letter, bit) in bits {
-            if rights[at] == letter {
-                flags |= bit;
-            }
-        }
-        let hex = |digits| u64::from_str_radix(digits, 16).ok();
-        Some(Self {
-            start: hex(start)?,
-            end: hex(end)?,
-            flags,
-        })
-    }
-}
-
-/// Flags as /proc/self/maps writes them.
-fn rights(flags: u64) -> String {
-    let letter = |bit, set, clear| if flags & bit != 0 { set } else { clear };
-    [
-        letter(abi::READ, 'r', '-'),
-        letter(abi::WRITE, 'w', '-'),
-        letter(abi::EXEC, 'x', '-'),
-        letter(abi::SHARED, 's', 'p'),
-    ]
-    .iter()
-    .collect()
-}
-
 /// How the areas of this process compare. Nothing here allocates, so that they stay as they are.
 #[derive(Default)]
 struct Areas {
@@ -271,11 +223,9 @@ fn compare_areas(device: &Device, buffer: &mut [u8]) -> Result<Areas> {
     let mut areas = Areas::default();
     let mut last_end = None;
     for line in std::str::from_utf8(&buffer[..len])?.lines() {
-        // The vsyscall page is listed but is no area of the process.
-        if line.ends_with("[vsyscall]") {
+        let Some(line) = Area::parse(line)? else {
             continue;
-        }
-        let line = Line::parse(line).context("a line of maps is not understood")?;
+        };
         areas.listed += 1;
         if let Some(end) = last_end.filter(|end| *end < line.start) {
             areas.gaps += 1;
@@ -287,12 +237,7 @@ fn compare_areas(device: &Device, buffer: &mut [u8]) -> Result<Areas> {
         for addr in [line.start, line.end - 1] {
             match device.vma(addr) {
                 Ok(vma) => {
-                    agree &= line
-                        == Line {
-                            start: vma.start,
-                            end: vma.end,
-                            flags: vma.flags,
-                        };
+                    agree &= line.is(&vma);
                     areas.vma_locks += usize::from(vma.lock == abi::VMA_LOCK);
                 }
                 Err(_) => agree = false,
@@ -423,13 +368,13 @@ fn pages_of_the_device() -> Result<()> {
         (vma.end - vma.start) >> 10,
         procfs::rss(pages.addr(0))?,
     );
-    let maps = std::fs::read_to_string("/proc/self/maps")?;
-    let line = maps
-        .lines()
-        .filter_map(Line::parse)
-        .find(|line| line.start == vma.start)
-        .context("no such area in maps")?;
-    fact(scenario, "rights", rights(vma.flags), rights(line.flags));
+    let area = Area::at(vma.start)?.context("no such area in maps")?;
+    fact(
+        scenario,
+        "rights",
+        procfs::rights(vma.flags),
+        procfs::rights(area.flags),
+    );
 
     // A second mapping of the same file shows what is written to the first.
     pages.write(3, 42);
@@ -863,6 +808,8 @@ fn compare_numbers(scenario: &str, device: &Tester, opener: &Status, level: usiz
         1,
     );
     fact(scenario, "opener has a namespace", answer.has_ns, 1);
+    let same = u32::from(depth == level);
+    fact(scenario, "it is the caller's", answer.same_ns, same);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 //! The two devices, as a program sees them.
 
+use crate::ioctl::{call, exchange, ior, iow, iowr};
 use nix::{
     errno::Errno,
     sys::{
@@ -11,7 +12,6 @@ use nix::{
     },
     unistd::{fork, pipe, ForkResult},
 };
-use rust_task::ioctl::{call, exchange, ior, iow, iowr};
 use std::{
     ffi::c_void,
     fs::{File, OpenOptions},
@@ -20,9 +20,9 @@ use std::{
     ptr::NonNull,
 };
 
-#[path = "../../../../../../../samples/rust/rust_task_info_abi.rs"]
+#[path = "../../../../../samples/rust/rust_task_info_abi.rs"]
 pub mod abi;
-#[path = "../../../../../../../lib/test_rust_task_abi.rs"]
+#[path = "../../../../../lib/test_rust_task_abi.rs"]
 pub mod test_abi;
 
 const PAGE: usize = 4096;
@@ -57,6 +57,10 @@ pub struct Device(File);
 impl Device {
     pub fn open() -> std::io::Result<Self> {
         open("/dev/rust_task_info").map(Self)
+    }
+
+    pub fn file(&self) -> &File {
+        &self.0
     }
 
     pub fn raw(&self, cmd: u32, arg: usize) -> Result<(), Errno> {
@@ -185,6 +189,10 @@ pub struct Tester(File);
 impl Tester {
     pub fn open() -> std::io::Result<Self> {
         open("/dev/rust_task_test").map(Self)
+    }
+
+    pub fn file(&self) -> &File {
+        &self.0
     }
 
     pub fn counts(&self, kind: u32, rounds: u32) -> Result<test_abi::Counts, Errno> {

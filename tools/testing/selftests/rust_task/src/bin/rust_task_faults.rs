@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Lets each allocation and each user copy of an operation fail, one at a time.
+//!
+//! /proc/thread-self/fail-nth has the n-th chance of a fault taken, of slab, page allocator and user
+//! copies alike. An operation is repeated with n = 1, 2, ... until it gets by without one.
+
+use anyhow::{ensure, Context, Result};
+use nix::{
+    errno::Errno,
+    sys::{
+        mman::{mmap, mprotect, mremap, munmap, MRemapFlags, MapFlags, ProtFlags},
+        uio::{pread, pwrite},
+    },
+};
+use rust_task::{
+    child::in_child,
+    device::{abi, test_abi, Device, Tester},
+    ktap::{self, Test},
+    leaks::InUse,
+};
+use std::{
+    fs::{self, File},
+    num::NonZeroUsize,
+    path::Path,
+    time::Duration,
+};
+
+const TESTS: &[Test] = &[
+    ("faults can be made", faults_can_be_made),
+    (
+        "each fault is an error, and the next call succeeds",
+        each_fault,
+    ),
+    ("nothing is lost", nothing_is_lost),
+];
+
+const PAGE: usize = 4096;
+/// More chances than any operation has.
+const CHANCES: u32 = 10_000;
+/// How often all is repeated, so that a lost page or object makes a difference.
+const ROUNDS: u32 = 4;
+
+fn main() -> Result<()> {
+    let debug = Path::new("/sys/kernel/debug");
+    // A sleeping allocation may fail too, of any order, and nobody needs a trace of it.
+    for (file, value) in [
+        ("failslab/ignore-gfp-wait", "N"),
+        ("failslab/verbose", "0"),
+        ("fail_page_alloc/ignore-gfp-wait", "N"),
+        ("fail_page_alloc/ignore-gfp-highmem", "N"),
+        ("fail_page_alloc/min-order", "0"),
+        ("fail_page_alloc/verbose", "0"),
+        ("fail_usercopy/verbose", "0"),
+    ] {
+        fs::write(debug.join(file), value).with_context(|| file)?;
+    }
+    ktap::run_within(Duration::from_secs(600), TESTS)
+}
+
+/// The calling thread's `fail-nth`.
+struct FailNth(File);
+
+impl FailNth {
+    fn open() -> Result<Self> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open("/proc/thread-self/fail-nth")?;
+        Ok(Self(file))
+    }
+
+    /// Takes the n-th chance from now on.
+    fn arm(&self, n: u32) -> Result<()> {
+        pwrite(&self.0, n.to_string().as_bytes(), 0)?;
+        Ok(())
+    }
+
+    /// Takes none any more. Returns whether the chance had come.
+    fn disarm(&self) -> Result<bool> {
+        let mut left = [0; 16];
+        // If it comes just here, it had not come before.
+        let came = pread(&self.0, &mut left, 0).is_ok() && left.starts_with(b"0\n");
+        // Or just here.
+        if pwrite(&self.0, b"0", 0).is_err() {
+            pwrite(&self.0, b"0", 0)?;
+        }
+        Ok(came)
+    }
+}
+
+/// What may be said of a failed allocation or copy.
+const EXPECTED: &[Errno] = &[
+    Errno::ENOMEM,
+    Errno::EFAULT,
+    // There is no memory for another open file, or for another process.
+    Errno::ENFILE,
+    Errno::EAGAIN,
+];
+
+/// Repeats `operation` with each fault that it can have. Returns how many there were.
+fn sweep(operation: &dyn Fn() -> Result<(), Errno>) -> Result<u32> {
+    let nth = FailNth::open()?;
+    // What is made once, such as a page of a stack, is made now.
+    operation().context("without a fault")?;
+    for n in 1..CHANCES {
+        nth.arm(n)?;
+        let result = operation();
+        let came = nth.disarm()?;
+        match result {
+            Ok(()) => {}
+            Err(err) => ensure!(
+                came && EXPECTED.contains(&err),
+                "{err}, {} fault {n}",
+                if came { "after" } else { "without" }
+            ),
+        }
+        operation().with_context(|| format!("after fault {n}"))?;
+        if !came {
+            return Ok(n - 1);
+        }
+    }
+    anyhow::bail!("{CHANCES} faults, and there are more")
+}
+
+type Operation<'a> = (&'static str, Box<dyn Fn() -> Result<(), Errno> + 'a>);
+
+/// Calls `with` for all that a program can ask of the two drivers.
+fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()> {
+    let device = &Device::open()?;
+    let tester = &Tester::open()?;
+    let io = |err: std::io::Error| Errno::from_raw(err.raw_os_error().unwrap_or(0));
+    let pages = &device.map_pages(1)?;
+    let count = |kind| -> Operation<'_> {
+        let name = match kind {
+            test_abi::TASK => "count tasks",
+            test_abi::MM_USERS => "count users of an mm",
+            test_abi::MM_COUNT => "count references to an mm",
+            test_abi::PID_NS => "count references to a PID namespace",
+            test_abi::MM_NOT_ZERO => "count users, if any",
+            _ => "count users, asynchronously",
+        };
+        (name, Box::new(move || tester.counts(kind, 3).map(drop)))
+    };
+    let mut all: Vec<Operation<'_>> = vec![
+        (
+            "open",
+            Box::new(move || Device::open().map(drop).map_err(io)),
+        ),
+        (
+            "open for tests",
+            Box::new(move || Tester::open().map(drop).map_err(io)),
+        ),
+        (
+            "facts",
+            Box::new(|| {
+                let info = device.info()?;
+                // Nothing of what is told is made up.
+                assert_eq!((info.pid, info.has_mm), (nix::unistd::gettid().as_raw(), 1));
+                Ok(())
+            }),
+        ),
+        (
+            "an area",
+            Box::new(|| {
+                let at = pages.addr(0);
+                let area = device.vma(at)?;
+                assert_eq!((area.start, area.end), (at, at + PAGE as u64));
+                Ok(())
+            }),
+        ),
+        ("map, zap, unmap", Box::new(|| map_and_zap(device))),
+        ("map, split, move", Box::new(|| map_and_split(device))),
+        ("map, fork", Box::new(|| map_and_fork(device))),
+        ("the opener", Box::new(|| tester.opener().map(drop))),
+        (
+            "zap by another driver",
+            Box::new(|| tester.zap(pages.addr(0), pages.addr(0), 0)),
+        ),
+        (
+            "a workqueue's thread",
+            Box::new(|| tester.worker_has_mm().map(drop)),
+        ),
+    ];
+    all.extend((test_abi::TASK..=test_abi::MM_ASYNC).map(count));
+    with(&all)
+}
+
+fn map_and_zap(device: &Device) -> Result<(), Errno> {
+    let pages = device.map_pages(abi::PAGES)?;
+    let result = device.zap(pages.addr(2), (3 * PAGE) as u64);
+    let zapped = result.is_ok();
+    let last = pages.peek(abi::PAGES - 1);
+    let gone = pages.peek(3);
+    pages.unmap()?;
+    if zapped {
+        assert!(gone.is_err());
+    }
+    // The pipe that it is read through may be what has failed.
+    if let Ok(last) = last {
+        assert_eq!(last, abi::PAGE_MAGIC + abi::PAGES as u64 - 1);
+    }
+    result
+}
+
+/// Maps, splits by other rights, moves half of it, unmaps.
+fn map_and_split(device: &Device) -> Result<(), Errno> {
+    let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
+    let whole = 8 * PAGE;
+    let room = rust_task::device::map(None, 2 * whole, ProtFlags::PROT_NONE, anonymous)?;
+    let length = NonZeroUsize::new(whole).ok_or(Errno::EINVAL)?;
+    let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let fixed = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
+    // SAFETY: All of this happens within `room`, which nobody else uses, and which is gone at the
+    // end whatever is mapped there by then.
+    unsafe {
+        let at = NonZeroUsize::new(room.as_ptr() as usize);
+        let half = room.byte_add(whole / 2);
+        let result = mmap(at, length, rights, fixed, device.file(), 0)
+            .and_then(|_| mprotect(half, whole / 2, ProtFlags::PROT_READ))
+            .and_then(|()| {
+                let to = room.byte_add(whole);
+                let flags = MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
+                mremap(half, whole / 2, whole / 2, flags, Some(to)).map(drop)
+            });
+        // Splitting for it may fail as well; then it is gone with this process.
+        munmap(room, 2 * whole)?;
+        result
+    }
+}
+
+/// A child that has the area as well.
+fn map_and_fork(device: &Device) -> Result<(), Errno> {
+    let pages = device.map_pages(2)?;
+    // SAFETY: The child only leaves.
+    let result = match unsafe { nix::unistd::fork() } {
+        // SAFETY: It ends the process.
+        Ok(nix::unistd::ForkResult::Child) => unsafe { libc::_exit(0) },
+        Ok(nix::unistd::ForkResult::Parent { child }) => {
+            // The copy of the status may fail.
+            loop {
+                match nix::sys::wait::waitpid(child, None) {
+                    Err(Errno::ECHILD) => break Ok(()),
+                    Err(Errno::EFAULT) => {}
+                    other => break other.map(drop),
+                }
+            }
+        }
+        Err(err) => Err(err),
+    };
+    pages.unmap()?;
+    result
+}
+
+/// The faults come where they are expected: otherwise none of this means anything.
+fn faults_can_be_made() -> Result<()> {
+    let nth = FailNth::open()?;
+    let device = Device::open()?;
+    nth.arm(1)?;
+    let result = device.info();
+    ensure!(nth.disarm()?, "none came");
+    ensure!(
+        result == Err(Errno::EFAULT),
+        "a copy did not fail: {result:?}"
+    );
+
+    nth.arm(1)?;
+    ensure!(!nth.disarm()?, "one came without a call");
+    Ok(())
+}
+
+fn each_fault() -> Result<()> {
+    operations(&mut |all| {
+        for (name, operation) in all {
+            let faults = sweep(operation).context(*name)?;
+            ktap::did("faults", format!("{name}\t{faults}"));
+            // A zap neither allocates nor copies but its argument; each has that one at least.
+            ensure!(faults > 0, "{name}: no fault could be made");
+        }
+        Ok(())
+    })
+}
+
+fn nothing_is_lost() -> Result<()> {
+    // The first round makes what stays.
+    let quietly = || {
+        in_child(|| {
+            operations(&mut |all| {
+                all.iter()
+                    .try_for_each(|(name, operation)| sweep(operation).map(drop).context(*name))
+            })
+        })
+    };
+    quietly()?;
+    let before = InUse::now()?;
+    for _ in 0..ROUNDS {
+        quietly()?;
+    }
+    before.has_come_back()
+}

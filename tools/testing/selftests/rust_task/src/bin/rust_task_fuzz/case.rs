@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A case: a few calls, all of which follow from a list of numbers.
+
+use fastrand::Rng;
+use std::{fmt, num::ParseIntError, str::FromStr};
+
+/// How many pages the calls have to themselves.
+pub const PAGES: usize = 64;
+/// Where they are.
+pub const ARENA: usize = 0x10_0000_0000;
+pub const PAGE: usize = 4096;
+/// How many files a case has open.
+pub const FILES: usize = 4;
+
+/// The number that the calls were made from, and the numbers of what was changed then.
+///
+/// A case that was found by its coverage is one that was found before, changed once more. So its
+/// name tells all of it.
+#[derive(Clone)]
+pub struct Case(Vec<u32>);
+
+impl Case {
+    pub fn new(seed: u32) -> Self {
+        Self(vec![seed])
+    }
+
+    /// This case with one thing changed.
+    pub fn changed(&self, seed: u32) -> Self {
+        let mut seeds = self.0.clone();
+        seeds.push(seed);
+        Self(seeds)
+    }
+
+    /// How often it was changed.
+    pub fn depth(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn ops(&self) -> Vec<Op> {
+        let mut rngs = self.0.iter().map(|seed| Rng::with_seed(u64::from(*seed)));
+        let mut ops = Vec::new();
+        if let Some(mut rng) = rngs.next() {
+            // Without a file there is little to do.
+            ops.push(Op::Open {
+                file: 0,
+                tester: false,
+            });
+            ops.push(Op::Open {
+                file: 1,
+                tester: true,
+            });
+            ops.extend(list(&mut rng, 4..40));
+        }
+        for mut rng in rngs {
+            change(&mut ops, &mut rng);
+        }
+        ops
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seeds: Vec<_> = self.0.iter().map(u32::to_string).collect();
+        f.write_str(&seeds.join("."))
+    }
+}
+
+impl FromStr for Case {
+    type Err = ParseIntError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        name.split('.')
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+/// Changes one thing.
+fn change(ops: &mut Vec<Op>, rng: &mut Rng) {
+    let at = rng.usize(0..=ops.len());
+    let there = at < ops.len();
+    match rng.u32(0..6) {
+        0 if there => ops[at] = Op::any(rng),
+        1 if there => drop(ops.remove(at)),
+        2 if there => ops.insert(at, ops[at].clone()),
+        3 if there => {
+            let other = rng.usize(0..ops.len());
+            ops.swap(at, other);
+        }
+        4 => ops.extend(list(rng, 1..8)),
+        _ => ops.insert(at, Op::any(rng)),
+    }
+}
+
+fn list(rng: &mut Rng, length: std::ops::Range<usize>) -> Vec<Op> {
+    let length = rng.usize(length);
+    (0..length).map(|_| Op::any(rng)).collect()
+}
+
+/// One call, or what a process does between calls.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Open {
+        file: usize,
+        tester: bool,
+    },
+    Close {
+        file: usize,
+    },
+    Facts {
+        file: usize,
+    },
+    Area {
+        file: usize,
+        addr: u64,
+    },
+    Zap {
+        file: usize,
+        addr: u64,
+        len: u64,
+    },
+    ZapAny {
+        file: usize,
+        area: u64,
+        addr: u64,
+        len: u64,
+    },
+    Count {
+        file: usize,
+        kind: u32,
+        rounds: u32,
+    },
+    Opener {
+        file: usize,
+    },
+    Worker {
+        file: usize,
+    },
+    /// Any command, with any argument.
+    Raw {
+        file: usize,
+        command: u32,
+        arg: u64,
+    },
+    MapFile {
+        file: usize,
+        range: Pages,
+        offset: usize,
+        write: bool,
+        shared: bool,
+    },
+    MapMemory {
+        range: Pages,
+        write: bool,
+        shared: bool,
+    },
+    Unmap {
+        range: Pages,
+    },
+    Protect {
+        range: Pages,
+        rights: i32,
+    },
+    Move {
+        range: Pages,
+        pages: usize,
+        to: Option<usize>,
+    },
+    Advise {
+        range: Pages,
+        advice: i32,
+    },
+    Read {
+        page: usize,
+    },
+    Write {
+        page: usize,
+        value: u64,
+    },
+    /// A child does the rest as well.
+    Fork,
+    Unshare {
+        flags: i32,
+    },
+    /// Two threads, at the same time.
+    Together(Vec<Op>, Vec<Op>),
+}
+
+/// Some pages of the arena.
+#[derive(Clone, Copy, Debug)]
+pub struct Pages {
+    pub first: usize,
+    pub count: usize,
+}
+
+impl Pages {
+    fn any(rng: &mut Rng) -> Self {
+        let first = rng.usize(0..PAGES);
+        // Small ones mostly, up to more than the device has.
+        let most = [1, 2, 3, 4, 8, 16, 20][rng.usize(0..7)];
+        Self {
+            first,
+            count: rng.usize(1..=most).min(PAGES - first),
+        }
+    }
+
+    pub fn addr(self) -> usize {
+        ARENA + self.first * PAGE
+    }
+
+    pub fn len(self) -> usize {
+        self.count * PAGE
+    }
+
+    pub fn indices(self) -> std::ops::Range<usize> {
+        self.first..self.first + self.count
+    }
+}
+
+const RIGHTS: &[i32] = &[
+    libc::PROT_NONE,
+    libc::PROT_READ,
+    libc::PROT_READ | libc::PROT_WRITE,
+];
+
+const ADVICE: &[i32] = &[
+    libc::MADV_NORMAL,
+    libc::MADV_DONTNEED,
+    libc::MADV_FREE,
+    libc::MADV_WILLNEED,
+    libc::MADV_REMOVE,
+    libc::MADV_DONTFORK,
+    libc::MADV_DOFORK,
+    libc::MADV_WIPEONFORK,
+    libc::MADV_COLD,
+    libc::MADV_PAGEOUT,
+    libc::MADV_POPULATE_READ,
+    libc::MADV_POPULATE_WRITE,
+];
+
+const UNSHARE: &[i32] = &[
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWUSER | libc::CLONE_NEWPID,
+    libc::CLONE_FILES,
+    libc::CLONE_FS,
+];
+
+/// Addresses that are nobody's, or not even addresses.
+const WILD: &[u64] = &[
+    0,
+    8,
+    0xfff,
+    (ARENA - PAGE) as u64 - 1,
+    1 << 46,
+    (1 << 47) - 4096,
+    1 << 47,
+    1 << 63,
+    0xffff_8880_0000_0000,
+    !0 - 4095,
+    !0,
+];
+
+/// An address in the arena, mostly of a page.
+fn address(rng: &mut Rng) -> u64 {
+    if rng.u32(0..12) == 0 {
+        return WILD[rng.usize(0..WILD.len())];
+    }
+    let page = (ARENA + rng.usize(0..=PAGES) * PAGE) as u64;
+    match rng.u32(0..8) {
+        0 => page + rng.u64(0..4096),
+        1 => page + 8,
+        2 => page - 1,
+        _ => page,
+    }
+}
+
+/// How many bytes, mostly whole pages.
+fn length(rng: &mut Rng) -> u64 {
+    let pages = rng.u64(0..=20) * PAGE as u64;
+    match rng.u32(0..10) {
+        0 => pages + rng.u64(0..4096),
+        1 => [1, 4095, 1 << 30, 1 << 47, 1 << 63, !0 - 4095, !0][rng.usize(0..7)],
+        _ => pages,
+    }
+}
+
+impl Op {
+    fn any(rng: &mut Rng) -> Self {
+        match rng.u32(0..60) {
+            0 => Self::Fork,
+            1 => Self::Unshare {
+                flags: UNSHARE[rng.usize(0..UNSHARE.len())],
+            },
+            2 | 3 => {
+                let mut some = || (0..rng.usize(1..6)).map(|_| Self::simple(rng)).collect();
+                Self::Together(some(), some())
+            }
+            _ => Self::simple(rng),
+        }
+    }
+
+    fn simple(rng: &mut Rng) -> Self {
+        let file = rng.usize(0..FILES);
+        match rng.u32(0..40) {
+            0 | 1 => Self::Open {
+                file,
+                tester: rng.bool(),
+            },
+            2 => Self::Close { file },
+            3 => Self::Facts { file },
+            4..=6 => Self::Area {
+                file,
+                addr: address(rng),
+            },
+            7..=10 => Self::Zap {
+                file,
+                addr: address(rng),
+                len: length(rng),
+            },
+            11..=14 => {
+                let area = address(rng);
+                // The same place mostly, as otherwise nothing is ever zapped.
+                let addr = match rng.u32(0..3) {
+                    0 => address(rng),
+                    _ => area & !4095,
+                };
+                Self::ZapAny {
+                    file,
+                    area,
+                    addr,
+                    len: length(rng),
+                }
+            }
+            15 => Self::Count {
+                file,
+                kind: rng.u32(0..8),
+                rounds: rng.u32(0..9),
+            },
+            16 => Self::Opener { file },
+            17 => Self::Worker { file },
+            18 | 19 => Self::Raw {
+                file,
+                // One of the commands, with any size and direction.
+                command: rng.u32(0..4) << 30
+                    | rng.u32(0..64) << 16
+                    | [0xb7, 0xb8, 0xb9][rng.usize(0..3)] << 8
+                    | rng.u32(0..6),
+                arg: address(rng),
+            },
+            20..=23 => Self::MapFile {
+                file,
+                range: Pages::any(rng),
+                offset: rng.usize(0..3),
+                write: rng.bool(),
+                shared: rng.u32(0..4) != 0,
+            },
+            24..=26 => Self::MapMemory {
+                range: Pages::any(rng),
+                write: rng.u32(0..4) != 0,
+                shared: rng.u32(0..4) == 0,
+            },
+            27 => Self::Unmap {
+                range: Pages::any(rng),
+            },
+            28 | 29 => Self::Protect {
+                range: Pages::any(rng),
+                rights: RIGHTS[rng.usize(0..RIGHTS.len())],
+            },
+            30 | 31 => Self::Move {
+                range: Pages::any(rng),
+                pages: rng.usize(1..20),
+                to: rng.bool().then(|| rng.usize(0..PAGES)),
+            },
+            32 => Self::Advise {
+                range: Pages::any(rng),
+                advice: ADVICE[rng.usize(0..ADVICE.len())],
+            },
+            33..=36 => Self::Read {
+                page: rng.usize(0..PAGES),
+            },
+            _ => Self::Write {
+                page: rng.usize(0..PAGES),
+                value: rng.u64(1..),
+            },
+        }
+    }
+}

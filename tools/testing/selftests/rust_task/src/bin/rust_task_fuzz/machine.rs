@@ -1,0 +1,577 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Makes the calls of a case, and knows what should come of them.
+
+use crate::case::{Op, Pages, ARENA, FILES, PAGE, PAGES};
+use anyhow::{bail, ensure, Context, Result};
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::Signal,
+        wait::{wait, WaitStatus},
+    },
+    unistd::{fork, pipe, ForkResult},
+};
+use rust_task::{
+    device::{abi, test_abi, Device, Tester},
+    ioctl,
+    procfs::{Area, Status},
+};
+use std::{
+    collections::HashSet,
+    fs::File,
+    os::fd::{AsRawFd, OwnedFd},
+    sync::Arc,
+    thread,
+};
+
+/// What a page holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Content {
+    /// Not known.
+    Any,
+    /// Nothing: whoever looks gets `EFAULT`.
+    Nothing,
+    /// A number, in memory of its own, or in memory that outlives a zap.
+    Number { value: u64, shared: bool },
+    /// A page of the device.
+    Device(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Page {
+    content: Content,
+    /// Whether it may surely be read, if there is something.
+    readable: bool,
+}
+
+const NOTHING: Page = Page {
+    content: Content::Nothing,
+    readable: true,
+};
+const UNKNOWN: Page = Page {
+    content: Content::Any,
+    readable: false,
+};
+
+#[derive(Clone)]
+enum OpenFile {
+    Info(Arc<Device>),
+    Test(Arc<Tester>),
+}
+
+impl OpenFile {
+    fn raw(&self) -> &File {
+        match self {
+            Self::Info(device) => device.file(),
+            Self::Test(tester) => tester.file(),
+        }
+    }
+}
+
+/// What a process or thread has.
+#[derive(Clone)]
+pub struct Machine {
+    files: [Option<OpenFile>; FILES],
+    pages: [Page; PAGES],
+    /// Whether no other thread changes anything.
+    alone: bool,
+    /// Whether it may have children that do the rest.
+    forks: bool,
+    children: u32,
+    /// Whether they are in a namespace of their own, and killed when the first of them ends.
+    namespace: bool,
+    /// A way to have the kernel read and write memory for us.
+    pipe: Arc<(OwnedFd, OwnedFd)>,
+}
+
+impl Machine {
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            files: [const { None }; FILES],
+            pages: [NOTHING; PAGES],
+            alone: true,
+            forks: true,
+            children: 0,
+            namespace: false,
+            pipe: Arc::new(pipe()?),
+        })
+    }
+
+    pub fn run(&mut self, ops: &[Op]) -> Result<()> {
+        for (i, op) in ops.iter().enumerate() {
+            if matches!(op, Op::Fork) && self.forks {
+                self.fork(&ops[i + 1..])?;
+            }
+            self.step(op)
+                .with_context(|| format!("call {i}, {op:x?}"))?;
+        }
+        if self.alone {
+            // Whatever was done, all that is left is as it should be.
+            (0..PAGES).try_for_each(|page| self.read(page))?;
+        }
+        // Any of them: the first process of a namespace ends only after all others of it.
+        while self.children > 0 {
+            let status = wait()?;
+            self.children -= 1;
+            let killed = matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _));
+            ensure!(
+                matches!(status, WaitStatus::Exited(_, 0)) || (killed && self.namespace),
+                "child: {status:?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Has a child do the rest as well.
+    fn fork(&mut self, rest: &[Op]) -> Result<()> {
+        for page in &mut self.pages {
+            // Both write to it from now on.
+            if matches!(page.content, Content::Number { shared: true, .. }) {
+                page.content = Content::Any;
+            }
+        }
+        // SAFETY: This process has one thread now.
+        match unsafe { fork() } {
+            Ok(ForkResult::Child) => {
+                let mut child = self.clone();
+                child.forks = false;
+                child.children = 0;
+                child.namespace = false;
+                // What madvise() has said of forks is not remembered here.
+                child.pages = [UNKNOWN; PAGES];
+                // The other end of the pipe is shared, and what is in it.
+                let result = pipe().map_err(Into::into).and_then(|pipe| {
+                    child.pipe = Arc::new(pipe);
+                    child.run(rest)
+                });
+                rust_task::ktap::exit(result)
+            }
+            Ok(ForkResult::Parent { .. }) => self.children += 1,
+            // The first process of its namespace has died.
+            Err(Errno::ENOMEM) => {}
+            Err(err) => bail!("fork: {err}"),
+        }
+        Ok(())
+    }
+
+    fn device(&self, file: usize) -> Option<Arc<Device>> {
+        match &self.files[file] {
+            Some(OpenFile::Info(device)) => Some(device.clone()),
+            _ => None,
+        }
+    }
+
+    fn tester(&self, file: usize) -> Option<Arc<Tester>> {
+        match &self.files[file] {
+            Some(OpenFile::Test(tester)) => Some(tester.clone()),
+            _ => None,
+        }
+    }
+
+    fn step(&mut self, op: &Op) -> Result<()> {
+        match *op {
+            Op::Fork => {}
+            Op::Open { file, tester } => {
+                self.files[file] = Some(match tester {
+                    false => OpenFile::Info(Arc::new(Device::open()?)),
+                    true => OpenFile::Test(Arc::new(Tester::open()?)),
+                });
+            }
+            Op::Close { file } => self.files[file] = None,
+            Op::Facts { file } => {
+                if let Some(device) = self.device(file) {
+                    facts(&device)?;
+                }
+            }
+            Op::Area { file, addr } => {
+                if let Some(device) = self.device(file) {
+                    self.area(&device, addr)?;
+                }
+            }
+            Op::Zap { file, addr, len } => {
+                if let Some(device) = self.device(file) {
+                    self.zap(&device, addr, len)?;
+                }
+            }
+            Op::ZapAny {
+                file,
+                area,
+                addr,
+                len,
+            } => {
+                if let Some(tester) = self.tester(file) {
+                    self.zap_any(&tester, area, addr, len)?;
+                }
+            }
+            Op::Count { file, kind, rounds } => {
+                if let Some(tester) = self.tester(file) {
+                    let result = tester.counts(kind, rounds);
+                    match kind {
+                        test_abi::TASK..=test_abi::MM_ASYNC => drop(result?),
+                        _ => ensure!(result == Err(Errno::EINVAL), "{result:?}"),
+                    }
+                }
+            }
+            Op::Opener { file } => {
+                if let Some(tester) = self.tester(file) {
+                    tester.opener()?;
+                }
+            }
+            Op::Worker { file } => {
+                if let Some(tester) = self.tester(file) {
+                    ensure!(
+                        tester.worker_has_mm()? == 0,
+                        "a worker has an address space"
+                    );
+                }
+            }
+            Op::Raw { file, command, arg } => {
+                if let Some(file) = &self.files[file] {
+                    // It may do whatever the command says, with an argument that is anywhere.
+                    let result = ioctl::call(file.raw(), command, arg as usize);
+                    let errors = [Errno::ENOTTY, Errno::EFAULT, Errno::EINVAL, Errno::ENOENT];
+                    if let Err(err) = result {
+                        ensure!(errors.contains(&err), "{err}");
+                    }
+                    self.pages = [UNKNOWN; PAGES];
+                }
+            }
+            Op::MapFile {
+                file,
+                range,
+                offset,
+                write,
+                shared,
+            } => self.map_file(file, range, offset, write, shared)?,
+            Op::MapMemory {
+                range,
+                write,
+                shared,
+            } => {
+                let kind = if shared {
+                    libc::MAP_SHARED
+                } else {
+                    libc::MAP_PRIVATE
+                };
+                let mapped = map(range, write, kind | libc::MAP_ANONYMOUS, -1, 0);
+                self.now_has(range, mapped, |_| Content::Number { value: 0, shared });
+            }
+            Op::Unmap { range } => {
+                // SAFETY: The arena is nobody's.
+                let result = unsafe { libc::munmap(range.addr() as _, range.len()) };
+                self.now_has(range, Errno::result(result), |_| Content::Nothing);
+            }
+            Op::Protect { range, rights } => {
+                // SAFETY: As above.
+                let result = unsafe { libc::mprotect(range.addr() as _, range.len(), rights) };
+                let readable = Errno::result(result).is_ok() && rights != libc::PROT_NONE;
+                self.pages[range.indices()]
+                    .iter_mut()
+                    .for_each(|page| page.readable = readable);
+            }
+            Op::Move { range, pages, to } => self.relocate(range, pages, to),
+            Op::Advise { range, advice } => {
+                // SAFETY: As above.
+                unsafe { libc::madvise(range.addr() as _, range.len(), advice) };
+                if [libc::MADV_DONTNEED, libc::MADV_FREE, libc::MADV_REMOVE].contains(&advice) {
+                    // It is enough that the zaps are known.
+                    self.pages[range.indices()].fill(UNKNOWN);
+                }
+            }
+            Op::Read { page } => self.read(page)?,
+            Op::Write { page, value } => self.write(page, value)?,
+            Op::Unshare { flags } => {
+                // It may be forbidden, such as to a process with threads.
+                // SAFETY: Nothing here relies on what is shared.
+                let result = unsafe { libc::unshare(flags) };
+                self.namespace |= result == 0 && flags & libc::CLONE_NEWPID != 0;
+            }
+            Op::Together(ref one, ref other) => self.together(one, other)?,
+        }
+        Ok(())
+    }
+
+    /// Notes what pages hold after a call that has succeeded, or not.
+    fn now_has<T>(
+        &mut self,
+        range: Pages,
+        result: Result<T, Errno>,
+        content: impl Fn(usize) -> Content,
+    ) {
+        for (i, page) in self.pages[range.indices()].iter_mut().enumerate() {
+            // Something of it may have been done.
+            *page = match result {
+                Err(_) => UNKNOWN,
+                Ok(_) => Page {
+                    content: content(i),
+                    readable: true,
+                },
+            };
+        }
+    }
+
+    fn map_file(
+        &mut self,
+        file: usize,
+        range: Pages,
+        offset: usize,
+        write: bool,
+        shared: bool,
+    ) -> Result<()> {
+        let Some(file) = self.files[file].clone() else {
+            return Ok(());
+        };
+        let kind = if shared {
+            libc::MAP_SHARED
+        } else {
+            libc::MAP_PRIVATE
+        };
+        let mapped = map(range, write, kind, file.raw().as_raw_fd(), offset);
+        let allowed =
+            matches!(file, OpenFile::Info(_)) && range.count <= abi::PAGES && (shared || !write);
+        ensure!(
+            mapped.is_ok() == allowed,
+            "{mapped:?}, and it is {}allowed",
+            if allowed { "" } else { "not " }
+        );
+        self.now_has(range, mapped, Content::Device);
+        Ok(())
+    }
+
+    fn relocate(&mut self, range: Pages, count: usize, to: Option<usize>) {
+        let to = to.map(|first| Pages {
+            first,
+            count: count.min(PAGES - first),
+        });
+        let new = to.unwrap_or(Pages { count, ..range });
+        let flags = match to {
+            Some(_) => libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
+            None => 0,
+        };
+        // SAFETY: The arena is nobody's; without `to`, only a range that is there grows or shrinks,
+        // and nothing lies behind the arena.
+        let result = unsafe {
+            libc::mremap(
+                range.addr() as _,
+                range.len(),
+                new.len(),
+                flags,
+                new.addr() as *mut libc::c_void,
+            )
+        };
+        if result == libc::MAP_FAILED {
+            // Something of it may have been done.
+            self.pages[range.indices()].fill(UNKNOWN);
+            if let Some(to) = to {
+                self.pages[to.indices()].fill(UNKNOWN);
+            }
+            return;
+        }
+        let old: Vec<_> = self.pages[range.indices()].to_vec();
+        self.pages[range.indices()].fill(NOTHING);
+        for i in 0..new.count {
+            // What has grown is not known, such as whether it is shared.
+            if let Some(page) = self.pages.get_mut(new.first + i) {
+                *page = old.get(i).copied().unwrap_or(UNKNOWN);
+            }
+        }
+    }
+
+    fn area(&self, device: &Device, addr: u64) -> Result<()> {
+        let answer = device.vma(addr);
+        if !self.alone {
+            let well = matches!(answer, Ok(_) | Err(Errno::ENOENT));
+            ensure!(well, "{answer:?}");
+            return Ok(());
+        }
+        match (answer, Area::at(addr)?) {
+            (Ok(area), Some(expected)) => {
+                ensure!(expected.is(&area), "{area:x?} instead of {expected:x?}")
+            }
+            (Err(Errno::ENOENT), None) => {}
+            (answer, expected) => bail!("{answer:x?} instead of {expected:x?}"),
+        }
+        Ok(())
+    }
+
+    /// A zap by the device, which wants to have been asked properly.
+    fn zap(&mut self, device: &Device, addr: u64, len: u64) -> Result<()> {
+        let expected = if self.alone {
+            let whole = (addr | len) % PAGE as u64 == 0 && len != 0;
+            match (addr.checked_add(len).filter(|_| whole), Area::at(addr)?) {
+                (None, _) => Err(Errno::EINVAL),
+                (_, None) => Err(Errno::ENOENT),
+                (Some(end), Some(area)) => {
+                    let well = end <= area.end && area.of_device;
+                    well.then_some(()).ok_or(Errno::EINVAL)
+                }
+            }
+        } else {
+            Ok(())
+        };
+        let answer = device.zap(addr, len);
+        if self.alone {
+            ensure!(answer == expected, "{answer:?} instead of {expected:?}");
+            if answer.is_ok() {
+                self.zapped(addr, len);
+            }
+        }
+        Ok(())
+    }
+
+    /// A zap by the test driver, which asks the crate for anything.
+    fn zap_any(&mut self, tester: &Tester, area: u64, addr: u64, len: u64) -> Result<()> {
+        if !self.alone {
+            let _ = tester.zap(area, addr, len);
+            return Ok(());
+        }
+        let there = Area::at(area)?;
+        let arena = ARENA as u64..(ARENA + PAGES * PAGE) as u64;
+        if there.as_ref().is_some_and(|a| !arena.contains(&a.start)) {
+            // The crate would do it, and this program needs its own memory.
+            return Ok(());
+        }
+        let answer = tester.zap(area, addr, len);
+        let expected = there.as_ref().map(|_| ()).ok_or(Errno::ENOENT);
+        ensure!(answer == expected, "{answer:?} instead of {expected:?}");
+        if let Some(there) = there {
+            let whole = (addr | len) % PAGE as u64 == 0;
+            let end = addr.checked_add(len);
+            if whole && addr >= there.start && end.is_some_and(|end| end <= there.end) {
+                self.zapped(addr, len);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that pages have been zapped.
+    fn zapped(&mut self, addr: u64, len: u64) {
+        let first = (addr as usize - ARENA) / PAGE;
+        for page in &mut self.pages[first..first + len as usize / PAGE] {
+            page.content = match page.content {
+                Content::Device(_) => Content::Nothing,
+                Content::Number { shared: false, .. } => Content::Number {
+                    value: 0,
+                    shared: false,
+                },
+                other => other,
+            };
+        }
+    }
+
+    /// Reads the first number of a page, by way of the kernel.
+    fn read(&self, page: usize) -> Result<()> {
+        let (from, into) = &*self.pipe;
+        let addr = ARENA + page * PAGE;
+        // SAFETY: The kernel looks whether it is there.
+        let written = unsafe { libc::write(into.as_raw_fd(), addr as _, 8) };
+        let found = match Errno::result(written) {
+            Ok(_) => {
+                let mut bytes = [0; 8];
+                nix::unistd::read(from.as_raw_fd(), &mut bytes)?;
+                Some(u64::from_ne_bytes(bytes))
+            }
+            Err(Errno::EFAULT) => None,
+            Err(err) => bail!("page {page}: {err}"),
+        };
+        if !self.alone {
+            return Ok(());
+        }
+        let Page { content, readable } = self.pages[page];
+        let well = match (content, found) {
+            (Content::Any, _) | (Content::Nothing, None) => true,
+            (Content::Nothing, Some(_)) => false,
+            (_, None) => !readable,
+            (Content::Number { value, .. }, Some(found)) => found == value,
+            (Content::Device(i), Some(found)) => found == abi::PAGE_MAGIC + i as u64,
+        };
+        ensure!(well, "page {page} has {found:x?} instead of {content:x?}");
+        Ok(())
+    }
+
+    /// Writes a number into a page, by way of the kernel.
+    fn write(&mut self, page: usize, value: u64) -> Result<()> {
+        let (from, into) = &*self.pipe;
+        // Others know the first number of a page of the device.
+        let memory = matches!(self.pages[page].content, Content::Number { .. });
+        let addr = ARENA + page * PAGE + if memory { 0 } else { 8 };
+        nix::unistd::write(into, &value.to_ne_bytes())?;
+        // SAFETY: The kernel looks whether it may be written to, and nothing relies on what is there.
+        let read = unsafe { libc::read(from.as_raw_fd(), addr as _, 8) };
+        match Errno::result(read) {
+            Ok(_) => {
+                if let Content::Number { value: old, .. } = &mut self.pages[page].content {
+                    *old = value;
+                }
+            }
+            // It is in the pipe still.
+            Err(Errno::EFAULT) => drop(nix::unistd::read(from.as_raw_fd(), &mut [0; 8])?),
+            Err(err) => bail!("page {page}: {err}"),
+        }
+        Ok(())
+    }
+
+    /// Lets two threads make calls at the same time, after which nothing is known of the pages.
+    fn together(&mut self, one: &[Op], other: &[Op]) -> Result<()> {
+        let mut a = self.clone();
+        a.alone = false;
+        a.pages = [UNKNOWN; PAGES];
+        let mut b = a.clone();
+        for machine in [&mut a, &mut b] {
+            machine.pipe = Arc::new(pipe()?);
+        }
+        let run = |machine: &mut Self, ops: &[Op]| ops.iter().try_for_each(|op| machine.step(op));
+        thread::scope(|scope| {
+            // After unshare(CLONE_NEWPID) there are no threads.
+            let second = thread::Builder::new().spawn_scoped(scope, || run(&mut b, other));
+            let first = run(&mut a, one);
+            match second.map(thread::ScopedJoinHandle::join) {
+                Ok(Ok(second)) => first.and(second),
+                Ok(Err(_)) => bail!("a thread panicked"),
+                Err(_) => first,
+            }
+        })?;
+        self.files = a.files;
+        self.pages = [UNKNOWN; PAGES];
+        Ok(())
+    }
+}
+
+/// Maps pages of the arena, whatever is there.
+fn map(range: Pages, write: bool, flags: i32, file: i32, offset: usize) -> Result<(), Errno> {
+    let rights = libc::PROT_READ | if write { libc::PROT_WRITE } else { 0 };
+    // SAFETY: The arena is nobody's.
+    let at = unsafe {
+        libc::mmap(
+            range.addr() as _,
+            range.len(),
+            rights,
+            flags | libc::MAP_FIXED,
+            file,
+            (offset * PAGE) as _,
+        )
+    };
+    match at {
+        libc::MAP_FAILED => Err(Errno::last()),
+        _ => Ok(()),
+    }
+}
+
+/// Compares what is told of this thread with /proc.
+fn facts(device: &Device) -> Result<()> {
+    let info = device.info()?;
+    let status = Status::of_this_thread()?;
+    let all: HashSet<_> = [
+        ("Pid", info.pid.to_string(), status.one("Pid")?),
+        ("Tgid", info.tgid.to_string(), status.one("Tgid")?),
+        ("leader", info.leader.to_string(), status.one("Tgid")?),
+        ("NStgid", info.ns_tgid.to_string(), status.last("NStgid")?),
+        ("has_mm", info.has_mm.to_string(), "1".to_owned()),
+    ]
+    .into();
+    for (name, told, expected) in all {
+        ensure!(told == expected, "{name} is {told} instead of {expected}");
+    }
+    Ok(())
+}

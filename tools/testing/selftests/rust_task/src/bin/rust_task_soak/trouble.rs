@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What happens to processes that they have not asked for.
+
+use crate::tally::{self, Did};
+use anyhow::{Context, Result};
+use fastrand::Rng;
+use nix::{
+    mount::{mount, MsFlags},
+    sys::{
+        ptrace,
+        signal::{kill, Signal},
+        wait::{waitpid, WaitPidFlag, WaitStatus},
+    },
+    unistd::Pid,
+};
+use rust_task::child::in_child;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+const ROOT: &str = "/tmp/cgroup";
+const CPU: &str = "/sys/devices/system/cpu/cpu1/online";
+/// More than the lives need, and less than the greedy one takes.
+const MEMORY: &str = "96M";
+
+/// The cgroup that all lives are in.
+pub struct Group(PathBuf);
+
+impl Group {
+    pub fn new() -> Result<Self> {
+        let root = Path::new(ROOT);
+        if !root.join("cgroup.procs").exists() {
+            fs::create_dir_all(root)?;
+            let none = MsFlags::empty();
+            mount(Some("cgroup2"), root, Some("cgroup2"), none, None::<&str>).context("cgroup2")?;
+        }
+        fs::write(root.join("cgroup.subtree_control"), "+memory")?;
+        let group = Self(root.join("soak"));
+        fs::create_dir(&group.0)?;
+        group.set("memory.max", MEMORY)?;
+        Ok(group)
+    }
+
+    fn set(&self, file: &str, value: &str) -> Result<()> {
+        fs::write(self.0.join(file), value).with_context(|| file.to_owned())
+    }
+
+    /// Moves the calling process there.
+    pub fn join(&self) -> Result<()> {
+        self.set("cgroup.procs", "0")
+    }
+
+    pub fn processes(&self) -> Result<Vec<Pid>> {
+        let text = fs::read_to_string(self.0.join("cgroup.procs"))?;
+        let pids = text.lines().map(|pid| Ok(Pid::from_raw(pid.parse()?)));
+        pids.collect()
+    }
+
+    /// Kills all of them, frozen or not.
+    pub fn kill(&self) -> Result<()> {
+        self.set("cgroup.freeze", "0")?;
+        self.set("cgroup.kill", "1")
+    }
+
+    /// How many were killed for want of memory.
+    pub fn starved(&self) -> Result<u64> {
+        let events = fs::read_to_string(self.0.join("memory.events"))?;
+        let count = events.lines().find_map(|l| l.strip_prefix("oom_kill "));
+        Ok(count.context("no oom_kill")?.parse()?)
+    }
+
+    pub fn remove(&self) -> Result<()> {
+        let begin = Instant::now();
+        loop {
+            match fs::remove_dir(&self.0) {
+                // Zombies have left it, but not for long.
+                Err(err)
+                    if err.kind() == io::ErrorKind::ResourceBusy
+                        && begin.elapsed() < Duration::from_secs(10) =>
+                {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+}
+
+/// Makes some trouble, and takes a moment.
+pub fn one(group: &Group, rng: &mut Rng) -> Result<()> {
+    let victim = rng.choice(group.processes()?);
+    match rng.u32(0..40) {
+        0..=11 => {
+            if victim.is_some_and(|pid| kill(pid, Signal::SIGKILL).is_ok()) {
+                tally::add(Did::Killed, 1);
+            }
+        }
+        12..=17 => {
+            if let Some(pid) = victim {
+                // The victim may die before, or meanwhile, or be a zombie.
+                in_child(|| {
+                    let _ = trace(pid);
+                    Ok(())
+                })?;
+            }
+        }
+        18 | 19 => {
+            group.set("cgroup.freeze", "1")?;
+            thread::sleep(Duration::from_millis(rng.u64(1..30)));
+            // Who is killed while frozen dies as well.
+            if victim.is_some_and(|pid| kill(pid, Signal::SIGKILL).is_ok()) {
+                tally::add(Did::Killed, 1);
+            }
+            group.set("cgroup.freeze", "0")?;
+            tally::add(Did::Frozen, 1);
+        }
+        20 => {
+            fs::write(CPU, "0").context(CPU)?;
+            thread::sleep(Duration::from_millis(rng.u64(1..30)));
+            fs::write(CPU, "1").context(CPU)?;
+            tally::add(Did::Unplugged, 1);
+        }
+        21 => fs::write("/proc/sys/vm/drop_caches", "3")?,
+        _ => thread::sleep(Duration::from_millis(rng.u64(1..40))),
+    }
+    Ok(())
+}
+
+/// Leaves nothing unplugged.
+pub fn end() -> Result<()> {
+    match fs::read_to_string(CPU)?.trim() {
+        "1" => Ok(()),
+        _ => fs::write(CPU, "1").context(CPU),
+    }
+}
+
+/// Stops a process at its system calls for a moment. The tracer's end lets it go, dead or alive.
+fn trace(pid: Pid) -> Result<()> {
+    ptrace::seize(pid, ptrace::Options::empty())?;
+    ptrace::interrupt(pid)?;
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_millis(50) {
+        match waitpid(pid, Some(WaitPidFlag::WNOHANG))? {
+            WaitStatus::StillAlive => thread::sleep(Duration::from_millis(1)),
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => break,
+            _ => {
+                tally::add(Did::Traced, 1);
+                ptrace::syscall(pid, None)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What was asked for on the kernel's command line. It gives words that it does not know to the first
+//! process as variables, and all others inherit them.
+
+use anyhow::{Context, Result};
+use std::env;
+
+pub fn text(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
+pub fn number(name: &str) -> Result<Option<u64>> {
+    text(name)
+        .map(|value| value.parse().with_context(|| format!("{name}={value}")))
+        .transpose()
+}
