@@ -122,10 +122,15 @@ pub fn boot(
             "it has one, on which little can happen at the same time",
         );
     }
+    let (ours, others) = races(&guest.console);
+    if others > 0 {
+        println!("{others} data races within the kernel's own C code");
+    }
     let splat = guest
         .console
         .lines()
-        .find(|l| SPLATS.iter().any(|s| l.contains(s)));
+        .find(|l| !l.contains(RACE) && SPLATS.iter().any(|s| l.contains(s)))
+        .or(ours.first().copied());
     outcome.check(
         "kernel log without complaint",
         splat.is_none(),
@@ -139,4 +144,27 @@ pub fn boot(
         );
     }
     Ok(guest)
+}
+
+/// How KCSAN begins what it has to say.
+const RACE: &str = "BUG: KCSAN: ";
+
+/// The data races that Rust code, or what it has called, takes part in; and how many others there are.
+fn races(console: &str) -> (Vec<&str>, usize) {
+    let (mut ours, mut others) = (Vec::new(), 0);
+    // Each report stands between two lines of this kind.
+    for report in
+        console.split("==================================================================")
+    {
+        let Some(title) = report.lines().find(|line| line.contains(RACE)) else {
+            continue;
+        };
+        // Rust's symbols are mangled.
+        if report.contains(" _R") || report.contains("rust_") {
+            ours.push(title);
+        } else {
+            others += 1;
+        }
+    }
+    (ours, others)
 }

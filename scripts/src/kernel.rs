@@ -28,6 +28,10 @@ pub fn make(place: &Place, tools: &Tools) -> Command {
         .arg("LLVM=1")
         .arg(format!("O={}", place.objects.display()))
         .arg(format!("RUST_LIB_SRC={}", tools.library.display()));
+    if has(place, "CONFIG_KCSAN=y").unwrap_or(false) {
+        let rustc = place.root.join("scripts/rustc-kcsan");
+        make.arg(format!("RUSTC={}", rustc.display()));
+    }
     make
 }
 
@@ -93,12 +97,19 @@ pub fn configure(place: &Place, tools: &Tools) -> Result<()> {
     Ok(())
 }
 
-/// Configures a variant like `like` with a fragment of configs/ on top, if it is not yet.
-pub fn derive(place: &Place, tools: &Tools, like: &Place, fragment: Option<&str>) -> Result<()> {
-    let fragment = fragment.map(|name| place.root.join(format!("configs/{name}.config")));
+/// Configures a variant like `like` with fragments of configs/ on top, if it is not yet. What only one
+/// kernel knows is in a fragment of its own.
+pub fn derive(place: &Place, tools: &Tools, like: &Place, fragments: &[&str]) -> Result<()> {
+    let configs = place.root.join("configs");
+    let fragments: Vec<_> = fragments
+        .iter()
+        .flat_map(|name| [(*name).to_owned(), format!("{name}-{}", place.series)])
+        .map(|name| configs.join(format!("{name}.config")))
+        .filter(|path| path.exists())
+        .collect();
     let old = fs::read_to_string(like.objects.join(".config"))?;
     let mut wanted = old.clone();
-    if let Some(fragment) = &fragment {
+    for fragment in &fragments {
         wanted += &fs::read_to_string(fragment)?;
     }
 
@@ -109,7 +120,7 @@ pub fn derive(place: &Place, tools: &Tools, like: &Place, fragment: Option<&str>
     }
     let _ = fs::remove_file(&stamp);
     fs::write(place.objects.join(".config"), old)?;
-    merge(place, tools, fragment.as_slice())?;
+    merge(place, tools, &fragments)?;
     fs::write(stamp, wanted)?;
     Ok(())
 }
@@ -166,7 +177,7 @@ pub fn has(place: &Place, line: &str) -> Result<bool> {
 /// Tests that a kernel which bindgen gets wrong is not built.
 pub fn misplaced(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let variant = place.variant("misplaced");
-    derive(&variant, tools, place, Some("misplaced"))?;
+    derive(&variant, tools, place, &["misplaced"])?;
 
     let log = variant.log("build");
     let mut make = make(&variant, tools);

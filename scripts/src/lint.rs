@@ -95,7 +95,7 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
         })
     };
     let variant = place.variant("clippy");
-    kernel::derive(&variant, tools, place, None)?;
+    kernel::derive(&variant, tools, place, &[])?;
     part(
         outcome,
         &variant,

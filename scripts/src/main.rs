@@ -8,6 +8,7 @@ mod binder;
 mod boot;
 mod debug;
 mod kernel;
+mod known;
 mod lint;
 mod mutants;
 mod release;
@@ -55,6 +56,8 @@ enum Command {
     Api,
     /// Rust Binder on our files: its tests, and its speed beside that on mainline's files
     Binder,
+    /// Faults of mainline's files, there and on ours
+    Known,
     /// All of the kernel's own Rust code, built on our files and booted
     Allrust,
     /// All tests and ordeals under the kernel's checkers
@@ -243,6 +246,11 @@ fn run_part(part: &Command, place: &Place, tools: &Tools, outcome: &mut Outcome)
             }
             return api::compare(place, &mainline, outcome);
         }
+        Command::Known => {
+            let mainline = mainline(place)?;
+            built(&mainline, place, tools)?;
+            return known::compare(place, &mainline, tools, outcome);
+        }
         _ => {}
     }
     let initramfs = user::initramfs(place, tools)?;
@@ -290,7 +298,7 @@ fn mainline(place: &Place) -> Result<Place> {
 
 /// Builds a kernel that is configured like another, and what it boots from.
 fn built(place: &Place, like: &Place, tools: &Tools) -> Result<Initramfs> {
-    kernel::derive(place, tools, like, None)?;
+    kernel::derive(place, tools, like, &[])?;
     kernel::build(place, tools)?;
     user::initramfs(place, tools)
 }
@@ -312,8 +320,7 @@ fn everything(place: &Place, initramfs: &Initramfs, outcome: &mut Outcome) -> Re
     Ok(examples)
 }
 
-/// Builds all of the kernel's Rust code, and runs all tests there: it has KASAN, and the crate's
-/// own checks.
+/// Builds all of the kernel's Rust code, and runs all tests there, under the checkers.
 fn allrust(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     if let Some(place) = allrust::build(place, tools, outcome)? {
         let initramfs = user::initramfs(&place, tools)?;
@@ -354,8 +361,12 @@ fn test(asked: Place) -> Result<bool> {
             api::document(&mainline, &tools)?;
             // lint has documented ours.
             api::compare(&place.variant("clippy"), &mainline, &mut outcome)?;
+            known::compare(&place, &mainline, &tools, &mut outcome)?;
             binder::compare((&place, &initramfs), (&mainline, &theirs), &mut outcome)?;
+            // It has the checkers as well.
             allrust(&place, &tools, &mut outcome)?;
+        } else {
+            debug::checked(&place, &tools, &mut outcome)?;
         }
     }
     outcome.print();

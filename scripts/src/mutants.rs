@@ -4,6 +4,7 @@
 
 use crate::{
     boot::{self, Boot},
+    debug::{self, Ordeal},
     kernel,
     report::{self, Outcome},
     setup::Tools,
@@ -30,6 +31,8 @@ struct List {
 #[serde(deny_unknown_fields)]
 struct Mutant {
     name: String,
+    /// The ordeal that has to find it; all other tests if there is none.
+    by: Option<Ordeal>,
     file: PathBuf,
     find: String,
     replace: String,
@@ -52,7 +55,13 @@ impl Mutant {
 }
 
 /// Objects that are made anew for each mutant, as time stamps do not tell a file from its mutant.
-const STALE: &[&str] = &["rust/kernel.o", "rust/helpers/helpers.o", "built"];
+const STALE: &[&str] = &[
+    "rust/kernel.o",
+    "rust/helpers/helpers.o",
+    "lib/test_rust_task.o",
+    "samples/rust/rust_task_info.o",
+    "built",
+];
 
 /// Builds each mutant, and fails the outcome for each that no test notices.
 pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
@@ -70,29 +79,57 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     for mutant in &wanted {
         mutant.apply(&place.root.join(&mutant.file))?;
     }
+
+    let mut survived = 0;
+    for by in [None]
+        .into_iter()
+        .chain(Ordeal::ALL.iter().copied().map(Some))
+    {
+        let some: Vec<_> = wanted.iter().filter(|m| m.by == by).collect();
+        if !some.is_empty() {
+            survived += each(&some, by, place, tools, outcome)?;
+        }
+    }
+    println!("{} mutants, {survived} survived", wanted.len());
+    Ok(())
+}
+
+/// Builds each of some mutants that the same tests have to notice. Returns how many survived.
+fn each(
+    mutants: &[&&Mutant],
+    by: Option<Ordeal>,
+    place: &Place,
+    tools: &Tools,
+    outcome: &mut Outcome,
+) -> Result<usize> {
+    let like = match by {
+        Some(_) => debug::configure(place, tools)?,
+        None => place.clone(),
+    };
+    kernel::build(&like, tools)?;
     // The mutants have objects of their own, which begin as a copy.
-    let variant = place.variant("mutants");
+    let variant = like.variant("mutants");
     if !variant.objects.join(".config").exists() {
         step::run(
             "copy of the objects",
             &place.log("copy"),
             Command::new("cp")
                 .arg("-a")
-                .args([&place.objects, &variant.objects]),
+                .args([&like.objects, &variant.objects]),
         )?;
     }
-    kernel::derive(&variant, tools, place, None)?;
-    if let Some(failure) = caught(&variant, tools)? {
+    kernel::derive(&variant, tools, &like, &[])?;
+    if let Some(failure) = caught(&variant, by, tools)? {
         bail!("fails without a mutant: {failure}");
     }
 
     let mut survived = 0;
-    for mutant in &wanted {
+    for mutant in mutants {
         let begin = Instant::now();
         let source = place.root.join(&mutant.file);
         let changed = mutant.apply(&source)?;
         let found = with_file(&place.tree.join(&mutant.file), &source, &changed, || {
-            caught(&variant, tools)
+            caught(&variant, by, tools)
         })?;
         let seconds = begin.elapsed().as_secs();
         let how = match &found {
@@ -107,8 +144,7 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
         survived += usize::from(found.is_none());
         outcome.check(&mutant.name, found.is_some(), "no test has noticed");
     }
-    println!("{} mutants, {survived} survived", wanted.len());
-    Ok(())
+    Ok(survived)
 }
 
 /// Puts `text` in the place of a file of the tree while `run` runs.
@@ -127,7 +163,7 @@ fn with_file<R>(
 }
 
 /// Builds the kernel, and returns the first test that fails.
-fn caught(place: &Place, tools: &Tools) -> Result<Option<String>> {
+fn caught(place: &Place, by: Option<Ordeal>, tools: &Tools) -> Result<Option<String>> {
     for object in STALE {
         let _ = fs::remove_file(place.objects.join(object));
     }
@@ -142,6 +178,14 @@ fn caught(place: &Place, tools: &Tools) -> Result<Option<String>> {
         bail!("it does not compile; see {}", log.display());
     }
     let mut outcome = Outcome::quiet();
+    if let Some(ordeal) = by {
+        kernel::build(place, tools)?;
+        let ran = ordeal.run(place, tools, debug::SHORT, &mut outcome);
+        return Ok(match ran {
+            Ok(_) => outcome.failure(),
+            Err(err) => Some(format!("{err:#}")),
+        });
+    }
     ui::all(place, &mut outcome)?;
     if let Some(failure) = outcome.failure() {
         return Ok(Some(failure));

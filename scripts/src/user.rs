@@ -81,7 +81,16 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
     }
 
     let mut list = String::new();
-    let dirs = ["dev", "proc", "sys", "tmp", "modules", "selftests", "bench"];
+    let dirs = [
+        "dev",
+        "proc",
+        "sys",
+        "tmp",
+        "modules",
+        "selftests",
+        "bench",
+        "known",
+    ];
     for dir in dirs.into_iter().chain(Ordeal::ALL.iter().map(|o| o.name())) {
         writeln!(list, "dir /{dir} 0755 0 0")?;
     }
@@ -95,6 +104,11 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
     for ordeal in Ordeal::ALL {
         let (dir, program) = (ordeal.name(), ordeal.program());
         file(&format!("/{dir}/{program}"), &bin.join(program))?;
+    }
+    file("/known/rust_task_known", &bin.join("rust_task_known"))?;
+    let module = place.objects.join("known/rust_task_known.ko");
+    if module.exists() {
+        file("/known/rust_task_known.ko", &module)?;
     }
     let mut programs = Vec::new();
     for test in &tests {

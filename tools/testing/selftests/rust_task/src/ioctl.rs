@@ -18,6 +18,11 @@ pub const fn ior_sized(magic: u32, number: u32, size: u32) -> u32 {
     command(2, magic, number, size)
 }
 
+/// C's `_IO()`.
+pub const fn io(magic: u32, number: u32) -> u32 {
+    command(0, magic, number, 0)
+}
+
 /// C's `_IOR()`.
 pub const fn ior<T>(magic: u32, number: u32) -> u32 {
     ior_sized(magic, number, size::<T>())
@@ -35,9 +40,14 @@ pub const fn iowr<T>(magic: u32, number: u32) -> u32 {
 
 /// Calls `ioctl()` with whatever `arg` is.
 pub fn call(file: &File, command: u32, arg: usize) -> Result<(), Errno> {
+    call_for(file, command, arg).map(drop)
+}
+
+/// The same for the number that it returns.
+pub fn call_for(file: &File, command: u32, arg: usize) -> Result<i32, Errno> {
     // SAFETY: The drivers read and write the memory at `arg` as their commands say, which the
     // callers here have ready, or which is meant to be refused.
-    Errno::result(unsafe { libc::ioctl(file.as_raw_fd(), u64::from(command), arg) }).map(drop)
+    Errno::result(unsafe { libc::ioctl(file.as_raw_fd(), u64::from(command), arg) })
 }
 
 /// Calls `ioctl()` with a value that it reads and writes.

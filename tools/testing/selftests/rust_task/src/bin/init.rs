@@ -60,7 +60,7 @@ fn run() -> Result<()> {
         .split_whitespace()
         .find_map(|word| word.strip_prefix("programs="))
     {
-        if let Err(err) = modules(&mut port)
+        if let Err(err) = modules("/modules", &mut port)
             .and_then(|()| dirs.split(',').try_for_each(|dir| programs(dir, &mut port)))
         {
             writeln!(port, "# init: {err:#}")?;
@@ -85,8 +85,8 @@ fn open_port() -> Result<File> {
     Ok(port)
 }
 
-fn modules(port: &mut File) -> Result<()> {
-    for module in sorted("/modules", |path| path.extension() == Some("ko".as_ref()))? {
+fn modules(dir: &str, port: &mut File) -> Result<()> {
+    for module in sorted(dir, |path| path.extension() == Some("ko".as_ref()))? {
         let file = File::open(&module)?;
         // The tests say what is missing without it.
         if let Err(err) = finit_module(&file, c"", ModuleInitFlags::empty()) {
@@ -96,7 +96,9 @@ fn modules(port: &mut File) -> Result<()> {
     Ok(())
 }
 
+/// Runs the programs of a folder, after the modules that they need.
 fn programs(dir: &str, port: &mut File) -> Result<()> {
+    modules(dir, port)?;
     let executable =
         |path: &Path| fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o111 != 0);
     for program in sorted(dir, executable)? {

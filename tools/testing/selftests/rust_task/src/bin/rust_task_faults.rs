@@ -8,6 +8,7 @@
 use anyhow::{ensure, Context, Result};
 use nix::{
     errno::Errno,
+    kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
     sys::{
         mman::{mmap, mprotect, mremap, munmap, MRemapFlags, MapFlags, ProtFlags},
         uio::{pread, pwrite},
@@ -32,6 +33,7 @@ const TESTS: &[Test] = &[
         "each fault is an error, and the next call succeeds",
         each_fault,
     ),
+    ("the module is loaded, or not", module_loaded_or_not),
     ("nothing is lost", nothing_is_lost),
 ];
 
@@ -281,8 +283,30 @@ fn each_fault() -> Result<()> {
     })
 }
 
+/// The device is registered, or the module is not there at all.
+fn module_loaded_or_not() -> Result<()> {
+    let module = File::open("/modules/rust_task_info.ko")?;
+    let unload = || delete_module(c"rust_task_info", DeleteModuleFlags::O_NONBLOCK);
+    let load = || finit_module(&module, c"", ModuleInitFlags::empty());
+    unload()?;
+    let faults = sweep(&|| {
+        load()?;
+        // What is left of a fault may still come here.
+        while let Err(err) = unload() {
+            if !EXPECTED.contains(&err) {
+                return Err(err);
+            }
+        }
+        Ok(())
+    })?;
+    ktap::did("faults", format!("load the module\t{faults}"));
+    load()?;
+    Device::open()?.info()?;
+    Ok(())
+}
+
 fn nothing_is_lost() -> Result<()> {
-    // The first round makes what stays.
+    // The first rounds make what stays.
     let quietly = || {
         in_child(|| {
             operations(&mut |all| {
@@ -291,6 +315,7 @@ fn nothing_is_lost() -> Result<()> {
             })
         })
     };
+    quietly()?;
     quietly()?;
     let before = InUse::now()?;
     for _ in 0..ROUNDS {

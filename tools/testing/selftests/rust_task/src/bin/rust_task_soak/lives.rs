@@ -35,7 +35,7 @@ pub const AFTER_EXEC: &str = "after-exec";
 
 const PAGE: usize = 4096;
 /// More than the cgroup has.
-const GREED: usize = 256 << 20;
+const GREED: usize = 64 << 20;
 const AREA: usize = 64 * PAGE;
 
 type Life = (Option<Did>, fn(&mut Rng) -> Result<()>);
@@ -60,9 +60,9 @@ pub fn each() -> Result<()> {
 /// Makes one life after another, until killed.
 pub fn make(mut rng: Rng) -> Result<()> {
     loop {
-        match rng.u32(0..40) {
+        match rng.u32(0..30) {
             0 => live(None, greedy, &mut rng)?,
-            1..=8 if binder::is_mounted() => {
+            1..=6 if binder::is_mounted() => {
                 live(Some(Did::Conversed), conversation, &mut rng)?;
             }
             _ => {

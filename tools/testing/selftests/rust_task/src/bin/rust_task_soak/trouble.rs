@@ -25,7 +25,7 @@ use std::{
 const ROOT: &str = "/tmp/cgroup";
 const CPU: &str = "/sys/devices/system/cpu/cpu1/online";
 /// More than the lives need, and less than the greedy one takes.
-const MEMORY: &str = "96M";
+const MEMORY: &str = "32M";
 
 /// The cgroup that all lives are in.
 pub struct Group(PathBuf);

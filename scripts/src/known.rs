@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What goes wrong on mainline's own files, and must not on ours.
+
+use crate::{
+    boot::{self, Boot},
+    kernel,
+    report::Outcome,
+    setup::Tools,
+    step, user, Place,
+};
+use anyhow::{bail, Context, Result};
+use std::{fs, time::Duration};
+
+const MODULE: &str = "tests/known";
+/// What the program in the guest calls each fault, and what it is.
+const FAULTS: &[(&str, &str)] = &[
+    (
+        "pid",
+        "Task::pid() is read once in a loop, while exec() changes it",
+    ),
+    (
+        "flags",
+        "VmaRef::flags() is read once in a loop, while madvise() changes them",
+    ),
+    (
+        "zap",
+        "VmaRef::zap_vma_range() takes part of a page, and goes on without end",
+    ),
+];
+
+/// Builds the driver against a kernel that has been built.
+fn module(place: &Place, tools: &Tools) -> Result<()> {
+    let dir = place.objects.join("known");
+    fs::create_dir_all(&dir)?;
+    for file in fs::read_dir(place.root.join(MODULE))?.flatten() {
+        step::write_if_new(
+            &dir.join(file.file_name()),
+            &fs::read_to_string(file.path())?,
+        )?;
+    }
+    let mut make = kernel::make(place, tools);
+    make.arg(format!("M={}", dir.display())).arg("modules");
+    step::run("module", &place.log("known"), &mut make)
+}
+
+/// Lets a guest do what may be a fault. Returns what went wrong, if anything.
+fn wrong(fault: &str, place: &Place, tools: &Tools) -> Result<Option<String>> {
+    let initramfs = user::initramfs(place, tools)?;
+    let words = format!("programs=/known known={fault} kunit.enable=0");
+    let how = Boot {
+        limit: Duration::from_secs(25),
+        ..Boot::with(&words)
+    };
+    let mut outcome = Outcome::quiet();
+    let guest = match boot::boot(place, &initramfs.archive, &how, &mut outcome) {
+        Ok(guest) => guest,
+        // It is a fault that takes the kernel with it.
+        Err(err) => return Ok(Some(format!("{err:#}"))),
+    };
+    outcome.programs(&["rust_task_known".to_owned()], &guest.results);
+    let Some(failure) = outcome.failure() else {
+        return Ok(None);
+    };
+    let said = guest.results.lines().skip_while(|l| !l.starts_with("1.."));
+    let said = said.skip(1).find_map(|line| line.strip_prefix("# "));
+    match said {
+        Some(said) => Ok(Some(said.to_owned())),
+        None => bail!("{failure}; see {}", place.objects.join("boot").display()),
+    }
+}
+
+/// Shows each fault on both kernels. It has to be there on mainline's files, or the test is worth
+/// nothing.
+pub fn compare(ours: &Place, mainline: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    for place in [ours, mainline] {
+        module(place, tools)?;
+    }
+    for (fault, what) in FAULTS {
+        let theirs = wrong(fault, mainline, tools).context("mainline")?;
+        let mine = wrong(fault, ours, tools).context("ours")?;
+        println!("{what}");
+        for (whose, found) in [("mainline", &theirs), ("ours", &mine)] {
+            println!("  {whose:8}  {}", found.as_deref().unwrap_or("well"));
+        }
+        outcome.check(
+            &format!("{what}: shown on mainline's files"),
+            theirs.is_some(),
+            "the fault is gone",
+        );
+        outcome.check(
+            &format!("{what}: not on ours"),
+            mine.is_none(),
+            mine.as_deref().unwrap_or_default(),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Has `/dev/rust_task_known` do what goes wrong on Linux 7.3's own files.
+//!
+//! `known=` in the environment names the fault. One may take the kernel with it.
+
+use anyhow::{bail, ensure, Context, Result};
+use nix::{
+    errno::Errno,
+    sys::mman::{madvise, mprotect, MapFlags, MmapAdvise, ProtFlags},
+    unistd::{execv, fork, pipe, ForkResult},
+};
+use rust_task::{child::Child, device, ioctl, ktap, words};
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Write},
+    thread,
+    time::Duration,
+};
+
+#[path = "../../../../../../tests/known/rust_task_known_abi.rs"]
+mod abi;
+
+const PAGE: usize = 4096;
+const WATCH_PID: u32 = ioctl::io(abi::MAGIC, abi::WATCH_PID);
+const WATCH_FLAGS: u32 = ioctl::io(abi::MAGIC, abi::WATCH_FLAGS);
+const ZAP: u32 = ioctl::iow::<abi::Zap>(abi::MAGIC, abi::ZAP);
+/// With this, madvise() makes pages that may not be touched, under a read lock.
+const MADV_GUARD_INSTALL: i32 = 102;
+
+fn main() -> Result<()> {
+    // The program that is executed waits for its parent, and ends.
+    if std::env::args().nth(1).is_some() {
+        return Ok(());
+    }
+    match words::text("known").as_deref() {
+        Some("pid") => ktap::run(&[("pid() while exec() changes it", pid)]),
+        Some("flags") => ktap::run(&[("flags() while madvise() changes them", flags)]),
+        Some("zap") => ktap::run(&[("a zap of part of a page", zap)]),
+        other => bail!("known={other:?}"),
+    }
+}
+
+fn open() -> std::io::Result<File> {
+    OpenOptions::new().write(true).open("/dev/rust_task_known")
+}
+
+/// A child looks at the number of its parent's first thread. A second thread takes it by `exec()`.
+fn pid() -> Result<()> {
+    let (seen, tell) = pipe()?;
+    let executes = Child::start(|| {
+        let file = open()?;
+        // SAFETY: This process has one thread.
+        if let ForkResult::Child = unsafe { fork()? } {
+            let answer = ioctl::call_for(&file, WATCH_PID, 0)?;
+            File::from(tell).write_all(&[answer as u8])?;
+            return Ok(());
+        }
+        thread::spawn(|| {
+            thread::sleep(Duration::from_millis(300));
+            execv(c"/proc/self/exe", &[c"rust_task_known", c"executed"])
+        })
+        .join()
+        .map_err(|_| anyhow::anyhow!("the thread panicked"))??;
+        Ok(())
+    })?;
+    executes.join()?;
+    let mut answer = [0];
+    File::from(seen).read_exact(&mut answer)?;
+    ensure!(answer == [1], "a loop does not see that it has changed");
+    Ok(())
+}
+
+/// One thread looks at the flags of an area, and another has them changed.
+fn flags() -> Result<()> {
+    let file = open()?;
+    let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
+    let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let at = device::map(None, 4 * PAGE, rights, anonymous)?;
+    let addr = at.as_ptr() as usize;
+    // SAFETY: It is mapped for writing. Without this the change would need the lock for writing.
+    unsafe { at.cast::<u8>().write_volatile(1) };
+    let changes = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(300));
+        // SAFETY: Nobody touches the page any more.
+        Errno::result(unsafe { libc::madvise(addr as _, PAGE, MADV_GUARD_INSTALL) })
+    });
+    // The thread maps memory when it starts, which the lock that is held below would keep it from.
+    thread::sleep(Duration::from_millis(100));
+    let answer = ioctl::call_for(&file, WATCH_FLAGS, addr)?;
+    changes
+        .join()
+        .map_err(|_| anyhow::anyhow!("the thread panicked"))?
+        .context("MADV_GUARD_INSTALL")?;
+    ensure!(answer == 1, "a loop does not see that they have changed");
+    Ok(())
+}
+
+/// Half a page is zapped in an area with others behind it.
+fn zap() -> Result<()> {
+    const PAGES: usize = 512;
+    let file = open()?;
+    let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
+    let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let at = device::map(None, PAGES * PAGE, rights, anonymous)?.cast::<u64>();
+    // SAFETY: No huge pages, for the same answer everywhere; this may fail where there are none.
+    let _ = unsafe { madvise(at.cast(), PAGES * PAGE, MmapAdvise::MADV_NOHUGEPAGE) };
+    // SAFETY: Each is a page of what was mapped.
+    let page = |i: usize| unsafe { at.byte_add(i * PAGE) };
+    for i in 0..PAGES {
+        // SAFETY: It is mapped for writing.
+        unsafe { page(i).write_volatile(i as u64 + 1) };
+    }
+    // The rest is another area, by its other rights.
+    // SAFETY: Nobody writes to it any more.
+    unsafe { mprotect(page(4).cast(), (PAGES - 4) * PAGE, ProtFlags::PROT_READ)? };
+
+    let addr = page(1).as_ptr() as u64;
+    let mut range = abi::Zap {
+        area: addr,
+        addr,
+        len: PAGE as u64 / 2,
+    };
+    ioctl::exchange(&file, ZAP, &mut range)?;
+    // SAFETY: They are mapped for reading; what was zapped reads as zero.
+    let gone = |i: &usize| unsafe { page(*i).read_volatile() } != *i as u64 + 1;
+    let gone: Vec<_> = (0..PAGES).filter(gone).collect();
+    ensure!(
+        gone.is_empty(),
+        "{} pages are gone, to number {} of an area of 4",
+        gone.len(),
+        gone[gone.len() - 1]
+    );
+    Ok(())
+}
