@@ -13,7 +13,7 @@ front := CARGO_TARGET_DIR=build/front cargo run --quiet --release --locked \
 	--manifest-path scripts/Cargo.toml --
 
 OURS := all setup run test kunit selftest ui mutants lint api binder allrust \
-	debug faults fuzz soak known
+	debug races faults fuzz soak known
 
 .PHONY: $(OURS) help clean
 .NOTPARALLEL:
@@ -45,7 +45,8 @@ help:
 	@echo 'make LLVM=1 binder     Rust Binder: its tests, and its speed on both (KERNEL=7.3)'
 	@echo 'make LLVM=1 known      faults of mainline'"'"'s files, which are not in ours (KERNEL=7.3)'
 	@echo 'make LLVM=1 allrust    all Rust code of the kernel, built on our files, under KASAN (KERNEL=7.3)'
-	@echo 'make LLVM=1 debug      all tests and the three below, under the checkers of the kernel'
+	@echo 'make LLVM=1 debug      all tests and the four below, under the checkers of the kernel'
+	@echo 'make LLVM=1 races      all tests under KCSAN, which sees data races'
 	@echo 'make LLVM=1 faults     each allocation and each copy that the drivers ask for fails once'
 	@echo 'make LLVM=1 fuzz       random calls (SECONDS=600 SEED=, CASE=what it said to see one again)'
 	@echo 'make LLVM=1 soak       processes that come and go in all ways (SECONDS=600 SEED=)'

@@ -168,3 +168,24 @@ fn races(console: &str) -> (Vec<&str>, usize) {
     }
     (ours, others)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::races;
+
+    #[test]
+    fn races_of_rust_are_told_from_others() {
+        let line = "=".repeat(66);
+        let report = |title: &str, frame: &str| {
+            format!("[ 1.0] {line}\n[ 1.0] BUG: KCSAN: {title}\n[ 1.0]  {frame}+0x10/0x20\n[ 1.0] {line}\n")
+        };
+        let console = report("data-race in a / b", "tick_sched_timer")
+            + "[ 1.0] _RNvC1a is named between two reports\n"
+            + &report("data-race in c / d", "_RNvMs_NtC6kernel4task4Task3pid")
+            + &report("data-race in e / f", "rust_helper_mmget");
+        let (ours, others) = races(&console);
+        assert_eq!(others, 1);
+        assert_eq!(ours.len(), 2);
+        assert!(ours[0].ends_with("data-race in c / d"));
+    }
+}

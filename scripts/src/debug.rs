@@ -85,7 +85,7 @@ pub fn checked(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()
 }
 
 /// Looks for data races. KCSAN and KASAN exclude each other, so this is another kernel.
-fn races(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+pub fn races(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let variant = place.variant("kcsan");
     kernel::derive(&variant, tools, place, &["stress", "kcsan"])?;
     everything(&variant, tools, &[Ordeal::Fuzz, Ordeal::Soak], outcome)

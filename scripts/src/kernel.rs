@@ -29,8 +29,9 @@ pub fn make(place: &Place, tools: &Tools) -> Command {
         .arg(format!("O={}", place.objects.display()))
         .arg(format!("RUST_LIB_SRC={}", tools.library.display()));
     if has(place, "CONFIG_KCSAN=y").unwrap_or(false) {
-        let rustc = place.root.join("scripts/rustc-kcsan");
-        make.arg(format!("RUSTC={}", rustc.display()));
+        let watching = place.root.join("scripts/kcsan");
+        make.arg(format!("RUSTC={}/rustc", watching.display()))
+            .arg(format!("RUSTDOC={}/rustdoc", watching.display()));
     }
     make
 }

@@ -60,8 +60,10 @@ enum Command {
     Known,
     /// All of the kernel's own Rust code, built on our files and booted
     Allrust,
-    /// All tests and ordeals under the kernel's checkers
+    /// All tests and ordeals under the kernel's checkers, and then those for data races
     Debug,
+    /// All tests and two ordeals under KCSAN, which sees data races
+    Races,
     /// Each allocation and each copy that the drivers ask for fails once, under the checkers
     Faults,
     /// Random calls, under the checkers
@@ -221,6 +223,7 @@ fn run() -> Result<bool> {
             allrust(&place, &tools, &mut outcome)?;
         }
         Command::Debug => debug::all(&place, &tools, &mut outcome)?,
+        Command::Races => debug::races(&place, &tools, &mut outcome)?,
         Command::Faults => debug::one(Ordeal::Faults, &place, &tools, &mut outcome)?,
         Command::Fuzz => debug::one(Ordeal::Fuzz, &place, &tools, &mut outcome)?,
         Command::Soak => debug::one(Ordeal::Soak, &place, &tools, &mut outcome)?,
