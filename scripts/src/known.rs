@@ -12,7 +12,8 @@ use crate::{
 use anyhow::{bail, Context, Result};
 use std::{fs, time::Duration};
 
-const MODULE: &str = "tests/known";
+/// The driver, which is not a part of the tree.
+pub const MODULE: &str = "tests/known";
 /// What the program in the guest calls each fault, and what it is.
 const FAULTS: &[(&str, &str)] = &[
     (

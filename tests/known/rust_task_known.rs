@@ -86,7 +86,10 @@ impl MiscDevice for Known {
                 let (area, addr, len) = (number()?, number()?, number()?);
 
                 let guard = mm.mmap_read_lock();
-                guard.vma_lookup(area).ok_or(ENOENT)?.zap_vma_range(addr, len);
+                guard
+                    .vma_lookup(area)
+                    .ok_or(ENOENT)?
+                    .zap_vma_range(addr, len);
                 Ok(0)
             }
             _ => Err(ENOTTY),

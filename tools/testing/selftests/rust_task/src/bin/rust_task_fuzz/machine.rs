@@ -398,7 +398,7 @@ impl Machine {
     /// A zap by the device, which wants to have been asked properly.
     fn zap(&mut self, device: &Device, addr: u64, len: u64) -> Result<()> {
         let expected = if self.alone {
-            let whole = (addr | len) % PAGE as u64 == 0 && len != 0;
+            let whole = (addr | len).is_multiple_of(PAGE as u64) && len != 0;
             match (addr.checked_add(len).filter(|_| whole), Area::at(addr)?) {
                 (None, _) => Err(Errno::EINVAL),
                 (_, None) => Err(Errno::ENOENT),
@@ -436,7 +436,7 @@ impl Machine {
         let expected = there.as_ref().map(|_| ()).ok_or(Errno::ENOENT);
         ensure!(answer == expected, "{answer:?} instead of {expected:?}");
         if let Some(there) = there {
-            let whole = (addr | len) % PAGE as u64 == 0;
+            let whole = (addr | len).is_multiple_of(PAGE as u64);
             let end = addr.checked_add(len);
             if whole && addr >= there.start && end.is_some_and(|end| end <= there.end) {
                 self.zapped(addr, len);
