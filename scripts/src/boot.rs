@@ -3,7 +3,7 @@
 //! Booting the kernel in QEMU and listening to it.
 
 use crate::{kernel, report::Outcome, step, Place};
-use anyhow::{bail, Result};
+use anyhow::{Error, Result};
 use std::{fs, path::Path, process::Command, time::Duration};
 
 /// What a guest has said.
@@ -62,6 +62,9 @@ impl<'a> Boot<'a> {
     }
 }
 
+/// How a guest came to its end before it was done.
+pub type Death = String;
+
 /// Boots until the guest is done. A splat fails the outcome.
 pub fn boot(
     place: &Place,
@@ -69,6 +72,16 @@ pub fn boot(
     how: &Boot<'_>,
     outcome: &mut Outcome,
 ) -> Result<Guest> {
+    boot_or_die(place, initramfs, how, outcome)?.map_err(Error::msg)
+}
+
+/// The same where the guest may hang or die, which is an answer then.
+pub fn boot_or_die(
+    place: &Place,
+    initramfs: &Path,
+    how: &Boot<'_>,
+    outcome: &mut Outcome,
+) -> Result<Result<Guest, Death>> {
     let dir = place.objects.join("boot");
     let console = dir.join("console.log");
     let results = dir.join("results.ktap");
@@ -106,7 +119,10 @@ pub fn boot(
         .arg("-serial")
         .arg(format!("file:{}", results.display()));
     let title = format!("boot of {}", place.title());
-    step::watch(&title, &place.log("qemu"), &mut qemu, Some(how.limit))?;
+    match step::watch(&title, &place.log("qemu"), &mut qemu, Some(how.limit)) {
+        Err(err) if err.is::<step::Overdue>() => return Ok(Err(err.to_string())),
+        other => other?,
+    };
 
     let read = |path: &Path| -> String {
         String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', "")
@@ -138,12 +154,12 @@ pub fn boot(
     );
     if guest.results.lines().last() != Some("# guest done") {
         let said = splat.or(guest.console.lines().last()).unwrap_or("nothing");
-        bail!(
+        return Ok(Err(format!(
             "the guest did not finish, its kernel said: {said}; see {}",
             console.display()
-        );
+        )));
     }
-    Ok(guest)
+    Ok(Ok(guest))
 }
 
 /// How KCSAN begins what it has to say.
@@ -159,8 +175,10 @@ fn races(console: &str) -> (Vec<&str>, usize) {
         let Some(title) = report.lines().find(|line| line.contains(RACE)) else {
             continue;
         };
-        // Rust's symbols are mangled.
-        if report.contains(" _R") || report.contains("rust_") {
+        // Rust's symbols are mangled. Only frames count, as the process may be called rust_task_test.
+        let of_rust =
+            |line: &str| line.contains("+0x") && (line.contains(" _R") || line.contains(" rust_"));
+        if report.lines().any(of_rust) {
             ours.push(title);
         } else {
             others += 1;
@@ -177,7 +195,7 @@ mod tests {
     fn races_of_rust_are_told_from_others() {
         let line = "=".repeat(66);
         let report = |title: &str, frame: &str| {
-            format!("[ 1.0] {line}\n[ 1.0] BUG: KCSAN: {title}\n[ 1.0]  {frame}+0x10/0x20\n[ 1.0] {line}\n")
+            format!("[ 1.0] {line}\n[ 1.0] BUG: KCSAN: {title}\n[ 1.0]  {frame}+0x10/0x20\n[ 1.0] CPU: 0 Comm: rust_task_soak\n[ 1.0] {line}\n")
         };
         let console = report("data-race in a / b", "tick_sched_timer")
             + "[ 1.0] _RNvC1a is named between two reports\n"

@@ -3,13 +3,13 @@
 //! The kernel with all of its checkers in it, and what it is put through there.
 
 use crate::{
-    boot::{self, Boot, Guest},
+    boot::{self, Boot, Death, Guest},
     kernel,
     report::{self, Outcome},
     setup::Tools,
     user, Place,
 };
-use anyhow::Result;
+use anyhow::{Error, Result};
 use serde::Deserialize;
 use std::{env, time::Duration};
 
@@ -48,11 +48,13 @@ impl Ordeal {
         tools: &Tools,
         seconds: u64,
         outcome: &mut Outcome,
-    ) -> Result<Guest> {
+    ) -> Result<Result<Guest, Death>> {
         let initramfs = user::initramfs(place, tools)?;
         let words = words(&format!("/{} kunit.enable=0", self.name()), seconds);
-        let guest = boot::boot(place, &initramfs.archive, &how(&words), outcome)?;
-        outcome.programs(&[self.program()], &guest.results);
+        let guest = boot::boot_or_die(place, &initramfs.archive, &how(&words), outcome)?;
+        if let Ok(guest) = &guest {
+            outcome.programs(&[self.program()], &guest.results);
+        }
         Ok(guest)
     }
 }
@@ -115,7 +117,9 @@ fn everything(
 pub fn one(ordeal: Ordeal, place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let place = configure(place, tools)?;
     kernel::build(&place, tools)?;
-    let guest = ordeal.run(&place, tools, LONG, outcome)?;
+    let guest = ordeal
+        .run(&place, tools, LONG, outcome)?
+        .map_err(Error::msg)?;
     report::remarks(&guest.results);
     Ok(())
 }

@@ -180,11 +180,8 @@ fn caught(place: &Place, by: Option<Ordeal>, tools: &Tools) -> Result<Option<Str
     let mut outcome = Outcome::quiet();
     if let Some(ordeal) = by {
         kernel::build(place, tools)?;
-        let ran = ordeal.run(place, tools, debug::SHORT, &mut outcome);
-        return Ok(match ran {
-            Ok(_) => outcome.failure(),
-            Err(err) => Some(format!("{err:#}")),
-        });
+        let ran = ordeal.run(place, tools, debug::SHORT, &mut outcome)?;
+        return Ok(ran.err().or(outcome.failure()));
     }
     ui::all(place, &mut outcome)?;
     if let Some(failure) = outcome.failure() {
@@ -197,13 +194,12 @@ fn caught(place: &Place, by: Option<Ordeal>, tools: &Tools) -> Result<Option<Str
         limit: Duration::from_secs(90),
         ..Boot::with("programs=/selftests")
     };
-    match boot::boot(place, &initramfs.archive, &how, &mut outcome) {
+    match boot::boot_or_die(place, &initramfs.archive, &how, &mut outcome)? {
         Ok(guest) => {
             report::kunit(place, &guest, &mut outcome)?;
             outcome.programs(&initramfs.programs, &guest.results);
             Ok(outcome.failure())
         }
-        // It hung, or ended too early.
-        Err(err) => Ok(Some(format!("{err:#}"))),
+        Err(death) => Ok(Some(death)),
     }
 }

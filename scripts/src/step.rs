@@ -5,6 +5,7 @@
 use anyhow::{bail, Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
+    fmt,
     fs::{self, File},
     io::{IsTerminal, Read, Seek, SeekFrom},
     path::Path,
@@ -18,6 +19,18 @@ pub fn lock(build: &Path) -> Result<File> {
     file.lock().context("cannot lock build/lock")?;
     Ok(file)
 }
+
+/// What was killed because it took too long.
+#[derive(Debug)]
+pub struct Overdue(String);
+
+impl fmt::Display for Overdue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Overdue {}
 
 /// Runs `command` with all that it prints in `log`, and fails with one line.
 pub fn run(title: &str, log: &Path, command: &mut Command) -> Result<()> {
@@ -72,10 +85,11 @@ pub fn watch(
         if limit.is_some_and(|limit| begin.elapsed() > limit) {
             let _ = child.kill();
             child.wait()?;
-            bail!(
+            return Err(Overdue(format!(
                 "{title} did not end within {seconds} s; see {}",
                 log.display()
-            );
+            ))
+            .into());
         }
         if seconds >= said + if terminal { 1 } else { 15 } {
             said = seconds;

@@ -51,12 +51,16 @@ const TESTS: &[Test] = &[
     ("counts in a PID namespace", counts_in_namespace),
     ("another process, in other namespaces", another_process),
     ("another process, gone", another_process_gone),
+    ("another process, executing", another_process_executing),
     ("opened by many at a time", opened_by_many),
     ("module in use stays", module_in_use),
 ];
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().collect();
+    if args.get(1).is_some_and(|mode| mode == "leave") {
+        return Ok(());
+    }
     if let [_, mode, tgid] = args.as_slice() {
         ensure!(mode == "after-exec", "unknown mode {mode}");
         ktap::exit(after_exec(tgid.parse()?));
@@ -865,6 +869,53 @@ fn another_process_gone() -> Result<()> {
             name,
             said.next().unwrap(),
             expected,
+        );
+    }
+    Ok(())
+}
+
+/// A child looks at the number of its parent's first thread, while a second one takes it by `exec()`.
+///
+/// It is written to while it is read, so KCSAN has something to look at.
+fn another_process_executing() -> Result<()> {
+    for _ in 0..10 {
+        let (answers, tell) = pipe()?;
+        in_child(|| {
+            let device = Tester::open()?;
+            let first = device.opener()?.pid;
+            // SAFETY: This process has one thread.
+            if let ForkResult::Child = unsafe { fork()? } {
+                let begin = Instant::now();
+                let mut pid = first;
+                while pid == first && begin.elapsed() < Duration::from_secs(20) {
+                    pid = device.opener()?.pid;
+                }
+                for number in [first, pid] {
+                    File::from(tell.try_clone()?).write_all(&number.to_ne_bytes())?;
+                }
+                return Ok(());
+            }
+            std::thread::spawn(|| {
+                std::thread::sleep(Duration::from_millis(20));
+                let tid = gettid().as_raw();
+                File::from(tell).write_all(&tid.to_ne_bytes())?;
+                nix::unistd::execv(c"/proc/self/exe", &[c"rust_task_test", c"leave"])?;
+                Ok(())
+            })
+            .join()
+            .map_err(|_| anyhow::anyhow!("the thread panicked"))?
+        })?;
+        let mut said = [0; 12];
+        File::from(answers).read_exact(&mut said)?;
+        let mut said = said
+            .chunks(4)
+            .map(|bytes| i32::from_ne_bytes(bytes.try_into().unwrap()));
+        let mut next = || said.next().context("no number");
+        // The second thread has said its number before it took the other.
+        let (tid, first, pid) = (next()?, next()?, next()?);
+        ensure!(
+            pid == tid,
+            "the first thread has become {pid} instead of {tid}; it was {first}"
         );
     }
     Ok(())

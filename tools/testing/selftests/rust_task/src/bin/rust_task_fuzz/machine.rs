@@ -234,7 +234,9 @@ impl Machine {
                     if let Err(err) = result {
                         ensure!(errors.contains(&err), "{err}");
                     }
+                    // It may have written to pages of a device, too.
                     self.pages = [UNKNOWN; PAGES];
+                    self.files = [const { None }; FILES];
                 }
             }
             Op::MapFile {
@@ -371,9 +373,10 @@ impl Machine {
         let old: Vec<_> = self.pages[range.indices()].to_vec();
         self.pages[range.indices()].fill(NOTHING);
         for i in 0..new.count {
-            // What has grown is not known, such as whether it is shared.
+            // Of a hole, nothing is moved (7.3), and what has grown is not known.
+            let moved = old.get(i).filter(|page| page.content != Content::Nothing);
             if let Some(page) = self.pages.get_mut(new.first + i) {
-                *page = old.get(i).copied().unwrap_or(UNKNOWN);
+                *page = moved.copied().unwrap_or(UNKNOWN);
             }
         }
     }
@@ -448,7 +451,8 @@ impl Machine {
     /// Notes that pages have been zapped.
     fn zapped(&mut self, addr: u64, len: u64) {
         let first = (addr as usize - ARENA) / PAGE;
-        for page in &mut self.pages[first..first + len as usize / PAGE] {
+        // The last area may have grown beyond the arena.
+        for page in self.pages.iter_mut().skip(first).take(len as usize / PAGE) {
             page.content = match page.content {
                 Content::Device(_) => Content::Nothing,
                 Content::Number { shared: false, .. } => Content::Number {

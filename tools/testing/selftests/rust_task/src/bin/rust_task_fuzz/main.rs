@@ -54,7 +54,7 @@ fn random_calls() -> Result<()> {
         return run(&case, kcov.as_ref(), tainted()?);
     }
     // What this process learns needs memory, so another one counts.
-    let before = InUse::now()?;
+    let before = InUse::settled()?;
     in_child(|| guided(kcov.as_ref()))?;
     before.has_come_back()
 }

@@ -67,6 +67,13 @@ pub fn add(what: Did, times: u64) {
     counter(what).fetch_add(times, Ordering::Relaxed);
 }
 
+/// Begins to count anew, but for wrong answers.
+pub fn reset() {
+    for (what, _) in Did::ALL {
+        counter(*what).store(0, Ordering::Relaxed);
+    }
+}
+
 /// Fails if an answer was wrong.
 pub fn all_right() -> Result<()> {
     match counter(Did::Wrong).load(Ordering::Relaxed) {
