@@ -2,7 +2,7 @@
 
 //! All that the kernel has in Rust, built on our files.
 
-use crate::{debug, kernel, report::Outcome, setup::Tools, step, Place};
+use crate::{kernel, report::Outcome, setup::Tools, step, Place};
 use anyhow::Result;
 use std::{
     collections::BTreeSet,
@@ -31,8 +31,7 @@ const TOPS: &[&str] = &[
 /// Tests that everything builds, and that it is everything. Returns the kernel.
 pub fn build(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<Option<Place>> {
     let variant = place.variant("allrust");
-    let debug = debug::configure(place, tools)?;
-    kernel::derive(&variant, tools, &debug, &["allrust"])?;
+    kernel::derive(&variant, tools, place, &["allrust"])?;
 
     let log = variant.log("build");
     let mut make = kernel::make(&variant, tools);

@@ -323,7 +323,8 @@ fn everything(place: &Place, initramfs: &Initramfs, outcome: &mut Outcome) -> Re
     Ok(examples)
 }
 
-/// Builds all of the kernel's Rust code, and runs all tests there, under the checkers.
+/// Builds all of the kernel's Rust code, and runs all tests there: it has KASAN, and the crate's
+/// own checks.
 fn allrust(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     if let Some(place) = allrust::build(place, tools, outcome)? {
         let initramfs = user::initramfs(&place, tools)?;
@@ -366,9 +367,9 @@ fn test(asked: Place) -> Result<bool> {
             api::compare(&place.variant("clippy"), &mainline, &mut outcome)?;
             known::compare(&place, &mainline, &tools, &mut outcome)?;
             binder::compare((&place, &initramfs), (&mainline, &theirs), &mut outcome)?;
-            // It has the checkers as well.
             allrust(&place, &tools, &mut outcome)?;
         } else {
+            // One kernel with all checkers is what there is time for.
             debug::checked(&place, &tools, &mut outcome)?;
         }
     }
