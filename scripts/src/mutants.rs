@@ -180,7 +180,8 @@ fn caught(place: &Place, by: Option<Ordeal>, tools: &Tools) -> Result<Option<Str
     let mut outcome = Outcome::quiet();
     if let Some(ordeal) = by {
         kernel::build(place, tools)?;
-        let ran = ordeal.run(place, tools, debug::SHORT, &mut outcome)?;
+        // The right case, or the right moment, takes a while to come.
+        let ran = ordeal.run(place, tools, 2 * debug::SHORT, &mut outcome)?;
         return Ok(ran.err().or(outcome.failure()));
     }
     ui::all(place, &mut outcome)?;

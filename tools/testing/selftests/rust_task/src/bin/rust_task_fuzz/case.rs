@@ -279,7 +279,9 @@ fn address(rng: &mut Rng) -> u64 {
 
 /// How many bytes, mostly whole pages.
 fn length(rng: &mut Rng) -> u64 {
-    let pages = rng.u64(0..=20) * PAGE as u64;
+    // A few pages mostly, which may end just behind an area.
+    let most = if rng.bool() { 4 } else { 20 };
+    let pages = rng.u64(0..=most) * PAGE as u64;
     match rng.u32(0..10) {
         0 => pages + rng.u64(0..4096),
         1 => [1, 4095, 1 << 30, 1 << 47, 1 << 63, !0 - 4095, !0][rng.usize(0..7)],
