@@ -47,7 +47,7 @@ help:
 	@echo 'make LLVM=1 allrust    all Rust code of the kernel, built on our files, under KASAN (KERNEL=7.3)'
 	@echo 'make LLVM=1 debug      all tests and the four below, under the checkers of the kernel'
 	@echo 'make LLVM=1 races      all tests under KCSAN, which sees data races'
-	@echo 'make LLVM=1 faults     each allocation and each copy that the drivers ask for fails once'
+	@echo 'make LLVM=1 faults     each allocation and each copy fails once, and nothing is lost'
 	@echo 'make LLVM=1 fuzz       random calls (SECONDS=600 SEED=, CASE=what it said to see one again)'
 	@echo 'make LLVM=1 soak       processes that come and go in all ways (SECONDS=600 SEED=)'
 	@echo 'make LLVM=1 setup      what the others need, and nothing else'

@@ -157,18 +157,18 @@ fn areas() -> Result<i64> {
 fn pages_of_drivers() -> Result<i64> {
     let path = "/sys/kernel/debug/page_owner_stacks/show_stacks";
     let mut pages = 0;
-    let (mut ours, mut slab) = (false, false);
+    let (mut ours, mut shared) = (false, false);
     // A stack, and then how many pages it has taken. Those of slabs are not the driver's alone, and
     // those of noted stacks are the checkers'.
     for line in fs::read_to_string(path).context(path)?.lines() {
         match line.strip_prefix("nr_base_pages: ") {
             Some(count) => {
-                pages += if ours && !slab { count.parse()? } else { 0 };
-                (ours, slab) = (false, false);
+                pages += if ours && !shared { count.parse()? } else { 0 };
+                (ours, shared) = (false, false);
             }
             None => {
                 ours |= DRIVERS_OF_TESTS.iter().any(|name| line.contains(name));
-                slab |= ["slab", "stack_depot", "kasan_save"]
+                shared |= ["slab", "stack_depot", "kasan_save"]
                     .iter()
                     .any(|name| line.contains(name));
             }

@@ -3,7 +3,7 @@
 //! The oracle: what /proc says.
 
 use crate::device::abi;
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use std::{fs, str::FromStr};
 
 /// A `status` file.
@@ -60,6 +60,23 @@ impl Status {
     /// The last value.
     pub fn last(&self, name: &str) -> Result<String> {
         self.nth(name, self.count(name)? - 1)
+    }
+
+    /// Compares what the device tells of this thread, and fails with the first difference.
+    pub fn agrees_with(&self, info: &abi::TaskInfo) -> Result<()> {
+        for (name, told, expected) in [
+            ("pid", info.pid, self.one("Pid")?),
+            ("tgid", info.tgid, self.one("Tgid")?),
+            ("leader", info.leader, self.one("Tgid")?),
+            ("ns_tgid", info.ns_tgid, self.last("NStgid")?),
+        ] {
+            ensure!(
+                told.to_string() == expected,
+                "{name} is {told} instead of {expected}"
+            );
+        }
+        ensure!(info.has_mm == 1, "a process has no address space");
+        Ok(())
     }
 
     fn signals(&self, name: &str) -> Result<u64> {

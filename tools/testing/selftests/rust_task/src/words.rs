@@ -10,7 +10,17 @@ pub fn text(name: &str) -> Option<String> {
     env::var(name).ok()
 }
 
-pub fn number(name: &str) -> Result<Option<u64>> {
+/// How long to go on.
+pub fn seconds() -> Result<u64> {
+    Ok(number("seconds")?.unwrap_or(60))
+}
+
+/// What chance begins with.
+pub fn seed() -> Result<u64> {
+    Ok(number("seed")?.unwrap_or(1))
+}
+
+fn number(name: &str) -> Result<Option<u64>> {
     text(name)
         .map(|value| value.parse().with_context(|| format!("{name}={value}")))
         .transpose()

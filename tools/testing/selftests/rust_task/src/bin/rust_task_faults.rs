@@ -30,7 +30,7 @@ use std::{
 const TESTS: &[Test] = &[
     ("faults can be made", faults_can_be_made),
     (
-        "each fault is an error, and the next call succeeds",
+        "each fault is told or done without, and the next call succeeds",
         each_fault,
     ),
     ("the module is loaded, or not", module_loaded_or_not),

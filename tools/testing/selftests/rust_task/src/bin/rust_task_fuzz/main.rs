@@ -40,7 +40,7 @@ const TESTS: &[Test] = &[("random calls", random_calls)];
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn main() -> Result<()> {
-    let seconds = words::number("seconds")?.unwrap_or(60);
+    let seconds = words::seconds()?;
     ktap::run_within(Duration::from_secs(seconds + 300), TESTS)
 }
 
@@ -61,8 +61,8 @@ fn random_calls() -> Result<()> {
 
 /// Runs cases as long as was asked for, the next ones in view of where the last have led.
 fn guided(kcov: Option<&Kcov>) -> Result<()> {
-    let seconds = words::number("seconds")?.unwrap_or(60);
-    let seed = words::number("seed")?.unwrap_or(1);
+    let seconds = words::seconds()?;
+    let seed = words::seed()?;
     let mut rng = Rng::with_seed(seed);
     let (mut cases, mut deepest) = (0, 0);
     // What the kernel has come by, and the cases that were the first to lead it there.

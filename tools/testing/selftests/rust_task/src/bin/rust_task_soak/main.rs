@@ -39,14 +39,14 @@ fn main() -> Result<()> {
     if std::env::args().nth(1).as_deref() == Some(lives::AFTER_EXEC) {
         process::exit(lives::after_exec());
     }
-    let seconds = words::number("seconds")?.unwrap_or(60);
+    let seconds = words::seconds()?;
     ktap::run_within(Duration::from_secs(2 * seconds + 600), TESTS)
 }
 
 fn soak() -> Result<()> {
     tally::start()?;
-    let seed = words::number("seed")?.unwrap_or(1);
-    let time = Duration::from_secs(words::number("seconds")?.unwrap_or(60));
+    let seed = words::seed()?;
+    let time = Duration::from_secs(words::seconds()?);
     // What is made once is made now, such as the stacks that the checkers remember.
     in_child(lives::each)?;
     in_child(|| some_time(!seed, time / 4).map(drop))?;
