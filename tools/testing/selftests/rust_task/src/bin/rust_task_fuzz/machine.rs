@@ -233,9 +233,11 @@ impl Machine {
                     if let Err(err) = result {
                         ensure!(errors.contains(&err), "{err}");
                     }
-                    // It may have written to pages of a device, too.
-                    self.pages = [UNKNOWN; PAGES];
-                    self.files = [const { None }; FILES];
+                    if matches!(result, Ok(_) | Err(Errno::EFAULT)) {
+                        // It may have zapped pages, and written to those of a device, too.
+                        self.pages = [UNKNOWN; PAGES];
+                        self.files = [const { None }; FILES];
+                    }
                 }
             }
             Op::MapFile {
