@@ -3,10 +3,11 @@
 //! A case: a few calls, all of which follow from a list of numbers.
 
 use fastrand::Rng;
+use rust_task::device::abi;
 use std::{fmt, num::ParseIntError, str::FromStr};
 
-/// How many pages the calls have to themselves.
-pub const PAGES: usize = 64;
+/// How many pages the calls have to themselves: few, so that areas meet.
+pub const PAGES: usize = 24;
 /// Where they are.
 pub const ARENA: usize = 0x10_0000_0000;
 pub const PAGE: usize = 4096;
@@ -41,15 +42,29 @@ impl Case {
         let mut rngs = self.0.iter().map(|seed| Rng::with_seed(u64::from(*seed)));
         let mut ops = Vec::new();
         if let Some(mut rng) = rngs.next() {
-            // Without a file there is little to do.
-            ops.push(Op::Open {
-                file: 0,
-                tester: false,
-            });
-            ops.push(Op::Open {
-                file: 1,
-                tester: true,
-            });
+            // Without files and areas there is little to do.
+            ops.extend([
+                Op::Open {
+                    file: 0,
+                    tester: false,
+                },
+                Op::Open {
+                    file: 1,
+                    tester: true,
+                },
+                Op::MapMemory {
+                    range: Pages::any(&mut rng),
+                    write: true,
+                    shared: false,
+                },
+                Op::MapFile {
+                    file: 0,
+                    range: Pages::any(&mut rng).at_most(abi::PAGES),
+                    offset: 0,
+                    write: true,
+                    shared: true,
+                },
+            ]);
             ops.extend(list(&mut rng, 4..40));
         }
         for mut rng in rngs {
@@ -206,6 +221,13 @@ impl Pages {
         }
     }
 
+    fn at_most(self, count: usize) -> Self {
+        Self {
+            count: self.count.min(count),
+            ..self
+        }
+    }
+
     pub fn addr(self) -> usize {
         ARENA + self.first * PAGE
     }
@@ -304,9 +326,24 @@ impl Op {
         }
     }
 
+    fn zap_any(rng: &mut Rng, file: usize) -> Self {
+        let area = address(rng);
+        // The same place mostly, as otherwise nothing is ever zapped.
+        let addr = match rng.u32(0..3) {
+            0 => address(rng),
+            _ => area & !4095,
+        };
+        Self::ZapAny {
+            file,
+            area,
+            addr,
+            len: length(rng),
+        }
+    }
+
     fn simple(rng: &mut Rng) -> Self {
         let file = rng.usize(0..FILES);
-        match rng.u32(0..40) {
+        match rng.u32(0..44) {
             0 | 1 => Self::Open {
                 file,
                 tester: rng.bool(),
@@ -322,20 +359,7 @@ impl Op {
                 addr: address(rng),
                 len: length(rng),
             },
-            11..=14 => {
-                let area = address(rng);
-                // The same place mostly, as otherwise nothing is ever zapped.
-                let addr = match rng.u32(0..3) {
-                    0 => address(rng),
-                    _ => area & !4095,
-                };
-                Self::ZapAny {
-                    file,
-                    area,
-                    addr,
-                    len: length(rng),
-                }
-            }
+            11..=14 | 40.. => Self::zap_any(rng, file),
             15 => Self::Count {
                 file,
                 kind: rng.u32(0..8),
