@@ -165,6 +165,9 @@ pub fn boot_or_die(
 /// How KCSAN begins what it has to say.
 const RACE: &str = "BUG: KCSAN: ";
 
+/// It walks the tree of areas while others write to it, and looks afterwards whether that mattered.
+const MAY_RACE: &str = " lock_vma_under_rcu+0x";
+
 /// The data races that Rust code, or what it has called, takes part in; and how many others there are.
 fn races(console: &str) -> (Vec<&str>, usize) {
     let (mut ours, mut others) = (Vec::new(), 0);
@@ -178,7 +181,12 @@ fn races(console: &str) -> (Vec<&str>, usize) {
         // Rust's symbols are mangled. Only frames count, as the process may be called rust_task_test.
         let of_rust =
             |line: &str| line.contains("+0x") && (line.contains(" _R") || line.contains(" rust_"));
-        if report.lines().any(of_rust) {
+        // A stack begins with the access. What counts is a caller in Rust, but for one function.
+        let races = |stack: &str| {
+            let caller = stack.lines().position(of_rust);
+            caller.is_some_and(|n| !stack.lines().take(n).any(|line| line.contains(MAY_RACE)))
+        };
+        if report.split(" bytes by ").any(races) {
             ours.push(title);
         } else {
             others += 1;
@@ -200,9 +208,10 @@ mod tests {
         let console = report("data-race in a / b", "tick_sched_timer")
             + "[ 1.0] _RNvC1a is named between two reports\n"
             + &report("data-race in c / d", "_RNvMs_NtC6kernel4task4Task3pid")
-            + &report("data-race in e / f", "rust_helper_mmget");
+            + &report("data-race in e / f", "rust_helper_mmget")
+            + &report("data-race in g / h", "lock_vma_under_rcu+0x1/0x2\n _RNvC1b");
         let (ours, others) = races(&console);
-        assert_eq!(others, 1);
+        assert_eq!(others, 2);
         assert_eq!(ours.len(), 2);
         assert!(ours[0].ends_with("data-race in c / d"));
     }
