@@ -20,6 +20,8 @@ struct Fault {
     what: &'static str,
     /// What is said when it is there.
     sign: &'static str,
+    /// What it needs on the kernel's command line.
+    words: &'static str,
 }
 
 const FAULTS: &[Fault] = &[
@@ -27,17 +29,28 @@ const FAULTS: &[Fault] = &[
         name: "pid",
         what: "Task::pid() is read once in a loop, while exec() changes it",
         sign: "a loop does not see",
+        words: "",
     },
     Fault {
         name: "flags",
         what: "VmaRef::flags() is read once in a loop, while madvise() changes them",
         sign: "a loop does not see",
+        words: "",
     },
     Fault {
         name: "zap",
         what: "VmaRef::zap_vma_range() takes part of a page, and walks on into other memory",
         // The guest hangs, or dies.
         sign: "did not",
+        words: "",
+    },
+    Fault {
+        name: "leader",
+        what:
+            "CurrentTask::group_leader() in an interrupt, of a thread that reaps zombies at its end",
+        sign: "in memory that was freed",
+        // A number of 0 shows that memory has been freed.
+        words: "init_on_free=1",
     },
 ];
 
@@ -59,7 +72,10 @@ fn module(place: &Place, tools: &Tools) -> Result<()> {
 /// Lets a guest do what may be a fault. Returns what went wrong, if anything.
 fn wrong(fault: &Fault, place: &Place, tools: &Tools, seconds: u64) -> Result<Option<String>> {
     let initramfs = user::initramfs(place, tools)?;
-    let words = format!("programs=/known known={} kunit.enable=0", fault.name);
+    let words = format!(
+        "programs=/known known={} kunit.enable=0 {}",
+        fault.name, fault.words
+    );
     let how = Boot {
         limit: Duration::from_secs(seconds),
         ..Boot::with(&words)

@@ -7,17 +7,37 @@
 use kernel::{
     c_str,
     fs::File,
-    ioctl,
+    impl_has_hr_timer, ioctl,
     miscdevice::{
         MiscDevice,
         MiscDeviceOptions,
         MiscDeviceRegistration, //
     },
     prelude::*,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+    },
     task::Task,
+    time::{
+        delay::fsleep,
+        hrtimer::{
+            HrTimer,
+            HrTimerCallback,
+            HrTimerCallbackContext,
+            HrTimerRestart,
+            RelativePinnedHardMode,
+            ScopedHrTimerPointer, //
+        },
+        Delta,
+        Monotonic, //
+    },
     uaccess::UserSlice,
 };
+use pin_init::stack_pin_init;
 
 #[path = "rust_task_known_abi.rs"]
 mod abi;
@@ -32,6 +52,7 @@ module! {
 const WATCH_PID: u32 = ioctl::_IO(abi::MAGIC, abi::WATCH_PID);
 const WATCH_FLAGS: u32 = ioctl::_IO(abi::MAGIC, abi::WATCH_FLAGS);
 const ZAP: u32 = ioctl::_IOW::<abi::Zap>(abi::MAGIC, abi::ZAP);
+const WATCH_LEADER: u32 = ioctl::_IO(abi::MAGIC, abi::WATCH_LEADER);
 
 /// How often a loop looks. That is long enough for what should happen meanwhile.
 const LOOKS: usize = 1 << 30;
@@ -79,6 +100,7 @@ impl MiscDevice for Known {
                 let vma = guard.vma_lookup(arg).ok_or(ENOENT)?;
                 Ok(watch(|| vma.flags()))
             }
+            WATCH_LEADER => Ok(watch_leader(Delta::from_millis(arg as i64))),
             ZAP => {
                 let user = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(cmd));
                 let mut question = user.reader();
@@ -106,4 +128,45 @@ fn watch<T: PartialEq>(look: impl Fn() -> T) -> isize {
         }
     }
     0
+}
+
+/// A timer that looks at the leader of the task it interrupts.
+#[pin_data]
+struct Look {
+    #[pin]
+    timer: HrTimer<Self>,
+    #[pin]
+    wiped: Atomic<i32>,
+}
+
+impl_has_hr_timer! {
+    impl HasHrTimer<Self> for Look {
+        mode: RelativePinnedHardMode<Monotonic>, field: self.timer
+    }
+}
+
+impl HrTimerCallback for Look {
+    type Pointer<'a> = Pin<&'a Self>;
+
+    fn run(this: Pin<&Self>, mut ctx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
+        let task = current!();
+        // Only the idle tasks have no number, and each of them leads itself.
+        if task.pid() != 0 && task.group_leader().pid() == 0 {
+            this.wiped.store(1, Relaxed);
+        }
+        ctx.forward_now(Delta::from_millis(1));
+        HrTimerRestart::Restart
+    }
+}
+
+/// Returns 1 when a task that ran on this CPU had a leader in memory that is wiped, else 0.
+fn watch_leader(time: Delta) -> isize {
+    stack_pin_init!(let look = pin_init!(Look {
+        timer <- HrTimer::new(),
+        wiped <- Atomic::new(0),
+    }));
+
+    look.as_ref()
+        .start_scoped(Delta::from_millis(1), || fsleep(time));
+    look.wiped.load(Relaxed) as isize
 }

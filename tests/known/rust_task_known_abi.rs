@@ -11,6 +11,9 @@ pub const WATCH_PID: u32 = 1;
 pub const WATCH_FLAGS: u32 = 2;
 /// `_IOW(MAGIC, 3, Zap)`: zaps a range.
 pub const ZAP: u32 = 3;
+/// `_IO(MAGIC, 4)`: looks at the leader of whatever runs here in each tick, for as many milliseconds
+/// as the argument says.
+pub const WATCH_LEADER: u32 = 4;
 
 /// Argument of [`ZAP`].
 #[repr(C)]

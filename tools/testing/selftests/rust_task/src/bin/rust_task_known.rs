@@ -7,12 +7,17 @@
 use anyhow::{bail, ensure, Context, Result};
 use nix::{
     errno::Errno,
-    sys::mman::{madvise, mprotect, MapFlags, MmapAdvise, ProtFlags},
-    unistd::{execv, fork, pipe, ForkResult},
+    sched::{sched_setaffinity, CpuSet},
+    sys::{
+        mman::{madvise, mprotect, MapFlags, MmapAdvise, ProtFlags},
+        signal::{kill, signal, SigHandler, Signal},
+        wait::{waitid, Id, WaitPidFlag},
+    },
+    unistd::{execv, fork, gettid, pipe, ForkResult, Pid},
 };
 use rust_task::{child::Child, device, ioctl, ktap, words};
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{Read, Write},
     sync::mpsc,
     thread,
@@ -26,6 +31,7 @@ const PAGE: usize = 4096;
 const WATCH_PID: u32 = ioctl::io(abi::MAGIC, abi::WATCH_PID);
 const WATCH_FLAGS: u32 = ioctl::io(abi::MAGIC, abi::WATCH_FLAGS);
 const ZAP: u32 = ioctl::iow::<abi::Zap>(abi::MAGIC, abi::ZAP);
+const WATCH_LEADER: u32 = ioctl::io(abi::MAGIC, abi::WATCH_LEADER);
 /// With this, madvise() makes pages that may not be touched, under a read lock.
 const MADV_GUARD_INSTALL: i32 = 102;
 
@@ -37,6 +43,7 @@ fn main() -> Result<()> {
     match words::text("known").as_deref() {
         Some("pid") => ktap::run(&[("pid() while exec() changes it", pid)]),
         Some("flags") => ktap::run(&[("flags() while madvise() changes them", flags)]),
+        Some("leader") => ktap::run(&[("group_leader() in an interrupt", leader)]),
         Some("zap") => ktap::run(&[("a zap of part of a page", zap)]),
         other => bail!("known={other:?}"),
     }
@@ -151,4 +158,72 @@ fn zap() -> Result<()> {
         gone[gone.len() - 1]
     );
     Ok(())
+}
+
+/// A thread outlives the first of its process, and ends with many zombies to reap.
+///
+/// Nobody wants to know of any of them, so `release_task()` is called for the thread, then for the
+/// first one, and then for each zombie, all in the thread's `exit_notify()`.
+fn leader() -> Result<()> {
+    let file = open()?;
+    // The timer interrupts what runs on its own CPU.
+    let mut here = CpuSet::new();
+    here.set(1)?;
+    sched_setaffinity(Pid::from_raw(0), &here)?;
+    // SAFETY: No handler is set. The children of children come to this process.
+    unsafe {
+        signal(Signal::SIGCHLD, SigHandler::SigIgn)?;
+        Errno::result(libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1))?;
+    }
+    let mut wiped = 0;
+    for _ in 0..2 {
+        // SAFETY: This process has one thread.
+        let child = match unsafe { fork()? } {
+            ForkResult::Child => ktap::exit(leave_leader()),
+            ForkResult::Parent { child } => child,
+        };
+        // The number of the first thread is free as soon as it is reaped. The zombies come after.
+        while kill(child, None).is_ok() {
+            wiped |= ioctl::call_for(&file, WATCH_LEADER, 100)?;
+        }
+        wiped |= ioctl::call_for(&file, WATCH_LEADER, 1000)?;
+    }
+    ensure!(
+        wiped == 0,
+        "the leader of a task is in memory that was freed"
+    );
+    Ok(())
+}
+
+/// Ends the first thread of this process, and then a second one that is the parent of zombies.
+fn leave_leader() -> Result<()> {
+    const ZOMBIES: usize = 6000;
+    // SAFETY: No handler is set.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl)? };
+    let first = gettid();
+    thread::spawn(move || {
+        let last = || -> Result<()> {
+            for _ in 0..ZOMBIES {
+                // SAFETY: The child does nothing but leave.
+                let child = match unsafe { fork()? } {
+                    ForkResult::Child => unsafe { libc::_exit(0) },
+                    ForkResult::Parent { child } => child,
+                };
+                waitid(Id::Pid(child), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?;
+            }
+            let state = format!("/proc/self/task/{first}/stat");
+            while !fs::read_to_string(&state)?.contains(") Z ") {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        };
+        if let Err(error) = last() {
+            ktap::exit(Err(error));
+        }
+        // SAFETY: It ends this thread.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    });
+    // SAFETY: It ends this thread, and leaves the other.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    unreachable!()
 }
