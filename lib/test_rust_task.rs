@@ -5,6 +5,10 @@
 //! It is built into the kernel or not at all: a workqueue item of a module could still be running
 //! when the module is unloaded, as there is no way yet to wait for it.
 
+use core::sync::atomic::{
+    compiler_fence,
+    Ordering::SeqCst, //
+};
 use kernel::{
     c_str,
     fs::File,
@@ -56,7 +60,11 @@ module! {
 const COUNTS: u32 = ioctl::_IOWR::<abi::Counts>(abi::MAGIC, abi::COUNTS);
 const OPENER: u32 = ioctl::_IOR::<abi::Opener>(abi::MAGIC, abi::OPENER);
 const ZAP: u32 = ioctl::_IOW::<abi::Zap>(abi::MAGIC, abi::ZAP);
+const WATCH: u32 = ioctl::_IOWR::<i32>(abi::MAGIC, abi::WATCH);
 const WORKER_HAS_MM: u32 = ioctl::_IOR::<u32>(abi::MAGIC, abi::WORKER_HAS_MM);
+
+/// How often [`WATCH`] looks. Nothing else is read meanwhile, so KCSAN hardly misses a change.
+const LOOKS: usize = 1 << 14;
 
 struct TestModule {
     _device: Pin<KBox<MiscDeviceRegistration<TestDevice>>>,
@@ -130,6 +138,18 @@ impl MiscDevice for TestDevice {
                 let guard = task.mm().ok_or(ESRCH)?.mmap_read_lock();
                 let vma = guard.vma_lookup(area).ok_or(ENOENT)?;
                 vma.zap_vma_range(addr, len);
+            }
+            WATCH => {
+                let (mut reader, mut writer) = user.reader_writer();
+                let known = reader.read::<i32>()?;
+                let task: &Task = &me.task;
+                let mut looks = (0..LOOKS).map(|_| {
+                    // Else a plain read in `pid()` is moved out of the loop, and races only once.
+                    compiler_fence(SeqCst);
+                    task.pid()
+                });
+                let new = looks.find(|pid| *pid != known);
+                writer.write(&new.unwrap_or(known))?;
             }
             WORKER_HAS_MM => user.writer().write(&u32::from(worker_has_mm()?))?,
             _ => return Err(ENOTTY),

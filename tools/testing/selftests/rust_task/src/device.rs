@@ -33,6 +33,7 @@ pub const ZAP: u32 = iow::<abi::ZapRange>(abi::MAGIC, abi::ZAP);
 const COUNTS: u32 = iowr::<test_abi::Counts>(test_abi::MAGIC, test_abi::COUNTS);
 const OPENER: u32 = ior::<test_abi::Opener>(test_abi::MAGIC, test_abi::OPENER);
 const ZAP_AS_IT_IS: u32 = iow::<test_abi::Zap>(test_abi::MAGIC, test_abi::ZAP);
+const WATCH: u32 = iowr::<i32>(test_abi::MAGIC, test_abi::WATCH);
 const WORKER_HAS_MM: u32 = ior::<u32>(test_abi::MAGIC, test_abi::WORKER_HAS_MM);
 
 /// Maps memory without a file.
@@ -209,6 +210,12 @@ impl Tester {
         let mut opener = test_abi::Opener::default();
         exchange(&self.0, OPENER, &mut opener)?;
         Ok(opener)
+    }
+
+    /// Looks at the thread number of the opener until it is another, for a while.
+    pub fn watch(&self, mut pid: i32) -> Result<i32, Errno> {
+        exchange(&self.0, WATCH, &mut pid)?;
+        Ok(pid)
     }
 
     /// Has the area at `area` zap a range that nobody has looked at.

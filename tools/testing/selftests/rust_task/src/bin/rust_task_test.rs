@@ -876,7 +876,7 @@ fn another_process_gone() -> Result<()> {
 
 /// A child looks at the number of its parent's first thread, while a second one takes it by `exec()`.
 ///
-/// It is written to while it is read, so KCSAN has something to look at.
+/// It is written to while it is read, and nothing else is, so KCSAN sees a read that is no `READ_ONCE()`.
 fn another_process_executing() -> Result<()> {
     for _ in 0..10 {
         let (answers, tell) = pipe()?;
@@ -888,7 +888,7 @@ fn another_process_executing() -> Result<()> {
                 let begin = Instant::now();
                 let mut pid = first;
                 while pid == first && begin.elapsed() < Duration::from_secs(20) {
-                    pid = device.opener()?.pid;
+                    pid = device.watch(first)?;
                 }
                 for number in [first, pid] {
                     File::from(tell.try_clone()?).write_all(&number.to_ne_bytes())?;
