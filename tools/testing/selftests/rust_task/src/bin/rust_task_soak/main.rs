@@ -12,7 +12,10 @@ mod trouble;
 use anyhow::{bail, Context, Result};
 use fastrand::Rng;
 use nix::{
-    sys::wait::{waitpid, WaitPidFlag, WaitStatus},
+    sys::{
+        signal::{kill, Signal},
+        wait::{waitpid, WaitPidFlag, WaitStatus},
+    },
     unistd::{fork, ForkResult, Pid},
 };
 use rust_task::{
@@ -91,6 +94,10 @@ fn some_time(seed: u64, time: Duration) -> Result<Vec<Did>> {
     }
 
     trouble::end()?;
+    for (maker, _) in makers {
+        // It may not have joined the group yet, nor made anything live.
+        kill(maker, Signal::SIGKILL)?;
+    }
     group.kill()?;
     let begin = Instant::now();
     loop {
