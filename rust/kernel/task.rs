@@ -14,9 +14,12 @@ use crate::{
     mm::MmWithUser,
     pid_namespace::PidNamespace,
     prelude::*,
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        rcu, //
     },
     types::{
         NotThreadSafe,
@@ -338,15 +341,19 @@ impl Task {
     #[doc(alias = "task_active_pid_ns")]
     #[inline]
     pub fn get_pid_ns(&self) -> Option<ARef<PidNamespace>> {
-        // SAFETY: `task_struct` is allocated by the type invariant. The helper holds the RCU read
-        // lock from the look at `thread_pid` until it has taken a count, as the documentation of
-        // `pid_namespace` requires for a task that may be reaped meanwhile.
-        let ns = unsafe { bindings::task_get_pid_ns(self.as_ptr()) };
+        let _rcu = rcu::read_lock();
 
-        // CAST: `PidNamespace` is transparent around `pid_namespace`.
-        let ns = ptr::NonNull::new(ns.cast::<PidNamespace>())?;
-        // SAFETY: The helper took a count on the namespace, and it is ours.
-        Some(unsafe { ARef::from_raw(ns) })
+        // SAFETY: `task_struct` is allocated by the type invariant. The RCU read lock keeps the
+        // `struct pid` that is read, as `free_pid()` frees it a grace period later at the earliest.
+        let ns = unsafe { bindings::task_active_pid_ns(self.as_ptr()) };
+
+        if ns.is_null() {
+            return None;
+        }
+
+        // SAFETY: A `struct pid` owns a count on its namespace until it is freed, so there is one
+        // for as long as this holds the RCU read lock. The `ARef` takes another.
+        Some(unsafe { PidNamespace::from_ptr(ns) }.into())
     }
 
     /// Returns the number of this task's process in `pidns`, or in the caller's active PID
