@@ -13,7 +13,7 @@ front := CARGO_TARGET_DIR=build/front cargo run --quiet --release --locked \
 	--manifest-path scripts/Cargo.toml --
 
 OURS := all setup run test kunit selftest ui mutants lint api binder allrust \
-	debug races faults fuzz soak known
+	debug races faults fuzz soak known bench
 
 .PHONY: $(OURS) help clean
 .NOTPARALLEL:
@@ -43,6 +43,7 @@ help:
 	@echo 'make LLVM=1 lint       rustfmt, clippy, rustdoc and checkpatch over our files'
 	@echo 'make LLVM=1 api        each item of mainline'"'"'s public API, against ours (KERNEL=7.3)'
 	@echo 'make LLVM=1 binder     Rust Binder: its tests, and its speed on both (KERNEL=7.3)'
+	@echo 'make LLVM=1 bench      instructions of each operation, beside those of C (and of mainline'"'"'s files)'
 	@echo 'make LLVM=1 known      faults of mainline'"'"'s files, which are not in ours (KERNEL=7.3)'
 	@echo 'make LLVM=1 allrust    all Rust code of the kernel, built on our files, under KASAN (KERNEL=7.3)'
 	@echo 'make LLVM=1 debug      all tests and the four below, under the checkers of the kernel'

@@ -175,6 +175,23 @@ pub fn has(place: &Place, line: &str) -> Result<bool> {
     Ok(config.lines().any(|l| l == line))
 }
 
+/// Builds the module in `folder` against a kernel that has been built.
+pub fn module(place: &Place, tools: &Tools, folder: &str) -> Result<()> {
+    let source = place.root.join(folder);
+    let name = source.file_name().context("a module has no name")?;
+    let dir = place.objects.join(name);
+    fs::create_dir_all(&dir)?;
+    for file in fs::read_dir(&source)?.flatten() {
+        step::write_if_new(
+            &dir.join(file.file_name()),
+            &fs::read_to_string(file.path())?,
+        )?;
+    }
+    let mut make = make(place, tools);
+    make.arg(format!("M={}", dir.display())).arg("modules");
+    step::run("module", &place.log("module"), &mut make)
+}
+
 /// Tests that a kernel which bindgen gets wrong is not built.
 pub fn misplaced(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let variant = place.variant("misplaced");
@@ -193,6 +210,11 @@ pub fn misplaced(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<
     let name = "a layout that bindgen gets wrong is refused";
     outcome.report(name, !built && named, &format!("see {}", log.display()));
     Ok(())
+}
+
+/// Whether C's inline functions are a part of the Rust code that calls them.
+pub fn inline(place: &Place) -> Result<bool> {
+    has(place, "CONFIG_RUST_INLINE_HELPERS=y")
 }
 
 /// The file that is written when the kernel has been built.
@@ -234,6 +256,13 @@ pub fn build(place: &Place, tools: &Tools) -> Result<()> {
         &place.log("build"),
         make(place, tools).args(["bzImage", "modules"]),
     )?;
+    println!(
+        "C's inline functions are {}",
+        match inline(place)? {
+            true => "a part of the Rust code that calls them",
+            false => "called, as Rust's and Clang's LLVM differ or the configuration has it so",
+        }
+    );
     // A file that was edited meanwhile differs from what was seen before, and is built next time.
     if let Some(now) = now {
         fs::write(stamp, now)?;

@@ -7,10 +7,10 @@ use crate::{
     kernel,
     report::Outcome,
     setup::Tools,
-    step, user, Place,
+    user, Place,
 };
 use anyhow::{bail, Context, Result};
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 /// The driver, which is not a part of the tree.
 pub const MODULE: &str = "tests/known";
@@ -54,21 +54,6 @@ const FAULTS: &[Fault] = &[
     },
 ];
 
-/// Builds the driver against a kernel that has been built.
-fn module(place: &Place, tools: &Tools) -> Result<()> {
-    let dir = place.objects.join("known");
-    fs::create_dir_all(&dir)?;
-    for file in fs::read_dir(place.root.join(MODULE))?.flatten() {
-        step::write_if_new(
-            &dir.join(file.file_name()),
-            &fs::read_to_string(file.path())?,
-        )?;
-    }
-    let mut make = kernel::make(place, tools);
-    make.arg(format!("M={}", dir.display())).arg("modules");
-    step::run("module", &place.log("known"), &mut make)
-}
-
 /// Lets a guest do what may be a fault. Returns what went wrong, if anything.
 fn wrong(fault: &Fault, place: &Place, tools: &Tools, seconds: u64) -> Result<Option<String>> {
     let initramfs = user::initramfs(place, tools)?;
@@ -102,7 +87,7 @@ fn wrong(fault: &Fault, place: &Place, tools: &Tools, seconds: u64) -> Result<Op
 /// nothing.
 pub fn compare(ours: &Place, mainline: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     for place in [ours, mainline] {
-        module(place, tools)?;
+        kernel::module(place, tools, MODULE)?;
     }
     for fault in FAULTS {
         let what = fault.what;

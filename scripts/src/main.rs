@@ -4,6 +4,7 @@
 
 mod allrust;
 mod api;
+mod bench;
 mod binder;
 mod boot;
 mod debug;
@@ -56,6 +57,8 @@ enum Command {
     Api,
     /// Rust Binder on our files: its tests, and its speed beside that on mainline's files
     Binder,
+    /// Instructions of each operation, beside those of C and of mainline's files
+    Bench,
     /// Faults of mainline's files, there and on ours
     Known,
     /// All of the kernel's own Rust code, built on our files and booted
@@ -249,6 +252,13 @@ fn run_part(part: &Command, place: &Place, tools: &Tools, outcome: &mut Outcome)
             }
             return api::compare(place, &mainline, outcome);
         }
+        Command::Bench => {
+            let mainline = tree::mainline(place)?;
+            if let Some(mainline) = &mainline {
+                built(mainline, place, tools)?;
+            }
+            return bench::compare(place, mainline.as_ref(), tools, outcome);
+        }
         Command::Known => {
             let mainline = mainline(place)?;
             built(&mainline, place, tools)?;
@@ -366,9 +376,11 @@ fn test(asked: Place) -> Result<bool> {
             // lint has documented ours.
             api::compare(&place.variant("clippy"), &mainline, &mut outcome)?;
             known::compare(&place, &mainline, &tools, &mut outcome)?;
+            bench::compare(&place, Some(&mainline), &tools, &mut outcome)?;
             binder::compare((&place, &initramfs), (&mainline, &theirs), &mut outcome)?;
             allrust(&place, &tools, &mut outcome)?;
         } else {
+            bench::compare(&place, None, &tools, &mut outcome)?;
             // One kernel with all checkers is what there is time for.
             debug::checked(&place, &tools, &mut outcome)?;
         }

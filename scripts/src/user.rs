@@ -89,6 +89,7 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
         "modules",
         "selftests",
         "bench",
+        "cost",
         "known",
     ];
     for dir in dirs.into_iter().chain(Ordeal::ALL.iter().map(|o| o.name())) {
@@ -105,10 +106,15 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
         let (dir, program) = (ordeal.name(), ordeal.program());
         file(&format!("/{dir}/{program}"), &bin.join(program))?;
     }
-    file("/known/rust_task_known", &bin.join("rust_task_known"))?;
-    let module = place.objects.join("known/rust_task_known.ko");
-    if module.exists() {
-        file("/known/rust_task_known.ko", &module)?;
+    for (dir, program, objects) in [
+        ("cost", "rust_task_bench", "rust_task_bench"),
+        ("known", "rust_task_known", "known"),
+    ] {
+        file(&format!("/{dir}/{program}"), &bin.join(program))?;
+        let module = place.objects.join(objects).join(format!("{program}.ko"));
+        if module.exists() {
+            file(&format!("/{dir}/{program}.ko"), &module)?;
+        }
     }
     let mut programs = Vec::new();
     for test in &tests {

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How many instructions an operation takes, in C and in Rust.
+
+use crate::{
+    boot::{self, Boot, Clock},
+    kernel,
+    report::Outcome,
+    setup::Tools,
+    step, user, Place,
+};
+use anyhow::{bail, ensure, Context, Result};
+use serde::{Deserialize, Serialize};
+use std::fs;
+
+/// The operations. They are in the kernel, and once more in a module.
+pub const MODULE: &str = "lib/rust_task_bench";
+const PROGRAM: &str = "rust_task_bench";
+
+/// `tests/bench.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    #[serde(default)]
+    extra: Vec<Extra>,
+}
+
+/// What an operation may take more than in C.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Extra {
+    op: String,
+    instructions: i64,
+    /// What C leaves to the programmer.
+    why: String,
+}
+
+/// An operation in a kernel: instructions in C and in Rust.
+struct Count {
+    module: bool,
+    op: String,
+    c: i64,
+    rust: i64,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    op: &'a str,
+    module: bool,
+    c: i64,
+    ours: i64,
+    mainline: Option<i64>,
+    ratio: Option<f64>,
+}
+
+/// Boots once, with a nanosecond for each instruction.
+fn count(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<Vec<Count>> {
+    kernel::module(place, tools, MODULE)?;
+    let initramfs = user::initramfs(place, tools)?;
+    let how = Boot {
+        clock: Clock::Instructions,
+        // The areas of a process are where they are, and so is their tree.
+        ..Boot::with("programs=/cost kunit.enable=0 nokaslr norandmaps")
+    };
+    let guest = boot::boot(place, &initramfs.archive, &how, outcome)?;
+    outcome.programs(&[PROGRAM.to_owned()], &guest.results);
+
+    let mut all = Vec::new();
+    for line in guest.results.lines() {
+        let Some(cells) = line.strip_prefix("# cost\t") else {
+            continue;
+        };
+        let cells: Vec<_> = cells.split('\t').collect();
+        let [device, op, c, rust] = cells[..] else {
+            bail!("not understood: {line}");
+        };
+        all.push(Count {
+            module: device.ends_with("_module"),
+            op: op.to_owned(),
+            c: c.parse()?,
+            rust: rust.parse()?,
+        });
+    }
+    ensure!(!all.is_empty(), "the guest counted nothing");
+    Ok(all)
+}
+
+/// Counts on our files, and on mainline's where it has any. An operation of ours must take no more
+/// than C, but for what is listed with its reason.
+pub fn compare(
+    ours: &Place,
+    mainline: Option<&Place>,
+    tools: &Tools,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let path = ours.root.join("tests/bench.toml");
+    let limits: Limits =
+        toml::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
+
+    let mine = count(ours, tools, outcome)?;
+    let theirs = match mainline {
+        Some(place) => count(place, tools, outcome)?,
+        None => Vec::new(),
+    };
+    let rows: Vec<_> = mine
+        .iter()
+        .map(|count| Row {
+            op: &count.op,
+            module: count.module,
+            c: count.c,
+            ours: count.rust,
+            mainline: theirs
+                .iter()
+                .find(|their| (their.module, &their.op) == (count.module, &count.op))
+                .map(|their| their.rust),
+            ratio: (count.c > 0).then(|| count.rust as f64 / count.c as f64),
+        })
+        .collect();
+
+    let dir = ours.build.join("bench");
+    fs::create_dir_all(&dir)?;
+    let file = dir.join(format!("{}.json", ours.title()));
+    step::write_if_new(&file, &(serde_json::to_string_pretty(&rows)? + "\n"))?;
+    print(ours, &rows);
+    println!("{}", file.display());
+    if !kernel::inline(ours)? {
+        println!("No limits hold, as C's inline functions are called.");
+        return Ok(());
+    }
+
+    for row in &rows {
+        let extra = limits.extra.iter().find(|extra| extra.op == row.op);
+        let limit = row.c + extra.map_or(0, |extra| extra.instructions);
+        let place = if row.module { "module" } else { "kernel" };
+        outcome.check(
+            &format!("instructions of {}, {place}", row.op),
+            row.ours <= limit,
+            &format!("{} instead of {limit}", row.ours),
+        );
+    }
+    for extra in &limits.extra {
+        println!("{}: {} more, {}", extra.op, extra.instructions, extra.why);
+        outcome.check(
+            &format!("limit of {}", extra.op),
+            rows.iter()
+                .any(|row| row.op == extra.op && row.ours > row.c),
+            "it is not needed",
+        );
+    }
+    Ok(())
+}
+
+/// Prints the operations, and what they take in the kernel and in a module.
+fn print(place: &Place, rows: &[Row<'_>]) {
+    println!("Instructions on {}", place.title());
+    println!(
+        "{:45}  {:>5} {:>5} {:>8}  {:>5} {:>5} {:>8}",
+        "", "C", "ours", "mainline", "C", "ours", "mainline"
+    );
+    let cells = |row: &Row<'_>| {
+        let theirs = row.mainline.map_or("-".to_owned(), |n| n.to_string());
+        format!("{:5} {:5} {theirs:>8}", row.c, row.ours)
+    };
+    for row in rows.iter().filter(|row| !row.module) {
+        let twin = rows.iter().find(|other| other.module && other.op == row.op);
+        let twin = twin.map(cells).unwrap_or_default();
+        println!("{:45}  {}  {twin}", row.op, cells(row));
+    }
+    println!("Left: in the kernel. Right: in a module.");
+}
