@@ -15,7 +15,7 @@ pub const WORKER_HAS_MM: u32 = 2;
 pub const OPENER: u32 = 3;
 /// `_IOW(MAGIC, 4, Zap)`: zap a range as it is, with no look at it before the crate's own.
 pub const ZAP: u32 = 4;
-/// `_IOWR(MAGIC, 5, i32)`: look at the number of the thread that has opened the file, until it is not
+/// `_IOWR(MAGIC, 5, i32)`: look at the thread number of who has opened the file, until it is not
 /// the one given, or for a while.
 pub const WATCH: u32 = 5;
 

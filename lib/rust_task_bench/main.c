@@ -35,9 +35,20 @@ struct bench {
 	unsigned long addr;
 };
 
+typedef void operation(struct bench *b);
+
+/* Those of ops.rs. */
+operation rust_empty, rust_current, rust_current_pid, rust_current_tgid,
+	rust_current_leader, rust_current_mm, rust_current_ns,
+	rust_current_euid, rust_task_pid, rust_task_tgid, rust_task_uid,
+	rust_task_number, rust_task_number_in_ns, rust_task_ns_counted,
+	rust_signal_pending, rust_wake_up, rust_same_user, rust_uid_in_ns,
+	rust_task_count, rust_mm_count, rust_mm_users, rust_mm_users_async,
+	rust_mm_not_zero, rust_ns_count, rust_mmap_lock, rust_mmap_trylock,
+	rust_vma_lookup, rust_vma_lock, rust_vma_fields, rust_vma_mixedmap;
+
 /* The value has to be there, and so has all memory. Emits nothing. */
-#define use(x) asm volatile("" : : "r"(x) : "memory")
-#define between() asm volatile("" : : : "memory")
+#define use(x) ({ asm volatile("" : : "r"(x) : "memory"); })
 
 static noinline void c_empty(struct bench *b)
 {
@@ -122,7 +133,7 @@ static noinline void c_task_ns_counted(struct bench *b)
 static noinline void c_signal_pending(struct bench *b)
 {
 	if (signal_pending(b->task))
-		between();
+		barrier();
 }
 
 static noinline void c_wake_up(struct bench *b)
@@ -133,7 +144,7 @@ static noinline void c_wake_up(struct bench *b)
 static noinline void c_same_user(struct bench *b)
 {
 	if (uid_eq(task_uid(b->task), current_euid()))
-		between();
+		barrier();
 }
 
 static noinline void c_uid_in_ns(struct bench *b)
@@ -146,7 +157,7 @@ static noinline void c_task_count(struct bench *b)
 	struct task_struct *task = b->task;
 
 	get_task_struct(task);
-	between();
+	barrier();
 	put_task_struct(task);
 }
 
@@ -155,7 +166,7 @@ static noinline void c_mm_count(struct bench *b)
 	struct mm_struct *mm = b->mm;
 
 	mmgrab(mm);
-	between();
+	barrier();
 	mmdrop(mm);
 }
 
@@ -164,7 +175,7 @@ static noinline void c_mm_users(struct bench *b)
 	struct mm_struct *mm = b->mm;
 
 	mmget(mm);
-	between();
+	barrier();
 	mmput(mm);
 }
 
@@ -173,7 +184,7 @@ static noinline void c_mm_users_async(struct bench *b)
 	struct mm_struct *mm = b->mm;
 
 	mmget(mm);
-	between();
+	barrier();
 	mmput_async(mm);
 }
 
@@ -182,7 +193,7 @@ static noinline void c_mm_not_zero(struct bench *b)
 	struct mm_struct *mm = b->mm;
 
 	if (mmget_not_zero(mm)) {
-		between();
+		barrier();
 		mmput(mm);
 	}
 }
@@ -191,7 +202,7 @@ static noinline void c_ns_count(struct bench *b)
 {
 	struct pid_namespace *ns = get_pid_ns(b->ns);
 
-	between();
+	barrier();
 	put_pid_ns(ns);
 }
 
@@ -200,7 +211,7 @@ static noinline void c_mmap_lock(struct bench *b)
 	struct mm_struct *mm = b->mm;
 
 	mmap_read_lock(mm);
-	between();
+	barrier();
 	mmap_read_unlock(mm);
 }
 
@@ -209,7 +220,7 @@ static noinline void c_mmap_trylock(struct bench *b)
 	struct mm_struct *mm = b->mm;
 
 	if (mmap_read_trylock(mm)) {
-		between();
+		barrier();
 		mmap_read_unlock(mm);
 	}
 }
@@ -231,7 +242,7 @@ static noinline void c_vma_lock(struct bench *b)
 	struct vm_area_struct *vma = lock_vma_under_rcu(b->mm, b->addr);
 
 	if (vma) {
-		between();
+		barrier();
 		vma_end_read(vma);
 	}
 }
@@ -252,63 +263,56 @@ static noinline void c_vma_mixedmap(struct bench *b)
 		use(b->vma);
 }
 
-/* The name of each in both languages, and in the table. */
-#define OPERATIONS(op)							\
-	op(current, "current")						\
-	op(current_pid, "current's pid")				\
-	op(current_tgid, "current's tgid")				\
-	op(current_leader, "current's group leader")			\
-	op(current_mm, "current's mm")					\
-	op(current_ns, "current's active PID namespace")		\
-	op(current_euid, "current's euid")				\
-	op(task_pid, "a task's pid")					\
-	op(task_tgid, "a task's tgid")					\
-	op(task_uid, "a task's uid")					\
-	op(task_number, "a task's number in the initial namespace")	\
-	op(task_number_in_ns, "a task's number in a namespace")		\
-	op(task_ns_counted, "a task's namespace, counted and dropped")	\
-	op(signal_pending, "signal_pending()")				\
-	op(wake_up, "wake_up_process(), running")			\
-	op(same_user, "a task's uid is current's euid")			\
-	op(uid_in_ns, "euid in the current user namespace")		\
-	op(task_count, "task: clone and drop")				\
-	op(mm_count, "mm: clone and drop")				\
-	op(mm_users, "mm with users: clone and drop")			\
-	op(mm_users_async, "mm with users: clone, drop asynchronously")	\
-	op(mm_not_zero, "mmget_not_zero() and drop")			\
-	op(ns_count, "PID namespace: clone and drop")			\
-	op(mmap_lock, "mmap read lock and unlock")			\
-	op(mmap_trylock, "mmap read trylock and unlock")		\
-	op(vma_lookup, "mmap read lock, vma_lookup(), unlock")		\
-	op(vma_lock, "lock_vma_under_rcu() and unlock")			\
-	op(vma_fields, "start, end, flags and mm of an area")		\
-	op(vma_mixedmap, "is an area VM_MIXEDMAP")
-
-#define declare(id, name) void rust_##id(struct bench *b);
-void rust_empty(struct bench *b);
-OPERATIONS(declare)
+#define row(name, id) { name, c_##id, rust_##id }
 
 static const struct {
 	const char *name;
-	void (*c)(struct bench *b);
-	void (*rust)(struct bench *b);
+	operation *c;
+	operation *rust;
 } operations[] = {
-#define row(id, name) { name, c_##id, rust_##id },
-	OPERATIONS(row)
+	row("current", current),
+	row("current's pid", current_pid),
+	row("current's tgid", current_tgid),
+	row("current's group leader", current_leader),
+	row("current's mm", current_mm),
+	row("current's active PID namespace", current_ns),
+	row("current's euid", current_euid),
+	row("a task's pid", task_pid),
+	row("a task's tgid", task_tgid),
+	row("a task's uid", task_uid),
+	row("a task's number in the initial namespace", task_number),
+	row("a task's number in a namespace", task_number_in_ns),
+	row("a task's namespace, counted and dropped", task_ns_counted),
+	row("signal_pending()", signal_pending),
+	row("wake_up_process(), running", wake_up),
+	row("a task's uid is current's euid", same_user),
+	row("euid in the current user namespace", uid_in_ns),
+	row("task: clone and drop", task_count),
+	row("mm: clone and drop", mm_count),
+	row("mm with users: clone and drop", mm_users),
+	row("mm with users: clone, drop asynchronously", mm_users_async),
+	row("mmget_not_zero() and drop", mm_not_zero),
+	row("PID namespace: clone and drop", ns_count),
+	row("mmap read lock and unlock", mmap_lock),
+	row("mmap read trylock and unlock", mmap_trylock),
+	row("mmap read lock, vma_lookup(), unlock", vma_lookup),
+	row("lock_vma_under_rcu() and unlock", vma_lock),
+	row("start, end, flags and mm of an area", vma_fields),
+	row("is an area VM_MIXEDMAP", vma_mixedmap),
 };
 
-static noinline u64 ticks(void (*operation)(struct bench *b), struct bench *b)
+static noinline u64 ticks(operation *what, struct bench *b)
 {
 	unsigned long flags;
 	u64 begin, end;
 	int i;
 
 	/* Whatever happens only once happens now. */
-	operation(b);
+	what(b);
 	local_irq_save(flags);
 	begin = rdtsc_ordered();
 	for (i = 0; i < ROUNDS; i++)
-		operation(b);
+		what(b);
 	end = rdtsc_ordered();
 	local_irq_restore(flags);
 

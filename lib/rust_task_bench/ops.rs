@@ -8,8 +8,7 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    bindings,
-    current,
+    bindings, current,
     mm::{
         virt::VmaRef,
         Mm,
