@@ -6,14 +6,14 @@ ifneq ($(shell command -v cargo >/dev/null && echo yes),yes)
 $(error no cargo: install Rust 1.89 or newer, with rustfmt and clippy)
 endif
 
-export KERNEL KDIR ARCH LLVM ONLY SECONDS SEED CASE
+export KERNEL KDIR ARCH LLVM ONLY SECONDS SEED CASE FN
 unexport M O V
 
 front := CARGO_TARGET_DIR=build/front cargo run --quiet --release --locked \
 	--manifest-path scripts/Cargo.toml --
 
 OURS := all setup run test kunit selftest ui mutants lint api binder allrust \
-	debug races faults fuzz soak known bench
+	debug races faults fuzz soak known bench asm
 
 .PHONY: $(OURS) help clean
 .NOTPARALLEL:
@@ -44,6 +44,7 @@ help:
 	@echo 'make LLVM=1 api        each item of mainline'"'"'s public API, against ours (KERNEL=7.3)'
 	@echo 'make LLVM=1 binder     Rust Binder: its tests, and its speed on both (KERNEL=7.3)'
 	@echo 'make LLVM=1 bench      instructions of each operation, beside those of C (and of mainline'"'"'s files)'
+	@echo 'make LLVM=1 asm FN=    the code of one operation of bench, in C and in Rust'
 	@echo 'make LLVM=1 known      faults of mainline'"'"'s files, which are not in ours (KERNEL=7.3)'
 	@echo 'make LLVM=1 allrust    all Rust code of the kernel, built on our files, under KASAN (KERNEL=7.3)'
 	@echo 'make LLVM=1 debug      all tests and the four below, under the checkers of the kernel'

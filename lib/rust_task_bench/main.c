@@ -31,7 +31,9 @@ struct bench {
 	struct task_struct *task;
 	struct mm_struct *mm;
 	struct vm_area_struct *vma;
+	struct vm_area_struct *device;
 	struct pid_namespace *ns;
+	struct page *page;
 	unsigned long addr;
 };
 
@@ -45,7 +47,8 @@ operation rust_empty, rust_current, rust_current_pid, rust_current_tgid,
 	rust_signal_pending, rust_wake_up, rust_same_user, rust_uid_in_ns,
 	rust_task_count, rust_mm_count, rust_mm_users, rust_mm_users_async,
 	rust_mm_not_zero, rust_ns_count, rust_mmap_lock, rust_mmap_trylock,
-	rust_vma_lookup, rust_vma_lock, rust_vma_fields, rust_vma_mixedmap;
+	rust_vma_lookup, rust_vma_lock, rust_vma_fields, rust_vma_mixedmap,
+	rust_page_insert;
 
 /* The value has to be there, and so has all memory. Emits nothing. */
 #define use(x) ({ asm volatile("" : : "r"(x) : "memory"); })
@@ -263,6 +266,15 @@ static noinline void c_vma_mixedmap(struct bench *b)
 		use(b->vma);
 }
 
+/* Ends where the page is found to be there, after all that an insertion does. */
+static noinline void c_page_insert(struct bench *b)
+{
+	int err = vm_insert_page(b->device, b->device->vm_start, b->page);
+
+	if (err)
+		use(err);
+}
+
 #define row(name, id) { name, c_##id, rust_##id }
 
 static const struct {
@@ -299,6 +311,7 @@ static const struct {
 	row("lock_vma_under_rcu() and unlock", vma_lock),
 	row("start, end, flags and mm of an area", vma_fields),
 	row("is an area VM_MIXEDMAP", vma_mixedmap),
+	row("vm_insert_page(), where one is", page_insert),
 };
 
 static noinline u64 ticks(operation *what, struct bench *b)
@@ -335,9 +348,13 @@ static int rust_task_bench_show(struct seq_file *m, void *unused)
 	/* This process has one thread, so nobody changes its areas. */
 	mmap_read_lock(b.mm);
 	b.vma = vma_lookup(b.mm, b.addr);
+	b.device = vma_lookup(b.mm, (unsigned long)m->private);
 	mmap_read_unlock(b.mm);
-	if (!b.vma)
+	if (!b.vma || !b.device)
 		return -ENOENT;
+	b.page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	if (!b.page)
+		return -ENOMEM;
 
 	c = ticks(c_empty, &b);
 	rust = ticks(rust_empty, &b);
@@ -346,6 +363,7 @@ static int rust_task_bench_show(struct seq_file *m, void *unused)
 		seq_printf(m, "%s\t%lld\t%lld\n", operations[i].name,
 			   ticks(operations[i].c, &b) - c,
 			   ticks(operations[i].rust, &b) - rust);
+	__free_page(b.page);
 	return 0;
 }
 
@@ -356,9 +374,20 @@ static int rust_task_bench_open(struct inode *inode, struct file *file)
 	return single_open_size(file, rust_task_bench_show, NULL, SZ_16K);
 }
 
+/* A program has to map a page of the device first. */
+static int rust_task_bench_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct seq_file *m = file->private_data;
+
+	vm_flags_set(vma, VM_MIXEDMAP);
+	m->private = (void *)vma->vm_start;
+	return 0;
+}
+
 static const struct file_operations rust_task_bench_fops = {
 	.owner = THIS_MODULE,
 	.open = rust_task_bench_open,
+	.mmap = rust_task_bench_mmap,
 	.read = seq_read,
 	.llseek = seq_lseek,
 	.release = single_release,

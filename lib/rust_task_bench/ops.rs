@@ -5,16 +5,24 @@
 use core::{
     arch::asm,
     ffi::c_ulong,
+    mem::{
+        size_of,
+        ManuallyDrop, //
+    },
     ptr::NonNull, //
 };
 use kernel::{
     bindings, current,
     mm::{
-        virt::VmaRef,
+        virt::{
+            VmaMixedMap,
+            VmaRef, //
+        },
         Mm,
         MmWithUser,
         MmWithUserAsync, //
     },
+    page::Page,
     pid_namespace::PidNamespace,
     sync::aref::ARef,
     task::{
@@ -29,9 +37,14 @@ pub struct Bench {
     task: NonNull<bindings::task_struct>,
     mm: NonNull<bindings::mm_struct>,
     vma: NonNull<bindings::vm_area_struct>,
+    device: NonNull<bindings::vm_area_struct>,
     ns: NonNull<bindings::pid_namespace>,
+    // A `struct page *`.
+    page: ManuallyDrop<Page>,
     addr: c_ulong,
 }
+
+const _: () = assert!(size_of::<Page>() == size_of::<*mut bindings::page>());
 
 impl Bench {
     #[inline(always)]
@@ -59,6 +72,12 @@ impl Bench {
     }
 
     #[inline(always)]
+    fn device(&self) -> &VmaMixedMap {
+        // SAFETY: As for `vma`, and `main.c` has set `VM_MIXEDMAP`.
+        unsafe { VmaMixedMap::from_raw(self.device.as_ptr()) }
+    }
+
+    #[inline(always)]
     fn ns(&self) -> &PidNamespace {
         // SAFETY: The current task is in it.
         unsafe { PidNamespace::from_ptr(self.ns.as_ptr()) }
@@ -69,7 +88,7 @@ impl Bench {
 macro_rules! keep {
     ($value:expr) => {
         // SAFETY: This is a comment.
-        unsafe { asm!("/* {0} */", in(reg) $value, options(nostack, preserves_flags)) }
+        unsafe { asm!("/* {0:r} */", in(reg) $value, options(nostack, preserves_flags)) }
     };
 }
 
@@ -171,5 +190,11 @@ operations! {
     };
     rust_vma_mixedmap: |b| if let Some(vma) = b.vma().as_mixedmap_vma() {
         keep!(vma.as_ptr());
+    };
+    rust_page_insert: |b| {
+        let area = b.device();
+        if let Err(err) = area.vm_insert_page(area.start(), &b.page) {
+            keep!(err.to_errno());
+        }
     };
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 use anyhow::{bail, ensure, Context, Result};
 use serde::{Deserialize, Serialize};
-use std::fs;
+use std::{env, fs};
 
 /// The operations. They are in the kernel, and once more in a module.
 pub const MODULE: &str = "lib/rust_task_bench";
@@ -51,6 +51,50 @@ struct Row<'a> {
     ours: i64,
     mainline: Option<i64>,
     ratio: Option<f64>,
+}
+
+/// The bytes of code and constants in an object.
+#[derive(Serialize)]
+struct Text {
+    what: &'static str,
+    ours: u64,
+    mainline: Option<u64>,
+}
+
+/// What `build/bench/` holds of a kernel.
+#[derive(Serialize)]
+struct Report<'a> {
+    rows: &'a [Row<'a>],
+    text: &'a [Text],
+}
+
+/// What is weighed: the crate, a driver that has been there before, and the operations.
+const OBJECTS: &[(&str, &str)] = &[
+    ("the kernel crate", "rust/kernel.o"),
+    ("Rust Binder", "drivers/android/binder/rust_binder_main.o"),
+    ("the operations, as a module", "rust_task_bench/ops.o"),
+];
+
+/// Weighs what both kernels have.
+fn texts(ours: &Place, mainline: Option<&Place>, tools: &Tools) -> Result<Vec<Text>> {
+    let text = |place: &Place, object: &str| -> Result<u64> {
+        let said = step::ask(tools.command("llvm-size").arg(place.objects.join(object)))?;
+        let second = said.lines().nth(1);
+        let text = second.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        text.with_context(|| format!("llvm-size of {object}: {said}"))
+    };
+    let there = OBJECTS
+        .iter()
+        .filter(|(_, object)| ours.objects.join(object).exists());
+    there
+        .map(|&(what, object)| {
+            Ok(Text {
+                what,
+                ours: text(ours, object)?,
+                mainline: mainline.map(|place| text(place, object)).transpose()?,
+            })
+        })
+        .collect()
 }
 
 /// Boots once, with a nanosecond for each instruction.
@@ -119,9 +163,14 @@ pub fn compare(
 
     let dir = ours.build.join("bench");
     fs::create_dir_all(&dir)?;
-    let file = dir.join(format!("{}.json", ours.title()));
-    step::write_if_new(&file, &(serde_json::to_string_pretty(&rows)? + "\n"))?;
-    print(ours, &rows);
+    let file = dir.join(format!("{}.json", ours.name()));
+    let text = texts(ours, mainline, tools)?;
+    let report = Report {
+        rows: &rows,
+        text: &text,
+    };
+    step::write_if_new(&file, &(serde_json::to_string_pretty(&report)? + "\n"))?;
+    print(ours, &report);
     println!("{}", file.display());
     if !kernel::inline(ours)? {
         println!("No limits hold, as C's inline functions are called.");
@@ -150,8 +199,44 @@ pub fn compare(
     Ok(())
 }
 
+/// Prints the code of one operation in C and in Rust, side by side.
+pub fn asm(place: &Place, tools: &Tools) -> Result<()> {
+    let name = env::var("FN").unwrap_or_default();
+    let dir = place.objects.join(MODULE);
+    let names = step::ask(tools.command("llvm-nm").arg(dir.join("ops.o")))?;
+    let names: Vec<_> = names
+        .lines()
+        .filter_map(|line| line.split_once(" T rust_").map(|(_, name)| name))
+        .collect();
+    ensure!(
+        names.contains(&name.as_str()),
+        "FN={name}: use one of {}",
+        names.join(", ")
+    );
+
+    let code = |object: &str, symbol: String| -> Result<Vec<String>> {
+        let text = step::ask(
+            tools
+                .command("llvm-objdump")
+                .args(["-dr", "--no-show-raw-insn", "--no-leading-addr"])
+                .arg(format!("--disassemble-symbols={symbol}"))
+                .arg(dir.join(object)),
+        )?;
+        let lines = text.lines().skip_while(|line| !line.ends_with(">:"));
+        let lines = lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        Ok(lines.filter(|line| !line.is_empty()).collect())
+    };
+    let c = code("main.o", format!("c_{name}"))?;
+    let rust = code("ops.o", format!("rust_{name}"))?;
+    let line = |code: &[String], i: usize| code.get(i).cloned().unwrap_or_default();
+    for i in 0..c.len().max(rust.len()) {
+        println!("{:48}  {}", line(&c, i), line(&rust, i));
+    }
+    Ok(())
+}
+
 /// Prints the operations, and what they take in the kernel and in a module.
-fn print(place: &Place, rows: &[Row<'_>]) {
+fn print(place: &Place, Report { rows, text }: &Report<'_>) {
     println!("Instructions on {}", place.title());
     println!(
         "{:45}  {:>5} {:>5} {:>8}  {:>5} {:>5} {:>8}",
@@ -167,4 +252,9 @@ fn print(place: &Place, rows: &[Row<'_>]) {
         println!("{:45}  {}  {twin}", row.op, cells(row));
     }
     println!("Left: in the kernel. Right: in a module.");
+    println!("{:45}  {:>11} {:>8}", "Bytes of code", "ours", "mainline");
+    for text in *text {
+        let theirs = text.mainline.map_or("-".to_owned(), |n| n.to_string());
+        println!("{:45}  {:11} {theirs:>8}", text.what, text.ours);
+    }
 }

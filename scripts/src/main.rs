@@ -57,6 +57,8 @@ enum Command {
     Api,
     /// Rust Binder on our files: its tests, and its speed beside that on mainline's files
     Binder,
+    /// The code of one operation (FN=), in C and in Rust
+    Asm,
     /// Instructions of each operation, beside those of C and of mainline's files
     Bench,
     /// Faults of mainline's files, there and on ours
@@ -243,6 +245,7 @@ fn run() -> Result<bool> {
 fn run_part(part: &Command, place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     match part {
         Command::Ui => return ui::all(place, outcome),
+        Command::Asm => return bench::asm(place, tools),
         Command::Mutants => return mutants::all(place, tools, outcome),
         Command::Api => {
             let mainline = mainline(place)?;
@@ -254,10 +257,12 @@ fn run_part(part: &Command, place: &Place, tools: &Tools, outcome: &mut Outcome)
         }
         Command::Bench => {
             let mainline = tree::mainline(place)?;
-            if let Some(mainline) = &mainline {
-                built(mainline, place, tools)?;
-            }
-            return bench::compare(place, mainline.as_ref(), tools, outcome);
+            count(place, mainline.as_ref(), tools, outcome)?;
+            let small = place.variant("size");
+            kernel::derive(&small, tools, place, &["size"])?;
+            kernel::build(&small, tools)?;
+            let mainline = mainline.map(|place| place.variant("size"));
+            return count(&small, mainline.as_ref(), tools, outcome);
         }
         Command::Known => {
             let mainline = mainline(place)?;
@@ -314,6 +319,19 @@ fn built(place: &Place, like: &Place, tools: &Tools) -> Result<Initramfs> {
     kernel::derive(place, tools, like, &[])?;
     kernel::build(place, tools)?;
     user::initramfs(place, tools)
+}
+
+/// Counts instructions on a kernel that is built, and on mainline's like it.
+fn count(
+    place: &Place,
+    mainline: Option<&Place>,
+    tools: &Tools,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    if let Some(mainline) = mainline {
+        built(mainline, place, tools)?;
+    }
+    bench::compare(place, mainline, tools, outcome)
 }
 
 /// Boots and runs the test programs.
