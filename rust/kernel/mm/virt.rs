@@ -373,7 +373,11 @@ impl VmaMixedMap {
         // SAFETY: One of the locks is held, which is enough as `VM_MIXEDMAP` is set already; both
         // by the type invariant. A `Page` is a single page with a count, which the function adds
         // its own to, and it refuses those that belong to anonymous memory or to the slab.
-        to_result(unsafe { bindings::vm_insert_page(self.as_ptr(), address, page.as_ptr()) })
+        match unsafe { bindings::vm_insert_page(self.as_ptr(), address, page.as_ptr()) } {
+            // Without a call.
+            0 => Ok(()),
+            err => to_result(err),
+        }
     }
 }
 
