@@ -262,8 +262,10 @@ static noinline void c_vma_fields(struct bench *b)
 
 static noinline void c_vma_mixedmap(struct bench *b)
 {
-	if (b->vma->vm_flags & VM_MIXEDMAP)
-		use(b->vma);
+	struct vm_area_struct *vma = b->device;
+
+	if (READ_ONCE(vma->vm_flags) & VM_MIXEDMAP)
+		use(vma);
 }
 
 /* Ends where the page is found to be there, after all that an insertion does. */

@@ -188,7 +188,7 @@ operations! {
         keep!(vma.flags());
         keep!(vma.mm().as_raw());
     };
-    rust_vma_mixedmap: |b| if let Some(vma) = b.vma().as_mixedmap_vma() {
+    rust_vma_mixedmap: |b| if let Some(vma) = b.device().as_mixedmap_vma() {
         keep!(vma.as_ptr());
     };
     rust_page_insert: |b| {
