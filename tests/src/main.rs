@@ -111,7 +111,7 @@ fn program(objects: &Path) -> Result<CommandBuilder> {
     let command = text
         .lines()
         .next()
-        .and_then(|line| line.split_once(":= ")?.1.split(" ; ").next())
+        .and_then(|line| line.split_once(":= ")?.1.split(" ;").next())
         .context("the kernel's command is not understood")?;
 
     let mut program = CommandBuilder::rustc();
