@@ -73,6 +73,11 @@ pub fn configure(place: &Place, tools: &Tools) -> Result<()> {
     }
     let mut symbols = fs::read_to_string(place.root.join("Kconfig"))?;
     symbols += &fs::read_to_string(tree::backport(place)?.join("tree.toml"))?;
+    for (at, file) in tree::files(place)? {
+        if at.file_stem().is_some_and(|name| name == "Kconfig") {
+            symbols += &fs::read_to_string(file)?;
+        }
+    }
 
     fs::create_dir_all(&place.objects)?;
     let config = place.objects.join(".config");
