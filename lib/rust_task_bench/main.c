@@ -26,7 +26,10 @@
 
 #define ROUNDS 1000
 
-/* What an operation is done with. ops.rs has the same. */
+/*
+ * What an operation is done with. ops.rs has the same. The areas are those of
+ * the moment: whoever looks at them holds the mmap lock.
+ */
 struct bench {
 	struct task_struct *task;
 	struct mm_struct *mm;
@@ -277,13 +280,15 @@ static noinline void c_page_insert(struct bench *b)
 		use(err);
 }
 
-#define row(name, id) { name, c_##id, rust_##id }
-
-static const struct {
+struct row {
 	const char *name;
 	operation *c;
 	operation *rust;
-} operations[] = {
+};
+
+#define row(name, id) { name, c_##id, rust_##id }
+
+static const struct row rows[] = {
 	row("current", current),
 	row("current's pid", current_pid),
 	row("current's tgid", current_tgid),
@@ -311,6 +316,10 @@ static const struct {
 	row("mmap read trylock and unlock", mmap_trylock),
 	row("mmap read lock, vma_lookup(), unlock", vma_lookup),
 	row("lock_vma_under_rcu() and unlock", vma_lock),
+};
+
+/* These are done with the mmap lock held. */
+static const struct row rows_of_areas[] = {
 	row("start, end, flags and mm of an area", vma_fields),
 	row("is an area VM_MIXEDMAP", vma_mixedmap),
 	row("vm_insert_page(), where one is", page_insert),
@@ -334,6 +343,17 @@ static noinline u64 ticks(operation *what, struct bench *b)
 	return end - begin;
 }
 
+static void show(struct seq_file *m, struct bench *b, const struct row *row,
+		 size_t count)
+{
+	u64 c = ticks(c_empty, b);
+	u64 rust = ticks(rust_empty, b);
+
+	for (; count; row++, count--)
+		seq_printf(m, "%s\t%lld\t%lld\n", row->name,
+			   ticks(row->c, b) - c, ticks(row->rust, b) - rust);
+}
+
 static int rust_task_bench_show(struct seq_file *m, void *unused)
 {
 	struct bench b = {
@@ -341,32 +361,29 @@ static int rust_task_bench_show(struct seq_file *m, void *unused)
 		.mm = current->mm,
 		.ns = task_active_pid_ns(current),
 	};
-	u64 c, rust;
-	int i;
+	int err = -ENOENT;
 
 	if (!b.mm)
 		return -ESRCH;
 	b.addr = b.mm->start_stack;
-	/* This process has one thread, so nobody changes its areas. */
-	mmap_read_lock(b.mm);
-	b.vma = vma_lookup(b.mm, b.addr);
-	b.device = vma_lookup(b.mm, (unsigned long)m->private);
-	mmap_read_unlock(b.mm);
-	if (!b.vma || !b.device)
-		return -ENOENT;
 	b.page = alloc_page(GFP_KERNEL | __GFP_ZERO);
 	if (!b.page)
 		return -ENOMEM;
 
-	c = ticks(c_empty, &b);
-	rust = ticks(rust_empty, &b);
 	seq_printf(m, "rounds\t%d\n", ROUNDS);
-	for (i = 0; i < ARRAY_SIZE(operations); i++)
-		seq_printf(m, "%s\t%lld\t%lld\n", operations[i].name,
-			   ticks(operations[i].c, &b) - c,
-			   ticks(operations[i].rust, &b) - rust);
+	mmap_read_lock(b.mm);
+	b.vma = vma_lookup(b.mm, b.addr);
+	b.device = vma_lookup(b.mm, (unsigned long)m->private);
+	if (b.vma && b.device && b.device->vm_flags & VM_MIXEDMAP) {
+		show(m, &b, rows_of_areas, ARRAY_SIZE(rows_of_areas));
+		err = 0;
+	}
+	mmap_read_unlock(b.mm);
+	if (!err)
+		show(m, &b, rows, ARRAY_SIZE(rows));
+
 	__free_page(b.page);
-	return 0;
+	return err;
 }
 
 static int rust_task_bench_open(struct inode *inode, struct file *file)

@@ -31,7 +31,12 @@ use kernel::{
     },
 };
 
-/// What an operation is done with, which `main.c` has valid.
+/// What an operation is done with.
+///
+/// # Invariants
+///
+/// All of it is that of the current task, which `main.c` calls it in. `vma` and `device` are areas
+/// of `mm` while the mmap lock is held, and `device` is `VM_MIXEDMAP` and has no huge pages then.
 #[repr(C)]
 pub struct Bench {
     task: NonNull<bindings::task_struct>,
@@ -39,7 +44,7 @@ pub struct Bench {
     vma: NonNull<bindings::vm_area_struct>,
     device: NonNull<bindings::vm_area_struct>,
     ns: NonNull<bindings::pid_namespace>,
-    // A `struct page *`.
+    // `struct page *`, which is what `Page` has, and nothing else.
     page: ManuallyDrop<Page>,
     addr: c_ulong,
 }
@@ -49,37 +54,45 @@ const _: () = assert!(size_of::<Page>() == size_of::<*mut bindings::page>());
 impl Bench {
     #[inline(always)]
     fn task(&self) -> &Task {
-        // SAFETY: It is the current task. `Task` is transparent around `task_struct`.
+        // SAFETY: The current task is there while it runs this. CAST: `Task` is transparent around
+        // `task_struct`.
         unsafe { self.task.cast().as_ref() }
     }
 
     #[inline(always)]
     fn mm(&self) -> &Mm {
-        // SAFETY: It is the current task's.
+        // SAFETY: The current task keeps its `mm_struct` at least until it returns from `read()`.
         unsafe { Mm::from_raw(self.mm.as_ptr()) }
     }
 
     #[inline(always)]
     fn users(&self) -> &MmWithUser {
-        // SAFETY: It is the current task's.
+        // SAFETY: As for `mm`: of its own, a task has `mm_users`.
         unsafe { MmWithUser::from_raw(self.mm.as_ptr()) }
     }
 
+    /// # Safety
+    ///
+    /// The mmap lock is held for as long as the result is used.
     #[inline(always)]
-    fn vma(&self) -> &VmaRef {
-        // SAFETY: Nobody else has the address space, so the area stays as it is.
+    unsafe fn vma(&self) -> &VmaRef {
+        // SAFETY: It is an area of a living address space by the type invariant and the caller's
+        // lock.
         unsafe { VmaRef::from_raw(self.vma.as_ptr()) }
     }
 
+    /// # Safety
+    ///
+    /// As for [`Self::vma`].
     #[inline(always)]
-    fn device(&self) -> &VmaMixedMap {
-        // SAFETY: As for `vma`, and `main.c` has set `VM_MIXEDMAP`.
+    unsafe fn device(&self) -> &VmaMixedMap {
+        // SAFETY: As for `vma`, and the rest is the type invariant.
         unsafe { VmaMixedMap::from_raw(self.device.as_ptr()) }
     }
 
     #[inline(always)]
     fn ns(&self) -> &PidNamespace {
-        // SAFETY: The current task is in it.
+        // SAFETY: The current task is attached to a `struct pid` of it, which owns a count.
         unsafe { PidNamespace::from_ptr(self.ns.as_ptr()) }
     }
 }
@@ -182,17 +195,22 @@ operations! {
         between();
     };
     rust_vma_fields: |b| {
-        let vma = b.vma();
+        // SAFETY: `main.c` does `rows_of_areas` under the lock.
+        let vma = unsafe { b.vma() };
         keep!(vma.start());
         keep!(vma.end());
         keep!(vma.flags());
         keep!(vma.mm().as_raw());
     };
-    rust_vma_mixedmap: |b| if let Some(vma) = b.device().as_mixedmap_vma() {
-        keep!(vma.as_ptr());
+    rust_vma_mixedmap: |b| {
+        // SAFETY: As for `rust_vma_fields`.
+        if let Some(vma) = unsafe { b.device() }.as_mixedmap_vma() {
+            keep!(vma.as_ptr());
+        }
     };
     rust_page_insert: |b| {
-        let area = b.device();
+        // SAFETY: As for `rust_vma_fields`.
+        let area = unsafe { b.device() };
         if let Err(err) = area.vm_insert_page(area.start(), &b.page) {
             keep!(err.to_errno());
         }

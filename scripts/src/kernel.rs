@@ -222,6 +222,20 @@ pub fn inline(place: &Place) -> Result<bool> {
     has(place, "CONFIG_RUST_INLINE_HELPERS=y")
 }
 
+/// Whether rustc and Clang are built on the same major version of LLVM.
+pub fn same_llvm(place: &Place) -> Result<bool> {
+    let config = fs::read_to_string(place.objects.join(".config"))?;
+    let major = |symbol: &str| {
+        let version = config.lines().find_map(|line| line.strip_prefix(symbol))?;
+        Some(version.parse::<u32>().ok()? / 10000)
+    };
+    let (rust, clang) = (
+        major("CONFIG_RUSTC_LLVM_VERSION="),
+        major("CONFIG_CLANG_VERSION="),
+    );
+    Ok(rust.context("no RUSTC_LLVM_VERSION")? == clang.context("no CLANG_VERSION")?)
+}
+
 /// The file that is written when the kernel has been built.
 fn stamp(place: &Place) -> PathBuf {
     place.objects.join("built")

@@ -48,6 +48,18 @@ pub fn map(
     unsafe { mmap_anonymous(at, len, rights, flags) }
 }
 
+/// Maps the beginning of a file.
+pub fn map_file(
+    file: &File,
+    len: usize,
+    rights: ProtFlags,
+    flags: MapFlags,
+) -> Result<NonNull<c_void>, Errno> {
+    let len = NonZeroUsize::new(len).ok_or(Errno::EINVAL)?;
+    // SAFETY: The kernel chooses where, so nothing that is in use is replaced.
+    unsafe { mmap(None, len, rights, flags, file, 0) }
+}
+
 fn open(path: &str) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
@@ -108,9 +120,7 @@ impl Device {
         rights: ProtFlags,
         flags: MapFlags,
     ) -> Result<Pages, Errno> {
-        let len = NonZeroUsize::new(pages * PAGE).ok_or(Errno::EINVAL)?;
-        // SAFETY: The kernel chooses where, so nothing that is in use is replaced.
-        let at = unsafe { mmap(None, len, rights, flags, &self.0, 0)? };
+        let at = map_file(&self.0, pages * PAGE, rights, flags)?;
         Ok(Pages { at, pages })
     }
 }

@@ -3,9 +3,9 @@
 //! Has the kernel count the instructions of each operation, in C and in Rust.
 
 use anyhow::{ensure, Context, Result};
-use nix::sys::mman::{mmap, MapFlags, ProtFlags};
-use rust_task::ktap;
-use std::{fs::OpenOptions, io::Read, num::NonZeroUsize, path::Path};
+use nix::sys::mman::{MapFlags, ProtFlags};
+use rust_task::{device, ktap};
+use std::{fs::OpenOptions, io::Read, path::Path};
 
 const KERNEL: &str = "/dev/rust_task_bench";
 const MODULE: &str = "/dev/rust_task_bench_module";
@@ -21,21 +21,10 @@ fn main() -> Result<()> {
 }
 
 /// Prints what the device says: the operation, and the instructions of one in C and in Rust.
-fn count(device: &str) -> Result<()> {
-    let mut file = OpenOptions::new().read(true).write(true).open(device)?;
+fn count(path: &str) -> Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
     // It puts a page there.
-    let page = NonZeroUsize::new(4096).context("no size")?;
-    // SAFETY: The kernel chooses where, so nothing that is in use is replaced.
-    unsafe {
-        mmap(
-            None,
-            page,
-            ProtFlags::PROT_READ,
-            MapFlags::MAP_SHARED,
-            &file,
-            0,
-        )?
-    };
+    device::map_file(&file, 4096, ProtFlags::PROT_READ, MapFlags::MAP_SHARED)?;
     let mut said = String::new();
     file.read_to_string(&mut said)?;
     let mut lines = said
@@ -48,7 +37,7 @@ fn count(device: &str) -> Result<()> {
         let [name, c, rust] = line[..] else {
             anyhow::bail!("{line:?}");
         };
-        print!("# cost\t{device}\t{name}");
+        print!("# cost\t{path}\t{name}");
         for total in [c, rust] {
             let total: i64 = total.parse()?;
             ensure!(
