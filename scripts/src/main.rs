@@ -222,6 +222,11 @@ fn run() -> Result<bool> {
             kernel::build(&place, &tools)?;
             return show(&place, &tools, &mut outcome);
         }
+        Command::Asm => {
+            kernel::build(&place, &tools)?;
+            bench::asm(&place, &tools)?;
+            return Ok(true);
+        }
         Command::Lint => lint::all(&place, &tools, &mut outcome)?,
         Command::Allrust => {
             mainline(&place)?;
@@ -245,7 +250,6 @@ fn run() -> Result<bool> {
 fn run_part(part: &Command, place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     match part {
         Command::Ui => return ui::all(place, outcome),
-        Command::Asm => return bench::asm(place, tools),
         Command::Mutants => return mutants::all(place, tools, outcome),
         Command::Api => {
             let mainline = mainline(place)?;

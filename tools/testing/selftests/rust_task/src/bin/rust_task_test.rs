@@ -876,7 +876,8 @@ fn another_process_gone() -> Result<()> {
 
 /// A child looks at the number of its parent's first thread, while a second one takes it by `exec()`.
 ///
-/// It is written to while it is read, and nothing else is, so KCSAN sees a read that is no `READ_ONCE()`.
+/// It is written to while it is read, and nothing else is, so KCSAN sees a read that is no
+/// `READ_ONCE()`.
 fn another_process_executing() -> Result<()> {
     for _ in 0..10 {
         let (answers, tell) = pipe()?;
