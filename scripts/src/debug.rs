@@ -41,16 +41,21 @@ impl Ordeal {
         format!("rust_task_{}", self.name())
     }
 
-    /// Boots a kernel that has been built with the checkers, and puts it through this.
+    /// Boots a kernel that has been built with the checkers, and puts it through this, or through
+    /// one case of it.
     pub fn run(
         self,
         place: &Place,
         tools: &Tools,
         seconds: u64,
+        case: Option<&str>,
         outcome: &mut Outcome,
     ) -> Result<Result<Guest, Death>> {
         let initramfs = user::initramfs(place, tools)?;
-        let words = words(&format!("/{} kunit.enable=0", self.name()), seconds);
+        let mut words = words(&format!("/{} kunit.enable=0", self.name()), seconds);
+        if let Some(case) = case {
+            words += &format!(" case={case}");
+        }
         let guest = boot::boot_or_die(place, &initramfs.archive, &how(&words), outcome)?;
         if let Ok(guest) = &guest {
             outcome.programs(&[self.program()], &guest.results);
@@ -118,7 +123,7 @@ pub fn one(ordeal: Ordeal, place: &Place, tools: &Tools, outcome: &mut Outcome) 
     let place = configure(place, tools)?;
     kernel::build(&place, tools)?;
     let guest = ordeal
-        .run(&place, tools, LONG, outcome)?
+        .run(&place, tools, LONG, None, outcome)?
         .map_err(Error::msg)?;
     report::remarks(&guest.results);
     Ok(())
