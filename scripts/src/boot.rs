@@ -49,6 +49,8 @@ pub struct Boot<'a> {
     pub clock: Clock,
     /// After this, the guest has hung.
     pub limit: Duration,
+    /// Whether a test that fails is all there is to know.
+    pub until_failure: bool,
 }
 
 impl<'a> Boot<'a> {
@@ -58,6 +60,7 @@ impl<'a> Boot<'a> {
             words,
             clock: Clock::Time,
             limit: Duration::from_secs(600),
+            until_failure: false,
         }
     }
 }
@@ -119,14 +122,20 @@ pub fn boot_or_die(
         .arg("-serial")
         .arg(format!("file:{}", results.display()));
     let title = format!("boot of {}", place.title());
-    match step::watch(&title, &place.log("qemu"), &mut qemu, Some(how.limit)) {
+    let read = |path: &Path| -> String {
+        String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', "")
+    };
+    let failure = || -> Option<String> {
+        let failed = |path| read(path).lines().find_map(failed_test);
+        let failed = || failed(&console).or_else(|| failed(&results));
+        how.until_failure.then(failed).flatten()
+    };
+    let limit = Some(how.limit);
+    match step::watch_until(&title, &place.log("qemu"), &mut qemu, limit, failure) {
         Err(err) if err.is::<step::Overdue>() => return Ok(Err(err.to_string())),
         other => other?,
     };
 
-    let read = |path: &Path| -> String {
-        String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', "")
-    };
     let guest = Guest {
         console: read(&console),
         results: read(&results),
@@ -160,6 +169,14 @@ pub fn boot_or_die(
         )));
     }
     Ok(Ok(guest))
+}
+
+/// Returns the name of a test of which a line of KTAP says that it failed. The last line may be there
+/// in part, but then it is there in whole a second later.
+fn failed_test(line: &str) -> Option<String> {
+    let (_, test) = line.split_once("not ok ")?;
+    let (_, name) = test.split_once(' ')?;
+    Some(name.trim_start_matches("- ").to_owned())
 }
 
 /// How KCSAN begins what it has to say.

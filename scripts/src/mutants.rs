@@ -199,6 +199,7 @@ fn caught(
     let initramfs = user::initramfs(place, tools)?;
     let how = Boot {
         limit: Duration::from_secs(90),
+        until_failure: true,
         ..Boot::with("programs=/selftests")
     };
     match boot::boot_or_die(place, &initramfs.archive, &how, &mut outcome)? {

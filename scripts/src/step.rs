@@ -52,6 +52,17 @@ pub fn watch(
     command: &mut Command,
     limit: Option<Duration>,
 ) -> Result<bool> {
+    watch_until(title, log, command, limit, || None)
+}
+
+/// The same for what is stopped when `enough` has a reason, which is an [`Overdue`] too.
+pub fn watch_until(
+    title: &str,
+    log: &Path,
+    command: &mut Command,
+    limit: Option<Duration>,
+    enough: impl Fn() -> Option<String>,
+) -> Result<bool> {
     let out = File::create(log).with_context(|| log.display().to_string())?;
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command
@@ -74,6 +85,7 @@ pub fn watch(
     )?);
     bar.set_prefix(title.to_owned());
     let mut said = 0;
+    let mut asked = 0;
 
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -82,14 +94,21 @@ pub fn watch(
         std::thread::sleep(Duration::from_millis(50));
         bar.tick();
         let seconds = begin.elapsed().as_secs();
+        let mut reason = None;
+        if seconds > asked {
+            asked = seconds;
+            reason = enough();
+        }
         if limit.is_some_and(|limit| begin.elapsed() > limit) {
-            let _ = child.kill();
-            child.wait()?;
-            return Err(Overdue(format!(
+            reason = Some(format!(
                 "{title} did not end within {seconds} s; see {}",
                 log.display()
-            ))
-            .into());
+            ));
+        }
+        if let Some(reason) = reason {
+            let _ = child.kill();
+            child.wait()?;
+            return Err(Overdue(reason).into());
         }
         if seconds >= said + if terminal { 1 } else { 15 } {
             said = seconds;
