@@ -29,6 +29,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libssl-dev", "/usr/include/openssl/ssl.h"),
     ("cpio", "/usr/bin/cpio"),
     ("kmod", "/usr/bin/kmod"),
+    ("lz4", "/usr/bin/lz4"),
     ("xz-utils", "/usr/bin/xz"),
     ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
     ("make", "/usr/bin/make"),
