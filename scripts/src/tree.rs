@@ -34,13 +34,18 @@ struct Link {
     to: PathBuf,
 }
 
-/// Lines to be put before or after a line of the kernel's own.
+/// Lines to be put before, after or in the place of a line of the kernel's own. An anchor is the whole
+/// line, or its beginning if it ends in `…`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Insert {
     file: PathBuf,
     after: Option<String>,
     before: Option<String>,
+    instead_of: Option<String>,
+    /// With `instead_of`: the last line that goes, the next of this kind. It is the only one
+    /// without.
+    through: Option<String>,
     lines: String,
 }
 
@@ -203,25 +208,41 @@ pub fn assemble(place: &Place) -> Result<()> {
 fn inserted(text: &str, inserts: &[Insert]) -> Result<String> {
     let lines: Vec<&str> = text.lines().collect();
     let mut at: BTreeMap<usize, String> = BTreeMap::new();
+    let mut gone = BTreeSet::new();
 
     for insert in inserts {
-        let (anchor, below) = match (&insert.after, &insert.before) {
-            (Some(anchor), None) => (anchor, 1),
-            (None, Some(anchor)) => (anchor, 0),
-            _ => bail!("an insertion needs either `after` or `before`"),
+        let (anchor, below) = match (&insert.after, &insert.before, &insert.instead_of) {
+            (Some(anchor), None, None) => (anchor, 1),
+            (None, Some(anchor), None) | (None, None, Some(anchor)) => (anchor, 0),
+            _ => bail!("an insertion needs one of `after`, `before` and `instead_of`"),
         };
-        let mut found = (0..lines.len()).filter(|i| lines[*i].trim() == anchor.trim());
-        match (found.next(), found.next()) {
-            (Some(line), None) => at.entry(line + below).or_default().push_str(&insert.lines),
+        let like = |i: &usize, anchor: &str| match anchor.strip_suffix('…') {
+            Some(beginning) => lines[*i].trim().starts_with(beginning),
+            None => lines[*i].trim() == anchor.trim(),
+        };
+        let mut found = (0..lines.len()).filter(|i| like(i, anchor));
+        let line = match (found.next(), found.next()) {
+            (Some(line), None) => line,
             (None, _) => bail!("the line `{anchor}`, where ours belong, is not there"),
             _ => bail!("the line `{anchor}`, where ours belong, is there more than once"),
+        };
+        at.entry(line + below).or_default().push_str(&insert.lines);
+
+        let last = match &insert.through {
+            Some(last) => (line + 1..lines.len())
+                .find(|i| like(i, last))
+                .with_context(|| format!("the line `{last}`, after `{anchor}`, is not there"))?,
+            None => line,
+        };
+        if insert.instead_of.is_some() {
+            gone.extend(line..=last);
         }
     }
 
     let mut out = String::new();
     for i in 0..=lines.len() {
         out.push_str(at.get(&i).map_or("", String::as_str));
-        if let Some(line) = lines.get(i) {
+        if let Some(line) = lines.get(i).filter(|_| !gone.contains(&i)) {
             out.push_str(line);
             out.push('\n');
         }
@@ -310,6 +331,8 @@ mod tests {
             file: "lib.rs".into(),
             after: after.map(Into::into),
             before: before.map(Into::into),
+            instead_of: None,
+            through: None,
             lines: "ours\n".into(),
         }
     }
@@ -320,6 +343,19 @@ mod tests {
         let at = |insert| inserted(text, &[insert]).unwrap();
         assert_eq!(at(insert(Some("b"), None)), "a\nb\nours\nc\n");
         assert_eq!(at(insert(None, Some("b"))), "a\nours\nb\nc\n");
+    }
+
+    #[test]
+    fn lines_take_the_place_of_others() {
+        let mut insert = self::insert(None, None);
+        insert.instead_of = Some("b".into());
+        assert_eq!(inserted("a\nb\nc\n", &[insert]).unwrap(), "a\nours\nc\n");
+
+        let mut insert = self::insert(None, None);
+        insert.instead_of = Some("b".into());
+        insert.through = Some("c".into());
+        let text = "c\nb\nx\n  c\nc\n";
+        assert_eq!(inserted(text, &[insert]).unwrap(), "c\nours\nc\n");
     }
 
     #[test]
@@ -344,11 +380,14 @@ mod tests {
             file,
             after,
             before,
+            instead_of,
+            through,
             ..
         } in manifest.insert
         {
-            let anchor = after.or(before).unwrap();
-            *files.entry(file).or_default() += &format!("{anchor}\n");
+            let anchor = after.or(before).or(instead_of).unwrap();
+            let last = through.unwrap_or_default();
+            *files.entry(file).or_default() += &format!("{anchor}\n{last}\n");
         }
         for (file, text) in &files {
             let file = kdir.join(file);
