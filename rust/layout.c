@@ -15,6 +15,7 @@
 #include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
+#include <linux/mm.h>
 #include <linux/mm_types.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
@@ -42,6 +43,7 @@
 static void __used rust_layout(void)
 {
 	SIZE(task_struct);
+	FIELD(task_struct, flags);
 	FIELD(task_struct, pid);
 	FIELD(task_struct, tgid);
 	FIELD(task_struct, mm);
@@ -61,10 +63,27 @@ static void __used rust_layout(void)
 		 vm_end);
 	FIELD_AT(vm_area_struct, __bindgen_anon_2.vm_flags, vm_flags);
 	FIELD(vm_area_struct, vm_mm);
+	FIELD(vm_area_struct, vm_file);
 	FIELD(vm_area_struct, vm_ops);
+	FIELD(vm_area_struct, vm_pgoff);
+	FIELD(vm_area_struct, vm_private_data);
 
 	SIZE(vm_operations_struct);
+	FIELD(vm_operations_struct, open);
+	FIELD(vm_operations_struct, close);
+	FIELD(vm_operations_struct, may_split);
+	FIELD(vm_operations_struct, mremap);
+	FIELD(vm_operations_struct, fault);
 	FIELD(vm_operations_struct, huge_fault);
+	FIELD(vm_operations_struct, page_mkwrite);
+	FIELD(vm_operations_struct, name);
+
+	SIZE(vm_fault);
+	FIELD_AT(vm_fault, __bindgen_anon_1.vma, vma);
+	FIELD_AT(vm_fault, __bindgen_anon_1.pgoff, pgoff);
+	FIELD_AT(vm_fault, __bindgen_anon_1.address, address);
+	FIELD(vm_fault, flags);
+	FIELD(vm_fault, page);
 
 	SIZE(pid_namespace);
 	FIELD(pid_namespace, ns);

@@ -2,6 +2,7 @@
 
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
+#include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 
 #ifndef __rust_helper
@@ -52,4 +53,57 @@ __rust_helper void rust_helper_mmap_read_lock(struct mm_struct *mm)
 __rust_helper void rust_helper_mmap_read_unlock(struct mm_struct *mm)
 {
 	mmap_read_unlock(mm);
+}
+
+__rust_helper void rust_helper_release_fault_lock(struct vm_fault *vmf)
+{
+	release_fault_lock(vmf);
+}
+
+__rust_helper void rust_helper_get_page(struct page *page)
+{
+	get_page(page);
+}
+
+__rust_helper void rust_helper_lock_page(struct page *page)
+{
+	lock_page(page);
+}
+
+__rust_helper int rust_helper_mmap_read_lock_killable(struct mm_struct *mm)
+{
+	return mmap_read_lock_killable(mm);
+}
+
+__rust_helper void rust_helper_mmap_write_lock(struct mm_struct *mm)
+{
+	mmap_write_lock(mm);
+}
+
+__rust_helper int rust_helper_mmap_write_lock_killable(struct mm_struct *mm)
+{
+	return mmap_write_lock_killable(mm);
+}
+
+__rust_helper void rust_helper_mmap_write_unlock(struct mm_struct *mm)
+{
+	mmap_write_unlock(mm);
+}
+
+__rust_helper void rust_helper_mmap_write_downgrade(struct mm_struct *mm)
+{
+	mmap_write_downgrade(mm);
+}
+
+__rust_helper void rust_helper_vma_iter_init(struct vma_iterator *vmi,
+					     struct mm_struct *mm,
+					     unsigned long addr)
+{
+	vma_iter_init(vmi, mm, addr);
+}
+
+__rust_helper void rust_helper_vm_flags_set(struct vm_area_struct *vma,
+					    vm_flags_t flags)
+{
+	vm_flags_set(vma, flags);
 }

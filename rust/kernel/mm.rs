@@ -52,12 +52,23 @@ use crate::{
     },
 };
 use core::{
-    ops::Deref,
+    ops::{
+        Deref,
+        Range, //
+    },
     ptr::NonNull, //
 };
 
+pub mod fault;
 pub mod virt;
+pub mod vm_ops;
 use virt::VmaRef;
+
+mod mmap_lock;
+pub use mmap_lock::MmapWriteGuard;
+
+mod vma_iter;
+pub use vma_iter::VmaIter;
 
 #[cfg(CONFIG_MMU)]
 mod mmput_async;
@@ -370,11 +381,8 @@ impl MmWithUser {
         // SAFETY: The `mm_struct` is allocated by the type invariant.
         unsafe { bindings::mmap_read_lock(self.as_raw()) };
 
-        // INVARIANT: The lock was taken by this thread.
-        MmapReadGuard {
-            mm: self,
-            _nts: NotThreadSafe,
-        }
+        // SAFETY: The lock was taken by this thread.
+        unsafe { MmapReadGuard::new(self) }
     }
 
     /// Locks the address space for reading if that needs no waiting.
@@ -402,11 +410,8 @@ impl MmWithUser {
             return None;
         }
 
-        // INVARIANT: The lock was taken by this thread.
-        Some(MmapReadGuard {
-            mm: self,
-            _nts: NotThreadSafe,
-        })
+        // SAFETY: The lock was taken by this thread.
+        Some(unsafe { MmapReadGuard::new(self) })
     }
 }
 
@@ -437,6 +442,18 @@ pub struct MmapReadGuard<'a> {
 }
 
 impl<'a> MmapReadGuard<'a> {
+    /// # Safety
+    ///
+    /// This thread holds the lock of `mm` for reading, and leaves it to this value to give it back.
+    #[inline]
+    unsafe fn new(mm: &'a MmWithUser) -> Self {
+        // INVARIANT: As the caller says.
+        Self {
+            mm,
+            _nts: NotThreadSafe,
+        }
+    }
+
     /// Finds the area that holds `vma_addr`.
     ///
     /// # Examples
@@ -466,6 +483,31 @@ impl<'a> MmapReadGuard<'a> {
         // stays as it is until the lock is dropped, and the reference is borrowed from the guard.
         // `mm_users` is kept by the borrow of `self.mm`.
         Some(unsafe { VmaRef::from_raw(vma) })
+    }
+
+    /// Goes through the areas that have a part in `range`, from low to high addresses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+    ///
+    /// // The first that ends behind an address, as C's `find_vma()` finds it.
+    /// let vma = guard.vmas(addr..usize::MAX).next().ok_or(EFAULT)?;
+    /// assert_eq!(vma.start(), addr);
+    /// # assert_eq!(guard.vmas(addr..addr + 1).count(), 1);
+    /// # assert_eq!(guard.vmas(addr..addr).count(), 0);
+    /// # assert_eq!(guard.vmas(0..0).count(), 0);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("find_vma", "for_each_vma"))]
+    #[inline]
+    pub fn vmas(&self, range: Range<usize>) -> VmaIter<'_> {
+        // SAFETY: The lock is held for as long as `self` is borrowed, by the type invariant.
+        unsafe { VmaIter::new(self.mm, range) }
     }
 }
 

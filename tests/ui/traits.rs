@@ -5,7 +5,7 @@
 //! What other threads may do with each type, and whether it may be copied or moved.
 
 #[cfg(bad)]
-use kernel::mm::virt;
+use kernel::mm::{fault, virt, vm_ops};
 use kernel::{mm, pid_namespace, task};
 
 pub fn send<T: Send>() {}
@@ -97,4 +97,17 @@ pub fn may_not() {
     //~[bad]^ ERROR: E0277: the trait bound
     unpin::<pid_namespace::PidNamespace>();
     //~[bad]^ ERROR: E0277: cannot be unpinned
+    send::<mm::MmapWriteGuard<'_>>();
+    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
+    send::<mm::VmaIter<'_>>();
+    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
+    //~[bad]| ERROR: E0277: cannot be shared between threads safely
+    sync::<virt::VmaLocked>();
+    //~[bad]^ ERROR: E0277: cannot be shared between threads safely
+    sync::<vm_ops::VmaOf<u32>>();
+    //~[bad]^ ERROR: E0277: cannot be shared between threads safely
+    sync::<vm_ops::VmaIdle<u32>>();
+    //~[bad]^ ERROR: E0277: cannot be shared between threads safely
+    send::<fault::VmFault<'_, u32>>();
+    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
 }

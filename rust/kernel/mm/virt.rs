@@ -6,6 +6,7 @@
 //!
 //! - [`VmaRef`]: somebody who holds a lock for reading. The area stays as it is.
 //! - [`VmaMixedMap`]: the same, and the area takes single pages ([`flags::MIXEDMAP`]).
+//! - [`VmaLocked`]: somebody who holds the mmap lock for writing, and may change the area.
 //! - [`VmaNew`]: an `mmap` hook, which sets up an area that nobody else can see yet.
 //!
 //! Addresses and sizes are in bytes.
@@ -15,18 +16,30 @@
 use crate::{
     bindings,
     error::{
-        code::EINVAL,
+        code::{
+            EBUSY,
+            EINVAL, //
+        },
         to_result,
         Result, //
     },
-    mm::MmWithUser,
+    mm::{
+        vm_ops::{
+            VmOperations,
+            VmOperationsTable,
+            VmaOf, //
+        },
+        MmWithUser,
+    },
     page::{
         Page,
         PAGE_SIZE, //
     },
+    sync::Arc,
     types::Opaque,
 };
 use core::{
+    ffi::c_int,
     ops::Deref,
     ptr, //
 };
@@ -62,7 +75,7 @@ use core::{
 #[doc(alias = "vm_area_struct")]
 #[repr(transparent)]
 pub struct VmaRef {
-    vma: Opaque<bindings::vm_area_struct>,
+    _vma: Opaque<bindings::vm_area_struct>,
 }
 
 // These need one of the locks, whatever the flags are.
@@ -111,7 +124,9 @@ impl VmaRef {
     /// ```
     #[inline]
     pub fn as_ptr(&self) -> *mut bindings::vm_area_struct {
-        self.vma.get()
+        // `Opaque::get()` would be a call in a kernel that is optimized for size. CAST: `Self` is
+        // transparent around it.
+        ptr::from_ref(self).cast_mut().cast()
     }
 
     /// Returns the address space that this area belongs to.
@@ -201,6 +216,27 @@ impl VmaRef {
         unsafe { (*self.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.vm_end }
     }
 
+    /// Returns which page of the file the area begins with.
+    ///
+    /// For anonymous memory, it is a number that only the kernel makes sense of.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::virt::VmaRef, page::PAGE_SIZE};
+    ///
+    /// /// Returns which page of the file is mapped at `address`.
+    /// fn page_at(vma: &VmaRef, address: usize) -> usize {
+    ///     vma.pgoff() + (address - vma.start()) / PAGE_SIZE
+    /// }
+    /// ```
+    #[doc(alias = "vm_pgoff")]
+    #[inline]
+    pub fn pgoff(&self) -> usize {
+        // SAFETY: As for `start()`; it changes along with it.
+        unsafe { (*self.as_ptr()).vm_pgoff }
+    }
+
     /// Takes the pages at `address .. address + size` out of the page tables.
     ///
     /// What they hold is lost if nothing else refers to it (anonymous memory), and kept if
@@ -279,12 +315,43 @@ impl VmaRef {
         Some(unsafe { VmaMixedMap::from_raw(self.as_ptr()) })
     }
 
+    /// Returns the area as one that holds a `T`, if it is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::{virt::VmaRef, vm_ops::VmOperations};
+    ///
+    /// /// Whatever else may be mapped there by now, this has no effect on it.
+    /// fn revoke<T: VmOperations>(vma: &VmaRef) {
+    ///     if let Some(vma) = vma.downcast::<T>() {
+    ///         vma.zap_vma_range(vma.start(), vma.end() - vma.start());
+    ///     }
+    /// }
+    /// ```
+    #[inline]
+    pub fn downcast<T: VmOperations>(&self) -> Option<&VmaOf<T>> {
+        if !ptr::eq(self.vm_ops(), T::table().as_ptr()) {
+            return None;
+        }
+
+        // SAFETY: The area has the table of `T`. The rest is the invariant of `VmaRef`, which holds
+        // for the lifetime of `self`.
+        Some(unsafe { VmaOf::from_raw(self.as_ptr()) })
+    }
+
+    /// Returns the area's table of operations.
+    #[inline]
+    fn vm_ops(&self) -> *const bindings::vm_operations_struct {
+        // SAFETY: The area is allocated by the type invariant, and this is one word of it. It is
+        // set before the area can be found, and whoever changes it later stores one pointer.
+        unsafe { ptr::addr_of!((*self.as_ptr()).vm_ops).read_volatile() }
+    }
+
     /// Returns whether the area's operations can fill it with huge pages.
     #[inline]
     fn may_map_huge(&self) -> bool {
-        // SAFETY: The area is allocated by the type invariant, and this is one word of it. It is
-        // set before the area can be found, and whoever changes it later stores one pointer.
-        let ops = unsafe { ptr::addr_of!((*self.as_ptr()).vm_ops).read_volatile() };
+        let ops = self.vm_ops();
 
         // SAFETY: A table that is not null is part of the kernel, or of a module that the area's
         // file keeps for as long as the area is there.
@@ -381,6 +448,79 @@ impl VmaMixedMap {
     }
 }
 
+/// An area that is locked for writing.
+///
+/// # Invariants
+///
+/// As for [`VmaRef`], and the mmap lock is held for writing.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::mm::virt::VmaLocked;
+///
+/// /// Makes a secret of an area: neither children nor core dumps have it.
+/// fn hide(vma: &VmaLocked) {
+///     vma.set_dontcopy();
+///     vma.set_dontdump();
+/// }
+/// ```
+#[repr(transparent)]
+pub struct VmaLocked {
+    vma: VmaRef,
+}
+
+impl Deref for VmaLocked {
+    type Target = VmaRef;
+
+    #[inline]
+    fn deref(&self) -> &VmaRef {
+        &self.vma
+    }
+}
+
+// Each waits until nobody holds the area's own lock for reading, as the C side does.
+impl VmaLocked {
+    /// # Safety
+    ///
+    /// The type invariant holds for the whole of `'a`.
+    #[inline]
+    pub(super) unsafe fn from_raw<'a>(vma: *const bindings::vm_area_struct) -> &'a Self {
+        // SAFETY: The caller vouches for the type invariant. CAST: `Self` is transparent around it.
+        unsafe { &*vma.cast() }
+    }
+
+    /// # Safety
+    ///
+    /// `flags` are such as a driver may set on any area.
+    #[inline]
+    unsafe fn set_flags(&self, flags: vm_flags_t) {
+        // SAFETY: The mmap lock is held for writing, by the type invariant.
+        unsafe { bindings::vm_flags_set(self.as_ptr(), flags) };
+    }
+
+    /// Sets [`flags::DONTCOPY`]: the area is not passed on by `fork()`.
+    #[inline]
+    pub fn set_dontcopy(&self) {
+        // SAFETY: `madvise(MADV_DONTFORK)` sets it on any area.
+        unsafe { self.set_flags(flags::DONTCOPY) };
+    }
+
+    /// Sets [`flags::DONTDUMP`]: the area is left out of core dumps.
+    #[inline]
+    pub fn set_dontdump(&self) {
+        // SAFETY: `madvise(MADV_DONTDUMP)` sets it on any area.
+        unsafe { self.set_flags(flags::DONTDUMP) };
+    }
+
+    /// Sets [`flags::DONTEXPAND`]: `mremap()` cannot make the area larger.
+    #[inline]
+    pub fn set_dontexpand(&self) {
+        // SAFETY: The flag only forbids; areas of all kinds have it.
+        unsafe { self.set_flags(flags::DONTEXPAND) };
+    }
+}
+
 /// An area that an `mmap` hook is setting up.
 ///
 /// Nobody else can find it yet, so the hook may decide what it is. When the hook has returned, the
@@ -448,6 +588,87 @@ impl VmaNew {
         // SAFETY: `mmap_region()` holds the mmap lock of the current task for writing, and has
         // just allocated the area, so the type invariant holds. CAST: `Self` is transparent.
         unsafe { &*vma.cast() }
+    }
+
+    /// Runs the body of an `mmap` hook, and returns what the hook has to return.
+    ///
+    /// The C side forgets an area's operations when its hook fails. This gives back the data that
+    /// it got by [`set_ops`](Self::set_ops).
+    ///
+    /// # Safety
+    ///
+    /// As for [`from_raw`](Self::from_raw), for the time of the call; and the hook goes on to
+    /// return what this does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{bindings, mm::virt::VmaNew};
+    ///
+    /// type Area = bindings::vm_area_struct;
+    ///
+    /// unsafe extern "C" fn mmap(_file: *mut bindings::file, vma: *mut Area) -> i32 {
+    ///     // SAFETY: This is the hook that sets up the area.
+    ///     unsafe { VmaNew::set_up(vma, |vma| vma.try_clear_maywrite()) }
+    /// }
+    /// ```
+    pub unsafe fn set_up(
+        vma: *mut bindings::vm_area_struct,
+        hook: impl FnOnce(&Self) -> Result,
+    ) -> c_int {
+        // SAFETY: As the caller says.
+        let vma = unsafe { Self::from_raw(vma) };
+
+        match hook(vma) {
+            Ok(()) => 0,
+            Err(err) => {
+                if let Some(table) = VmOperationsTable::of(vma) {
+                    // SAFETY: The table is that of `set_ops()`, and what the hook has borrowed from
+                    // the area has ended with it.
+                    unsafe { table.clear(vma) };
+                }
+                err.to_errno()
+            }
+        }
+    }
+
+    /// Gives the area `data`, and the operations of its type.
+    ///
+    /// The area owns a count on the data until it is unmapped, and so does each area that is made
+    /// from it later: see [`vm_ops`](crate::mm::vm_ops). If the hook fails after this, the count is
+    /// given back. (If the hook got the area from [`from_raw`](Self::from_raw), it is lost.)
+    ///
+    /// This sets [`flags::DONTEXPAND`]. Otherwise the kernel would merge areas of one file without
+    /// a look at their data.
+    ///
+    /// `EBUSY` if the area has some already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::{virt::VmaNew, vm_ops::VmOperations}, sync::Arc};
+    ///
+    /// fn mmap<T: VmOperations>(data: &Arc<T>, vma: &VmaNew) -> Result {
+    ///     vma.set_ops(data.clone())?;
+    ///     Ok(())
+    /// }
+    /// ```
+    #[doc(alias("vm_ops", "vm_private_data"))]
+    #[inline]
+    pub fn set_ops<T: VmOperations>(&self, data: Arc<T>) -> Result<&VmaOf<T>> {
+        if VmOperationsTable::of(self).is_some() {
+            return Err(EBUSY);
+        }
+
+        self.set_dontexpand();
+        // SAFETY: The area is allocated, and nobody else has a pointer to it by the type invariant.
+        // As it had no data, nothing refers to it. The two fields belong to the hook.
+        unsafe {
+            (*self.as_ptr()).vm_private_data = Arc::into_raw(data).cast_mut().cast();
+            (*self.as_ptr()).vm_ops = T::table().as_ptr();
+        }
+        // SAFETY: The area has the table of `T`, and the count that was in `data`.
+        Ok(unsafe { VmaOf::from_raw(self.as_ptr()) })
     }
 
     /// Sets the flags in `set` and clears those in `unset`.

@@ -290,12 +290,7 @@ impl<T: MiscDevice> Operations<T> {
         // SAFETY: The caller has the file open for the time of the call.
         let (device, file) = unsafe { Self::borrow(file) };
         // SAFETY: The area is being set up until this returns.
-        let vma = unsafe { VmaNew::from_raw(vma) };
-
-        match T::mmap(device, file, vma) {
-            Ok(()) => 0,
-            Err(err) => err.to_errno(),
-        }
+        unsafe { VmaNew::set_up(vma, |vma| T::mmap(device, file, vma)) }
     }
 
     /// # Safety

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Page faults in areas of a driver.
+//!
+//! A fault is a value, and each way to deal with it takes it: so there is one outcome for each
+//! fault, and whoever has given the lock back can do nothing any more but have the fault repeated.
+//!
+//! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
+//! [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h)
+
+use crate::{
+    bindings,
+    error::{
+        code::{
+            EBUSY,
+            EINVAL,
+            ENOMEM, //
+        },
+        Error, //
+    },
+    mm::{
+        virt::flags,
+        vm_ops::{
+            VmOperations,
+            VmaOf, //
+        },
+    },
+    page::Page,
+    sync::ArcBorrow,
+    task::Task,
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+
+/// Makes `'a` a lifetime that no other can stand for.
+type Brand<'a> = PhantomData<fn(&'a ()) -> &'a ()>;
+
+/// A fault that waits for an outcome.
+///
+/// # Invariants
+///
+/// This is the fault that the current task is in, in an area with the table of `T`. Until this
+/// value is taken, the lock that the fault's flags name is held for reading, and the address space
+/// is alive.
+#[doc(alias = "vm_fault")]
+pub struct VmFault<'a, T> {
+    vmf: NonNull<bindings::vm_fault>,
+    data: PhantomData<(Brand<'a>, ArcBorrow<'a, T>)>,
+}
+
+/// What has become of a fault.
+///
+/// # Invariants
+///
+/// It is right to return this from the fault of `'a`: the lock is held, unless `VM_FAULT_RETRY` is
+/// set, and `vmf->page` owns a count if no bit is.
+#[must_use = "only what the handler returns reaches the program"]
+pub struct Served<'a>(bindings::vm_fault_t, Brand<'a>);
+
+impl Served<'_> {
+    #[inline]
+    pub(super) fn into_raw(self) -> bindings::vm_fault_t {
+        self.0
+    }
+}
+
+impl<'a, T: VmOperations> VmFault<'a, T> {
+    /// # Safety
+    ///
+    /// `vmf` is what the C side has called a handler of the table of `T` with, for an area whose
+    /// lock it holds and whose address space is alive. `'a` is the handler's own, which returns as
+    /// this or the [`Served`] of it says.
+    #[inline]
+    pub(super) unsafe fn from_raw(vmf: *mut bindings::vm_fault) -> Self {
+        Self {
+            // SAFETY: The C side's pointer is not null.
+            vmf: unsafe { NonNull::new_unchecked(vmf) },
+            data: PhantomData,
+        }
+    }
+
+    /// Returns the area that was touched.
+    #[inline]
+    pub fn vma(&self) -> &VmaOf<T> {
+        // SAFETY: The lock is held for as long as `self` is not taken, by the type invariant, and
+        // so are the rest of what an area needs.
+        unsafe { VmaOf::from_raw(self.vmf.as_ref().__bindgen_anon_1.vma) }
+    }
+
+    /// Borrows the data of the area.
+    #[inline]
+    pub fn data(&self) -> ArcBorrow<'_, T> {
+        self.vma().data()
+    }
+
+    /// Returns the address of the page that was touched.
+    #[inline]
+    pub fn address(&self) -> usize {
+        // SAFETY: The fault is that of the current task, which the C side fills in before.
+        unsafe { self.vmf.as_ref().__bindgen_anon_1.address }
+    }
+
+    /// Returns the number of the page in the file.
+    ///
+    /// It is among those that the `mmap` hook has seen.
+    #[inline]
+    pub fn pgoff(&self) -> usize {
+        // SAFETY: As for `address()`.
+        unsafe { self.vmf.as_ref().__bindgen_anon_1.pgoff }
+    }
+
+    #[inline]
+    fn flags(&self) -> bindings::fault_flag {
+        // SAFETY: As for `address()`.
+        unsafe { self.vmf.as_ref().flags }
+    }
+
+    /// Returns whether the page is to be written to.
+    #[doc(alias = "FAULT_FLAG_WRITE")]
+    #[inline]
+    pub fn is_write(&self) -> bool {
+        self.flags() & bindings::fault_flag_FAULT_FLAG_WRITE != 0
+    }
+
+    /// Returns whether the page is to be executed.
+    #[doc(alias = "FAULT_FLAG_INSTRUCTION")]
+    #[inline]
+    pub fn is_instruction(&self) -> bool {
+        self.flags() & bindings::fault_flag_FAULT_FLAG_INSTRUCTION != 0
+    }
+
+    /// Returns whether another task than the area's own wants the page, a debugger for example.
+    #[doc(alias = "FAULT_FLAG_REMOTE")]
+    #[inline]
+    pub fn is_remote(&self) -> bool {
+        self.flags() & bindings::fault_flag_FAULT_FLAG_REMOTE != 0
+    }
+
+    /// Returns whether the program has touched the page, and not the kernel for it.
+    #[doc(alias = "FAULT_FLAG_USER")]
+    #[inline]
+    pub fn is_user(&self) -> bool {
+        self.flags() & bindings::fault_flag_FAULT_FLAG_USER != 0
+    }
+
+    /// Ends the fault with certain bits.
+    ///
+    /// # Safety
+    ///
+    /// It is right to return them while the lock is held and `vmf->page` has no count.
+    #[inline]
+    unsafe fn end(self, reason: bindings::vm_fault_t) -> Served<'a> {
+        // INVARIANT: As the caller says, and the lock is held, by the invariant of `self`.
+        Served(reason, PhantomData)
+    }
+
+    /// Has the kernel map `page`.
+    ///
+    /// The mapping has a count of its own on the page, so the page may be dropped before it. User
+    /// space may write to what it can map, so the page must hold nothing that the kernel relies on;
+    /// in particular, none of those behind a `VBox`. In a private area that is written to, the
+    /// program gets a copy.
+    ///
+    /// An area of bare page frames ([`flags::PFNMAP`]) takes none: `SIGBUS`.
+    #[inline]
+    pub fn page(mut self, page: &Page) -> Served<'a> {
+        if self.vma().flags() & flags::PFNMAP != 0 {
+            return self.error(EINVAL);
+        }
+
+        // SAFETY: A `Page` is a page with a count, so another can be taken. The field is for the
+        // handler to fill in.
+        unsafe {
+            bindings::get_page(page.as_ptr());
+            self.vmf.as_mut().page = page.as_ptr();
+        }
+        // INVARIANT: No bit is set, and the page has a count for the C side. It is a single page
+        // that belongs to no file and to no anonymous memory, which is all that `finish_fault()`
+        // and `do_cow_fault()` ask for.
+        Served(0, PhantomData)
+    }
+
+    /// Maps `page` at the address of the fault.
+    ///
+    /// The area must take single pages: see
+    /// [`as_mixedmap_vma`](crate::mm::virt::VmaRef::as_mixedmap_vma), and
+    /// [`vm_insert_page`](crate::mm::virt::VmaMixedMap::vm_insert_page) for the page. It is well if
+    /// somebody was faster; an error is as for [`error`](Self::error).
+    #[inline]
+    pub fn vmf_insert_page(self, page: &Page) -> Served<'a> {
+        let Some(vma) = self.vma().as_mixedmap_vma() else {
+            return self.error(EINVAL);
+        };
+
+        match vma.vm_insert_page(self.address(), page) {
+            Err(err) if err != EBUSY => self.error(err),
+            _ => self.no_page(),
+        }
+    }
+
+    /// Ends the fault: the handler has mapped a page itself.
+    ///
+    /// If it has not, the program touches the page again, and is here again. Some of the kernel's
+    /// own users do so for ever, and cannot be killed meanwhile.
+    #[doc(alias = "VM_FAULT_NOPAGE")]
+    #[inline]
+    pub fn no_page(self) -> Served<'a> {
+        // SAFETY: The C side has nothing more to do then, and the program goes on or comes again.
+        unsafe { self.end(bindings::vm_fault_reason_VM_FAULT_NOPAGE) }
+    }
+
+    /// Ends the fault without a page.
+    ///
+    /// `ENOMEM` is out of memory, after which the program may come again; `EHWPOISON` is a page
+    /// with broken memory; all others are `SIGBUS`.
+    #[doc(alias = "vmf_error")]
+    #[inline]
+    pub fn error(self, err: Error) -> Served<'a> {
+        // SAFETY: The C side asks for nothing in case of an error.
+        unsafe { self.end(reason(err)) }
+    }
+
+    /// Gives back the lock, waits, and has the fault repeated.
+    ///
+    /// For what takes long: neither `wait` nor who is waiting for the lock meanwhile can rely on
+    /// the area, which may be gone. If this cannot be done, because the fault has been repeated
+    /// before, its author does not want to wait or is a kernel thread, the fault is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
+    ///
+    /// fn later<'a, T: VmOperations>(vmf: VmFault<'a, T>, wait: impl Fn()) -> Served<'a> {
+    ///     match vmf.retry_after(&wait) {
+    ///         Ok(served) => served,
+    ///         Err(vmf) => {
+    ///             wait();
+    ///             vmf.no_page()
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[doc(alias("VM_FAULT_RETRY", "maybe_unlock_mmap_for_io"))]
+    pub fn retry_after(self, wait: impl FnOnce()) -> Result<Served<'a>, Self> {
+        let able = bindings::fault_flag_FAULT_FLAG_ALLOW_RETRY;
+        let unable =
+            bindings::fault_flag_FAULT_FLAG_RETRY_NOWAIT | bindings::fault_flag_FAULT_FLAG_TRIED;
+        // SAFETY: The current task is there, and nobody else changes its flags in a way that
+        // counts.
+        let task = unsafe { (*Task::current_raw()).flags };
+        if self.flags() & (able | unable) != able || task & bindings::PF_KTHREAD != 0 {
+            return Err(self);
+        }
+
+        // SAFETY: The area is there while the lock is held, and its file with it. Its count keeps
+        // the code of the driver in the kernel, though the area may be unmapped now. `fput()` does
+        // its last work when the task returns to user space, that is after the handler. (For a
+        // kernel thread, a work item does it at any time.)
+        let file = unsafe { bindings::get_file((*self.vma().as_ptr()).vm_file) };
+        // SAFETY: This is the fault of the current task, which holds the lock. As `self` is taken
+        // and no reference to it is left, nothing relies on the lock after this.
+        unsafe { bindings::release_fault_lock(self.vmf.as_ptr()) };
+
+        wait();
+
+        // SAFETY: The count is the one from above.
+        unsafe { bindings::fput(file) };
+        // INVARIANT: The lock has been given back, and `FAULT_FLAG_ALLOW_RETRY` is set.
+        Ok(Served(
+            bindings::vm_fault_reason_VM_FAULT_RETRY,
+            PhantomData,
+        ))
+    }
+
+    /// Locks the page that is to become writable, and tells so.
+    #[inline]
+    pub(super) fn lock_page(&self) -> bindings::vm_fault_t {
+        // SAFETY: `do_page_mkwrite()` has a count on the page. It unlocks it if it is told that the
+        // page is locked.
+        unsafe { bindings::lock_page(self.vmf.as_ref().page) };
+        bindings::vm_fault_reason_VM_FAULT_LOCKED
+    }
+}
+
+/// Returns the outcome of a fault that an error is.
+#[inline]
+pub(super) fn reason(err: Error) -> bindings::vm_fault_t {
+    if err == ENOMEM {
+        bindings::vm_fault_reason_VM_FAULT_OOM
+    } else if err.to_errno() == -(bindings::EHWPOISON as i32) {
+        bindings::vm_fault_reason_VM_FAULT_HWPOISON
+    } else {
+        bindings::vm_fault_reason_VM_FAULT_SIGBUS
+    }
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The lock of an address space, held for writing, and taken by who can be killed.
+//!
+//! C header: [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
+
+use crate::{
+    bindings,
+    error::{
+        to_result,
+        Result, //
+    },
+    mm::{
+        virt::{
+            VmaLocked,
+            VmaRef, //
+        },
+        MmWithUser,
+        MmapReadGuard,
+        VmaIter, //
+    },
+    types::NotThreadSafe,
+};
+use core::{
+    mem::ManuallyDrop,
+    ops::Range, //
+};
+
+impl MmWithUser {
+    /// Like [`mmap_read_lock`](Self::mmap_read_lock), but gives up if the task is killed.
+    ///
+    /// Errors: `EINTR` if a fatal signal comes while it waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock_killable()?;
+    /// assert!(guard.vma_lookup(addr).is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn mmap_read_lock_killable(&self) -> Result<MmapReadGuard<'_>> {
+        // SAFETY: The `mm_struct` is allocated by the type invariant.
+        to_result(unsafe { bindings::mmap_read_lock_killable(self.as_raw()) })?;
+
+        // SAFETY: The lock was taken by this thread.
+        Ok(unsafe { MmapReadGuard::new(self) })
+    }
+
+    /// Locks the address space for writing: nobody else looks at its areas meanwhile.
+    ///
+    /// May sleep. A thread that touches user memory while it holds the lock, or takes it again,
+    /// deadlocks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let mm = task.mm().ok_or(EINVAL)?;
+    ///
+    /// let guard = mm.mmap_write_lock();
+    /// assert!(guard.vma_lookup(addr).is_some());
+    /// assert!(mm.mmap_read_trylock().is_none());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn mmap_write_lock(&self) -> MmapWriteGuard<'_> {
+        // SAFETY: The `mm_struct` is allocated by the type invariant.
+        unsafe { bindings::mmap_write_lock(self.as_raw()) };
+
+        // INVARIANT: The lock was taken by this thread.
+        MmapWriteGuard {
+            mm: self,
+            _nts: NotThreadSafe,
+        }
+    }
+
+    /// Like [`mmap_write_lock`](Self::mmap_write_lock), but gives up if the task is killed.
+    ///
+    /// Errors: `EINTR` if a fatal signal comes while it waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_write_lock_killable()?;
+    /// assert!(guard.vma_lookup(addr).is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn mmap_write_lock_killable(&self) -> Result<MmapWriteGuard<'_>> {
+        // SAFETY: The `mm_struct` is allocated by the type invariant.
+        to_result(unsafe { bindings::mmap_write_lock_killable(self.as_raw()) })?;
+
+        // INVARIANT: The lock was taken by this thread.
+        Ok(MmapWriteGuard {
+            mm: self,
+            _nts: NotThreadSafe,
+        })
+    }
+
+    /// Asks about the area that holds `addr`, under its own lock if that is free and under the mmap
+    /// lock otherwise.
+    ///
+    /// `None` if there is no such area. May sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let mm = task.mm().ok_or(EINVAL)?;
+    ///
+    /// assert_eq!(mm.with_vma(addr, |vma| vma.start()), Some(addr));
+    /// assert_eq!(mm.with_vma(0, |vma| vma.start()), None);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn with_vma<R>(&self, addr: usize, ask: impl FnOnce(&VmaRef) -> R) -> Option<R> {
+        if let Some(vma) = self.lock_vma_under_rcu(addr) {
+            return Some(ask(&vma));
+        }
+
+        let guard = self.mmap_read_lock();
+        guard.vma_lookup(addr).map(ask)
+    }
+}
+
+/// The mmap lock of an address space, held for writing.
+///
+/// # Invariants
+///
+/// This thread holds the lock of `mm` for writing.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::mm::{virt::flags, MmWithUser};
+///
+/// /// Keeps what is mapped at `addr` from all children.
+/// fn keep_from_children(mm: &MmWithUser, addr: usize) -> Result {
+///     let guard = mm.mmap_write_lock_killable()?;
+///     let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+///     vma.set_dontcopy();
+///     assert!(vma.flags() & flags::DONTCOPY != 0);
+///     Ok(())
+/// }
+/// # // SAFETY: No `current!()` is in use yet.
+/// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+/// # let task = current!();
+/// # keep_from_children(task.mm().ok_or(EINVAL)?, addr)?;
+/// # Ok::<(), Error>(())
+/// ```
+pub struct MmapWriteGuard<'a> {
+    mm: &'a MmWithUser,
+    // A reader-writer semaphore is given back by the task that took it.
+    _nts: NotThreadSafe,
+}
+
+impl<'a> MmapWriteGuard<'a> {
+    /// Finds the area that holds `vma_addr`.
+    #[inline]
+    pub fn vma_lookup(&self, vma_addr: usize) -> Option<&VmaLocked> {
+        // SAFETY: The lock is held, by the type invariant. Any number may be looked up.
+        let vma = unsafe { bindings::vma_lookup(self.mm.as_raw(), vma_addr) };
+
+        if vma.is_null() {
+            return None;
+        }
+
+        // SAFETY: The lock is held for writing for as long as `self` is borrowed.
+        Some(unsafe { VmaLocked::from_raw(vma) })
+    }
+
+    /// Goes through the areas that have a part in `range`, from low to high addresses.
+    #[inline]
+    pub fn vmas(&self, range: Range<usize>) -> impl Iterator<Item = &VmaLocked> {
+        // SAFETY: The lock is held for as long as `self` is borrowed.
+        let areas = unsafe { VmaIter::new(self.mm, range) };
+
+        // SAFETY: The lock is held for writing for as long as `self` is borrowed.
+        areas.map(|vma| unsafe { VmaLocked::from_raw(vma.as_ptr()) })
+    }
+
+    /// Lets others read again.
+    ///
+    /// Nobody writes in between.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let mm = task.mm().ok_or(EINVAL)?;
+    ///
+    /// let guard = mm.mmap_write_lock().downgrade();
+    /// assert!(guard.vma_lookup(addr).is_some());
+    /// assert!(mm.mmap_read_trylock().is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias = "mmap_write_downgrade")]
+    #[inline]
+    pub fn downgrade(self) -> MmapReadGuard<'a> {
+        let me = ManuallyDrop::new(self);
+
+        // SAFETY: This thread holds the lock for writing, by the type invariant, and nothing is
+        // borrowed from the guard.
+        unsafe { bindings::mmap_write_downgrade(me.mm.as_raw()) };
+        // SAFETY: This thread holds the lock for reading now, and gives it back once.
+        unsafe { MmapReadGuard::new(me.mm) }
+    }
+}
+
+impl Drop for MmapWriteGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: This thread holds the lock for writing, by the type invariant.
+        unsafe { bindings::mmap_write_unlock(self.mm.as_raw()) };
+    }
+}

@@ -1,0 +1,533 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Areas that know their owner.
+//!
+//! An address is not an identity: a program may unmap an area and map something else in its place.
+//! Here the C side's table of operations is the identity. A driver gives an area a piece of its own
+//! data in the `mmap` hook ([`VmaNew::set_ops`]); from then on the area holds a count on the data,
+//! and everybody who has the area may ask whether it is one of the driver's
+//! ([`VmaRef::downcast`]).
+//!
+//! The count follows the area: one for each area that `fork()`, `mremap()` or a split makes of it,
+//! and it is given back when that area is unmapped. Such an area never grows, and it is never
+//! merged with another: so what it maps is what the hook has seen, or a part of it, and the data is
+//! that of all its pages.
+//!
+//! # Examples
+//!
+//! ```
+//! use kernel::{
+//!     alloc::KVec,
+//!     mm::{fault::{Served, VmFault}, virt::VmaNew, vm_ops::VmOperations},
+//!     page::Page,
+//!     prelude::*,
+//!     sync::Arc,
+//!     vm_operations,
+//! };
+//!
+//! /// Memory that is mapped when it is touched.
+//! struct Buffer {
+//!     pages: KVec<Page>,
+//! }
+//!
+//! vm_operations!(Buffer);
+//!
+//! #[vtable]
+//! impl VmOperations for Buffer {
+//!     fn fault<'a>(vmf: VmFault<'a, Self>) -> Served<'a> {
+//!         let buffer: Arc<Self> = vmf.data().into();
+//!         match buffer.pages.get(vmf.pgoff()) {
+//!             Some(page) => vmf.page(page),
+//!             None => vmf.error(EINVAL),
+//!         }
+//!     }
+//! }
+//!
+//! /// What the driver does in its `mmap` hook.
+//! fn mmap(buffer: Arc<Buffer>, vma: &VmaNew) -> Result {
+//!     vma.set_ops(buffer)?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
+
+use crate::{
+    bindings,
+    error::{
+        Result,
+        VTABLE_DEFAULT_ERROR, //
+    },
+    mm::{
+        fault::{
+            self,
+            Served,
+            VmFault, //
+        },
+        virt::{
+            VmaNew,
+            VmaRef, //
+        },
+    },
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
+    types::Opaque,
+};
+use core::{
+    marker::PhantomData,
+    mem::MaybeUninit,
+    ops::Deref,
+    ptr, //
+};
+
+/// What an area of a driver does.
+///
+/// An implementation is the data of an area, of which several areas may share one. The areas belong
+/// to any number of processes, and each function runs in whichever task makes its event happen.
+///
+/// All run in process context and may sleep. The mmap lock of the area's address space is held, for
+/// writing but in [`fault`](Self::fault) and [`page_mkwrite`](Self::page_mkwrite), and it may be
+/// held when `Self` is dropped. So none of them takes that lock, and none touches user memory: that
+/// could be a fault, which waits for the lock or ends up in the same function, again and again.
+///
+/// [`vm_operations!`](crate::vm_operations) completes the implementation.
+#[doc(alias = "vm_operations_struct")]
+#[vtable]
+pub trait VmOperations: HasVmOperations + Send + Sync + Sized + 'static {
+    /// An area has come into being as a copy of one that exists: in a child process, at a new
+    /// place, or because a part of it gets another fate. It is not called for the area that the
+    /// `mmap` hook set up, and a child whose `fork()` fails later closes it again.
+    fn open(_vma: &VmaIdle<Self>) {
+        crate::build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// An area goes away. No page of it is mapped any more, and its count on `Self` is given back
+    /// when this returns.
+    fn close(_vma: &VmaIdle<Self>) {
+        crate::build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Returns whether the area may be split at `address`, which may yet come to nothing. An error
+    /// is what the caller of `munmap()`, `mprotect()` or the like gets.
+    fn may_split(_vma: &VmaOf<Self>, _address: usize) -> Result {
+        crate::build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// `mremap()` has moved an area here. After an error, it moves it back.
+    fn mremap(_vma: &VmaOf<Self>) -> Result {
+        crate::build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// A page is touched that is not mapped.
+    ///
+    /// Without it, that is `SIGBUS`.
+    fn fault<'a>(_vmf: VmFault<'a, Self>) -> Served<'a> {
+        crate::build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// A page of a shared area, the one of number `pgoff` of the file, is to become writable.
+    ///
+    /// Errors: `ENOMEM` is out of memory to the program, and all others are `SIGBUS`.
+    fn page_mkwrite(_vma: &VmaOf<Self>, _pgoff: usize) -> Result {
+        crate::build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// A type with a table of its own.
+///
+/// # Safety
+///
+/// [`table`](Self::table) always returns the same table, one that was made by
+/// [`VmOperationsTable::new`] for `Self`, and no other type returns it.
+pub unsafe trait HasVmOperations {
+    /// Returns the table.
+    fn table() -> &'static VmOperationsTable;
+}
+
+/// Gives a type that implements [`VmOperations`] its table.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{mm::{virt::VmaRef, vm_ops::VmOperations}, prelude::*, vm_operations};
+///
+/// struct Registers;
+///
+/// vm_operations!(Registers);
+///
+/// #[vtable]
+/// impl VmOperations for Registers {
+///     fn may_split(_vma: &kernel::mm::vm_ops::VmaOf<Self>, _address: usize) -> Result {
+///         Err(EINVAL)
+///     }
+/// }
+///
+/// fn is_ours(vma: &VmaRef) -> bool {
+///     vma.downcast::<Registers>().is_some()
+/// }
+/// ```
+#[macro_export]
+macro_rules! vm_operations {
+    ($type:ty) => {
+        // SAFETY: Each use of the macro has a `static` of its own, and a type has one use, as it
+        // implements the trait once.
+        unsafe impl $crate::mm::vm_ops::HasVmOperations for $type {
+            #[inline]
+            fn table() -> &'static $crate::mm::vm_ops::VmOperationsTable {
+                static TABLE: $crate::mm::vm_ops::VmOperationsTable =
+                    $crate::mm::vm_ops::VmOperationsTable::new::<$type>();
+                &TABLE
+            }
+        }
+    };
+}
+
+/// The C side's table of operations for one type of data.
+#[repr(C)]
+pub struct VmOperationsTable {
+    ops: bindings::vm_operations_struct,
+    /// Gives back a count that an area had.
+    release: unsafe fn(*mut c_void),
+}
+
+impl VmOperationsTable {
+    /// Makes the table of `T`.
+    pub const fn new<T: VmOperations>() -> Self {
+        Self {
+            ops: bindings::vm_operations_struct {
+                open: Some(open::<T>),
+                close: Some(close::<T>),
+                may_split: if T::HAS_MAY_SPLIT {
+                    Some(may_split::<T>)
+                } else {
+                    None
+                },
+                mremap: if T::HAS_MREMAP {
+                    Some(mremap::<T>)
+                } else {
+                    None
+                },
+                fault: if T::HAS_FAULT { Some(fault::<T>) } else { None },
+                page_mkwrite: if T::HAS_PAGE_MKWRITE {
+                    Some(page_mkwrite::<T>)
+                } else {
+                    None
+                },
+                name: Some(name),
+                // SAFETY: The table is made of nullable pointers, for which zero is a value.
+                ..unsafe { MaybeUninit::zeroed().assume_init() }
+            },
+            release: release::<T>,
+        }
+    }
+
+    /// Returns the C side's pointer to the table.
+    #[inline]
+    pub(super) fn as_ptr(&self) -> *const bindings::vm_operations_struct {
+        &self.ops
+    }
+
+    /// Returns the table of an area that is being set up, if it has one of this type.
+    #[inline]
+    pub(super) fn of(vma: &VmaNew) -> Option<&'static Self> {
+        // SAFETY: The area is allocated, and the caller's thread alone has it.
+        let ops = unsafe { (*vma.as_ptr()).vm_ops };
+        if ops.is_null() {
+            return None;
+        }
+
+        // SAFETY: A table is part of the kernel or of a module which the area's file keeps.
+        let known = unsafe { (*ops).name };
+        if !known.is_some_and(|known| ptr::eq(known as *const (), name as *const ())) {
+            return None;
+        }
+        // SAFETY: `name()` is private, so this is the first field of a table that `new()` has made.
+        // The only way to one that an area refers to is `set_ops()`, whose table is a `static`.
+        Some(unsafe { &*ops.cast::<Self>() })
+    }
+
+    /// Takes the data away from an area whose hook fails.
+    ///
+    /// # Safety
+    ///
+    /// The area has this table by [`VmaNew::set_ops`], and nothing that was made from the data of
+    /// the area is in use.
+    pub(super) unsafe fn clear(&self, vma: &VmaNew) {
+        let vma = vma.as_ptr();
+
+        // SAFETY: The area is allocated, and the caller's thread alone has it. The C side calls
+        // nothing of the table after an error, so this is where the count ends. It belongs to the
+        // type of the table.
+        unsafe {
+            (*vma).vm_ops = ptr::null();
+            (self.release)((*vma).vm_private_data);
+            (*vma).vm_private_data = ptr::null_mut();
+        }
+    }
+}
+
+/// An area that holds a `T`, locked for reading.
+///
+/// # Invariants
+///
+/// As for [`VmaRef`], and the area has the table of `T`. So its `vm_private_data` is that of an
+/// `Arc<T>`, of which the area owns a count.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{mm::{virt::VmaRef, vm_ops::{VmOperations, VmaOf}}, prelude::*, vm_operations};
+///
+/// struct Window {
+///     id: u32,
+/// }
+///
+/// vm_operations!(Window);
+///
+/// #[vtable]
+/// impl VmOperations for Window {}
+///
+/// fn id_of(vma: &VmaRef) -> Option<u32> {
+///     let window: &VmaOf<Window> = vma.downcast()?;
+///     Some(window.data().id)
+/// }
+/// # // SAFETY: No `current!()` is in use yet.
+/// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+/// # let task = current!();
+/// # let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+/// # assert_eq!(id_of(guard.vma_lookup(addr).ok_or(EFAULT)?), None);
+/// # Ok::<(), Error>(())
+/// ```
+#[repr(transparent)]
+pub struct VmaOf<T> {
+    vma: VmaRef,
+    data: PhantomData<Arc<T>>,
+}
+
+impl<T> Deref for VmaOf<T> {
+    type Target = VmaRef;
+
+    #[inline]
+    fn deref(&self) -> &VmaRef {
+        &self.vma
+    }
+}
+
+impl<T: VmOperations> VmaOf<T> {
+    /// Borrows an area that C code points to.
+    ///
+    /// # Safety
+    ///
+    /// As for [`VmaRef::from_raw`], and the area has the table of `T`.
+    #[inline]
+    pub(super) unsafe fn from_raw<'a>(vma: *const bindings::vm_area_struct) -> &'a Self {
+        // SAFETY: The caller vouches for the type invariant. CAST: `Self` is transparent around it.
+        unsafe { &*vma.cast() }
+    }
+
+    /// Borrows the data of this area.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::vm_ops::{VmOperations, VmaOf}, sync::Arc};
+    ///
+    /// /// The data lives on, whatever becomes of the area.
+    /// fn keep<T: VmOperations>(vma: &VmaOf<T>) -> Arc<T> {
+    ///     vma.data().into()
+    /// }
+    /// ```
+    #[doc(alias = "vm_private_data")]
+    #[inline]
+    pub fn data(&self) -> ArcBorrow<'_, T> {
+        // SAFETY: The area owns a count by the type invariant. It gives it back when it has been
+        // taken out of its address space, for which `self`'s lock has to be given back first.
+        unsafe { borrow(self.as_ptr()) }
+    }
+}
+
+/// Borrows the data of an area.
+///
+/// # Safety
+///
+/// The area has the table of `T`, and a count of its data for the whole of `'a`.
+#[inline]
+unsafe fn borrow<'a, T>(vma: *mut bindings::vm_area_struct) -> ArcBorrow<'a, T> {
+    // SAFETY: `set_ops()` has put the pointer of an `Arc<T>` there along with the table, and
+    // nothing but `clear()` changes it. The caller vouches for the count.
+    unsafe { ArcBorrow::from_raw((*vma).vm_private_data.cast::<T>()) }
+}
+
+/// An area of a `T` that nobody uses yet, or nobody any more.
+///
+/// Its address space may be coming into being or going away, so there is no way to it from here,
+/// and to the pages of the area neither.
+///
+/// # Invariants
+///
+/// The area is allocated, it has the table of `T` and a count of its data, and no other thread
+/// changes its bounds.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::mm::vm_ops::VmaIdle;
+///
+/// /// The bytes that no program has from now on.
+/// fn size<T>(vma: &VmaIdle<T>) -> usize {
+///     vma.end() - vma.start()
+/// }
+/// ```
+#[repr(transparent)]
+pub struct VmaIdle<T> {
+    vma: Opaque<bindings::vm_area_struct>,
+    data: PhantomData<Arc<T>>,
+}
+
+impl<T> VmaIdle<T> {
+    /// # Safety
+    ///
+    /// The type invariant holds for the whole of `'a`.
+    unsafe fn from_raw<'a>(vma: *mut bindings::vm_area_struct) -> &'a Self {
+        // SAFETY: The caller vouches for it. CAST: `Opaque` is transparent, and the other field has
+        // no size.
+        unsafe { &*vma.cast() }
+    }
+
+    /// Borrows the data of this area.
+    #[inline]
+    pub fn data(&self) -> ArcBorrow<'_, T> {
+        // SAFETY: The area has a count by the type invariant.
+        unsafe { borrow(self.vma.get()) }
+    }
+
+    /// Returns the address of the first byte.
+    #[inline]
+    pub fn start(&self) -> usize {
+        // SAFETY: The area is allocated, and nobody changes this, both by the type invariant.
+        unsafe { (*self.vma.get()).__bindgen_anon_1.__bindgen_anon_1.vm_start }
+    }
+
+    /// Returns the address behind the last byte.
+    #[inline]
+    pub fn end(&self) -> usize {
+        // SAFETY: As for `start()`.
+        unsafe { (*self.vma.get()).__bindgen_anon_1.__bindgen_anon_1.vm_end }
+    }
+
+    /// Returns which page of the file the area begins with.
+    #[inline]
+    pub fn pgoff(&self) -> usize {
+        // SAFETY: As for `start()`.
+        unsafe { (*self.vma.get()).vm_pgoff }
+    }
+}
+
+/// # Safety
+///
+/// To be called for a new area that is the copy of another with the table of `T`, by
+/// `__split_vma()`, `copy_vma()` or `dup_mmap()`. They hold the mmap locks of both for writing.
+unsafe extern "C" fn open<T: VmOperations>(vma: *mut bindings::vm_area_struct) {
+    // SAFETY: The copy has the pointer of the other area, which has a count and, by the lock, keeps
+    // it for now.
+    let data: Arc<T> = unsafe { borrow::<T>(vma) }.into();
+    // The count of the copy.
+    let _ = Arc::into_raw(data);
+
+    if T::HAS_OPEN {
+        // SAFETY: The area has its count, and its bounds change under the lock of the caller only.
+        T::open(unsafe { VmaIdle::from_raw(vma) });
+    }
+}
+
+/// # Safety
+///
+/// To be called by `vma_close()`, which does it once for an area with the table of `T`: it takes
+/// the table away from the area then. The area is out of reach for everybody else.
+unsafe extern "C" fn close<T: VmOperations>(vma: *mut bindings::vm_area_struct) {
+    if T::HAS_CLOSE {
+        // SAFETY: The area has a count until the end of this function, and is out of reach.
+        T::close(unsafe { VmaIdle::from_raw(vma) });
+    }
+
+    // SAFETY: The area has a count, and nothing uses its data after this.
+    unsafe { release::<T>((*vma).vm_private_data) };
+}
+
+/// # Safety
+///
+/// `data` is the pointer of an `Arc<T>`, with a count that the caller gives away.
+unsafe fn release<T>(data: *mut c_void) {
+    // SAFETY: As the caller says.
+    drop(unsafe { Arc::from_raw(data.cast_const().cast::<T>()) });
+}
+
+/// # Safety
+///
+/// To be called by `__split_vma()`, or by `mremap()` before it, with the mmap lock held for
+/// writing, for an area with the table of `T`.
+unsafe extern "C" fn may_split<T: VmOperations>(
+    vma: *mut bindings::vm_area_struct,
+    address: c_ulong,
+) -> c_int {
+    // SAFETY: The lock is held, and splitting is for areas of living address spaces.
+    let vma = unsafe { VmaOf::from_raw(vma) };
+    errno(T::may_split(vma, address))
+}
+
+/// # Safety
+///
+/// To be called by `mremap()`, with the mmap lock held for writing, for the new place of an area
+/// with the table of `T`.
+unsafe extern "C" fn mremap<T: VmOperations>(vma: *mut bindings::vm_area_struct) -> c_int {
+    // SAFETY: The lock is held, and the address space is that of the current task.
+    let vma = unsafe { VmaRef::from_raw(vma) };
+    // `copy_vma()` may have had a neighbour grow instead of making a copy. `set_ops()` has
+    // forbidden that, but a type is nothing to be confused about.
+    vma.downcast().map_or(0, |vma| errno(T::mremap(vma)))
+}
+
+/// # Safety
+///
+/// To be called by `__do_fault()`, for an area with the table of `T`.
+unsafe extern "C" fn fault<T: VmOperations>(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+    // SAFETY: The caller of `handle_mm_fault()` holds the mmap lock or that of the area, and the
+    // address space is alive. The result is what is returned.
+    T::fault(unsafe { VmFault::from_raw(vmf) }).into_raw()
+}
+
+/// # Safety
+///
+/// To be called by `do_page_mkwrite()`, for an area with the table of `T`.
+unsafe extern "C" fn page_mkwrite<T: VmOperations>(
+    vmf: *mut bindings::vm_fault,
+) -> bindings::vm_fault_t {
+    // SAFETY: As for `fault()`. What is borrowed is used before the lock is given back.
+    let vmf = unsafe { VmFault::<T>::from_raw(vmf) };
+    match T::page_mkwrite(vmf.vma(), vmf.pgoff()) {
+        Ok(()) => vmf.lock_page(),
+        Err(err) => fault::reason(err),
+    }
+}
+
+/// Marks a table as one of [`VmOperationsTable`].
+///
+/// The C side asks areas without a file for a name, and has another if there is none. There must be
+/// one of this function, so it is never made a part of others.
+///
+/// # Safety
+///
+/// None is needed; the C side's type has it.
+#[inline(never)]
+unsafe extern "C" fn name(_vma: *mut bindings::vm_area_struct) -> *const c_char {
+    ptr::null()
+}
+
+/// Returns what a C function returns for a result.
+#[inline]
+fn errno(result: Result) -> c_int {
+    result.err().map_or(0, |err| err.to_errno())
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+//@revisions: good bad
+//@[good] check-pass
+
+//! Nothing of the area is used while its lock is given back.
+
+use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
+
+pub fn fault<'a, T: VmOperations>(vmf: VmFault<'a, T>) -> Result<Served<'a>, VmFault<'a, T>> {
+    let vma = vmf.vma();
+    let start = vma.start();
+    #[cfg(good)]
+    return vmf.retry_after(|| assert_ne!(start, 0));
+    #[cfg(bad)]
+    return vmf.retry_after(|| assert_ne!(vma.end(), start));
+    //~[bad]^ ERROR: E0505: cannot move out of `vmf`
+}
