@@ -59,6 +59,7 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
     let mut tests = Vec::new();
     if place.ours {
         tests.push(bin.join("rust_task_test"));
+        tests.push(bin.join("rust_vma_test"));
     }
     if kernel::has(place, "CONFIG_ANDROID_BINDER_IPC_RUST=y")? {
         tests.push(bin.join("binder_test"));
@@ -122,9 +123,11 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
         file(&format!("/selftests/{name}"), test)?;
         programs.push(name.into_owned());
     }
-    let module = place.objects.join("samples/rust/rust_task_info.ko");
-    if module.exists() {
-        file("/modules/rust_task_info.ko", &module)?;
+    for sample in ["rust_task_info", "rust_vma_buffer"] {
+        let module = place.objects.join(format!("samples/rust/{sample}.ko"));
+        if module.exists() {
+            file(&format!("/modules/{sample}.ko"), &module)?;
+        }
     }
     let spec = boot.join("initramfs.list");
     fs::write(&spec, list)?;

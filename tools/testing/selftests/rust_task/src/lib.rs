@@ -9,4 +9,5 @@ pub mod ioctl;
 pub mod ktap;
 pub mod leaks;
 pub mod procfs;
+pub mod vma;
 pub mod words;

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A misc device for the selftests: areas that do one thing each.
+//!
+//! `test_rust_vma_abi.rs` says what.
+
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering::Relaxed, //
+};
+use kernel::{
+    c_str,
+    fs::File,
+    ioctl,
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
+    mm::{
+        fault::{
+            Served,
+            VmFault, //
+        },
+        virt::VmaNew,
+        vm_ops::{
+            VmOperations,
+            VmaIdle,
+            VmaOf, //
+        },
+    },
+    page::Page,
+    prelude::*,
+    sync::Arc,
+    uaccess::UserSlice,
+    vm_operations,
+};
+
+#[path = "test_rust_vma_abi.rs"]
+mod abi;
+
+module! {
+    type: TestModule,
+    name: "test_rust_vma",
+    description: "Operations of areas, for the selftests",
+    license: "GPL",
+}
+
+const EVENTS: u32 = ioctl::_IOR::<abi::Events>(abi::MAGIC, abi::EVENTS);
+
+/// How often each thing has happened, in the order of [`abi::Events`].
+static EVENT: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
+const MADE: usize = 0;
+const DROPPED: usize = 1;
+const OPENED: usize = 2;
+const CLOSED: usize = 3;
+const FAULTS: usize = 4;
+const REPEATED: usize = 5;
+const WRITTEN: usize = 6;
+const MOVED: usize = 7;
+
+fn count(event: usize) {
+    EVENT[event].fetch_add(1, Relaxed);
+}
+
+struct TestModule {
+    _device: Pin<KBox<MiscDeviceRegistration<TestDevice>>>,
+}
+
+impl kernel::Module for TestModule {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let name = c_str!("rust_vma_test");
+
+        Ok(Self {
+            _device: KBox::pin_init(
+                MiscDeviceRegistration::register(MiscDeviceOptions { name }),
+                GFP_KERNEL,
+            )?,
+        })
+    }
+}
+
+/// The data of an area: each `mmap()` makes one.
+struct Piece {
+    what: u64,
+    page: Page,
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        count(DROPPED);
+    }
+}
+
+vm_operations!(Piece);
+
+#[vtable]
+impl VmOperations for Piece {
+    fn open(_vma: &VmaIdle<Self>) {
+        count(OPENED);
+    }
+
+    fn close(vma: &VmaIdle<Self>) {
+        // A piece that had been freed would hardly say this.
+        if vma.data().what % 16 == 0 && vma.start() < vma.end() {
+            count(CLOSED);
+        }
+    }
+
+    fn may_split(vma: &VmaOf<Self>, address: usize) -> Result {
+        if vma.data().what == abi::NO_SPLIT || !(vma.start()..vma.end()).contains(&address) {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    fn mremap(vma: &VmaOf<Self>) -> Result {
+        if vma.data().what == abi::NO_MOVE {
+            return Err(EINVAL);
+        }
+        count(MOVED);
+        Ok(())
+    }
+
+    fn fault<'a>(vmf: VmFault<'a, Self>) -> Served<'a> {
+        count(FAULTS);
+        let piece = Arc::from(vmf.data());
+
+        let vmf = if piece.what == abi::LATER {
+            match vmf.retry_after(|| count(REPEATED)) {
+                Ok(served) => return served,
+                Err(vmf) => vmf,
+            }
+        } else {
+            vmf
+        };
+        vmf.page(&piece.page)
+    }
+
+    fn page_mkwrite(vma: &VmaOf<Self>, _pgoff: usize) -> Result {
+        if vma.data().what == abi::NO_WRITE {
+            return Err(EPERM);
+        }
+        count(WRITTEN);
+        Ok(())
+    }
+}
+
+/// An open file.
+struct TestDevice;
+
+#[vtable]
+impl MiscDevice for TestDevice {
+    type Ptr = KBox<Self>;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+        Ok(KBox::new(Self, GFP_KERNEL)?)
+    }
+
+    fn mmap(_me: &Self, _file: &File, vma: &VmaNew) -> Result {
+        let what = vma.pgoff() as u64 / 16 * 16;
+        let piece = || -> Result<Arc<Piece>> {
+            let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+            count(MADE);
+            Ok(Arc::new(Piece { what, page }, GFP_KERNEL)?)
+        };
+
+        let owned = vma.set_ops(piece()?)?;
+        if owned.data().what != what || owned.downcast::<Piece>().is_none() {
+            return Err(EIO);
+        }
+        match what {
+            abi::FAIL => return Err(ENODEV),
+            abi::TWICE => return vma.set_ops(piece()?).map(drop),
+            abi::CHANGE => vma.set_dontdump(),
+            _ => (),
+        }
+        Ok(())
+    }
+
+    fn ioctl(_me: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        if cmd != EVENTS {
+            return Err(ENOTTY);
+        }
+
+        let mut out = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(cmd)).writer();
+        for event in &EVENT {
+            out.write(&event.load(Relaxed))?;
+        }
+        Ok(0)
+    }
+}
