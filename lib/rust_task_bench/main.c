@@ -53,6 +53,9 @@ operation rust_empty, rust_current, rust_current_pid, rust_current_tgid,
 	rust_vma_lookup, rust_vma_lock, rust_vma_fields, rust_vma_mixedmap,
 	rust_page_insert;
 
+/* Those of more.rs, which only our files offer. */
+operation rust_mmap_write_lock, rust_vma_each, rust_vma_typed;
+
 /* The value has to be there, and so has all memory. Emits nothing. */
 #define use(x) ({ asm volatile("" : : "r"(x) : "memory"); })
 
@@ -271,6 +274,39 @@ static noinline void c_vma_mixedmap(struct bench *b)
 		use(vma);
 }
 
+#ifdef CONFIG_RUST_TASK_BENCH
+static noinline void c_mmap_write_lock(struct bench *b)
+{
+	struct mm_struct *mm = b->mm;
+
+	mmap_write_lock(mm);
+	barrier();
+	mmap_write_unlock(mm);
+}
+
+static noinline void c_vma_each(struct bench *b)
+{
+	VMA_ITERATOR(vmi, b->mm, 0);
+	struct mm_struct *mm = b->mm;
+	struct vm_area_struct *vma;
+
+	mmap_read_lock(mm);
+	for_each_vma(vmi, vma)
+		use(vma);
+	mmap_read_unlock(mm);
+}
+
+static const struct vm_operations_struct c_vm_ops = {};
+
+static noinline void c_vma_typed(struct bench *b)
+{
+	struct vm_area_struct *vma = b->vma;
+
+	if (READ_ONCE(vma->vm_ops) == &c_vm_ops)
+		use(vma);
+}
+#endif
+
 /* Ends where the page is found to be there, after all that an insertion does. */
 static noinline void c_page_insert(struct bench *b)
 {
@@ -316,12 +352,19 @@ static const struct row rows[] = {
 	row("mmap read trylock and unlock", mmap_trylock),
 	row("mmap read lock, vma_lookup(), unlock", vma_lookup),
 	row("lock_vma_under_rcu() and unlock", vma_lock),
+#ifdef CONFIG_RUST_TASK_BENCH
+	row("mmap write lock and unlock", mmap_write_lock),
+	row("mmap read lock, each area, unlock", vma_each),
+#endif
 };
 
 /* These are done with the mmap lock held. */
 static const struct row rows_of_areas[] = {
 	row("start, end, flags and mm of an area", vma_fields),
 	row("is an area VM_MIXEDMAP", vma_mixedmap),
+#ifdef CONFIG_RUST_TASK_BENCH
+	row("is an area one of the driver's", vma_typed),
+#endif
 	row("vm_insert_page(), where one is", page_insert),
 };
 

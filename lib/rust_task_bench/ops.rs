@@ -216,3 +216,9 @@ operations! {
         }
     };
 }
+
+// What mainline's files do not offer. Only a kernel with ours has this symbol.
+#[cfg(CONFIG_RUST_TASK_BENCH)]
+mod more;
+#[cfg(CONFIG_RUST_TASK_BENCH)]
+use more::LocalModule;
