@@ -60,7 +60,9 @@ impl Mutant {
 const STALE: &[&str] = &[
     "rust/kernel.o",
     "lib/test_rust_task.o",
+    "lib/test_rust_vma.o",
     "samples/rust/rust_task_info.o",
+    "samples/rust/rust_vma_buffer.o",
     "built",
 ];
 

@@ -27,8 +27,13 @@ const SLACK: i64 = 4096;
 /// How long things take that are given back later: RCU, KASAN's quarantine, work items.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const DRIVERS_OF_TESTS: &[&str] = &["rust_task_info", "test_rust_task"];
-/// What pages are counted as that the two drivers have taken.
+const DRIVERS_OF_TESTS: &[&str] = &[
+    "rust_task_info",
+    "rust_vma_buffer",
+    "test_rust_task",
+    "test_rust_vma",
+];
+/// What pages are counted as that the drivers have taken.
 const DRIVERS: &str = "pages of the drivers";
 
 /// How many objects each cache has besides those of living threads and of this process's areas, and

@@ -19,6 +19,7 @@ use rust_task::{
     device::{abi, test_abi, Device, Tester},
     ktap::{self, Test},
     leaks::InUse,
+    vma,
 };
 use std::{
     fs::{self, File},
@@ -42,6 +43,7 @@ const PAGE: usize = 4096;
 const COPIES: &[&str] = &[
     "facts",
     "an area",
+    "areas of a buffer",
     "the opener",
     "zap by another driver",
     "count tasks",
@@ -153,10 +155,12 @@ fn sweep(operation: &dyn Fn() -> Result<(), Errno>) -> Result<Swept> {
 
 type Operation<'a> = (&'static str, Box<dyn Fn() -> Result<(), Errno> + 'a>);
 
-/// Calls `with` for all that a program can ask of the two drivers.
+/// Calls `with` for all that a program can ask of the drivers.
 fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()> {
     let device = &Device::open()?;
     let tester = &Tester::open()?;
+    let buffer = &vma::Buffer::open()?;
+    let vma_tester = &vma::Tester::open()?;
     let io = |err: std::io::Error| Errno::from_raw(err.raw_os_error().unwrap_or(0));
     let pages = &device.map_pages(1)?;
     let count = |kind| -> Operation<'_> {
@@ -198,8 +202,37 @@ fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()
             }),
         ),
         ("map, zap, unmap", Box::new(|| map_and_zap(device))),
-        ("map, split, move", Box::new(|| map_and_split(device))),
+        (
+            "map, split, move",
+            Box::new(|| map_and_split(device.file())),
+        ),
         ("map, fork", Box::new(|| map_and_fork(device))),
+        (
+            "open a buffer",
+            Box::new(move || vma::Buffer::open().map(drop).map_err(io)),
+        ),
+        (
+            "map, insert, revoke, unmap a buffer",
+            Box::new(|| map_and_insert(buffer)),
+        ),
+        (
+            "map, split, move a buffer",
+            Box::new(|| map_and_split(buffer.file())),
+        ),
+        (
+            "areas of a buffer",
+            Box::new(|| buffer.areas().map(|areas| assert!(areas.is_empty()))),
+        ),
+        (
+            "a hook that fails",
+            Box::new(|| {
+                let flags = MapFlags::MAP_SHARED;
+                match vma_tester.map(vma::test_abi::FAIL, 1, flags) {
+                    Err(Errno::ENODEV) => Ok(()),
+                    other => other.map(|span| panic!("mapped {span:?}")),
+                }
+            }),
+        ),
         ("the opener", Box::new(|| tester.opener().map(drop))),
         (
             "zap by another driver",
@@ -231,8 +264,17 @@ fn map_and_zap(device: &Device) -> Result<(), Errno> {
     result
 }
 
+fn map_and_insert(buffer: &vma::Buffer) -> Result<(), Errno> {
+    let span = buffer.map(0, 2, MapFlags::MAP_SHARED)?;
+    let result = buffer
+        .insert(span.addr(1))
+        .and_then(|()| buffer.revoke(span.addr(1)));
+    span.unmap()?;
+    result
+}
+
 /// Maps, splits by other rights, moves half of it, unmaps.
-fn map_and_split(device: &Device) -> Result<(), Errno> {
+fn map_and_split(file: &File) -> Result<(), Errno> {
     let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
     let whole = 8 * PAGE;
     let room = rust_task::device::map(None, 2 * whole, ProtFlags::PROT_NONE, anonymous)?;
@@ -244,7 +286,7 @@ fn map_and_split(device: &Device) -> Result<(), Errno> {
     unsafe {
         let at = NonZeroUsize::new(room.as_ptr() as usize);
         let half = room.byte_add(whole / 2);
-        let result = mmap(at, length, rights, fixed, device.file(), 0)
+        let result = mmap(at, length, rights, fixed, file, 0)
             .and_then(|_| mprotect(half, whole / 2, ProtFlags::PROT_READ))
             .and_then(|()| {
                 let to = room.byte_add(whole);
