@@ -19,6 +19,7 @@ use rust_task::{
     binder::{self, Binder, Talk, MANAGER},
     device::{abi, test_abi, Device, Tester},
     procfs::Status,
+    vma::{self, Buffer},
 };
 use std::{
     io,
@@ -171,6 +172,7 @@ fn plain(rng: &mut Rng) -> Result<()> {
     for _ in 0..rng.u32(1..8) {
         facts(&device)?;
         area(&device, rng)?;
+        owned(rng)?;
         tester.opener()?;
         let kind = rng.u32(test_abi::TASK..=test_abi::MM_ASYNC);
         tester.counts(kind, rng.u32(0..50))?;
@@ -215,6 +217,41 @@ fn area(device: &Device, rng: &mut Rng) -> Result<()> {
     // Otherwise exit() does it.
     if rng.bool() {
         pages.unmap()?;
+    }
+    Ok(())
+}
+
+/// Has pages of a buffer mapped as they are touched, splits and moves its area, and compares what its
+/// driver knows.
+fn owned(rng: &mut Rng) -> Result<()> {
+    let buffer = Buffer::open()?;
+    let flags = match rng.bool() {
+        true => MapFlags::MAP_SHARED,
+        false => MapFlags::MAP_PRIVATE,
+    };
+    let count = rng.usize(3..vma::abi::PAGES);
+    let span = buffer.map(0, count, flags)?;
+    let page = rng.usize(1..count - 1);
+    let expected = vma::abi::PAGE_MAGIC + page as u64;
+    ensure!(span.read(page) == expected, "page {page} is another");
+
+    if rng.bool() {
+        buffer.revoke(span.addr(0))?;
+    }
+    let room = vma::reserve(1)?;
+    // It leaves a hole, with an area on each side.
+    let moved = span.part(page, 1).remap(1, Some(room.at))?;
+    ensure!(moved.read(0) == expected, "page {page} is another");
+    let (state, areas) = (buffer.state()?, buffer.areas()?);
+    let bytes: u64 = areas.iter().map(|area| area.end - area.start).sum();
+    ensure!(
+        (state.areas, areas.len(), bytes) == (3, 3, (count * PAGE) as u64),
+        "{state:?}, {areas:x?}"
+    );
+    // Otherwise exit() does it, after the file has been closed.
+    if rng.bool() {
+        span.unmap()?;
+        moved.unmap()?;
     }
     Ok(())
 }
