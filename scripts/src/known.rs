@@ -24,6 +24,9 @@ struct Fault {
     words: &'static str,
 }
 
+/// What is said of a guest that hangs, or dies before it is done.
+const HANG: &str = "did not";
+
 const FAULTS: &[Fault] = &[
     Fault {
         name: "pid",
@@ -41,7 +44,7 @@ const FAULTS: &[Fault] = &[
         name: "zap",
         what: "VmaRef::zap_vma_range() takes part of a page, and walks on into other memory",
         // The guest hangs or dies, or the program does, whose memory is gone.
-        signs: &["did not", "SIGSEGV"],
+        signs: &[HANG, "SIGSEGV"],
         words: "",
     },
     Fault {
@@ -91,8 +94,12 @@ pub fn compare(ours: &Place, mainline: &Place, tools: &Tools, outcome: &mut Outc
     }
     for fault in FAULTS {
         let what = fault.what;
-        // A hang is expected of one of them, and need not be waited for so long.
-        let theirs = wrong(fault, mainline, tools, 25).context("mainline")?;
+        // Where a hang is what shows the fault, it need not be waited for so long.
+        let limit = match fault.signs.contains(&HANG) {
+            true => 25,
+            false => 100,
+        };
+        let theirs = wrong(fault, mainline, tools, limit).context("mainline")?;
         let mine = wrong(fault, ours, tools, 100).context("ours")?;
         println!("{what}");
         for (whose, found) in [("mainline", &theirs), ("ours", &mine)] {
