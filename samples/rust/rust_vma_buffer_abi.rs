@@ -20,7 +20,7 @@ pub const INSERT: u32 = 3;
 pub const REVOKE: u32 = 4;
 
 /// How many pages an open file has to map.
-pub const PAGES: usize = 32;
+pub const PAGES: usize = 16;
 /// Page `i` begins with this number plus `i`, in the byte order of the machine.
 pub const PAGE_MAGIC: u64 = 0x766d_6100_0000_0000;
 

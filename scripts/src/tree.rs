@@ -216,6 +216,9 @@ fn inserted(text: &str, inserts: &[Insert]) -> Result<String> {
             (None, Some(anchor), None) | (None, None, Some(anchor)) => (anchor, 0),
             _ => bail!("an insertion needs one of `after`, `before` and `instead_of`"),
         };
+        if insert.through.is_some() && insert.instead_of.is_none() {
+            bail!("`through` is for lines that go: it needs `instead_of`");
+        }
         let like = |i: &usize, anchor: &str| match anchor.strip_suffix('…') {
             Some(beginning) => lines[*i].trim().starts_with(beginning),
             None => lines[*i].trim() == anchor.trim(),
@@ -356,6 +359,20 @@ mod tests {
         insert.through = Some("c".into());
         let text = "c\nb\nx\n  c\nc\n";
         assert_eq!(inserted(text, &[insert]).unwrap(), "c\nours\nc\n");
+
+        let mut insert = self::insert(Some("b"), None);
+        insert.through = Some("c".into());
+        assert!(inserted(text, &[insert]).is_err());
+    }
+
+    #[test]
+    fn an_anchor_may_be_the_beginning_of_a_line() {
+        let text = "a 1\nb 2\n";
+        assert_eq!(
+            inserted(text, &[insert(Some("a…"), None)]).unwrap(),
+            "a 1\nours\nb 2\n"
+        );
+        assert!(inserted("a 1\na 2\n", &[insert(Some("a…"), None)]).is_err());
     }
 
     #[test]

@@ -248,8 +248,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         let able = bindings::fault_flag_FAULT_FLAG_ALLOW_RETRY;
         let unable =
             bindings::fault_flag_FAULT_FLAG_RETRY_NOWAIT | bindings::fault_flag_FAULT_FLAG_TRIED;
-        // SAFETY: The current task is there, and nobody else changes its flags in a way that
-        // counts.
+        // SAFETY: The current task is there while it runs this. A running task is the only one that
+        // writes to its flags, so a plain read is no race.
         let task = unsafe { (*Task::current_raw()).flags };
         if self.flags() & (able | unable) != able || task & bindings::PF_KTHREAD != 0 {
             return Err(self);
