@@ -213,3 +213,20 @@ fn caught(
         Err(death) => Ok(Some(death)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line that has been rewritten since would stop `make mutants` before its first.
+    #[test]
+    fn each_mutant_finds_its_line() {
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = scripts.parent().unwrap();
+        let text = fs::read_to_string(root.join("tests/mutants.toml")).unwrap();
+        let list: List = toml::from_str(&text).unwrap();
+        for mutant in list.mutant {
+            mutant.apply(&root.join(&mutant.file)).unwrap();
+        }
+    }
+}
