@@ -3,17 +3,24 @@
 //! The operations that only our files offer.
 
 use super::*;
+use core::ptr::null_mut;
 use kernel::{
+    c_str,
     mm::vm_ops::VmOperations,
     prelude::*,
-    vm_operations, //
+    str::CStr,
+    vm_operations,
+    ModuleMetadata, //
 };
 
-// It is in backport/, where rustfmt cannot follow.
-#[rustfmt::skip]
-#[path = "local_module.rs"]
-mod local_module;
-pub(crate) use local_module::LocalModule;
+/// What a table of callbacks asks of the module it is in. C's `main.c` is the rest of it.
+pub(crate) struct LocalModule;
+
+impl ModuleMetadata for LocalModule {
+    const NAME: &'static CStr = c_str!("rust_task_bench");
+    // SAFETY: Null stands for the kernel itself. A table of operations of areas has no owner.
+    const THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(null_mut()) };
+}
 
 /// Data that areas may have.
 struct Data;

@@ -186,10 +186,7 @@ pub fn module(place: &Place, tools: &Tools, folder: &str) -> Result<()> {
     let name = source.file_name().context("a module has no name")?;
     let dir = place.objects.join(name);
     fs::create_dir_all(&dir)?;
-    // What differs between the kernels, if anything does, is in backport/.
-    let differs = fs::read_dir(tree::backport(place)?.join(folder));
-    let files = fs::read_dir(&source)?.chain(differs.into_iter().flatten());
-    for file in files.flatten() {
+    for file in fs::read_dir(&source)?.flatten() {
         step::write_if_new(
             &dir.join(file.file_name()),
             &fs::read_to_string(file.path())?,
