@@ -22,7 +22,10 @@ use kernel::{
             Served,
             VmFault, //
         },
-        virt::VmaNew,
+        virt::{
+            VmaNew,
+            VmaRef, //
+        },
         vm_ops::{
             VmOperations,
             VmaIdle,
@@ -47,6 +50,7 @@ module! {
 }
 
 const EVENTS: u32 = ioctl::_IOR::<abi::Events>(abi::MAGIC, abi::EVENTS);
+const WHAT: u32 = ioctl::_IOWR::<u64>(abi::MAGIC, abi::WHAT);
 
 /// How often each thing has happened, in the order of [`abi::Events`].
 static EVENT: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
@@ -179,13 +183,25 @@ impl MiscDevice for TestDevice {
     }
 
     fn ioctl(_me: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
-        if cmd != EVENTS {
-            return Err(ENOTTY);
-        }
+        let user = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(cmd));
 
-        let mut out = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(cmd)).writer();
-        for event in &EVENT {
-            out.write(&event.load(Relaxed))?;
+        match cmd {
+            EVENTS => {
+                let mut out = user.writer();
+                for event in &EVENT {
+                    out.write(&event.load(Relaxed))?;
+                }
+            }
+            WHAT => {
+                let (mut question, mut out) = user.reader_writer();
+                let addr = question.read::<u64>()? as usize;
+                let task = current!();
+                // Nothing but the type is asked for here.
+                let what = |vma: &VmaRef| vma.downcast::<Piece>().map(|vma| vma.data().what);
+                let what = task.mm().ok_or(ESRCH)?.with_vma(addr, what);
+                out.write(&what.flatten().ok_or(ENOENT)?)?;
+            }
+            _ => return Err(ENOTTY),
         }
         Ok(0)
     }

@@ -9,6 +9,9 @@
 pub const MAGIC: u32 = 0xba;
 /// `_IOR(MAGIC, 1, Events)`: what has happened to the areas of all files.
 pub const EVENTS: u32 = 1;
+/// `_IOWR(MAGIC, 2, u64)`: an address in, what its area does out. `ENOENT` if the area is none of
+/// this driver's, whoever has mapped it.
+pub const WHAT: u32 = 2;
 
 // What an area does, by the page of the file that it begins with.
 

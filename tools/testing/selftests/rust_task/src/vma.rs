@@ -30,6 +30,7 @@ const AREAS: u32 = iowr::<abi::Areas>(abi::MAGIC, abi::AREAS);
 const INSERT: u32 = iow::<u64>(abi::MAGIC, abi::INSERT);
 const REVOKE: u32 = iow::<u64>(abi::MAGIC, abi::REVOKE);
 const EVENTS: u32 = ior::<test_abi::Events>(test_abi::MAGIC, test_abi::EVENTS);
+const WHAT: u32 = iowr::<u64>(test_abi::MAGIC, test_abi::WHAT);
 
 /// Pages at an address. They stay mapped, or whatever the test does to them.
 #[derive(Clone, Copy, Debug)]
@@ -229,6 +230,12 @@ impl Tester {
         let mut events = test_abi::Events::default();
         exchange(&self.0, EVENTS, &mut events)?;
         Ok(events)
+    }
+
+    /// Asks what the area at an address does.
+    pub fn what(&self, mut addr: u64) -> Result<u64, Errno> {
+        exchange(&self.0, WHAT, &mut addr)?;
+        Ok(addr)
     }
 
     /// Maps pages, to be shared or not. What they do is a matter of where they are.

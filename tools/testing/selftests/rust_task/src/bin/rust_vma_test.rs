@@ -37,6 +37,7 @@ const TESTS: &[Test] = &[
     ("fork, split and move", each_event),
     ("killed with areas", killed),
     ("another area at the address", another_area),
+    ("areas of all kinds", each_kind),
     ("pages taken away", revoked),
     ("a hook that fails", hook_fails),
     ("a hook that sets operations twice", hook_sets_twice),
@@ -258,6 +259,29 @@ fn another_area() -> Result<()> {
     span.unmap()?;
     expect(&buffer, 0)?;
     expect(&other, 0)
+}
+
+/// Only the type of the data is asked for.
+fn each_kind() -> Result<()> {
+    let (buffer, tester) = (Buffer::open()?, Tester::open()?);
+    let own = tester.map(test_abi::NO_SPLIT, 1, SHARED)?;
+    ensure!(tester.what(own.addr(0)) == Ok(test_abi::NO_SPLIT));
+
+    let theirs = buffer.map(0, 1, SHARED)?;
+    let anonymous = reserve(1)?;
+    // Operations of a file system.
+    let program = std::fs::File::open("/proc/self/exe")?;
+    let file = Some((&program, 0));
+    let file = map_at(None, file, 1, ProtFlags::PROT_READ, PRIVATE)?;
+    for other in [theirs, anonymous, file] {
+        let said = tester.what(other.addr(0));
+        ensure!(said == Err(Errno::ENOENT), "{said:?}");
+    }
+    for span in [own, theirs, anonymous, file] {
+        span.unmap()?;
+        ensure!(tester.what(span.addr(0)) == Err(Errno::ENOENT));
+    }
+    Ok(())
 }
 
 fn revoked() -> Result<()> {
