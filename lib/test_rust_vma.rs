@@ -53,7 +53,7 @@ const EVENTS: u32 = ioctl::_IOR::<abi::Events>(abi::MAGIC, abi::EVENTS);
 const WHAT: u32 = ioctl::_IOWR::<u64>(abi::MAGIC, abi::WHAT);
 
 /// How often each thing has happened, in the order of [`abi::Events`].
-static EVENT: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
+static EVENT: [AtomicU64; 9] = [const { AtomicU64::new(0) }; 9];
 const MADE: usize = 0;
 const DROPPED: usize = 1;
 const OPENED: usize = 2;
@@ -62,6 +62,7 @@ const FAULTS: usize = 4;
 const REPEATED: usize = 5;
 const WRITTEN: usize = 6;
 const MOVED: usize = 7;
+const RELEASED: usize = 8;
 
 fn count(event: usize) {
     EVENT[event].fetch_add(1, Relaxed);
@@ -152,6 +153,12 @@ impl VmOperations for Piece {
 
 /// An open file.
 struct TestDevice;
+
+impl Drop for TestDevice {
+    fn drop(&mut self) {
+        count(RELEASED);
+    }
+}
 
 #[vtable]
 impl MiscDevice for TestDevice {

@@ -52,4 +52,6 @@ pub struct Events {
     pub written: u64,
     /// Areas that were moved.
     pub moved: u64,
+    /// Files that were released.
+    pub released: u64,
 }

@@ -425,12 +425,18 @@ fn repeated() -> Result<()> {
     let tester = Tester::open()?;
     nothing_left(&tester, || {
         let before = tester.events()?;
-        let span = tester.map(test_abi::LATER, 1, SHARED)?;
+        let other = Tester::open()?;
+        let span = other.map(test_abi::LATER, 1, SHARED)?;
         ensure!(span.read(0) == 0);
         let after = tester.events()?;
         ensure!(after.repeated == before.repeated + 1, "{after:?}");
         ensure!(after.faults == before.faults + 2, "{after:?}");
+
+        // The file is kept while the fault waits, and not for longer.
         span.unmap()?;
+        drop(other);
+        let after = tester.events()?;
+        ensure!(after.released == before.released + 1, "{after:?}");
         Ok(())
     })
 }
