@@ -4,7 +4,12 @@
 
 use crate::{kernel, report::Outcome, step, Place};
 use anyhow::{Error, Result};
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 /// What a guest has said.
 pub struct Guest {
@@ -33,6 +38,9 @@ const SPLATS: &[&str] = &[
     "suspected memory leaks",
 ];
 
+/// After this, a guest that says nothing has hung. No test takes as long.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// What the guest's clock follows.
 #[derive(Clone, Copy)]
 pub enum Clock {
@@ -49,7 +57,8 @@ pub struct Boot<'a> {
     pub clock: Clock,
     /// After this, the guest has hung.
     pub limit: Duration,
-    /// Whether a test that fails is all there is to know.
+    /// Whether one failure is all there is to know: of a test, or of a kernel that complains or
+    /// falls silent.
     pub until_failure: bool,
 }
 
@@ -125,10 +134,22 @@ pub fn boot_or_die(
     let read = |path: &Path| -> String {
         String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', "")
     };
+    let mut heard = (0, Instant::now());
     let failure = || -> Option<String> {
-        let failed = |path| read(path).lines().find_map(failed_test);
-        let failed = || failed(&console).or_else(|| failed(&results));
-        how.until_failure.then(failed).flatten()
+        if !how.until_failure {
+            return None;
+        }
+        let said = [read(&console), read(&results)];
+        let length = said.iter().map(String::len).sum();
+        if length > heard.0 {
+            heard = (length, Instant::now());
+        }
+        let silent = heard.1.elapsed() > SILENCE;
+        said.iter()
+            .flat_map(|text| text.lines())
+            .find_map(failed_test)
+            .or_else(|| complaint(&said[0]).map(str::to_owned))
+            .or_else(|| silent.then(|| format!("the guest fell silent; see {}", console.display())))
     };
     let limit = Some(how.limit);
     match step::watch_until(&title, &place.log("qemu"), &mut qemu, limit, failure) {
@@ -151,11 +172,7 @@ pub fn boot_or_die(
     if others > 0 {
         println!("{others} data races within the kernel's own C code");
     }
-    let splat = guest
-        .console
-        .lines()
-        .find(|l| !l.contains(RACE) && SPLATS.iter().any(|s| l.contains(s)))
-        .or(ours.first().copied());
+    let splat = complaint(&guest.console).or(ours.first().copied());
     outcome.check(
         "kernel log without complaint",
         splat.is_none(),
@@ -169,6 +186,13 @@ pub fn boot_or_die(
         )));
     }
     Ok(Ok(guest))
+}
+
+/// What the kernel says first of something that is wrong with it, but for data races.
+fn complaint(console: &str) -> Option<&str> {
+    console
+        .lines()
+        .find(|l| !l.contains(RACE) && SPLATS.iter().any(|s| l.contains(s)))
 }
 
 /// Returns the name of a test of which a line of KTAP says that it failed. The last line may be there

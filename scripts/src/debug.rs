@@ -7,7 +7,8 @@ use crate::{
     kernel,
     report::{self, Outcome},
     setup::Tools,
-    user, Place,
+    user::{self, Initramfs},
+    Place,
 };
 use anyhow::{Error, Result};
 use serde::Deserialize;
@@ -46,12 +47,11 @@ impl Ordeal {
     pub fn run(
         self,
         place: &Place,
-        tools: &Tools,
+        initramfs: &Initramfs,
         seconds: u64,
         case: Option<&str>,
         outcome: &mut Outcome,
     ) -> Result<Result<Guest, Death>> {
-        let initramfs = user::initramfs(place, tools)?;
         let mut words = words(&format!("/{} kunit.enable=0", self.name()), seconds);
         if let Some(case) = case {
             words += &format!(" case={case}");
@@ -122,8 +122,9 @@ fn everything(
 pub fn one(ordeal: Ordeal, place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let place = configure(place, tools)?;
     kernel::build(&place, tools)?;
+    let initramfs = user::initramfs(&place, tools)?;
     let guest = ordeal
-        .run(&place, tools, LONG, None, outcome)?
+        .run(&place, &initramfs, LONG, None, outcome)?
         .map_err(Error::msg)?;
     report::remarks(&guest.results);
     Ok(())

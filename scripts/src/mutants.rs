@@ -8,16 +8,17 @@ use crate::{
     kernel,
     report::{self, Outcome},
     setup::Tools,
-    step, tree, ui, user, Place,
+    step, tree, ui,
+    user::{self, Initramfs},
+    Place,
 };
 use anyhow::{bail, Context, Result};
 use serde::Deserialize;
 use std::{
-    env, fs,
-    path::Path,
-    path::PathBuf,
+    env, fs, panic,
+    path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
+    thread::{self, ScopedJoinHandle},
 };
 
 /// `tests/mutants.toml`.
@@ -122,33 +123,79 @@ fn each(
         )?;
     }
     kernel::derive(&variant, tools, &like, &[])?;
+    let guest = like.variant("mutants-guest");
     let mut survived = 0;
-    for (i, mutant) in mutants.iter().enumerate() {
-        let test = || caught(&variant, by, mutant.case.as_deref(), tools);
-        // What fails anyway has not noticed anything.
-        if i == 0 {
-            if let Some(failure) = test()? {
-                bail!("fails without a mutant: {failure}");
-            }
-        }
-        let begin = Instant::now();
-        let source = place.root.join(&mutant.file);
-        let changed = mutant.apply(&source)?;
-        let found = with_file(&place.tree.join(&mutant.file), &source, &changed, test)?;
-        let seconds = begin.elapsed().as_secs();
-        let how = match &found {
-            Some(failure) => format!("{failure}, {seconds} s"),
-            None => "SURVIVED".into(),
+    let mut tell = |mutant: Option<&Mutant>, found: Option<String>| -> Result<()> {
+        let Some(mutant) = mutant else {
+            // What fails anyway has not noticed anything.
+            return found.map_or(Ok(()), |failure| bail!("fails without a mutant: {failure}"));
         };
-        println!(
-            "{:7}{}: {how}",
-            if found.is_some() { "ok" } else { "" },
-            mutant.name
-        );
+        let mark = if found.is_some() { "ok" } else { "" };
+        let how = found.as_deref().unwrap_or("SURVIVED");
+        println!("{mark:7}{}: {how}", mutant.name);
         survived += usize::from(found.is_none());
         outcome.check(&mutant.name, found.is_some(), "no test has noticed");
-    }
+        Ok(())
+    };
+
+    // While one is booted, the next is built.
+    thread::scope(|scope| {
+        let mut booted: Option<(Option<&Mutant>, ScopedJoinHandle<'_, _>)> = None;
+        for mutant in [None].into_iter().chain(mutants.iter().map(|m| Some(**m))) {
+            let build = || build(&variant, by, tools);
+            let built = match mutant {
+                Some(mutant) => {
+                    let source = place.root.join(&mutant.file);
+                    let changed = mutant.apply(&source)?;
+                    with_file(&place.tree.join(&mutant.file), &source, &changed, build)?
+                }
+                None => build()?,
+            };
+            let initramfs = match built {
+                Ok(initramfs) => initramfs,
+                Err(failure) => {
+                    tell(mutant, Some(failure))?;
+                    continue;
+                }
+            };
+            if let Some((mutant, boot)) = booted.take() {
+                tell(mutant, joined(boot)?)?;
+            }
+            let initramfs = move_in(&guest, &variant, initramfs)?;
+            let guest = &guest;
+            let case = mutant.and_then(|m| m.case.as_deref());
+            booted = Some((
+                mutant,
+                scope.spawn(move || boot(guest, &initramfs, by, case)),
+            ));
+        }
+        let (mutant, boot) = booted.context("no kernel was booted")?;
+        tell(mutant, joined(boot)?)
+    })?;
     Ok(survived)
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    thread
+        .join()
+        .unwrap_or_else(|panic| panic::resume_unwind(panic))
+}
+
+/// Copies what a guest needs, so that the next kernel can be built.
+fn move_in(guest: &Place, built: &Place, initramfs: Initramfs) -> Result<Initramfs> {
+    let archive = guest.objects.join("boot/initramfs.cpio");
+    let copies = [
+        (kernel::image(built), kernel::image(guest)),
+        (initramfs.archive, archive.clone()),
+    ];
+    for (from, to) in copies {
+        fs::create_dir_all(to.parent().context("a file has a folder")?)?;
+        fs::copy(&from, &to).with_context(|| from.display().to_string())?;
+    }
+    Ok(Initramfs {
+        archive,
+        programs: initramfs.programs,
+    })
 }
 
 /// Puts `text` in the place of a file of the tree while `run` runs.
@@ -166,13 +213,12 @@ fn with_file<R>(
     result
 }
 
-/// Builds the kernel, and returns the first test that fails.
-fn caught(
+/// Builds the kernel and what goes with it, or returns the first test that fails meanwhile.
+fn build(
     place: &Place,
     by: Option<Ordeal>,
-    case: Option<&str>,
     tools: &Tools,
-) -> Result<Option<String>> {
+) -> Result<std::result::Result<Initramfs, String>> {
     for object in STALE {
         let _ = fs::remove_file(place.objects.join(object));
     }
@@ -186,21 +232,30 @@ fn caught(
     if !crate_built {
         bail!("it does not compile; see {}", log.display());
     }
+    if by.is_none() {
+        let mut outcome = Outcome::quiet();
+        ui::all(place, &mut outcome)?;
+        if let Some(failure) = outcome.failure() {
+            return Ok(Err(failure));
+        }
+    }
+    kernel::build(place, tools)?;
+    Ok(Ok(user::initramfs(place, tools)?))
+}
+
+/// Boots the kernel, and returns the first test that fails.
+fn boot(
+    place: &Place,
+    initramfs: &Initramfs,
+    by: Option<Ordeal>,
+    case: Option<&str>,
+) -> Result<Option<String>> {
     let mut outcome = Outcome::quiet();
     if let Some(ordeal) = by {
-        kernel::build(place, tools)?;
-        let ran = ordeal.run(place, tools, debug::SHORT, case, &mut outcome)?;
+        let ran = ordeal.run(place, initramfs, debug::SHORT, case, &mut outcome)?;
         return Ok(ran.err().or(outcome.failure()));
     }
-    ui::all(place, &mut outcome)?;
-    if let Some(failure) = outcome.failure() {
-        return Ok(Some(failure));
-    }
-
-    kernel::build(place, tools)?;
-    let initramfs = user::initramfs(place, tools)?;
     let how = Boot {
-        limit: Duration::from_secs(90),
         until_failure: true,
         ..Boot::with("programs=/selftests")
     };

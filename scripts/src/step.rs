@@ -61,7 +61,7 @@ pub fn watch_until(
     log: &Path,
     command: &mut Command,
     limit: Option<Duration>,
-    enough: impl Fn() -> Option<String>,
+    mut enough: impl FnMut() -> Option<String>,
 ) -> Result<bool> {
     let out = File::create(log).with_context(|| log.display().to_string())?;
     let program = command.get_program().to_string_lossy().into_owned();
