@@ -127,19 +127,18 @@ impl VmOperations for Piece {
         Ok(())
     }
 
-    fn fault<'a>(vmf: VmFault<'a, Self>) -> Served<'a> {
+    fn fault<'a>(mut vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
         count(FAULTS);
-        let piece = Arc::from(vmf.data());
 
-        let vmf = if piece.what == abi::LATER {
-            match vmf.retry_after(|| count(REPEATED)) {
+        if vmf.data().what == abi::LATER {
+            vmf = match vmf.retry_after(|| count(REPEATED)) {
                 Ok(served) => return served,
                 Err(vmf) => vmf,
-            }
-        } else {
-            vmf
-        };
-        vmf.page(&piece.page)
+            };
+        }
+        // One that is not returned gives back its page.
+        drop(vmf.page(&vmf.data().page));
+        vmf.page(&vmf.data().page)
     }
 
     fn page_mkwrite(vma: &VmaOf<Self>, _pgoff: usize) -> Result {

@@ -65,6 +65,11 @@ __rust_helper void rust_helper_get_page(struct page *page)
 	get_page(page);
 }
 
+__rust_helper void rust_helper_put_page(struct page *page)
+{
+	put_page(page);
+}
+
 __rust_helper void rust_helper_lock_page(struct page *page)
 {
 	lock_page(page);

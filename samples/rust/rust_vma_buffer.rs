@@ -113,8 +113,8 @@ impl VmOperations for Buffer {
         vma.data().areas.fetch_sub(1, Relaxed);
     }
 
-    fn fault<'a>(vmf: VmFault<'a, Self>) -> Served<'a> {
-        let buffer = Arc::from(vmf.data());
+    fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
+        let buffer = vmf.data();
         // There is one, as `mmap()` has looked.
         let Some(page) = buffer.pages.get(vmf.pgoff()) else {
             return vmf.error(EINVAL);

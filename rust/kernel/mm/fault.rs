@@ -2,8 +2,10 @@
 
 //! Page faults in areas of a driver.
 //!
-//! A fault is a value, and each way to deal with it takes it: so there is one outcome for each
-//! fault, and whoever has given the lock back can do nothing any more but have the fault repeated.
+//! The handler of a fault borrows it for the whole of the call, `'a`, and so does each way to deal
+//! with it. The ways that keep the lock share the fault, so what the area knows can be used for
+//! them. The one that gives the lock back has the fault to itself: nothing of the area is in use
+//! then, and nothing can be done any more but have the fault repeated.
 //!
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h)
@@ -31,7 +33,11 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    ptr::NonNull, //
+    mem::ManuallyDrop,
+    ptr::{
+        null_mut,
+        NonNull, //
+    },
 };
 
 /// Makes `'a` a lifetime that no other can stand for.
@@ -41,9 +47,9 @@ type Brand<'a> = PhantomData<fn(&'a ()) -> &'a ()>;
 ///
 /// # Invariants
 ///
-/// This is the fault that the current task is in, in an area with the table of `T`. Until this
-/// value is taken, the lock that the fault's flags name is held for reading, and the address space
-/// is alive.
+/// This is the fault that the current task is in, in an area with the table of `T`. Unless it is
+/// borrowed mutably for `'a`, the lock that the fault's flags name is held for reading, and the
+/// address space is alive.
 #[doc(alias = "vm_fault")]
 pub struct VmFault<'a, T> {
     vmf: NonNull<bindings::vm_fault>,
@@ -54,15 +60,32 @@ pub struct VmFault<'a, T> {
 ///
 /// # Invariants
 ///
-/// It is right to return this from the fault of `'a`: the lock is held, unless `VM_FAULT_RETRY` is
-/// set, and `vmf->page` owns a count if no bit is.
+/// It is right to return `reason` from the fault of `'a`: the lock is held, unless `VM_FAULT_RETRY`
+/// is set. If no bit is, `page` is what `vmf->page` is to be, and this owns a count on it; otherwise
+/// it is null.
 #[must_use = "only what the handler returns reaches the program"]
-pub struct Served<'a>(bindings::vm_fault_t, Brand<'a>);
+pub struct Served<'a> {
+    reason: bindings::vm_fault_t,
+    page: *mut bindings::page,
+    brand: Brand<'a>,
+}
 
 impl Served<'_> {
+    /// Returns the bits for the C side, and the page with its count, if there is one.
     #[inline]
-    pub(super) fn into_raw(self) -> bindings::vm_fault_t {
-        self.0
+    pub(super) fn into_raw(self) -> (bindings::vm_fault_t, Option<NonNull<bindings::page>>) {
+        let me = ManuallyDrop::new(self);
+        (me.reason, NonNull::new(me.page))
+    }
+}
+
+impl Drop for Served<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.page.is_null() {
+            // SAFETY: The count is ours, by the type invariant, and nobody else learns of it.
+            unsafe { bindings::put_page(self.page) };
+        }
     }
 }
 
@@ -84,8 +107,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// Returns the area that was touched.
     #[inline]
     pub fn vma(&self) -> &VmaOf<T> {
-        // SAFETY: The lock is held for as long as `self` is not taken, by the type invariant, and
-        // so are the rest of what an area needs.
+        // SAFETY: Who has `&self` shows that it is not borrowed mutably, so the lock is held for as
+        // long as the result is used, by the type invariant, and the address space is alive.
         unsafe { VmaOf::from_raw(self.vmf.as_ref().__bindgen_anon_1.vma) }
     }
 
@@ -149,11 +172,16 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// # Safety
     ///
-    /// It is right to return them while the lock is held and `vmf->page` has no count.
+    /// There is at least one, and it is right to return them while the lock is held.
     #[inline]
-    unsafe fn end(self, reason: bindings::vm_fault_t) -> Served<'a> {
-        // INVARIANT: As the caller says, and the lock is held, by the invariant of `self`.
-        Served(reason, PhantomData)
+    unsafe fn end(&'a self, reason: bindings::vm_fault_t) -> Served<'a> {
+        // INVARIANT: As the caller says. The lock is held by the invariant of `self`, which cannot
+        // be borrowed mutably any more.
+        Served {
+            reason,
+            page: null_mut(),
+            brand: PhantomData,
+        }
     }
 
     /// Has the kernel map `page`.
@@ -165,21 +193,21 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// An area of bare page frames ([`flags::PFNMAP`]) takes none: `SIGBUS`.
     #[inline]
-    pub fn page(mut self, page: &Page) -> Served<'a> {
+    pub fn page(&'a self, page: &Page) -> Served<'a> {
         if self.vma().flags() & flags::PFNMAP != 0 {
             return self.error(EINVAL);
         }
 
-        // SAFETY: A `Page` is a page with a count, so another can be taken. The field is for the
-        // handler to fill in.
-        unsafe {
-            bindings::get_page(page.as_ptr());
-            self.vmf.as_mut().page = page.as_ptr();
+        // SAFETY: A `Page` is a page with a count, so another can be taken.
+        unsafe { bindings::get_page(page.as_ptr()) };
+        // INVARIANT: No bit is set, and the count is the one just taken. It is a single page that
+        // belongs to no file and to no anonymous memory, which is all that `finish_fault()` and
+        // `do_cow_fault()` ask for. The lock is held as in `end()`.
+        Served {
+            reason: 0,
+            page: page.as_ptr(),
+            brand: PhantomData,
         }
-        // INVARIANT: No bit is set, and the page has a count for the C side. It is a single page
-        // that belongs to no file and to no anonymous memory, which is all that `finish_fault()`
-        // and `do_cow_fault()` ask for.
-        Served(0, PhantomData)
     }
 
     /// Maps `page` at the address of the fault.
@@ -189,7 +217,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// [`vm_insert_page`](crate::mm::virt::VmaMixedMap::vm_insert_page) for the page. It is well if
     /// somebody was faster; an error is as for [`error`](Self::error).
     #[inline]
-    pub fn vmf_insert_page(self, page: &Page) -> Served<'a> {
+    pub fn vmf_insert_page(&'a self, page: &Page) -> Served<'a> {
         let Some(vma) = self.vma().as_mixedmap_vma() else {
             return self.error(EINVAL);
         };
@@ -206,7 +234,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// own users do so for ever, and cannot be killed meanwhile.
     #[doc(alias = "VM_FAULT_NOPAGE")]
     #[inline]
-    pub fn no_page(self) -> Served<'a> {
+    pub fn no_page(&'a self) -> Served<'a> {
         // SAFETY: The C side has nothing more to do then, and the program goes on or comes again.
         unsafe { self.end(bindings::vm_fault_reason_VM_FAULT_NOPAGE) }
     }
@@ -217,7 +245,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// with broken memory; all others are `SIGBUS`.
     #[doc(alias = "vmf_error")]
     #[inline]
-    pub fn error(self, err: Error) -> Served<'a> {
+    pub fn error(&'a self, err: Error) -> Served<'a> {
         // SAFETY: The C side asks for nothing in case of an error.
         unsafe { self.end(reason(err)) }
     }
@@ -233,7 +261,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// ```
     /// use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
     ///
-    /// fn later<'a, T: VmOperations>(vmf: VmFault<'a, T>, wait: impl Fn()) -> Served<'a> {
+    /// fn later<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>, wait: impl Fn()) -> Served<'a> {
     ///     match vmf.retry_after(&wait) {
     ///         Ok(served) => served,
     ///         Err(vmf) => {
@@ -244,7 +272,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// }
     /// ```
     #[doc(alias("VM_FAULT_RETRY", "maybe_unlock_mmap_for_io"))]
-    pub fn retry_after(self, wait: impl FnOnce()) -> Result<Served<'a>, Self> {
+    pub fn retry_after(&'a mut self, wait: impl FnOnce()) -> Result<Served<'a>, &'a mut Self> {
         let able = bindings::fault_flag_FAULT_FLAG_ALLOW_RETRY;
         let unable =
             bindings::fault_flag_FAULT_FLAG_RETRY_NOWAIT | bindings::fault_flag_FAULT_FLAG_TRIED;
@@ -260,8 +288,9 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         // its last work when the task returns to user space, that is after the handler. (For a
         // kernel thread, a work item does it at any time.)
         let file = unsafe { bindings::get_file((*self.vma().as_ptr()).vm_file) };
-        // SAFETY: This is the fault of the current task, which holds the lock. As `self` is taken
-        // and no reference to it is left, nothing relies on the lock after this.
+        // SAFETY: This is the fault of the current task, which holds the lock. Whoever relied on it
+        // had a borrow of `self`, of which none is left, and none can follow: `self` stays borrowed
+        // mutably for `'a`, which is as long as there is a `VmFault<'a, T>`.
         unsafe { bindings::release_fault_lock(self.vmf.as_ptr()) };
 
         wait();
@@ -269,10 +298,11 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         // SAFETY: The count is the one from above.
         unsafe { bindings::fput(file) };
         // INVARIANT: The lock has been given back, and `FAULT_FLAG_ALLOW_RETRY` is set.
-        Ok(Served(
-            bindings::vm_fault_reason_VM_FAULT_RETRY,
-            PhantomData,
-        ))
+        Ok(Served {
+            reason: bindings::vm_fault_reason_VM_FAULT_RETRY,
+            page: null_mut(),
+            brand: PhantomData,
+        })
     }
 
     /// Locks the page that is to become writable, and tells so.

@@ -34,8 +34,8 @@
 //!
 //! #[vtable]
 //! impl VmOperations for Buffer {
-//!     fn fault<'a>(vmf: VmFault<'a, Self>) -> Served<'a> {
-//!         let buffer: Arc<Self> = vmf.data().into();
+//!     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
+//!         let buffer = vmf.data();
 //!         match buffer.pages.get(vmf.pgoff()) {
 //!             Some(page) => vmf.page(page),
 //!             None => vmf.error(EINVAL),
@@ -124,7 +124,7 @@ pub trait VmOperations: HasVmOperations + Send + Sync + Sized + 'static {
     /// A page is touched that is not mapped.
     ///
     /// Without it, that is `SIGBUS`.
-    fn fault<'a>(_vmf: VmFault<'a, Self>) -> Served<'a> {
+    fn fault<'a>(_vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -496,7 +496,13 @@ unsafe extern "C" fn mremap<T: VmOperations>(vma: *mut bindings::vm_area_struct)
 unsafe extern "C" fn fault<T: VmOperations>(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
     // SAFETY: The caller of `handle_mm_fault()` holds the mmap lock or that of the area, and the
     // address space is alive. The result is what is returned.
-    T::fault(unsafe { VmFault::from_raw(vmf) }).into_raw()
+    let mut fault = unsafe { VmFault::from_raw(vmf) };
+    let (reason, page) = T::fault(&mut fault).into_raw();
+    if let Some(page) = page {
+        // SAFETY: The field is for the handler to fill in.
+        unsafe { (*vmf).page = page.as_ptr() };
+    }
+    reason
 }
 
 /// # Safety

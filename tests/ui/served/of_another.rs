@@ -6,7 +6,7 @@
 
 use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
 
-pub fn inner<'a: 'b, 'b, T: VmOperations>(vmf: VmFault<'a, T>, other: Served<'b>) -> Served<'a> {
+pub fn inner<'a: 'b, 'b, T: VmOperations>(vmf: &'a mut VmFault<'a, T>, other: Served<'b>) -> Served<'a> {
     let _ = &other;
     #[cfg(good)]
     return vmf.no_page();
@@ -15,7 +15,7 @@ pub fn inner<'a: 'b, 'b, T: VmOperations>(vmf: VmFault<'a, T>, other: Served<'b>
     //~[bad]^ ERROR: lifetime may not live long enough
 }
 
-pub fn outer<'a, 'b: 'a, T: VmOperations>(vmf: VmFault<'a, T>, other: Served<'b>) -> Served<'a> {
+pub fn outer<'a, 'b: 'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>, other: Served<'b>) -> Served<'a> {
     let _ = &other;
     #[cfg(good)]
     return vmf.no_page();

@@ -6,7 +6,7 @@
 
 use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
 
-pub fn fault<'a, T: VmOperations>(vmf: VmFault<'a, T>) -> Served<'a> {
+pub fn fault<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>) -> Served<'a> {
     let address = vmf.address();
     let retried = vmf.retry_after(|| assert_ne!(address, 0));
     #[cfg(good)]

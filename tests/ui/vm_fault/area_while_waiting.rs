@@ -6,12 +6,12 @@
 
 use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
 
-pub fn fault<'a, T: VmOperations>(vmf: VmFault<'a, T>) -> Result<Served<'a>, VmFault<'a, T>> {
+pub fn fault<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>) -> Option<Served<'a>> {
     let vma = vmf.vma();
     let start = vma.start();
     #[cfg(good)]
-    return vmf.retry_after(|| assert_ne!(start, 0));
+    return vmf.retry_after(|| assert_ne!(start, 0)).ok();
     #[cfg(bad)]
-    return vmf.retry_after(|| assert_ne!(vma.end(), start));
-    //~[bad]^ ERROR: E0505: cannot move out of `vmf`
+    return vmf.retry_after(|| assert_ne!(vma.end(), start)).ok();
+    //~[bad]^ ERROR: E0502: cannot borrow `*vmf` as mutable
 }

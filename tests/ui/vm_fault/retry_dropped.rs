@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+//@revisions: good bad
+//@[good] check-pass
+
+//! Whatever becomes of the outcome, the lock is not there again.
+
+use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
+
+pub fn fault<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>) -> Served<'a> {
+    #[cfg(good)]
+    let _ = (&*vmf).address();
+    #[cfg(bad)]
+    let _ = (&mut *vmf).retry_after(|| ());
+    vmf.no_page()
+    //~[bad]^ ERROR: E0502: cannot borrow `*vmf` as immutable
+}
