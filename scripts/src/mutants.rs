@@ -34,7 +34,7 @@ struct Mutant {
     name: String,
     /// The ordeal that has to find it; all other tests if there is none.
     by: Option<Ordeal>,
-    /// The case of the fuzzer that finds it. By chance, that takes minutes.
+    /// The case of the ordeal that finds it. With all, that takes minutes.
     case: Option<String>,
     file: PathBuf,
     find: String,

@@ -19,7 +19,7 @@ use rust_task::{
     device::{abi, test_abi, Device, Tester},
     ktap::{self, Test},
     leaks::InUse,
-    vma,
+    vma, words,
 };
 use std::{
     fs::{self, File},
@@ -155,7 +155,7 @@ fn sweep(operation: &dyn Fn() -> Result<(), Errno>) -> Result<Swept> {
 
 type Operation<'a> = (&'static str, Box<dyn Fn() -> Result<(), Errno> + 'a>);
 
-/// Calls `with` for all that a program can ask of the drivers.
+/// Calls `with` for all that a program can ask of the drivers, or for the one that was asked for.
 fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()> {
     let device = &Device::open()?;
     let tester = &Tester::open()?;
@@ -244,6 +244,10 @@ fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()
         ),
     ];
     all.extend((test_abi::TASK..=test_abi::MM_ASYNC).map(count));
+    if let Some(case) = words::text("case") {
+        all.retain(|(name, _)| *name == case);
+        ensure!(!all.is_empty(), "no operation is called {case}");
+    }
     with(&all)
 }
 
