@@ -9,7 +9,7 @@ use core::sync::atomic::{
     Ordering::Relaxed, //
 };
 use kernel::{
-    c_str,
+    bindings, c_str,
     fs::File,
     ioctl,
     miscdevice::{
@@ -22,6 +22,7 @@ use kernel::{
             Served,
             VmFault, //
         },
+        pfnmap::Caching,
         virt::{
             VmaNew,
             VmaRef, //
@@ -32,7 +33,10 @@ use kernel::{
             VmaOf, //
         },
     },
-    page::Page,
+    page::{
+        Page,
+        PAGE_SIZE, //
+    },
     prelude::*,
     sync::Arc,
     uaccess::UserSlice,
@@ -91,6 +95,13 @@ struct Piece {
     page: Page,
 }
 
+impl Piece {
+    fn frame(&self) -> usize {
+        // SAFETY: This only computes.
+        unsafe { bindings::page_to_pfn(self.page.as_ptr()) }
+    }
+}
+
 impl Drop for Piece {
     fn drop(&mut self) {
         count(DROPPED);
@@ -135,6 +146,10 @@ impl VmOperations for Piece {
                 Ok(served) => return served,
                 Err(vmf) => vmf,
             };
+        }
+        if vmf.data().what == abi::LATE_FRAME {
+            // SAFETY: As for the frame in `mmap()`.
+            return unsafe { vmf.vmf_insert_pfn(vmf.data().frame()) };
         }
         // One that is not returned gives back its page.
         drop(vmf.page(&vmf.data().page));
@@ -183,6 +198,24 @@ impl MiscDevice for TestDevice {
             abi::FAIL => return Err(ENODEV),
             abi::TWICE => return vma.set_ops(piece()?).map(drop),
             abi::CHANGE => vma.set_dontdump(),
+            abi::FRAME | abi::BOTH => {
+                if vma.end() - vma.start() != PAGE_SIZE {
+                    return Err(EINVAL);
+                }
+                if what == abi::BOTH {
+                    vma.set_mixedmap();
+                }
+                let frame = owned.data().frame();
+                // SAFETY: The frame is a page with nothing in it but what programs write. The area
+                // keeps its data, and so the page. For `BOTH`, this fails.
+                let fill = || unsafe { vma.remap_pfn_range(frame, Caching::Normal) };
+                fill()?;
+                if fill() != Err(EBUSY) {
+                    return Err(EIO);
+                }
+            }
+            // SAFETY: Nothing else is done to the area.
+            abi::LATE_FRAME => unsafe { vma.set_pfnmap(Caching::Normal)? },
             _ => (),
         }
         Ok(())

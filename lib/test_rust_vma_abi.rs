@@ -31,6 +31,12 @@ pub const NO_WRITE: u64 = 80;
 pub const LATER: u64 = 96;
 /// The hook changes the flags of the area so that it could be merged.
 pub const CHANGE: u64 = 112;
+/// It is one page frame, from the hook on. The hook fails if it could have that twice.
+pub const FRAME: u64 = 128;
+/// Each of its pages is one page frame, when it is touched.
+pub const LATE_FRAME: u64 = 144;
+/// The hook lets the area take pages, and then has it filled with a frame.
+pub const BOTH: u64 = 160;
 
 /// The answer to [`EVENTS`].
 #[repr(C)]

@@ -63,6 +63,7 @@ static void __used rust_layout(void)
 		 vm_end);
 	FIELD_AT(vm_area_struct, __bindgen_anon_2.vm_flags, vm_flags);
 	FIELD(vm_area_struct, vm_mm);
+	FIELD(vm_area_struct, vm_page_prot);
 	FIELD(vm_area_struct, vm_file);
 	FIELD(vm_area_struct, vm_ops);
 	FIELD(vm_area_struct, vm_pgoff);

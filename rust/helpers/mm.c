@@ -70,6 +70,30 @@ __rust_helper void rust_helper_put_page(struct page *page)
 	put_page(page);
 }
 
+__rust_helper unsigned long rust_helper_page_to_pfn(struct page *page)
+{
+	return page_to_pfn(page);
+}
+
+__rust_helper pgprot_t rust_helper_pgprot_noncached(pgprot_t prot)
+{
+	return pgprot_noncached(prot);
+}
+
+__rust_helper pgprot_t rust_helper_pgprot_writecombine(pgprot_t prot)
+{
+	return pgprot_writecombine(prot);
+}
+
+__rust_helper int rust_helper_io_remap_pfn_range(struct vm_area_struct *vma,
+						 unsigned long addr,
+						 unsigned long pfn,
+						 unsigned long size,
+						 pgprot_t prot)
+{
+	return io_remap_pfn_range(vma, addr, pfn, size, prot);
+}
+
 __rust_helper void rust_helper_lock_page(struct page *page)
 {
 	lock_page(page);

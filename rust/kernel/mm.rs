@@ -60,6 +60,7 @@ use core::{
 };
 
 pub mod fault;
+pub mod pfnmap;
 pub mod virt;
 pub mod vm_ops;
 use virt::VmaRef;

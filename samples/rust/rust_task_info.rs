@@ -94,11 +94,7 @@ impl MiscDevice for TaskInfo {
         let pages = me.pages.get(..pages).ok_or(EINVAL)?;
 
         vma.set_dontexpand();
-        let vma = vma.set_mixedmap();
-        for (i, page) in pages.iter().enumerate() {
-            vma.vm_insert_page(vma.start() + i * PAGE_SIZE, page)?;
-        }
-        Ok(())
+        vma.set_mixedmap().vm_insert_pages(vma.start(), pages)
     }
 
     fn ioctl(_me: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {

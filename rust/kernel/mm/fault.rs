@@ -174,7 +174,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// There is at least one, and it is right to return them while the lock is held.
     #[inline]
-    unsafe fn end(&'a self, reason: bindings::vm_fault_t) -> Served<'a> {
+    pub(super) unsafe fn end(&'a self, reason: bindings::vm_fault_t) -> Served<'a> {
         // INVARIANT: As the caller says. The lock is held by the invariant of `self`, which cannot
         // be borrowed mutably any more.
         Served {

@@ -40,6 +40,10 @@ use crate::{
 };
 use core::{
     ffi::c_int,
+    mem::{
+        align_of,
+        size_of, //
+    },
     ops::Deref,
     ptr, //
 };
@@ -446,6 +450,35 @@ impl VmaMixedMap {
             err => to_result(err),
         }
     }
+
+    /// Maps `pages` one behind the other, the first at `address`.
+    ///
+    /// As [`vm_insert_page`](Self::vm_insert_page) for each, but with fewer locks taken. If it
+    /// fails, some are mapped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::virt::VmaMixedMap, page::Page};
+    ///
+    /// fn all(vma: &VmaMixedMap, pages: &[Page]) -> Result {
+    ///     vma.vm_insert_pages(vma.start(), pages)
+    /// }
+    /// ```
+    #[inline]
+    pub fn vm_insert_pages(&self, address: usize, pages: &[Page]) -> Result {
+        // A `Page` is a pointer, and nothing else.
+        const {
+            assert!(size_of::<Page>() == size_of::<*mut bindings::page>());
+            assert!(align_of::<Page>() == align_of::<*mut bindings::page>());
+        }
+        let array = pages.as_ptr().cast_mut().cast();
+        let mut left = pages.len();
+
+        // SAFETY: As for `vm_insert_page()`. The function reads so many pointers, and writes to
+        // none of them.
+        to_result(unsafe { bindings::vm_insert_pages(self.as_ptr(), address, array, &mut left) })
+    }
 }
 
 /// An area that is locked for writing.
@@ -623,6 +656,11 @@ impl VmaNew {
             Ok(()) => 0,
             Err(err) => {
                 if let Some(table) = VmOperationsTable::of(vma) {
+                    // Other threads can reach what is mapped already, though they cannot find the
+                    // area. Pages have counts of their own, but frames may be those of the data.
+                    if vma.flags() & flags::PFNMAP != 0 {
+                        vma.zap_vma_range(vma.start(), vma.end() - vma.start());
+                    }
                     // SAFETY: The table is that of `set_ops()`, and what the hook has borrowed from
                     // the area has ended with it.
                     unsafe { table.clear(vma) };
@@ -677,7 +715,7 @@ impl VmaNew {
     ///
     /// The result is a combination that a driver may give to an area.
     #[inline]
-    unsafe fn update_flags(&self, set: vm_flags_t, unset: vm_flags_t) {
+    pub(super) unsafe fn update_flags(&self, set: vm_flags_t, unset: vm_flags_t) {
         let flags = (self.flags() | set) & !unset;
 
         // SAFETY: The area is allocated, and nobody else has a pointer to it by the type

@@ -3,7 +3,7 @@
 //! Maps `/dev/rust_vma_buffer` and `/dev/rust_vma_test`, does to the areas what programs can do to
 //! areas, and compares what the drivers know with /proc.
 
-use anyhow::{anyhow, ensure, Result};
+use anyhow::{anyhow, ensure, Context, Result};
 use nix::{
     errno::Errno,
     sys::{
@@ -21,6 +21,7 @@ use rust_task::{
 };
 use std::{
     ffi::c_void,
+    fs,
     ptr::NonNull,
     sync::{Barrier, Mutex},
     thread,
@@ -46,6 +47,7 @@ const TESTS: &[Test] = &[
     ("not to be moved", not_moved),
     ("not to be written to", not_written),
     ("a fault that is repeated", repeated),
+    ("areas of page frames", frames),
     ("areas in a storm", storm),
 ];
 
@@ -437,6 +439,64 @@ fn repeated() -> Result<()> {
         drop(other);
         let after = tester.events()?;
         ensure!(after.released == before.released + 1, "{after:?}");
+        Ok(())
+    })
+}
+
+/// The two letters for each flag of the area at `addr`.
+fn flags_of(addr: u64) -> Result<String> {
+    let smaps = fs::read_to_string("/proc/self/smaps")?;
+    let mut lines = smaps
+        .lines()
+        .skip_while(|line| !line.starts_with(&format!("{addr:x}-")));
+    let flags = lines.find_map(|line| line.strip_prefix("VmFlags:"));
+    Ok(flags.context("no area")?.to_owned())
+}
+
+fn frames() -> Result<()> {
+    let tester = Tester::open()?;
+    nothing_left(&tester, || {
+        for what in [test_abi::FRAME, test_abi::LATE_FRAME] {
+            let span = tester.map(what, 1, SHARED)?;
+            let flags = flags_of(span.addr(0))?;
+            for flag in ["pf", "io", "de", "dd"] {
+                ensure!(flags.contains(flag), "{what}: no {flag} in{flags}");
+            }
+            ensure!(span.read(0) == 0);
+            span.write(0, what);
+            // A child and a place that it is moved to have the same frame.
+            let to = reserve(1)?;
+            let moved = span.remap(1, Some(to.at))?;
+            ensure!(moved.read(0) == what);
+            in_child(|| {
+                ensure!(moved.read(0) == what);
+                moved.write(0, what + 1);
+                Ok(())
+            })?;
+            ensure!(
+                moved.read(0) == what + 1,
+                "{what}: the child has another frame"
+            );
+            moved.unmap()?;
+        }
+
+        // Each page is the same frame.
+        let span = tester.map(test_abi::LATE_FRAME, 3, SHARED)?;
+        span.write(2, 7);
+        ensure!((span.read(0), span.read(1)) == (7, 7));
+        span.part(1, 1).unmap()?;
+        ensure!(span.read(2) == 7);
+        span.unmap()?;
+
+        // Others may not be written to by who has them alone, and none of them takes pages.
+        for (what, flags, errno) in [
+            (test_abi::FRAME, MapFlags::MAP_PRIVATE, Errno::EINVAL),
+            (test_abi::LATE_FRAME, MapFlags::MAP_PRIVATE, Errno::EINVAL),
+            (test_abi::BOTH, SHARED, Errno::EBUSY),
+        ] {
+            let refused = tester.map(what, 1, flags).err();
+            ensure!(refused == Some(errno), "{what}: {refused:?}");
+        }
         Ok(())
     })
 }

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Areas of bare page frames, such as the registers of a device.
+//!
+//! A frame has no count, so nothing keeps it from being used for something else while a program can
+//! still reach it: that is for the driver to see to, and why the functions here are unsafe. Data
+//! that the area owns ([`VmaNew::set_ops`]) is dropped after the last frame is out of reach, in all
+//! areas that were made from it and if the hook fails.
+//!
+//! [`flags::PFNMAP`] and [`flags::MIXEDMAP`] exclude each other: the kernel would take frames for
+//! pages with a count.
+//!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
+
+use crate::{
+    bindings,
+    error::{
+        code::{
+            EBUSY,
+            EINVAL, //
+        },
+        to_result,
+        Result, //
+    },
+    mm::{
+        fault::{
+            Served,
+            VmFault, //
+        },
+        virt::{
+            flags,
+            vm_flags_t,
+            VmaNew,
+            VmaRef, //
+        },
+        vm_ops::VmOperations,
+    },
+};
+use core::{
+    ffi::c_int,
+    ptr, //
+};
+
+/// How a CPU caches what a program does with page frames.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Caching {
+    /// As the kernel's own memory.
+    Normal,
+    /// Not at all, and in the order of the program: for registers.
+    #[doc(alias = "pgprot_noncached")]
+    Noncached,
+    /// Not, but what is written may be put together first: for a frame buffer, for example.
+    #[doc(alias = "pgprot_writecombine")]
+    WriteCombine,
+}
+
+/// C's functions that fill an area with frames.
+type Remap = unsafe extern "C" fn(
+    *mut bindings::vm_area_struct,
+    usize,
+    usize,
+    usize,
+    bindings::pgprot_t,
+) -> c_int;
+
+/// Returns whether a program gets a page of its own where it writes to such an area.
+#[doc(alias = "is_cow_mapping")]
+fn is_cow(set: vm_flags_t) -> bool {
+    set & (flags::SHARED | flags::MAYWRITE) == flags::MAYWRITE
+}
+
+impl VmaNew {
+    /// Checks that the area can have frames, and sets how they are cached.
+    fn set_caching(&self, caching: Caching) -> Result<bindings::pgprot_t> {
+        if self.flags() & (flags::PFNMAP | flags::MIXEDMAP) != 0 {
+            return Err(EBUSY);
+        }
+        // What belongs to the program alone is found again by its page offset, which a fault
+        // handler relies on.
+        if is_cow(self.flags()) {
+            return Err(EINVAL);
+        }
+
+        // SAFETY: The area is allocated, and nobody else has a pointer to it by the type
+        // invariant.
+        let at = unsafe { ptr::addr_of_mut!((*self.as_ptr()).vm_page_prot) };
+        // SAFETY: As above. The functions only compute.
+        unsafe {
+            let prot = match caching {
+                Caching::Normal => at.read(),
+                Caching::Noncached => bindings::pgprot_noncached(at.read()),
+                Caching::WriteCombine => bindings::pgprot_writecombine(at.read()),
+            };
+            at.write(prot);
+            Ok(prot)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::remap_pfn_range`], and `remap` is that or its sister for I/O.
+    unsafe fn remap(&self, remap: Remap, pfn: usize, caching: Caching) -> Result {
+        let prot = self.set_caching(caching)?;
+        let (start, size) = (self.start(), self.end() - self.start());
+
+        // SAFETY: The hook runs under the mmap lock for writing, by the type invariant. The area
+        // is not empty, nothing has been mapped in it, as neither of the two flags was set, and it
+        // is shared or cannot be written to. The frames are as the caller says.
+        to_result(unsafe { remap(self.as_ptr(), start, pfn, size, prot) })
+    }
+
+    /// Fills the area with the page frames from `pfn` on.
+    ///
+    /// The area becomes [`flags::PFNMAP`], [`flags::IO`], [`flags::DONTEXPAND`] and
+    /// [`flags::DONTDUMP`]. May sleep, as page tables may have to be allocated.
+    ///
+    /// Errors: `EBUSY` if the area takes pages or has frames already, `EINVAL` if it is private and
+    /// may become writable (see [`try_clear_maywrite`](Self::try_clear_maywrite)) or if the frames
+    /// are cached otherwise elsewhere, `ENOMEM`.
+    ///
+    /// # Safety
+    ///
+    /// - For as long as a frame of these is mapped, a program may read it, may write to it if the
+    ///   area may be written to, and may cache it like this.
+    /// - [`set_mixedmap`](Self::set_mixedmap) is not called for this area.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::{pfnmap::Caching, virt::VmaNew};
+    ///
+    /// /// # Safety
+    /// ///
+    /// /// The frames from `pfn` on are registers that any program may use while it has the device
+    /// /// open, and there are as many as the area has pages.
+    /// unsafe fn mmap(vma: &VmaNew, pfn: usize) -> Result {
+    ///     // SAFETY: As the caller says. The area keeps the file.
+    ///     unsafe { vma.io_remap_pfn_range(pfn, Caching::Noncached) }
+    /// }
+    /// ```
+    #[inline]
+    pub unsafe fn remap_pfn_range(&self, pfn: usize, caching: Caching) -> Result {
+        // SAFETY: As the caller says.
+        unsafe { self.remap(bindings::remap_pfn_range, pfn, caching) }
+    }
+
+    /// The same for frames of a device.
+    ///
+    /// Where memory is encrypted, these are not.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::remap_pfn_range`].
+    #[inline]
+    pub unsafe fn io_remap_pfn_range(&self, pfn: usize, caching: Caching) -> Result {
+        // SAFETY: As the caller says.
+        unsafe { self.remap(bindings::io_remap_pfn_range, pfn, caching) }
+    }
+
+    /// Has the area take page frames when they are touched: see
+    /// [`vmf_insert_pfn`](VmFault::vmf_insert_pfn).
+    ///
+    /// Flags and errors are as for [`remap_pfn_range`](Self::remap_pfn_range).
+    ///
+    /// # Safety
+    ///
+    /// [`set_mixedmap`](Self::set_mixedmap) is not called for this area.
+    #[inline]
+    pub unsafe fn set_pfnmap(&self, caching: Caching) -> Result {
+        self.set_caching(caching)?;
+        let set = flags::PFNMAP | flags::IO | flags::DONTEXPAND | flags::DONTDUMP;
+        // SAFETY: A driver may set these on an area in which nothing is mapped, and neither of the
+        // flags that say that something may be was set.
+        unsafe { self.update_flags(set, 0) };
+        Ok(())
+    }
+}
+
+impl VmaRef {
+    /// Returns whether the area takes page frames when they are touched.
+    #[inline]
+    fn takes_frames(&self) -> bool {
+        let set = self.flags();
+
+        set & (flags::PFNMAP | flags::MIXEDMAP) == flags::PFNMAP && !is_cow(set)
+    }
+}
+
+impl<'a, T: VmOperations> VmFault<'a, T> {
+    /// Maps the page frame `pfn` at the address of the fault.
+    ///
+    /// The area must take frames ([`VmaNew::set_pfnmap`]): otherwise `SIGBUS`. It is well if
+    /// somebody was faster.
+    ///
+    /// # Safety
+    ///
+    /// For as long as the frame is mapped, a program may read it, may write to it if the area may
+    /// be written to, and may cache it as the area says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
+    ///
+    /// /// # Safety
+    /// ///
+    /// /// Any program may use the frames from `first` on, one for each page of the area.
+    /// unsafe fn frame<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, first: usize) -> Served<'a> {
+    ///     // SAFETY: As the caller says.
+    ///     unsafe { vmf.vmf_insert_pfn(first + vmf.pgoff()) }
+    /// }
+    /// ```
+    #[inline]
+    pub unsafe fn vmf_insert_pfn(&'a self, pfn: usize) -> Served<'a> {
+        let vma = self.vma();
+        if !vma.takes_frames() {
+            return self.error(EINVAL);
+        }
+
+        // SAFETY: The lock is held by the invariants of `self`, and the flags are what the function
+        // asks for. The frame is as the caller says. What it returns is for the handler to return,
+        // and has at least one bit set.
+        unsafe { self.end(bindings::vmf_insert_pfn(vma.as_ptr(), self.address(), pfn)) }
+    }
+}
