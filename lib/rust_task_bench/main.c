@@ -5,11 +5,13 @@
  * A read of /dev/rust_task_bench has each operation done ROUNDS times in both
  * languages, with interrupts off, and tells the ticks of the time stamp counter
  * that went by. QEMU with -icount shift=0 makes it one tick an instruction.
+ * An ioctl() has one operation done as often as it says.
  */
 
 #include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/init.h>
+#include <linux/ktime.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -19,10 +21,14 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
 #include <linux/uidgid.h>
 
 #include <asm/msr.h>
-#include <asm/tsc.h>
+
+#include "abi.h"
 
 #define ROUNDS 1000
 
@@ -38,6 +44,17 @@ struct bench {
 	struct pid_namespace *ns;
 	struct page *page;
 	unsigned long addr;
+	/* Their faults are handled in C and in Rust. Not in ops.rs. */
+	struct vm_area_struct *c_faults;
+	struct vm_area_struct *rust_faults;
+};
+
+/* What a program maps of the device, by the first page of it. */
+enum { DEVICE, C_FAULTS, RUST_FAULTS, AREAS };
+
+/* Where it has them. */
+struct state {
+	unsigned long start[AREAS];
 };
 
 typedef void operation(struct bench *b);
@@ -55,6 +72,7 @@ operation rust_empty, rust_current, rust_current_pid, rust_current_tgid,
 
 /* Those of more.rs, which only our files offer. */
 operation rust_mmap_write_lock, rust_vma_each, rust_vma_typed;
+int rust_set_up(struct vm_area_struct *vma);
 
 /* The value has to be there, and so has all memory. Emits nothing. */
 #define use(x) ({ asm volatile("" : : "r"(x) : "memory"); })
@@ -296,7 +314,25 @@ static noinline void c_vma_each(struct bench *b)
 	mmap_read_unlock(mm);
 }
 
-static const struct vm_operations_struct c_vm_ops = {};
+/* What a driver in C has for the lifetime of its areas. */
+struct c_data {
+	struct page *page;
+};
+
+static struct c_data c_data;
+
+static vm_fault_t c_handler(struct vm_fault *vmf)
+{
+	struct c_data *data = vmf->vma->vm_private_data;
+
+	get_page(data->page);
+	vmf->page = data->page;
+	return 0;
+}
+
+static const struct vm_operations_struct c_vm_ops = {
+	.fault = c_handler,
+};
 
 static noinline void c_vma_typed(struct bench *b)
 {
@@ -304,6 +340,44 @@ static noinline void c_vma_typed(struct bench *b)
 
 	if (READ_ONCE(vma->vm_ops) == &c_vm_ops)
 		use(vma);
+}
+
+/* Both have this caller, in place of the kernel's. */
+static void fault(struct vm_area_struct *vma)
+{
+	struct vm_fault vmf = { .vma = vma };
+
+	if (!vma->vm_ops->fault(&vmf))
+		put_page(vmf.page);
+}
+
+static noinline void c_fault(struct bench *b)
+{
+	fault(b->c_faults);
+}
+
+static noinline void rust_fault(struct bench *b)
+{
+	fault(b->rust_faults);
+}
+
+static int set_up(struct vm_area_struct *vma)
+{
+	switch (vma->vm_pgoff) {
+	case C_FAULTS:
+		vm_flags_set(vma, VM_DONTEXPAND);
+		vma->vm_private_data = &c_data;
+		vma->vm_ops = &c_vm_ops;
+		return 0;
+	case RUST_FAULTS:
+		return rust_set_up(vma);
+	}
+	return -EINVAL;
+}
+#else
+static int set_up(struct vm_area_struct *vma)
+{
+	return -EINVAL;
 }
 #endif
 
@@ -364,21 +438,22 @@ static const struct row rows_of_areas[] = {
 	row("is an area VM_MIXEDMAP", vma_mixedmap),
 #ifdef CONFIG_RUST_TASK_BENCH
 	row("is an area one of the driver's", vma_typed),
+	row("a fault's handler, which gives a page", fault),
 #endif
 	row("vm_insert_page(), where one is", page_insert),
 };
 
-static noinline u64 ticks(operation *what, struct bench *b)
+/* Ticks, with interrupts off. */
+static noinline u64 ticks(operation *what, struct bench *b, u32 rounds)
 {
 	unsigned long flags;
 	u64 begin, end;
-	int i;
 
 	/* Whatever happens only once happens now. */
 	what(b);
 	local_irq_save(flags);
 	begin = rdtsc_ordered();
-	for (i = 0; i < ROUNDS; i++)
+	while (rounds--)
 		what(b);
 	end = rdtsc_ordered();
 	local_irq_restore(flags);
@@ -386,41 +461,62 @@ static noinline u64 ticks(operation *what, struct bench *b)
 	return end - begin;
 }
 
+static int prepare(struct bench *b)
+{
+	b->task = current;
+	b->mm = current->mm;
+	b->ns = task_active_pid_ns(current);
+	if (!b->mm)
+		return -ESRCH;
+	b->addr = b->mm->start_stack;
+	b->page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	return b->page ? 0 : -ENOMEM;
+}
+
+/* Finds the areas, if they are there. The caller holds the mmap lock. */
+static bool areas_are_there(struct bench *b, const struct state *state)
+{
+	b->vma = vma_lookup(b->mm, b->addr);
+	b->device = vma_lookup(b->mm, state->start[DEVICE]);
+	if (!b->vma || !b->device || !(b->device->vm_flags & VM_MIXEDMAP))
+		return false;
+#ifdef CONFIG_RUST_TASK_BENCH
+	b->c_faults = vma_lookup(b->mm, state->start[C_FAULTS]);
+	b->rust_faults = vma_lookup(b->mm, state->start[RUST_FAULTS]);
+	return b->c_faults && b->c_faults->vm_ops == &c_vm_ops &&
+	       b->rust_faults && b->rust_faults->vm_file == b->device->vm_file &&
+	       b->rust_faults->vm_ops && b->rust_faults->vm_ops->fault;
+#else
+	return true;
+#endif
+}
+
 static void show(struct seq_file *m, struct bench *b, const struct row *row,
 		 size_t count)
 {
-	u64 c = ticks(c_empty, b);
-	u64 rust = ticks(rust_empty, b);
+	u64 c = ticks(c_empty, b, ROUNDS);
+	u64 rust = ticks(rust_empty, b, ROUNDS);
 
 	for (; count; row++, count--)
 		seq_printf(m, "%s\t%lld\t%lld\n", row->name,
-			   ticks(row->c, b) - c, ticks(row->rust, b) - rust);
+			   ticks(row->c, b, ROUNDS) - c,
+			   ticks(row->rust, b, ROUNDS) - rust);
 }
 
 static int rust_task_bench_show(struct seq_file *m, void *unused)
 {
-	struct bench b = {
-		.task = current,
-		.mm = current->mm,
-		.ns = task_active_pid_ns(current),
-	};
-	int err = -ENOENT;
+	struct bench b = {};
+	int err = prepare(&b);
 
-	if (!b.mm)
-		return -ESRCH;
-	b.addr = b.mm->start_stack;
-	b.page = alloc_page(GFP_KERNEL | __GFP_ZERO);
-	if (!b.page)
-		return -ENOMEM;
+	if (err)
+		return err;
 
 	seq_printf(m, "rounds\t%d\n", ROUNDS);
 	mmap_read_lock(b.mm);
-	b.vma = vma_lookup(b.mm, b.addr);
-	b.device = vma_lookup(b.mm, (unsigned long)m->private);
-	if (b.vma && b.device && b.device->vm_flags & VM_MIXEDMAP) {
+	if (areas_are_there(&b, m->private))
 		show(m, &b, rows_of_areas, ARRAY_SIZE(rows_of_areas));
-		err = 0;
-	}
+	else
+		err = -ENOENT;
 	mmap_read_unlock(b.mm);
 	if (!err)
 		show(m, &b, rows, ARRAY_SIZE(rows));
@@ -429,21 +525,139 @@ static int rust_task_bench_show(struct seq_file *m, void *unused)
 	return err;
 }
 
-static int rust_task_bench_open(struct inode *inode, struct file *file)
+#ifdef CONFIG_RUST_TASK_BENCH
+/* Nanoseconds, with interrupts on, so that others can have the locks. */
+static noinline u64 nanoseconds(operation *what, struct bench *b, u32 rounds)
 {
-	/* A misc device finds its own here. */
-	file->private_data = NULL;
-	return single_open_size(file, rust_task_bench_show, NULL, SZ_16K);
+	u64 begin;
+
+	what(b);
+	begin = ktime_get_ns();
+	while (rounds--)
+		what(b);
+	return ktime_get_ns() - begin;
 }
 
-/* A program has to map a page of the device first. */
-static int rust_task_bench_mmap(struct file *file, struct vm_area_struct *vma)
+/* Does one operation as often as a program says. It is the program's time. */
+static int run(struct rust_task_bench_run *run, const struct state *state)
+{
+	u64 (*count)(operation *, struct bench *, u32) =
+		run->in_time ? nanoseconds : ticks;
+	bool of_areas = run->row < ARRAY_SIZE(rows_of_areas);
+	struct bench b = {};
+	const struct row *row;
+	u32 i = run->row;
+	int err;
+
+	if (of_areas)
+		row = &rows_of_areas[i];
+	else if (i - ARRAY_SIZE(rows_of_areas) < ARRAY_SIZE(rows))
+		row = &rows[i - ARRAY_SIZE(rows_of_areas)];
+	else
+		return -ENOENT;
+
+	err = prepare(&b);
+	if (err)
+		return err;
+	if (of_areas) {
+		mmap_read_lock(b.mm);
+		if (!areas_are_there(&b, state))
+			err = -ENXIO;
+	}
+	if (!err) {
+		u64 c = count(c_empty, &b, run->rounds);
+		u64 rust = count(rust_empty, &b, run->rounds);
+
+		run->c = count(row->c, &b, run->rounds) - c;
+		run->rust = count(row->rust, &b, run->rounds) - rust;
+		strscpy_pad(run->name, row->name);
+	}
+	if (of_areas)
+		mmap_read_unlock(b.mm);
+	__free_page(b.page);
+	return err;
+}
+
+/* What the sample driver tells a program, in C. */
+static int tell(void __user *to)
+{
+	struct rust_task_bench_info info = {
+		.pid = current->pid,
+		.tgid = current->tgid,
+		.uid = from_kuid(current_user_ns(), task_uid(current)),
+		.euid = from_kuid(current_user_ns(), current_euid()),
+		.leader = current->group_leader->pid,
+		.nr = task_tgid_nr_ns(current, task_active_pid_ns(current)),
+		.has_mm = !!current->mm,
+		.signal_pending = signal_pending(current),
+	};
+
+	return copy_to_user(to, &info, sizeof(info)) ? -EFAULT : 0;
+}
+
+static long rust_task_bench_ioctl(struct file *file, unsigned int cmd,
+				  unsigned long arg)
+{
+	struct seq_file *m = file->private_data;
+	struct rust_task_bench_run request;
+	void __user *user = (void __user *)arg;
+	int err;
+
+	switch (cmd) {
+	case RUST_TASK_BENCH_INFO:
+		return tell(user);
+	case RUST_TASK_BENCH_RUN:
+		break;
+	default:
+		return -ENOTTY;
+	}
+
+	if (copy_from_user(&request, user, sizeof(request)))
+		return -EFAULT;
+	err = run(&request, m->private);
+	if (err)
+		return err;
+	return copy_to_user(user, &request, sizeof(request)) ? -EFAULT : 0;
+}
+#endif
+
+static int rust_task_bench_open(struct inode *inode, struct file *file)
+{
+	struct state *state = kzalloc(sizeof(*state), GFP_KERNEL);
+	int err;
+
+	if (!state)
+		return -ENOMEM;
+	/* A misc device finds its own here. */
+	file->private_data = NULL;
+	err = single_open_size(file, rust_task_bench_show, state, SZ_16K);
+	if (err)
+		kfree(state);
+	return err;
+}
+
+static int rust_task_bench_release(struct inode *inode, struct file *file)
 {
 	struct seq_file *m = file->private_data;
 
-	vm_flags_set(vma, VM_MIXEDMAP);
-	m->private = (void *)vma->vm_start;
-	return 0;
+	kfree(m->private);
+	return single_release(inode, file);
+}
+
+/* A program has to map a page of each area first. */
+static int rust_task_bench_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct seq_file *m = file->private_data;
+	struct state *state = m->private;
+	int err = 0;
+
+	if (vma->vm_pgoff == DEVICE)
+		vm_flags_set(vma, VM_MIXEDMAP);
+	else
+		err = set_up(vma);
+	if (!err)
+		state->start[vma->vm_pgoff] = vma->vm_start;
+	return err;
 }
 
 static const struct file_operations rust_task_bench_fops = {
@@ -452,7 +666,10 @@ static const struct file_operations rust_task_bench_fops = {
 	.mmap = rust_task_bench_mmap,
 	.read = seq_read,
 	.llseek = seq_lseek,
-	.release = single_release,
+#ifdef CONFIG_RUST_TASK_BENCH
+	.unlocked_ioctl = rust_task_bench_ioctl,
+#endif
+	.release = rust_task_bench_release,
 };
 
 static struct miscdevice rust_task_bench_device = {
@@ -464,7 +681,33 @@ static struct miscdevice rust_task_bench_device = {
 #endif
 	.fops = &rust_task_bench_fops,
 };
-module_misc_device(rust_task_bench_device);
+
+static int __init rust_task_bench_init(void)
+{
+	int err;
+
+#ifdef CONFIG_RUST_TASK_BENCH
+	c_data.page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	if (!c_data.page)
+		return -ENOMEM;
+#endif
+	err = misc_register(&rust_task_bench_device);
+#ifdef CONFIG_RUST_TASK_BENCH
+	if (err)
+		__free_page(c_data.page);
+#endif
+	return err;
+}
+module_init(rust_task_bench_init);
+
+static void __exit rust_task_bench_exit(void)
+{
+	misc_deregister(&rust_task_bench_device);
+#ifdef CONFIG_RUST_TASK_BENCH
+	__free_page(c_data.page);
+#endif
+}
+module_exit(rust_task_bench_exit);
 
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("Instructions of the Rust abstractions, beside those of C");

@@ -3,12 +3,23 @@
 //! The operations that only our files offer.
 
 use super::*;
-use core::ptr::null_mut;
+use core::{
+    ffi::c_int,
+    ptr::null_mut, //
+};
 use kernel::{
     c_str,
-    mm::vm_ops::VmOperations,
+    mm::{
+        fault::{
+            Served,
+            VmFault, //
+        },
+        virt::VmaNew,
+        vm_ops::VmOperations,
+    },
     prelude::*,
     str::CStr,
+    sync::Arc,
     vm_operations,
     ModuleMetadata, //
 };
@@ -22,13 +33,35 @@ impl ModuleMetadata for LocalModule {
     const THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(null_mut()) };
 }
 
-/// Data that areas may have.
-struct Data;
+/// What an area of this driver knows.
+struct Data {
+    page: Page,
+}
 
 vm_operations!(Data);
 
 #[vtable]
-impl VmOperations for Data {}
+impl VmOperations for Data {
+    fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
+        vmf.page(&vmf.data().page)
+    }
+}
+
+/// Gives an area to this driver.
+///
+/// # Safety
+///
+/// It is what the hook in `main.c` has been called for, and what that returns is what this does.
+#[no_mangle]
+unsafe extern "C" fn rust_set_up(vma: *mut bindings::vm_area_struct) -> c_int {
+    let hook = |vma: &VmaNew| {
+        let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+        vma.set_ops(Arc::new(Data { page }, GFP_KERNEL)?)?;
+        Ok(())
+    };
+    // SAFETY: As the caller says, and nothing has been done to the area before.
+    unsafe { VmaNew::set_up(vma, hook) }
+}
 
 operations! {
     rust_mmap_write_lock: |b| {

@@ -7,6 +7,7 @@ mod api;
 mod bench;
 mod binder;
 mod boot;
+mod curves;
 mod debug;
 mod kernel;
 mod known;
@@ -262,11 +263,15 @@ fn run_part(part: &Command, place: &Place, tools: &Tools, outcome: &mut Outcome)
         Command::Bench => {
             let mainline = tree::mainline(place)?;
             count(place, mainline.as_ref(), tools, outcome)?;
-            let small = place.variant("size");
-            kernel::derive(&small, tools, place, &["size"])?;
-            kernel::build(&small, tools)?;
-            let mainline = mainline.map(|place| place.variant("size"));
-            return count(&small, mainline.as_ref(), tools, outcome);
+            curves::draw(place, tools, outcome)?;
+            for name in ["size", "calls"] {
+                let variant = place.variant(name);
+                kernel::derive(&variant, tools, place, &[name])?;
+                kernel::build(&variant, tools)?;
+                let mainline = mainline.as_ref().map(|place| place.variant(name));
+                count(&variant, mainline.as_ref(), tools, outcome)?;
+            }
+            return Ok(());
         }
         Command::Known => {
             let mainline = mainline(place)?;

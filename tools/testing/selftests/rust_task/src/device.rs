@@ -48,16 +48,17 @@ pub fn map(
     unsafe { mmap_anonymous(at, len, rights, flags) }
 }
 
-/// Maps the beginning of a file.
+/// Maps a part of a file.
 pub fn map_file(
     file: &File,
+    offset: i64,
     len: usize,
     rights: ProtFlags,
     flags: MapFlags,
 ) -> Result<NonNull<c_void>, Errno> {
     let len = NonZeroUsize::new(len).ok_or(Errno::EINVAL)?;
     // SAFETY: The kernel chooses where, so nothing that is in use is replaced.
-    unsafe { mmap(None, len, rights, flags, file, 0) }
+    unsafe { mmap(None, len, rights, flags, file, offset) }
 }
 
 fn open(path: &str) -> std::io::Result<File> {
@@ -120,7 +121,7 @@ impl Device {
         rights: ProtFlags,
         flags: MapFlags,
     ) -> Result<Pages, Errno> {
-        let at = map_file(&self.0, pages * PAGE, rights, flags)?;
+        let at = map_file(&self.0, 0, pages * PAGE, rights, flags)?;
         Ok(Pages { at, pages })
     }
 }

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What operations take as there is more to do, and in time, drawn as a picture.
+
+use crate::{
+    boot::{self, Boot, Clock},
+    report::Outcome,
+    setup::Tools,
+    step, user, Place,
+};
+use anyhow::{anyhow, ensure, Context, Result};
+use plotters::prelude::*;
+use serde::Serialize;
+use std::{collections::BTreeMap, fs, path::Path};
+
+/// What C and our files take for `x` of something.
+#[derive(Clone, Copy, Serialize)]
+struct Point {
+    x: f64,
+    c: f64,
+    ours: f64,
+}
+
+/// How long an operation takes, in nanoseconds.
+#[derive(Serialize)]
+struct Time {
+    op: String,
+    rounds: usize,
+    c: f64,
+    ours: f64,
+    /// The median of ours over C in each round, and between which two rounds it is, in 97 of 100
+    /// cases with 41 of them.
+    ratio: f64,
+    from: f64,
+    to: f64,
+}
+
+#[derive(Serialize)]
+struct Report {
+    instructions: BTreeMap<String, Vec<Point>>,
+    time: Vec<Time>,
+}
+
+/// Boots twice, prints how long operations take, and draws the rest.
+pub fn draw(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let clocks = [("instructions", Clock::Instructions), ("time", Clock::Time)];
+    let initramfs = user::initramfs(place, tools)?;
+    let mut said = String::new();
+    for (what, clock) in clocks {
+        let words = format!("programs=/cost kunit.enable=0 nokaslr norandmaps curves={what}");
+        let how = Boot {
+            clock,
+            ..Boot::with(&words)
+        };
+        let guest = boot::boot(place, &initramfs.archive, &how, outcome)?;
+        outcome.programs(&["rust_task_bench".to_owned()], &guest.results);
+        said += &guest.results;
+    }
+
+    let report = Report {
+        instructions: curves(&said)?,
+        time: times(&said)?,
+    };
+    print(&report.time);
+    let dir = place.build.join("bench");
+    fs::create_dir_all(&dir)?;
+    let json = dir.join(format!("{}-curves.json", place.name()));
+    step::write_if_new(&json, &(serde_json::to_string_pretty(&report)? + "\n"))?;
+    let picture = dir.join(format!("{}.svg", place.name()));
+    paint(&picture, &place.title(), &report).map_err(|err| anyhow!("{err}"))?;
+    println!("{}\n{}", json.display(), picture.display());
+    Ok(())
+}
+
+/// The cells of the lines that begin with `mark`.
+fn rows<'a>(said: &'a str, mark: &str) -> impl Iterator<Item = Vec<&'a str>> {
+    let mark = format!("# {mark}\t");
+    said.lines()
+        .filter_map(move |line| Some(line.strip_prefix(&mark)?.split('\t').collect()))
+}
+
+fn curves(said: &str) -> Result<BTreeMap<String, Vec<Point>>> {
+    let mut all = BTreeMap::<_, Vec<_>>::new();
+    for row in rows(said, "curve") {
+        let [name, x, c, ours] = row[..] else {
+            return Err(anyhow!("not understood: {row:?}"));
+        };
+        all.entry(name.to_owned()).or_default().push(Point {
+            x: x.parse()?,
+            c: c.parse()?,
+            ours: ours.parse()?,
+        });
+    }
+    ensure!(!all.is_empty(), "the guest counted nothing");
+    Ok(all)
+}
+
+fn times(said: &str) -> Result<Vec<Time>> {
+    // In the order in which the guest has said them first.
+    let mut all: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
+    for row in rows(said, "time") {
+        let [name, c, ours] = row[..] else {
+            return Err(anyhow!("not understood: {row:?}"));
+        };
+        let round: (f64, f64) = (c.parse()?, ours.parse()?);
+        ensure!(round.0.is_finite() && round.1.is_finite(), "{row:?}");
+        match all.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, rounds)) => rounds.push(round),
+            None => all.push((name, vec![round])),
+        }
+    }
+    ensure!(!all.is_empty(), "the guest measured nothing");
+    all.into_iter()
+        .map(|(op, rounds)| time(op, &rounds).with_context(|| format!("{op}: too few rounds")))
+        .collect()
+}
+
+fn time(op: &str, rounds: &[(f64, f64)]) -> Option<Time> {
+    let sorted = |of: fn(&(f64, f64)) -> f64| {
+        let mut all: Vec<_> = rounds.iter().map(of).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    };
+    let (c, ours, ratio) = (
+        sorted(|round| round.0),
+        sorted(|round| round.1),
+        sorted(|round| round.1 / round.0),
+    );
+    let n = rounds.len();
+    let below = below_median(n)?;
+    Some(Time {
+        op: op.to_owned(),
+        rounds: n,
+        c: c[n / 2],
+        ours: ours[n / 2],
+        ratio: ratio[n / 2],
+        from: ratio[below],
+        to: ratio[n - 1 - below],
+    })
+}
+
+/// How many of `n` sorted values can be left out at each end, so that the median of what they are
+/// drawn from is among the rest with a probability of at least 95 %. It is below a value with that
+/// of a coin's side.
+fn below_median(n: usize) -> Option<usize> {
+    let mut probability = 0.5f64.powi(n.try_into().ok()?);
+    let mut all = 0.0;
+    for k in 0..n {
+        all += probability;
+        if 2.0 * all > 0.05 {
+            return k.checked_sub(1);
+        }
+        probability *= (n - k) as f64 / (k + 1) as f64;
+    }
+    None
+}
+
+fn print(times: &[Time]) {
+    println!(
+        "{:55} {:>9} {:>9}  {:>6}  95 % of the median",
+        "Nanoseconds, in QEMU", "C", "ours", "ratio"
+    );
+    for time in times {
+        println!(
+            "{:55} {:9.1} {:9.1}  {:6.3}  {:.3} to {:.3}",
+            time.op, time.c, time.ours, time.ratio, time.from, time.to
+        );
+    }
+}
+
+type Painted<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn paint(path: &Path, title: &str, report: &Report) -> Painted<()> {
+    let mut panels: Vec<(String, &str, &str, Vec<Point>)> = report
+        .instructions
+        .iter()
+        .map(|(name, points)| {
+            let x = if name.contains("page") {
+                "pages"
+            } else {
+                "areas"
+            };
+            (name.clone(), x, "instructions", points.clone())
+        })
+        .collect();
+    // What is measured beside 0, 1 and 2 other threads is a curve, too.
+    let mut contended = BTreeMap::<_, Vec<_>>::new();
+    for time in &report.time {
+        let Some((name, others)) = time.op.rsplit_once(", ") else {
+            continue;
+        };
+        let Some(others) = others.strip_suffix(" others") else {
+            continue;
+        };
+        contended.entry(name).or_default().push(Point {
+            x: others.parse()?,
+            c: time.c,
+            ours: time.ours,
+        });
+    }
+    for (name, points) in contended {
+        panels.push((name.to_owned(), "threads that map and unmap", "ns", points));
+    }
+
+    let root =
+        SVGBackend::new(path, (1000, 360 * panels.len().div_ceil(2) as u32)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let root = root.titled(title, ("sans-serif", 20))?;
+    let parts = root.split_evenly((panels.len().div_ceil(2), 2));
+    for ((name, x, y, points), part) in panels.iter().zip(&parts) {
+        panel(part, name, (x, y), points)?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+/// Draws C's curve and ours. What spans much is drawn on a logarithmic scale.
+fn panel<DB>(
+    part: &DrawingArea<DB, plotters::coord::Shift>,
+    name: &str,
+    (x, y): (&str, &str),
+    points: &[Point],
+) -> Painted<()>
+where
+    DB: DrawingBackend,
+    DB::ErrorType: 'static,
+{
+    let most = |of: fn(&Point) -> f64| points.iter().map(of).fold(f64::MIN, f64::max);
+    let least = |of: fn(&Point) -> f64| points.iter().map(of).fold(f64::MAX, f64::min);
+    let top = most(|p| p.c.max(p.ours));
+    let bottom = least(|p| p.c.min(p.ours));
+    let mut chart = ChartBuilder::on(part);
+    chart
+        .margin(12)
+        .caption(name, ("sans-serif", 15))
+        .x_label_area_size(36)
+        .y_label_area_size(64);
+    let xs = (least(|p| p.x), most(|p| p.x));
+    macro_rules! curves {
+        ($chart:expr) => {{
+            let mut chart = $chart;
+            chart.configure_mesh().x_desc(x).y_desc(y).draw()?;
+            let c = points.iter().map(|p| (p.x, p.c));
+            let ours = points.iter().map(|p| (p.x, p.ours));
+            chart
+                .draw_series(LineSeries::new(c, BLUE.stroke_width(4)))?
+                .label("C")
+                .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], BLUE.stroke_width(4)));
+            chart
+                .draw_series(LineSeries::new(ours, RED.stroke_width(2)))?
+                .label("Rust")
+                .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], RED.stroke_width(2)));
+            chart
+                .configure_series_labels()
+                .position(SeriesLabelPosition::UpperLeft)
+                .border_style(BLACK)
+                .background_style(WHITE)
+                .draw()?;
+        }};
+    }
+    if xs.0 == 0.0 {
+        curves!(chart.build_cartesian_2d(xs.0..xs.1, 0.0..top * 1.1)?);
+    } else if top > 20.0 * bottom {
+        curves!(chart.build_cartesian_2d(
+            (xs.0..xs.1).log_scale(),
+            (bottom / 2.0..top * 2.0).log_scale()
+        )?);
+    } else {
+        curves!(chart.build_cartesian_2d((xs.0..xs.1).log_scale(), 0.0..top * 1.3)?);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_where_it_is_said_to_be() {
+        // From a table of the sign test.
+        assert_eq!(below_median(5), None);
+        assert_eq!(below_median(6), Some(0));
+        assert_eq!(below_median(20), Some(5));
+        assert_eq!(below_median(41), Some(13));
+
+        let rounds: Vec<_> = (1..=41).map(|i| (100.0, 100.0 + f64::from(i))).collect();
+        let time = time("op", &rounds).unwrap();
+        assert_eq!((time.c, time.ours, time.ratio), (100.0, 121.0, 1.21));
+        assert_eq!((time.from, time.to), (1.14, 1.28));
+    }
+
+    #[test]
+    fn a_picture_has_both_curves() {
+        let said = "# curve\teach\t10\t100\t101\n# curve\teach\t1000\t10000\t10001\n";
+        let mut report = Report {
+            instructions: curves(said).unwrap(),
+            time: Vec::new(),
+        };
+        for others in 0..3 {
+            report.time.push(Time {
+                op: format!("lock, {others} others"),
+                rounds: 1,
+                c: 1.0,
+                ours: 1.1,
+                ratio: 1.1,
+                from: 1.1,
+                to: 1.1,
+            });
+        }
+        let path = std::env::temp_dir().join(format!("curves-{}.svg", std::process::id()));
+        paint(&path, "Linux", &report).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        fs::remove_file(path).unwrap();
+        // Two pictures with a curve and its legend.
+        for colour in ["#0000FF", "#FF0000"] {
+            assert_eq!(text.matches(colour).count(), 4);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/rust_task_bench`.
+
+use anyhow::Result;
+use nix::{
+    errno::Errno,
+    sys::mman::{munmap, MapFlags, ProtFlags},
+};
+use rust_task::{
+    device,
+    ioctl::{self, ior, iowr},
+};
+use std::{
+    arch::x86_64::{_mm_lfence, _rdtsc},
+    fs::{File, OpenOptions},
+    time::Instant,
+};
+
+pub const KERNEL: &str = "/dev/rust_task_bench";
+pub const MODULE: &str = "/dev/rust_task_bench_module";
+
+pub const PAGE: usize = 4096;
+/// What its pages are, as in `lib/rust_task_bench/main.c`.
+const DEVICE: i64 = 0;
+pub const C_FAULTS: i64 = 1;
+pub const RUST_FAULTS: i64 = 2;
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Unit {
+    /// Of the time stamp counter: instructions, if QEMU is told so. With interrupts off in the
+    /// kernel.
+    Ticks,
+    Nanoseconds,
+}
+
+/// As in `lib/rust_task_bench/abi.h`.
+#[repr(C)]
+pub struct Run {
+    row: u32,
+    rounds: u32,
+    in_time: u32,
+    reserved: u32,
+    pub c: i64,
+    pub rust: i64,
+    name: [u8; 64],
+}
+
+const RUN: u32 = iowr::<Run>(0xb9, 1);
+const INFO: u32 = ior::<[u32; 8]>(0xb9, 2);
+
+impl Run {
+    pub fn name(&self) -> String {
+        let name = self.name.split(|byte| *byte == 0).next();
+        String::from_utf8_lossy(name.unwrap_or_default()).into_owned()
+    }
+}
+
+pub struct Bench(File);
+
+impl Bench {
+    /// Opens it, and maps what its operations are done with.
+    pub fn open(path: &str) -> Result<Self> {
+        let me = Self(OpenOptions::new().read(true).write(true).open(path)?);
+        me.map(DEVICE, 1)?;
+        if path == KERNEL {
+            me.map(C_FAULTS, 1)?;
+            me.map(RUST_FAULTS, 1)?;
+        } else if let Err(err) = me.map(C_FAULTS, 1).and_then(|_| me.map(RUST_FAULTS, 1)) {
+            // With mainline's files, it has none.
+            anyhow::ensure!(err == Errno::EINVAL, err);
+        }
+        Ok(me)
+    }
+
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+
+    fn map(&self, what: i64, pages: usize) -> Result<usize, Errno> {
+        let rights = ProtFlags::PROT_READ;
+        let offset = what * PAGE as i64;
+        let at = device::map_file(&self.0, offset, pages * PAGE, rights, MapFlags::MAP_SHARED)?;
+        Ok(at.as_ptr() as usize)
+    }
+
+    /// Does an operation. There may be no such one.
+    pub fn run(&self, row: u32, rounds: u32, unit: Unit) -> Result<Option<Run>> {
+        let mut run = Run {
+            row,
+            rounds,
+            in_time: (unit == Unit::Nanoseconds).into(),
+            reserved: 0,
+            c: 0,
+            rust: 0,
+            name: [0; 64],
+        };
+        match ioctl::exchange(&self.0, RUN, &mut run) {
+            Ok(()) => Ok(Some(run)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(err) => Err(err.into()),
+        }
+    }
+
+    /// All operations and their numbers.
+    pub fn rows(&self) -> Result<Vec<(u32, String)>> {
+        let mut all = Vec::new();
+        while let Some(run) = self.run(all.len() as u32, 1, Unit::Ticks)? {
+            all.push((all.len() as u32, run.name()));
+        }
+        Ok(all)
+    }
+
+    /// Asks for the facts that the sample driver tells.
+    pub fn info(&self) -> Result<[u32; 8]> {
+        let mut info = [0; 8];
+        ioctl::exchange(&self.0, INFO, &mut info)?;
+        Ok(info)
+    }
+
+    /// Maps some pages, touches each, and returns what that alone takes.
+    pub fn touch(&self, what: i64, pages: usize, unit: Unit) -> Result<u64> {
+        let at = self.map(what, pages)?;
+        let taken = measure(unit, || {
+            for page in 0..pages {
+                // SAFETY: The page was mapped for reading above.
+                unsafe { ((at + page * PAGE) as *const u8).read_volatile() };
+            }
+        });
+        let at = std::ptr::NonNull::new(at as *mut _).ok_or(Errno::EFAULT)?;
+        // SAFETY: Nobody else knows of these pages.
+        unsafe { munmap(at, pages * PAGE)? };
+        Ok(taken)
+    }
+}
+
+/// Returns what `work` takes.
+pub fn measure(unit: Unit, work: impl FnOnce()) -> u64 {
+    let ticks = || {
+        // SAFETY: Each x86-64 CPU can.
+        unsafe {
+            _mm_lfence();
+            _rdtsc()
+        }
+    };
+    let (begin, first) = (Instant::now(), ticks());
+    work();
+    match unit {
+        Unit::Ticks => ticks() - first,
+        Unit::Nanoseconds => begin.elapsed().as_nanos() as u64,
+    }
+}
