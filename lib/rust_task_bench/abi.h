@@ -8,12 +8,12 @@
 #include <linux/types.h>
 
 struct rust_task_bench_run {
-	/* To the device: which operation, how often, and in which unit. */
+	/* To the device: which operation, how often, and whether with interrupts off. */
 	__u32 row;
 	__u32 rounds;
-	__u32 in_time;
+	__u32 quiet;
 	__u32 reserved;
-	/* From the device: ticks or nanoseconds in all, and the operation's name. */
+	/* From the device: ticks of the time stamp counter in all, and the operation's name. */
 	__u64 c;
 	__u64 rust;
 	char name[64];

@@ -11,7 +11,6 @@
 #include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/init.h>
-#include <linux/ktime.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -526,23 +525,23 @@ static int rust_task_bench_show(struct seq_file *m, void *unused)
 }
 
 #ifdef CONFIG_RUST_TASK_BENCH
-/* Nanoseconds, with interrupts on, so that others can have the locks. */
-static noinline u64 nanoseconds(operation *what, struct bench *b, u32 rounds)
+/* The same with interrupts on, so that others can have the locks. */
+static noinline u64 ticks_aloud(operation *what, struct bench *b, u32 rounds)
 {
 	u64 begin;
 
 	what(b);
-	begin = ktime_get_ns();
+	begin = rdtsc_ordered();
 	while (rounds--)
 		what(b);
-	return ktime_get_ns() - begin;
+	return rdtsc_ordered() - begin;
 }
 
 /* Does one operation as often as a program says. It is the program's time. */
 static int run(struct rust_task_bench_run *run, const struct state *state)
 {
 	u64 (*count)(operation *, struct bench *, u32) =
-		run->in_time ? nanoseconds : ticks;
+		run->quiet ? ticks : ticks_aloud;
 	bool of_areas = run->row < ARRAY_SIZE(rows_of_areas);
 	struct bench b = {};
 	const struct row *row;

@@ -198,14 +198,15 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
             return self.error(EINVAL);
         }
 
+        let page = page.as_ptr();
         // SAFETY: A `Page` is a page with a count, so another can be taken.
-        unsafe { bindings::get_page(page.as_ptr()) };
+        unsafe { bindings::get_page(page) };
         // INVARIANT: No bit is set, and the count is the one just taken. It is a single page that
         // belongs to no file and to no anonymous memory, which is all that `finish_fault()` and
         // `do_cow_fault()` ask for. The lock is held as in `end()`.
         Served {
             reason: 0,
-            page: page.as_ptr(),
+            page,
             brand: PhantomData,
         }
     }

@@ -13,5 +13,5 @@ pub fn fault<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>) -> Served<'a> {
     return retried.unwrap_or_else(|vmf| vmf.no_page());
     #[cfg(bad)]
     return retried.unwrap_or_else(|_| vmf.no_page());
-    //~[bad]^ ERROR: E0382: use of moved value: `vmf`
+    //~[bad]^ ERROR: E0502: cannot borrow `*vmf` as immutable
 }

@@ -14,7 +14,8 @@ use rust_task::{
 use std::{
     arch::x86_64::{_mm_lfence, _rdtsc},
     fs::{File, OpenOptions},
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 pub const KERNEL: &str = "/dev/rust_task_bench";
@@ -26,21 +27,12 @@ const DEVICE: i64 = 0;
 pub const C_FAULTS: i64 = 1;
 pub const RUST_FAULTS: i64 = 2;
 
-/// What is measured.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Unit {
-    /// Of the time stamp counter: instructions, if QEMU is told so. With interrupts off in the
-    /// kernel.
-    Ticks,
-    Nanoseconds,
-}
-
 /// As in `lib/rust_task_bench/abi.h`.
 #[repr(C)]
 pub struct Run {
     row: u32,
     rounds: u32,
-    in_time: u32,
+    quiet: u32,
     reserved: u32,
     pub c: i64,
     pub rust: i64,
@@ -85,12 +77,12 @@ impl Bench {
         Ok(at.as_ptr() as usize)
     }
 
-    /// Does an operation. There may be no such one.
-    pub fn run(&self, row: u32, rounds: u32, unit: Unit) -> Result<Option<Run>> {
+    /// Does an operation, with interrupts off if `quiet`. There may be no such one.
+    pub fn run(&self, row: u32, rounds: u32, quiet: bool) -> Result<Option<Run>> {
         let mut run = Run {
             row,
             rounds,
-            in_time: (unit == Unit::Nanoseconds).into(),
+            quiet: quiet.into(),
             reserved: 0,
             c: 0,
             rust: 0,
@@ -106,7 +98,7 @@ impl Bench {
     /// All operations and their numbers.
     pub fn rows(&self) -> Result<Vec<(u32, String)>> {
         let mut all = Vec::new();
-        while let Some(run) = self.run(all.len() as u32, 1, Unit::Ticks)? {
+        while let Some(run) = self.run(all.len() as u32, 1, true)? {
             all.push((all.len() as u32, run.name()));
         }
         Ok(all)
@@ -119,10 +111,10 @@ impl Bench {
         Ok(info)
     }
 
-    /// Maps some pages, touches each, and returns what that alone takes.
-    pub fn touch(&self, what: i64, pages: usize, unit: Unit) -> Result<u64> {
+    /// Maps some pages, touches each, and returns the ticks of that alone.
+    pub fn touch(&self, what: i64, pages: usize) -> Result<u64> {
         let at = self.map(what, pages)?;
-        let taken = measure(unit, || {
+        let taken = ticks(|| {
             for page in 0..pages {
                 // SAFETY: The page was mapped for reading above.
                 unsafe { ((at + page * PAGE) as *const u8).read_volatile() };
@@ -135,19 +127,23 @@ impl Bench {
     }
 }
 
-/// Returns what `work` takes.
-pub fn measure(unit: Unit, work: impl FnOnce()) -> u64 {
-    let ticks = || {
+/// Returns the ticks that `work` takes. The guest has no other clock that is as fine.
+pub fn ticks(work: impl FnOnce()) -> u64 {
+    let now = || {
         // SAFETY: Each x86-64 CPU can.
         unsafe {
             _mm_lfence();
             _rdtsc()
         }
     };
-    let (begin, first) = (Instant::now(), ticks());
+    let begin = now();
     work();
-    match unit {
-        Unit::Ticks => ticks() - first,
-        Unit::Nanoseconds => begin.elapsed().as_nanos() as u64,
-    }
+    now() - begin
+}
+
+/// Returns how many ticks a nanosecond has.
+pub fn ticks_in_a_nanosecond() -> f64 {
+    let begin = Instant::now();
+    let ticks = ticks(|| thread::sleep(Duration::from_secs(1)));
+    ticks as f64 / begin.elapsed().as_nanos() as f64
 }

@@ -2,7 +2,7 @@
 
 //! What depends on how much there is to do, and what operations take in time.
 
-use crate::bench::{measure, Bench, Unit, C_FAULTS, KERNEL, PAGE, RUST_FAULTS};
+use crate::bench::{ticks, ticks_in_a_nanosecond, Bench, C_FAULTS, KERNEL, PAGE, RUST_FAULTS};
 use anyhow::{ensure, Context, Result};
 use nix::sys::mman::{mprotect, MapFlags, ProtFlags};
 use rust_task::device::{map, Device};
@@ -80,9 +80,7 @@ pub fn areas() -> Result<()> {
         let there = areas_now()?;
         for (name, row) in &rows {
             let rounds = (100_000 / there as u32).clamp(2, 100);
-            let run = bench
-                .run(*row, rounds, Unit::Ticks)?
-                .context("it is gone")?;
+            let run = bench.run(*row, rounds, true)?.context("it is gone")?;
             let each = |ticks: i64| ticks as f64 / f64::from(rounds);
             println!(
                 "# curve\t{name}\t{there}\t{}\t{}",
@@ -100,7 +98,7 @@ pub fn faults() -> Result<()> {
     for &pages in PAGES {
         let least = |what| -> Result<u64> {
             // The kernel's clock ticks in some rounds.
-            let rounds = (0..9).map(|_| bench.touch(what, pages, Unit::Ticks));
+            let rounds = (0..9).map(|_| bench.touch(what, pages));
             let rounds = rounds.collect::<Result<Vec<_>>>()?;
             rounds.into_iter().min().context("no round")
         };
@@ -110,8 +108,8 @@ pub fn faults() -> Result<()> {
     Ok(())
 }
 
-fn say(name: &str, count: u32, c: f64, rust: f64) {
-    let each = |all: f64| all / f64::from(count);
+fn say(name: &str, rate: f64, count: u32, c: f64, rust: f64) {
+    let each = |all: f64| all / rate / f64::from(count);
     println!("# time\t{name}\t{}\t{}", each(c), each(rust));
 }
 
@@ -119,12 +117,11 @@ fn say(name: &str, count: u32, c: f64, rust: f64) {
 pub fn operations() -> Result<()> {
     let bench = Bench::open(KERNEL)?;
     let rows = bench.rows()?;
+    let rate = ticks_in_a_nanosecond();
     for _ in 0..ROUNDS {
         for (row, name) in &rows {
-            let run = bench
-                .run(*row, EACH, Unit::Nanoseconds)?
-                .context("it is gone")?;
-            say(name, EACH, run.c as f64, run.rust as f64);
+            let run = bench.run(*row, EACH, true)?.context("it is gone")?;
+            say(name, rate, EACH, run.c as f64, run.rust as f64);
         }
     }
     Ok(())
@@ -133,6 +130,7 @@ pub fn operations() -> Result<()> {
 /// The same for two ways to find an area, while other threads map and unmap pages.
 pub fn contended() -> Result<()> {
     let bench = Bench::open(KERNEL)?;
+    let rate = ticks_in_a_nanosecond();
     for others in 0..=2 {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -143,7 +141,7 @@ pub fn contended() -> Result<()> {
                     }
                 });
             }
-            let result = rounds_of_both(&bench, others);
+            let result = rounds_of_both(&bench, rate, others);
             over.store(true, Ordering::Relaxed);
             result
         })?;
@@ -159,15 +157,13 @@ fn map_and_unmap() {
     }
 }
 
-fn rounds_of_both(bench: &Bench, others: usize) -> Result<()> {
+fn rounds_of_both(bench: &Bench, rate: f64, others: usize) -> Result<()> {
     for name in [LOOK_UP, LOCK_AREA] {
         let row = row(bench, name)?;
         for _ in 0..ROUNDS {
-            let run = bench
-                .run(row, EACH, Unit::Nanoseconds)?
-                .context("it is gone")?;
+            let run = bench.run(row, EACH, false)?.context("it is gone")?;
             let name = format!("{name}, {others} others");
-            say(&name, EACH, run.c as f64, run.rust as f64);
+            say(&name, rate, EACH, run.c as f64, run.rust as f64);
         }
     }
     Ok(())
@@ -176,11 +172,12 @@ fn rounds_of_both(bench: &Bench, others: usize) -> Result<()> {
 /// Prints how long it takes to touch a page that is not there.
 pub fn faults_in_time() -> Result<()> {
     let bench = Bench::open(KERNEL)?;
+    let rate = ticks_in_a_nanosecond();
     const MANY: usize = 512;
     for _ in 0..ROUNDS {
-        let c = bench.touch(C_FAULTS, MANY, Unit::Nanoseconds)? as f64;
-        let rust = bench.touch(RUST_FAULTS, MANY, Unit::Nanoseconds)? as f64;
-        say("a page fault", MANY as u32, c, rust);
+        let c = bench.touch(C_FAULTS, MANY)? as f64;
+        let rust = bench.touch(RUST_FAULTS, MANY)? as f64;
+        say("a page fault", rate, MANY as u32, c, rust);
     }
     Ok(())
 }
@@ -188,17 +185,15 @@ pub fn faults_in_time() -> Result<()> {
 /// Prints how long the sample driver takes to tell its facts, and C to tell the same.
 pub fn messages() -> Result<()> {
     let (bench, sample) = (Bench::open(KERNEL)?, Device::open()?);
+    let rate = ticks_in_a_nanosecond();
     let facts = sample.info()?;
     ensure!(bench.info()?[0] as i32 == facts.pid, "C tells other facts");
     for _ in 0..ROUNDS {
-        let c = measure(Unit::Nanoseconds, || {
-            (0..EACH).for_each(|_| _ = bench.info())
-        });
-        let rust = measure(Unit::Nanoseconds, || {
-            (0..EACH).for_each(|_| _ = sample.info())
-        });
+        let c = ticks(|| (0..EACH).for_each(|_| _ = bench.info()));
+        let rust = ticks(|| (0..EACH).for_each(|_| _ = sample.info()));
         say(
             "a message of the sample driver",
+            rate,
             EACH,
             c as f64,
             rust as f64,
