@@ -48,6 +48,7 @@ static void __used rust_layout(void)
 	FIELD(task_struct, tgid);
 	FIELD(task_struct, mm);
 	FIELD(task_struct, group_leader);
+	FIELD(task_struct, real_parent);
 	FIELD(task_struct, thread_pid);
 	FIELD(task_struct, usage);
 
@@ -87,6 +88,8 @@ static void __used rust_layout(void)
 	FIELD(vm_fault, page);
 
 	SIZE(pid_namespace);
+	FIELD(pid_namespace, level);
+	FIELD(pid_namespace, parent);
 	FIELD(pid_namespace, ns);
 
 	SIZE(cred);

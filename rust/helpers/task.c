@@ -3,6 +3,7 @@
 #include <linux/cred.h>
 #include <linux/kernel.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/uidgid.h>
 
@@ -57,6 +58,32 @@ __rust_helper uid_t rust_helper_from_kuid(struct user_namespace *ns, kuid_t uid)
 	return from_kuid(ns, uid);
 }
 #endif
+
+__rust_helper struct task_struct *rust_helper_next_task(struct task_struct *t)
+{
+	return next_task(t);
+}
+
+__rust_helper struct task_struct *
+rust_helper_first_thread(struct task_struct *t)
+{
+	return list_first_or_null_rcu(&t->signal->thread_head,
+				      struct task_struct, thread_node);
+}
+
+__rust_helper struct task_struct *
+rust_helper___next_thread(struct task_struct *t)
+{
+	return __next_thread(t);
+}
+
+__rust_helper void rust_helper_get_task_comm(char *to, struct task_struct *t)
+{
+	char comm[TASK_COMM_LEN];
+
+	get_task_comm(comm, t);
+	memcpy(to, comm, sizeof(comm));
+}
 
 __rust_helper void rust_helper_might_resched(void)
 {

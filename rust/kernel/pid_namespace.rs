@@ -28,7 +28,7 @@
 //!   borrow. (An interrupt may hit a task that has been released and is on its way to the last
 //!   `schedule()`. There the answer is `None`, or the interrupt itself holds up the grace period.)
 //! - **another task, for a moment**: it may be released at any time. Under the RCU read lock the
-//!   namespace outlives the look at it.
+//!   namespace outlives the look at it: [`Task::task_active_pid_ns`].
 //! - **another task, for longer**: a count, taken under the RCU read lock, where it cannot be zero
 //!   yet. [`Task::get_pid_ns`] does this.
 //!
@@ -37,6 +37,7 @@
 //!
 //! [`CurrentTask::active_pid_ns`]: crate::task::CurrentTask::active_pid_ns
 //! [`Task::get_pid_ns`]: crate::task::Task::get_pid_ns
+//! [`Task::task_active_pid_ns`]: crate::task::Task::task_active_pid_ns
 
 use crate::{
     bindings,
@@ -113,6 +114,58 @@ impl PidNamespace {
         // SAFETY: Valid for `'a`, says the caller. CAST: `Self` is transparent around it.
         unsafe { &*ptr.cast() }
     }
+
+    /// Returns the initial namespace, in which each task has a number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::pid_namespace::PidNamespace;
+    ///
+    /// let init = PidNamespace::init();
+    /// assert!(current!().active_pid_ns() == Some(init));
+    /// assert_eq!(init.level(), 0);
+    /// assert!(init.parent().is_none());
+    /// assert!(init.is_ancestor_of(init));
+    /// ```
+    #[doc(alias = "init_pid_ns")]
+    #[inline]
+    pub fn init() -> &'static Self {
+        // SAFETY: It is a static of the kernel, and nobody makes a `&mut` of it.
+        unsafe { Self::from_ptr(ptr::addr_of!(bindings::init_pid_ns)) }
+    }
+
+    /// Returns how many namespaces are above this one.
+    #[inline]
+    pub fn level(&self) -> u32 {
+        // SAFETY: Allocated by the type invariant; the field is set before anyone can find it.
+        unsafe { (*self.as_ptr()).level }
+    }
+
+    /// Returns the namespace that this one was made in, if it is not the initial one.
+    #[inline]
+    pub fn parent(&self) -> Option<&Self> {
+        // SAFETY: As for `level()`.
+        let parent = unsafe { (*self.as_ptr()).parent };
+
+        // SAFETY: A namespace owns a count on its parent until it is freed
+        // (`create_pid_namespace()`).
+        (!parent.is_null()).then(|| unsafe { Self::from_ptr(parent) })
+    }
+
+    /// Returns whether each task of `other` has a number here: whether this is the same namespace
+    /// or one above it.
+    #[inline]
+    pub fn is_ancestor_of(&self, other: &Self) -> bool {
+        let mut ns = other;
+        while ns.level() > self.level() {
+            match ns.parent() {
+                Some(parent) => ns = parent,
+                None => return false,
+            }
+        }
+        ns == self
+    }
 }
 
 // SAFETY: `put_pid_ns()` frees the namespace when the last count is gone; the initial one is never
@@ -145,5 +198,5 @@ impl Eq for PidNamespace {}
 // `put_pid_ns()` may be called by any thread.
 unsafe impl Send for PidNamespace {}
 
-// SAFETY: No method touches anything but the address and the atomic count.
+// SAFETY: No method touches anything but the address, the atomic count, and what never changes.
 unsafe impl Sync for PidNamespace {}

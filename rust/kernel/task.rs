@@ -31,6 +31,12 @@ use core::{
     ptr, //
 };
 
+mod tree;
+pub use tree::{
+    Processes,
+    Threads, //
+};
+
 /// The timeout, in jiffies, that never ends.
 pub const MAX_SCHEDULE_TIMEOUT: c_long = c_long::MAX;
 
@@ -378,6 +384,65 @@ impl Task {
         // the process is reaped, which the function checks. The namespace is either borrowed for
         // the time of the call or null, which stands for that of the caller.
         unsafe { bindings::task_tgid_nr_ns(self.as_ptr(), pidns) }
+    }
+
+    /// Returns whether this is a thread of the kernel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// // KUnit runs this in one.
+    /// assert!(current!().is_kthread());
+    /// ```
+    #[doc(alias = "PF_KTHREAD")]
+    #[inline]
+    pub fn is_kthread(&self) -> bool {
+        self.flags() & bindings::PF_KTHREAD != 0
+    }
+
+    /// Returns whether the task is on its way out, or gone: it has begun `do_exit()`.
+    ///
+    /// For another task, it may be true at any moment after.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!current!().is_exiting());
+    /// ```
+    #[doc(alias = "PF_EXITING")]
+    #[inline]
+    pub fn is_exiting(&self) -> bool {
+        self.flags() & bindings::PF_EXITING != 0
+    }
+
+    #[inline]
+    fn flags(&self) -> c_uint {
+        // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field
+        // of it. The task itself stores to it at any time, always the whole of it.
+        unsafe { ptr::addr_of!((*self.as_ptr()).flags).read_volatile() }
+    }
+
+    /// Returns the task's name: up to 15 bytes, and zeroes to the end.
+    ///
+    /// A name that is changed meanwhile may be a mixture of two. A program can choose its name, so
+    /// it is good for messages only. Process context, or an interrupt that does not hit somebody
+    /// who holds the task's lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let name = current!().comm();
+    /// assert!(name.starts_with(b"kunit"));
+    /// assert_eq!(name.last(), Some(&0));
+    /// ```
+    #[doc(alias = "get_task_comm")]
+    #[inline]
+    pub fn comm(&self) -> [u8; bindings::TASK_COMM_LEN as usize] {
+        let mut name = [0; bindings::TASK_COMM_LEN as usize];
+        // SAFETY: `task_struct` is allocated by the type invariant, and the buffer has the size
+        // that the helper fills.
+        unsafe { bindings::get_task_comm(name.as_mut_ptr().cast(), self.as_ptr()) };
+        name
     }
 
     /// Makes the task runnable if it is in [`TASK_NORMAL`] sleep, and does nothing otherwise.

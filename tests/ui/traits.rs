@@ -6,7 +6,7 @@
 
 #[cfg(bad)]
 use kernel::mm::{fault, virt, vm_ops};
-use kernel::{mm, pid_namespace, task};
+use kernel::{mm, pid, pid_namespace, task};
 
 pub fn send<T: Send>() {}
 pub fn sync<T: Sync>() {}
@@ -28,6 +28,9 @@ pub fn may() {
     sync::<mm::MmWithUserAsync>();
     send::<pid_namespace::PidNamespace>();
     sync::<pid_namespace::PidNamespace>();
+    send::<pid::Pid>();
+    sync::<pid::Pid>();
+    clone::<pid::PidType>();
 }
 
 #[cfg(bad)]
@@ -93,6 +96,16 @@ pub fn may_not() {
     //~[bad]^ ERROR: E0277: the trait bound
     unpin::<virt::VmaNew>();
     //~[bad]^ ERROR: E0277: cannot be unpinned
+    clone::<pid::Pid>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    unpin::<pid::Pid>();
+    //~[bad]^ ERROR: E0277: cannot be unpinned
+    send::<task::Processes<'_>>();
+    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
+    //~[bad]| ERROR: E0277: cannot be shared between threads safely
+    send::<task::Threads<'_>>();
+    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
+    //~[bad]| ERROR: E0277: cannot be shared between threads safely
     clone::<pid_namespace::PidNamespace>();
     //~[bad]^ ERROR: E0277: the trait bound
     unpin::<pid_namespace::PidNamespace>();

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+//@revisions: good bad
+//@[good] check-pass
+
+//! A task that nobody has counted is seen under the RCU read lock only.
+
+use kernel::{pid::{Pid, PidType}, sync::rcu};
+
+pub fn number(pid: &Pid) -> Option<i32> {
+    let guard = rcu::read_lock();
+    let task = pid.pid_task(PidType::Thread, &guard)?;
+    #[cfg(bad)]
+    drop(guard);
+    //~[bad]^ ERROR: E0505: cannot move out of `guard` because it is borrowed
+    Some(task.pid())
+}
