@@ -23,6 +23,10 @@ use kernel::{
         MmWithUser, //
     },
     new_condvar, new_mutex, new_work,
+    pid::{
+        Pid,
+        PidType, //
+    },
     pid_namespace::PidNamespace,
     prelude::*,
     sync::{
@@ -30,8 +34,7 @@ use kernel::{
             ARef,
             AlwaysRefCounted, //
         },
-        Arc,
-        CondVar,
+        rcu, Arc, CondVar,
         Mutex, //
     },
     task::Task,
@@ -61,6 +64,9 @@ const COUNTS: u32 = ioctl::_IOWR::<abi::Counts>(abi::MAGIC, abi::COUNTS);
 const OPENER: u32 = ioctl::_IOR::<abi::Opener>(abi::MAGIC, abi::OPENER);
 const ZAP: u32 = ioctl::_IOW::<abi::Zap>(abi::MAGIC, abi::ZAP);
 const WATCH: u32 = ioctl::_IOWR::<i32>(abi::MAGIC, abi::WATCH);
+const RELATIVES: u32 = ioctl::_IOWR::<abi::Relatives>(abi::MAGIC, abi::RELATIVES);
+const POPULATION: u32 = ioctl::_IOR::<abi::Population>(abi::MAGIC, abi::POPULATION);
+const KILL: u32 = ioctl::_IOW::<abi::Kill>(abi::MAGIC, abi::KILL);
 const WORKER_HAS_MM: u32 = ioctl::_IOR::<u32>(abi::MAGIC, abi::WORKER_HAS_MM);
 
 /// How often [`WATCH`] looks. Nothing else is read meanwhile, so KCSAN hardly misses a change.
@@ -88,6 +94,7 @@ struct TestDevice {
     task: ARef<Task>,
     mm: ARef<Mm>,
     ns: ARef<PidNamespace>,
+    pid: ARef<Pid>,
 }
 
 #[vtable]
@@ -100,6 +107,7 @@ impl MiscDevice for TestDevice {
             task: ARef::from(&**task),
             mm: ARef::from(&**task.mm().ok_or(ESRCH)?),
             ns: ARef::from(task.active_pid_ns().ok_or(ESRCH)?),
+            pid: task.get_task_pid(PidType::Thread).ok_or(ESRCH)?,
         };
 
         Ok(KBox::new(opener, GFP_KERNEL)?)
@@ -128,6 +136,23 @@ impl MiscDevice for TestDevice {
                 writer.write(&u32::from(me.mm.mmget_not_zero().is_some()))?;
                 writer.write(&u32::from(me.task.get_pid_ns().is_some()))?;
                 writer.write(&u32::from(current!().active_pid_ns() == Some(&*me.ns)))?;
+                writer.write(&me.pid.pid_vnr())?;
+                writer.write(&u32::from(me.pid.get_pid_task(PidType::Thread).is_some()))?;
+            }
+            RELATIVES => {
+                let (mut reader, mut writer) = user.reader_writer();
+                let nr = reader.read::<i32>()?;
+                let (numbers, facts, comm) = relatives(nr)?;
+                writer.write(&nr)?;
+                writer.write(&numbers)?;
+                writer.write(&facts)?;
+                writer.write(&comm)?;
+            }
+            POPULATION => user.writer().write(&population()?)?,
+            KILL => {
+                let mut reader = user.reader();
+                let signal = reader.read::<i32>()?;
+                me.pid.kill_pid(signal, reader.read::<u32>()? != 0)?;
             }
             ZAP => {
                 let mut question = user.reader();
@@ -156,6 +181,58 @@ impl MiscDevice for TestDevice {
         }
         Ok(0)
     }
+}
+
+/// Returns what is known of a thread, in the order of [`abi::Relatives`].
+fn relatives(nr: i32) -> Result<([i32; 2], [u32; 9], [u8; 16])> {
+    let me = current!();
+    let mine = me.active_pid_ns().ok_or(ESRCH)?;
+    let pid = Pid::find_get_pid(nr).ok_or(ESRCH)?;
+    let own = pid.ns_of_pid();
+    let task = pid.get_pid_task(PidType::Thread).ok_or(ESRCH)?;
+    let number = |kind| task.get_task_pid(kind).map_or(0, |pid| pid.pid_vnr() as u32);
+
+    let guard = rcu::read_lock();
+    let again = mine.find_pid(nr, &guard).ok_or(ESRCH)?;
+    if again.pid_task(PidType::Thread, &guard) != Some(&*task)
+        || task.task_active_pid_ns(&guard) != Some(own)
+    {
+        return Err(EIO);
+    }
+    let leader = task.leader(&guard).ok_or(ESRCH)?;
+    let parent = task.real_parent(&guard).ok_or(ESRCH)?;
+    let facts = [
+        own.level(),
+        task.tgid_nr_ns(None) as u32,
+        leader.tgid_nr_ns(None) as u32,
+        parent.tgid_nr_ns(None) as u32,
+        number(PidType::Group),
+        number(PidType::Session),
+        task.threads(&guard).count() as u32,
+        task.is_kthread().into(),
+        mine.is_ancestor_of(own).into(),
+    ];
+    drop(guard);
+
+    Ok(([pid.pid_nr(), pid.pid_nr_ns(own)], facts, task.comm()))
+}
+
+/// Returns how many processes and threads the caller's namespace and those below it have.
+fn population() -> Result<[u32; 2]> {
+    let me = current!();
+    let mine = me.active_pid_ns().ok_or(ESRCH)?;
+
+    let guard = rcu::read_lock();
+    let is_here = |task: &&Task| {
+        let ns = task.task_active_pid_ns(&guard);
+        ns.is_some_and(|ns| mine.is_ancestor_of(ns))
+    };
+    let (mut processes, mut threads) = (0, 0);
+    for process in Task::processes(&guard).filter(is_here) {
+        processes += 1;
+        threads += process.threads(&guard).count() as u32;
+    }
+    Ok([processes, threads])
 }
 
 /// Takes and drops `rounds` references of one kind; returns the count before and after.

@@ -18,6 +18,12 @@ pub const ZAP: u32 = 4;
 /// `_IOWR(MAGIC, 5, i32)`: look at the thread number of who has opened the file, until it is not
 /// the one given, or for a while.
 pub const WATCH: u32 = 5;
+/// `_IOWR(MAGIC, 6, Relatives)`: what is known of a thread, by its number.
+pub const RELATIVES: u32 = 6;
+/// `_IOR(MAGIC, 7, Population)`: how many the caller's namespace and those below it have.
+pub const POPULATION: u32 = 7;
+/// `_IOW(MAGIC, 8, Kill)`: send a signal to who has opened the file.
+pub const KILL: u32 = 8;
 
 /// [`Counts::kind`]: `ARef<Task>` of the caller, counted in `usage`.
 pub const TASK: u32 = 0;
@@ -62,6 +68,62 @@ pub struct Opener {
     pub has_ns: u32,
     /// Whether the namespace that it was opened from is the caller's.
     pub same_ns: u32,
+    /// The thread that has opened the file, in the caller's namespace, from its `struct pid`.
+    pub held: i32,
+    /// Whether that is still a thread.
+    pub held_has_task: u32,
+}
+
+/// Question (`nr`) and answer of [`RELATIVES`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Relatives {
+    /// A thread, in the caller's namespace.
+    pub nr: i32,
+    /// Its number in the initial namespace.
+    pub in_init: i32,
+    /// Its number in its own namespace.
+    pub in_own: i32,
+    /// How many namespaces are above its own.
+    pub level: u32,
+    /// Its process, in the caller's namespace.
+    pub tgid: i32,
+    /// The thread that leads its process, in the caller's namespace.
+    pub leader: i32,
+    /// The process that has made it, in the caller's namespace; 0 if it has no number there.
+    pub parent: i32,
+    /// Its process group, in the caller's namespace.
+    pub group: i32,
+    /// Its session, in the caller's namespace.
+    pub session: i32,
+    /// How many threads its process has.
+    pub threads: u32,
+    /// Whether it is a thread of the kernel.
+    pub is_kthread: u32,
+    /// Whether the caller's namespace is that of the thread or above it.
+    pub is_below: u32,
+    /// Its name.
+    pub comm: [u8; 16],
+}
+
+/// Answer of [`POPULATION`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Population {
+    /// How many processes.
+    pub processes: u32,
+    /// How many threads they have.
+    pub threads: u32,
+}
+
+/// Argument of [`KILL`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Kill {
+    /// Which signal.
+    pub signal: i32,
+    /// Whether the kernel sends it.
+    pub privileged: u32,
 }
 
 /// Argument of [`ZAP`].

@@ -60,6 +60,7 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
     if place.ours {
         tests.push(bin.join("rust_task_test"));
         tests.push(bin.join("rust_vma_test"));
+        tests.push(bin.join("rust_pid_test"));
     }
     if kernel::has(place, "CONFIG_ANDROID_BINDER_IPC_RUST=y")? {
         tests.push(bin.join("binder_test"));

@@ -34,6 +34,9 @@ const COUNTS: u32 = iowr::<test_abi::Counts>(test_abi::MAGIC, test_abi::COUNTS);
 const OPENER: u32 = ior::<test_abi::Opener>(test_abi::MAGIC, test_abi::OPENER);
 const ZAP_AS_IT_IS: u32 = iow::<test_abi::Zap>(test_abi::MAGIC, test_abi::ZAP);
 const WATCH: u32 = iowr::<i32>(test_abi::MAGIC, test_abi::WATCH);
+const RELATIVES: u32 = iowr::<test_abi::Relatives>(test_abi::MAGIC, test_abi::RELATIVES);
+const POPULATION: u32 = ior::<test_abi::Population>(test_abi::MAGIC, test_abi::POPULATION);
+const KILL: u32 = iow::<test_abi::Kill>(test_abi::MAGIC, test_abi::KILL);
 const WORKER_HAS_MM: u32 = ior::<u32>(test_abi::MAGIC, test_abi::WORKER_HAS_MM);
 
 /// Maps memory without a file.
@@ -236,6 +239,28 @@ impl Tester {
             ZAP_AS_IT_IS,
             &mut test_abi::Zap { area, addr, len },
         )
+    }
+
+    /// What is known of a thread of the caller's namespace.
+    pub fn relatives(&self, nr: i32) -> Result<test_abi::Relatives, Errno> {
+        let mut relatives = test_abi::Relatives {
+            nr,
+            ..Default::default()
+        };
+        exchange(&self.0, RELATIVES, &mut relatives)?;
+        Ok(relatives)
+    }
+
+    pub fn population(&self) -> Result<test_abi::Population, Errno> {
+        let mut population = test_abi::Population::default();
+        exchange(&self.0, POPULATION, &mut population)?;
+        Ok(population)
+    }
+
+    /// Has the kernel, or the caller, send a signal to the opener.
+    pub fn kill(&self, signal: i32, privileged: bool) -> Result<(), Errno> {
+        let privileged = privileged.into();
+        exchange(&self.0, KILL, &mut test_abi::Kill { signal, privileged })
     }
 
     pub fn worker_has_mm(&self) -> Result<u32, Errno> {

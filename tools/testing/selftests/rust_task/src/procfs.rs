@@ -52,6 +52,17 @@ impl Status {
         Ok(value.to_string())
     }
 
+    /// All of the line.
+    pub fn line(&self, name: &str) -> Result<String> {
+        let line = self
+            .0
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+        Ok(line
+            .with_context(|| format!("no {name} in status"))?
+            .to_owned())
+    }
+
     /// The first value.
     pub fn one(&self, name: &str) -> Result<String> {
         self.nth(name, 0)
