@@ -43,6 +43,7 @@ struct bench {
 	struct pid_namespace *ns;
 	struct page *page;
 	unsigned long addr;
+	struct pid *pid;
 	/* Their faults are handled in C and in Rust. Not in ops.rs. */
 	struct vm_area_struct *c_faults;
 	struct vm_area_struct *rust_faults;
@@ -70,7 +71,10 @@ operation rust_empty, rust_current, rust_current_pid, rust_current_tgid,
 	rust_page_insert;
 
 /* Those of more.rs, which only our files offer. */
-operation rust_mmap_write_lock, rust_vma_each, rust_vma_typed;
+operation rust_mmap_write_lock, rust_vma_each, rust_vma_typed,
+	rust_task_ns_rcu, rust_pid_count, rust_pid_of_task, rust_pid_find,
+	rust_pid_task, rust_pid_number, rust_process_each, rust_thread_each,
+	rust_task_parent;
 int rust_set_up(struct vm_area_struct *vma);
 
 /* The value has to be there, and so has all memory. Emits nothing. */
@@ -313,6 +317,90 @@ static noinline void c_vma_each(struct bench *b)
 	mmap_read_unlock(mm);
 }
 
+static noinline void c_task_ns_rcu(struct bench *b)
+{
+	struct pid_namespace *ns;
+
+	rcu_read_lock();
+	ns = task_active_pid_ns(b->task);
+	if (ns)
+		use(ns);
+	rcu_read_unlock();
+}
+
+static noinline void c_task_parent(struct bench *b)
+{
+	rcu_read_lock();
+	if (pid_alive(b->task))
+		use(rcu_dereference(b->task->real_parent));
+	rcu_read_unlock();
+}
+
+static noinline void c_pid_count(struct bench *b)
+{
+	struct pid *pid = get_pid(READ_ONCE(b->pid));
+
+	barrier();
+	put_pid(pid);
+}
+
+static noinline void c_pid_of_task(struct bench *b)
+{
+	struct pid *pid = get_task_pid(b->task, PIDTYPE_PID);
+
+	if (pid) {
+		barrier();
+		put_pid(pid);
+	}
+}
+
+static noinline void c_pid_find(struct bench *b)
+{
+	struct pid *pid = find_get_pid(1);
+
+	if (pid) {
+		barrier();
+		put_pid(pid);
+	}
+}
+
+static noinline void c_pid_task(struct bench *b)
+{
+	struct task_struct *task = get_pid_task(b->pid, PIDTYPE_PID);
+
+	if (task) {
+		barrier();
+		put_task_struct(task);
+	}
+}
+
+static noinline void c_pid_number(struct bench *b)
+{
+	use(pid_nr_ns(b->pid, b->ns));
+}
+
+#ifndef MODULE
+static noinline void c_process_each(struct bench *b)
+{
+	struct task_struct *task;
+
+	rcu_read_lock();
+	for_each_process(task)
+		use(task);
+	rcu_read_unlock();
+}
+#endif
+
+static noinline void c_thread_each(struct bench *b)
+{
+	struct task_struct *task;
+
+	rcu_read_lock();
+	for_each_thread(b->task, task)
+		use(task);
+	rcu_read_unlock();
+}
+
 /* What a driver in C has for the lifetime of its areas. */
 struct c_data {
 	struct page *page;
@@ -428,6 +516,18 @@ static const struct row rows[] = {
 #ifdef CONFIG_RUST_TASK_BENCH
 	row("mmap write lock and unlock", mmap_write_lock),
 	row("mmap read lock, each area, unlock", vma_each),
+	row("a task's namespace, under RCU", task_ns_rcu),
+	row("a task's parent, under RCU", task_parent),
+	row("struct pid: clone and drop", pid_count),
+	row("a task's struct pid, counted and dropped", pid_of_task),
+	row("find_get_pid(1) and drop", pid_find),
+	row("get_pid_task() and drop", pid_task),
+	row("pid_nr_ns()", pid_number),
+#ifndef MODULE
+	/* Modules cannot reach the initial task. */
+	row("each process, under RCU", process_each),
+#endif
+	row("each thread of a process, under RCU", thread_each),
 #endif
 };
 
@@ -468,6 +568,7 @@ static int prepare(struct bench *b)
 	if (!b->mm)
 		return -ESRCH;
 	b->addr = b->mm->start_stack;
+	b->pid = task_pid(current);
 	b->page = alloc_page(GFP_KERNEL | __GFP_ZERO);
 	return b->page ? 0 : -ENOMEM;
 }

@@ -17,9 +17,16 @@ use kernel::{
         virt::VmaNew,
         vm_ops::VmOperations,
     },
+    pid::{
+        Pid,
+        PidType, //
+    },
     prelude::*,
     str::CStr,
-    sync::Arc,
+    sync::{
+        rcu,
+        Arc, //
+    },
     vm_operations,
     ModuleMetadata, //
 };
@@ -63,7 +70,53 @@ unsafe extern "C" fn rust_set_up(vma: *mut bindings::vm_area_struct) -> c_int {
     unsafe { VmaNew::set_up(vma, hook) }
 }
 
+impl Bench {
+    #[inline(always)]
+    fn pid(&self) -> &Pid {
+        // SAFETY: It is the current task's own, which it is attached to.
+        unsafe { Pid::from_ptr(self.pid.as_ptr()) }
+    }
+}
+
 operations! {
+    rust_task_ns_rcu: |b| {
+        let guard = rcu::read_lock();
+        if let Some(ns) = b.task().task_active_pid_ns(&guard) {
+            keep!(ns.as_ptr());
+        }
+    };
+    rust_task_parent: |b| {
+        let guard = rcu::read_lock();
+        if let Some(task) = b.task().real_parent(&guard) {
+            keep!(task.as_ptr());
+        }
+    };
+    rust_pid_count: |b| {
+        let _pid = ARef::from(b.pid());
+        between();
+    };
+    rust_pid_of_task: |b| if let Some(_pid) = b.task().get_task_pid(PidType::Thread) {
+        between();
+    };
+    rust_pid_find: |_| if let Some(_pid) = Pid::find_get_pid(1) {
+        between();
+    };
+    rust_pid_task: |b| if let Some(_task) = b.pid().get_pid_task(PidType::Thread) {
+        between();
+    };
+    rust_pid_number: |b| keep!(b.pid().pid_nr_ns(b.ns()));
+    rust_process_each: |_| {
+        let guard = rcu::read_lock();
+        for task in Task::processes(&guard) {
+            keep!(task.as_ptr());
+        }
+    };
+    rust_thread_each: |b| {
+        let guard = rcu::read_lock();
+        for task in b.task().threads(&guard) {
+            keep!(task.as_ptr());
+        }
+    };
     rust_mmap_write_lock: |b| {
         let _guard = b.users().mmap_write_lock();
         between();

@@ -47,6 +47,9 @@ pub struct Bench {
     // `struct page *`, which is what `Page` has, and nothing else.
     page: ManuallyDrop<Page>,
     addr: c_ulong,
+    // For `more.rs`.
+    #[allow(dead_code)]
+    pid: NonNull<bindings::pid>,
 }
 
 const _: () = assert!(size_of::<Page>() == size_of::<*mut bindings::page>());

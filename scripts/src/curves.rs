@@ -176,10 +176,10 @@ fn paint(path: &Path, title: &str, report: &Report) -> Painted<()> {
         .instructions
         .iter()
         .map(|(name, points)| {
-            let x = if name.contains("page") {
-                "pages"
-            } else {
-                "areas"
+            let x = match name {
+                name if name.contains("page") => "pages",
+                name if name.contains("process") => "processes",
+                _ => "areas",
             };
             (name.clone(), x, "instructions", points.clone())
         })

@@ -22,6 +22,7 @@ mod ui;
 mod user;
 
 use anyhow::{bail, Context, Result};
+use binder::Beside;
 use boot::{Boot, Guest};
 use clap::{Parser, Subcommand};
 use debug::Ordeal;
@@ -264,6 +265,14 @@ fn run_part(part: &Command, place: &Place, tools: &Tools, outcome: &mut Outcome)
             let mainline = tree::mainline(place)?;
             count(place, mainline.as_ref(), tools, outcome)?;
             curves::draw(place, tools, outcome)?;
+            if kernel::has(place, "CONFIG_ANDROID_BINDER_IPC_RUST=y")? {
+                let c = place.variant("c-binder");
+                kernel::derive(&c, tools, place, &["c-binder"])?;
+                kernel::build(&c, tools)?;
+                let theirs = user::initramfs(&c, tools)?;
+                let ours = user::initramfs(place, tools)?;
+                binder::beside((place, &ours), (&c, &theirs), Beside::C, outcome)?;
+            }
             for name in ["size", "calls"] {
                 let variant = place.variant(name);
                 kernel::derive(&variant, tools, place, &[name])?;

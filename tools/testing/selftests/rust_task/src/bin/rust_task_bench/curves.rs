@@ -4,7 +4,15 @@
 
 use crate::bench::{ticks, ticks_in_a_nanosecond, Bench, C_FAULTS, KERNEL, PAGE, RUST_FAULTS};
 use anyhow::{ensure, Context, Result};
-use nix::sys::mman::{mprotect, MapFlags, ProtFlags};
+use nix::{
+    sched::{clone, CloneFlags},
+    sys::{
+        mman::{mprotect, munmap, MapFlags, ProtFlags},
+        signal::{kill, Signal},
+        wait::{waitpid, WaitPidFlag},
+    },
+    unistd::Pid,
+};
 use rust_task::device::{map, Device};
 use std::{
     fs,
@@ -22,6 +30,10 @@ const EACH: u32 = 1000;
 const AREAS: &[usize] = &[20, 50, 100, 300, 1000, 3000, 10000, 30000, 60000];
 const PAGES: &[usize] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
+/// Beside the kernel's own.
+const PROCESSES: &[usize] = &[10, 30, 100, 300, 1000, 3000, 10000];
+
+const EACH_PROCESS: &str = "each process, under RCU";
 const WALK: &str = "mmap read lock, each area, unlock";
 const LOOK_UP: &str = "mmap read lock, vma_lookup(), unlock";
 const LOCK_AREA: &str = "lock_vma_under_rcu() and unlock";
@@ -92,6 +104,44 @@ pub fn areas() -> Result<()> {
     Ok(())
 }
 
+/// Prints what the walk over all processes takes, as there are more of them.
+pub fn processes() -> Result<()> {
+    fs::write("/proc/sys/kernel/threads-max", "20000")?;
+    let bench = Bench::open(KERNEL)?;
+    let row = row(&bench, EACH_PROCESS)?;
+    let mut made = Vec::new();
+    let measured = PROCESSES.iter().try_for_each(|&size| -> Result<()> {
+        while made.len() < size {
+            made.push(sleeper()?);
+        }
+        let rounds = (100_000 / size as u32).clamp(2, 100);
+        let run = bench.run(row, rounds, true)?.context("it is gone")?;
+        let each = |ticks: i64| ticks as f64 / f64::from(rounds);
+        println!(
+            "# curve\t{EACH_PROCESS}\t{size}\t{}\t{}",
+            each(run.c),
+            each(run.rust)
+        );
+        Ok(())
+    });
+    for pid in made {
+        kill(pid, Signal::SIGKILL)?;
+        waitpid(pid, Some(WaitPidFlag::__WALL))?;
+    }
+    measured
+}
+
+/// Starts a process that shares the memory of this one, and sleeps.
+fn sleeper() -> Result<Pid> {
+    // What it needs is a return address.
+    let stack = Box::leak(vec![0u8; PAGE].into_boxed_slice());
+    let sleep = || loop {
+        nix::unistd::pause();
+    };
+    // SAFETY: It has a stack of its own, and touches nothing else.
+    Ok(unsafe { clone(Box::new(sleep), stack, CloneFlags::CLONE_VM, None)? })
+}
+
 /// Prints what it takes to touch more and more pages.
 pub fn faults() -> Result<()> {
     let bench = Bench::open(KERNEL)?;
@@ -153,7 +203,7 @@ fn map_and_unmap() {
     let flags = MapFlags::MAP_PRIVATE;
     if let Ok(at) = map(None, PAGE, ProtFlags::PROT_READ, flags) {
         // SAFETY: Nobody else knows of this page.
-        let _ = unsafe { nix::sys::mman::munmap(at, PAGE) };
+        let _ = unsafe { munmap(at, PAGE) };
     }
 }
 

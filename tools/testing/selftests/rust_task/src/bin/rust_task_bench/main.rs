@@ -22,6 +22,10 @@ fn main() -> Result<()> {
             LIMIT,
             &[
                 ("instructions for more and more areas", curves::areas),
+                (
+                    "instructions for more and more processes",
+                    curves::processes,
+                ),
                 ("instructions of faults", curves::faults),
             ],
         ),
