@@ -75,7 +75,8 @@ operation rust_mmap_write_lock, rust_vma_each, rust_vma_typed,
 	rust_task_ns_rcu, rust_pid_count, rust_pid_of_task, rust_pid_find,
 	rust_pid_task, rust_pid_number, rust_process_each, rust_thread_each,
 	rust_task_parent;
-int rust_set_up(struct vm_area_struct *vma);
+typedef int hook(struct vm_area_struct *vma);
+hook rust_set_up;
 
 /* The value has to be there, and so has all memory. Emits nothing. */
 #define use(x) ({ asm volatile("" : : "r"(x) : "memory"); })

@@ -127,14 +127,17 @@ fn new_page(i: usize) -> Result<Page> {
 fn get_info(mut out: UserSliceWriter) -> Result {
     let task = current!();
 
-    out.write(&task.pid())?;
-    out.write(&task.tgid())?;
-    out.write(&task.uid().into_uid_in_current_ns())?;
-    out.write(&Kuid::current_euid().into_uid_in_current_ns())?;
-    out.write(&task.group_leader().pid())?;
-    out.write(&task.tgid_nr_ns(task.active_pid_ns()))?;
-    out.write(&u32::from(task.mm().is_some()))?;
-    out.write(&u32::from(task.signal_pending()))
+    // In the order of `abi::TaskInfo`, whose fields have 32 bits each.
+    out.write(&[
+        task.pid() as u32,
+        task.tgid() as u32,
+        task.uid().into_uid_in_current_ns(),
+        Kuid::current_euid().into_uid_in_current_ns(),
+        task.group_leader().pid() as u32,
+        task.tgid_nr_ns(task.active_pid_ns()) as u32,
+        task.mm().is_some().into(),
+        task.signal_pending().into(),
+    ])
 }
 
 /// Answers [`abi::GET_VMA`].
