@@ -5,14 +5,23 @@
 //! It is built into the kernel or not at all: a workqueue item of a module could still be running
 //! when the module is unloaded, as there is no way yet to wait for it.
 
-use core::sync::atomic::{
-    compiler_fence,
-    Ordering::SeqCst, //
+use core::{
+    mem::size_of,
+    sync::atomic::{
+        compiler_fence,
+        AtomicI32,
+        AtomicU32,
+        Ordering::{
+            Relaxed,
+            SeqCst, //
+        }, //
+    },
 };
 use kernel::{
     c_str,
     fs::File,
     impl_has_work, ioctl,
+    kthread::KThread,
     miscdevice::{
         MiscDevice,
         MiscDeviceOptions,
@@ -34,7 +43,9 @@ use kernel::{
             ARef,
             AlwaysRefCounted, //
         },
-        rcu, Arc, CondVar,
+        rcu,
+        Arc,
+        CondVar,
         Mutex, //
     },
     task::Task,
@@ -67,6 +78,8 @@ const WATCH: u32 = ioctl::_IOWR::<i32>(abi::MAGIC, abi::WATCH);
 const RELATIVES: u32 = ioctl::_IOWR::<abi::Relatives>(abi::MAGIC, abi::RELATIVES);
 const POPULATION: u32 = ioctl::_IOR::<abi::Population>(abi::MAGIC, abi::POPULATION);
 const KILL: u32 = ioctl::_IOW::<abi::Kill>(abi::MAGIC, abi::KILL);
+const BORROW: u32 = ioctl::_IOWR::<abi::Borrow>(abi::MAGIC, abi::BORROW);
+const SPAWN: u32 = ioctl::_IOWR::<abi::Spawn>(abi::MAGIC, abi::SPAWN);
 const WORKER_HAS_MM: u32 = ioctl::_IOR::<u32>(abi::MAGIC, abi::WORKER_HAS_MM);
 
 /// How often [`WATCH`] looks. Nothing else is read meanwhile, so KCSAN hardly misses a change.
@@ -176,12 +189,154 @@ impl MiscDevice for TestDevice {
                 let new = looks.find(|pid| *pid != known);
                 writer.write(&new.unwrap_or(known))?;
             }
+            BORROW => {
+                let (mut reader, mut writer) = user.reader_writer();
+                let (addr, rounds) = (reader.read::<u64>()?, reader.read::<u32>()?);
+                let (counts, errors) = borrow(addr as usize, rounds)?;
+                writer.write(&addr)?;
+                writer.write(&rounds)?;
+                writer.write(&counts)?;
+                writer.write(&errors)?;
+            }
+            SPAWN => {
+                let (mut reader, mut writer) = user.reader_writer();
+                let rounds = reader.read::<u32>()?;
+                writer.write(&rounds)?;
+                writer.write(&spawn(rounds)?)?;
+            }
             WORKER_HAS_MM => user.writer().write(&u32::from(worker_has_mm()?))?,
             _ => return Err(ENOTTY),
         }
         Ok(0)
     }
 }
+
+/// What a thread of the kernel counts and is refused with.
+#[derive(Default)]
+struct Borrowed {
+    done: AtomicU32,
+    wrong: AtomicU32,
+    nested: AtomicI32,
+}
+
+/// Has a thread of the kernel add one to a number of the caller, in a scope for each round. Returns
+/// the rest of [`abi::Borrow`].
+fn borrow(addr: usize, rounds: u32) -> Result<([u32; 2], [i32; 3])> {
+    let task = current!();
+    let mm = ARef::from(task.mm().ok_or(ESRCH)?);
+    let caller = mm.kthread_use_mm(|| ());
+
+    let all = Arc::new(Borrowed::default(), GFP_KERNEL)?;
+    let counts = all.clone();
+    let ended = Arc::pin_init(Event::new(), GFP_KERNEL)?;
+    let over = ended.clone();
+    let thread = KThread::spawn(format_args!("borrow/{}", task.pid()), move |_this| {
+        let wrong = |is: bool| counts.wrong.fetch_add(is.into(), Relaxed);
+        for _ in 0..rounds {
+            wrong(current!().mm().is_some());
+            let added = mm.kthread_use_mm(|| {
+                let own = current!().mm().map(|own| own.as_raw());
+                wrong(own != Some(mm.as_raw()));
+                let nested = mm.kthread_use_mm(|| ());
+                counts.nested.store(errno(nested), Relaxed);
+                add_one(addr)
+            });
+            counts
+                .done
+                .fetch_add(added.and_then(|added| added).is_ok().into(), Relaxed);
+        }
+        wrong(current!().mm().is_some());
+        over.tell();
+        7
+    })?;
+    ended.wait();
+    let result = thread.stop();
+
+    let counts = [all.done.load(Relaxed), all.wrong.load(Relaxed)];
+    Ok((counts, [all.nested.load(Relaxed), errno(caller), result]))
+}
+
+fn errno(result: Result) -> i32 {
+    result.map_or_else(Error::to_errno, |()| 0)
+}
+
+/// Adds one to a number in the memory of the current address space.
+fn add_one(addr: usize) -> Result {
+    let memory = || UserSlice::new(UserPtr::from_addr(addr), size_of::<u64>());
+    let old = memory().reader().read::<u64>()?;
+    memory().writer().write(&(old + 1))
+}
+
+/// What somebody waits for.
+#[pin_data]
+struct Event {
+    #[pin]
+    is: Mutex<bool>,
+    #[pin]
+    told: CondVar,
+}
+
+impl Event {
+    fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            is <- new_mutex!(false),
+            told <- new_condvar!(),
+        })
+    }
+
+    fn tell(&self) {
+        *self.is.lock() = true;
+        self.told.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut is = self.is.lock();
+        while !*is {
+            self.told.wait(&mut is);
+        }
+    }
+}
+
+/// Counts when it is dropped.
+struct Counted(Arc<AtomicU32>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// Starts threads and stops them, every other one at once, which may be before it runs. Returns the
+/// rest of [`abi::Spawn`].
+fn spawn(rounds: u32) -> Result<[u32; 3]> {
+    let dropped = Arc::new(AtomicU32::new(0), GFP_KERNEL)?;
+    let (mut ran, mut wrong) = (0, 0);
+    for round in 0..rounds {
+        let counted = Counted(dropped.clone());
+        let begun = Arc::pin_init(Event::new(), GFP_KERNEL)?;
+        let tell = begun.clone();
+        let thread = KThread::spawn(format_args!("spawn/{round}"), move |this| {
+            let _counted = counted;
+            tell.tell();
+            // Some sleep until they are to end.
+            while round % 3 == 0 && !this.sleep(HOUR) {}
+            round as i32
+        })?;
+        let at_once = round % 2 == 0;
+        if !at_once {
+            begun.wait();
+        }
+        match thread.stop() {
+            result if result == round as i32 => ran += 1,
+            result if result == EINTR.to_errno() && at_once => (),
+            _ => wrong += 1,
+        }
+    }
+    Ok([ran, dropped.load(Relaxed), wrong])
+}
+
+/// In jiffies, or longer.
+const HOUR: c_long = 3600 * 1000;
 
 /// Returns what is known of a thread, in the order of [`abi::Relatives`].
 fn relatives(nr: i32) -> Result<([i32; 2], [u32; 9], [u8; 16])> {
@@ -190,7 +345,10 @@ fn relatives(nr: i32) -> Result<([i32; 2], [u32; 9], [u8; 16])> {
     let pid = Pid::find_get_pid(nr).ok_or(ESRCH)?;
     let own = pid.ns_of_pid();
     let task = pid.get_pid_task(PidType::Thread).ok_or(ESRCH)?;
-    let number = |kind| task.get_task_pid(kind).map_or(0, |pid| pid.pid_vnr() as u32);
+    let number = |kind| {
+        task.get_task_pid(kind)
+            .map_or(0, |pid| pid.pid_vnr() as u32)
+    };
 
     let guard = rcu::read_lock();
     let again = mine.find_pid(nr, &guard).ok_or(ESRCH)?;

@@ -24,6 +24,10 @@ pub const RELATIVES: u32 = 6;
 pub const POPULATION: u32 = 7;
 /// `_IOW(MAGIC, 8, Kill)`: send a signal to who has opened the file.
 pub const KILL: u32 = 8;
+/// `_IOWR(MAGIC, 9, Borrow)`: threads of the kernel borrow the caller's address space.
+pub const BORROW: u32 = 9;
+/// `_IOWR(MAGIC, 10, Spawn)`: start and stop threads of the kernel, one after the other.
+pub const SPAWN: u32 = 10;
 
 /// [`Counts::kind`]: `ARef<Task>` of the caller, counted in `usage`.
 pub const TASK: u32 = 0;
@@ -114,6 +118,40 @@ pub struct Population {
     pub processes: u32,
     /// How many threads they have.
     pub threads: u32,
+}
+
+/// Question (`addr`, `rounds`) and answer of [`BORROW`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Borrow {
+    /// A number of 64 bits in the caller's memory.
+    pub addr: u64,
+    /// How many times one is added to it.
+    pub rounds: u32,
+    /// How many times that was possible.
+    pub done: u32,
+    /// How often the thread had another address space than it should: inside, and outside.
+    pub wrong: u32,
+    /// What a scope within a scope was refused with.
+    pub nested: i32,
+    /// What the caller itself was refused with.
+    pub caller: i32,
+    /// What the closure has returned.
+    pub result: i32,
+}
+
+/// Question (`rounds`) and answer of [`SPAWN`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spawn {
+    /// How many threads.
+    pub rounds: u32,
+    /// How many have run.
+    pub ran: u32,
+    /// How many closures have been dropped.
+    pub dropped: u32,
+    /// How many results were neither the closure's nor `-EINTR`.
+    pub wrong: u32,
 }
 
 /// Argument of [`KILL`].

@@ -59,6 +59,11 @@ __rust_helper uid_t rust_helper_from_kuid(struct user_namespace *ns, kuid_t uid)
 }
 #endif
 
+__rust_helper void rust_helper_set_current_state(unsigned int state)
+{
+	set_current_state(state);
+}
+
 __rust_helper struct task_struct *rust_helper_next_task(struct task_struct *t)
 {
 	return next_task(t);

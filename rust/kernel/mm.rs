@@ -68,6 +68,8 @@ use virt::VmaRef;
 mod mmap_lock;
 pub use mmap_lock::MmapWriteGuard;
 
+mod use_mm;
+
 mod vma_iter;
 pub use vma_iter::VmaIter;
 

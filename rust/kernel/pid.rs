@@ -7,7 +7,7 @@
 //! process group, or session) for ever, and learns that it is gone instead of reaching another.
 //! It costs less to keep than a [`Task`], which is some kilobytes.
 //!
-//! [`task::Pid`](crate::task::Pid) is the number, C's `pid_t`.
+//! [`task::Pid`] is the number, C's `pid_t`.
 //!
 //! C header: [`include/linux/pid.h`](srctree/include/linux/pid.h)
 
@@ -108,7 +108,8 @@ impl Pid {
     ///
     /// # Safety
     ///
-    /// `ptr` is null, or points to a `struct pid` on which the caller owns a count, and gives it up.
+    /// `ptr` is null, or points to a `struct pid` on which the caller owns a count, and gives it
+    /// up.
     unsafe fn from_counted(ptr: *mut bindings::pid) -> Option<ARef<Self>> {
         // SAFETY: As the caller says. CAST: `Self` is transparent around it.
         NonNull::new(ptr).map(|ptr| unsafe { ARef::from_raw(ptr.cast()) })
@@ -223,8 +224,8 @@ impl Pid {
 
     /// Sends `signal` to the process.
     ///
-    /// With `privileged`, the kernel is the sender, and may do so. Otherwise it is the current task,
-    /// with its own rights. Signal 0 is only a question. Any context.
+    /// With `privileged`, the kernel is the sender, and may do so. Otherwise it is the current
+    /// task, with its own rights. Signal 0 is only a question. Any context.
     ///
     /// Errors: `ESRCH` if there is no such process any more, `EINVAL` if there is no such signal,
     /// `EPERM`, or `EAGAIN` if too many are pending.

@@ -78,10 +78,9 @@ macro_rules! current {
         // * The way back to user space passes through the end of the scope.
         // * `exit_mm()`, `exit_notify()` and `begin_new_exec()` have no safe wrapper, and an unsafe
         //   caller of them must not leave such a scope open.
-        // * A wrapper of `kthread_use_mm()` runs a closure, and must let neither the closure nor
-        //   its result hold a `&CurrentTask` or what is borrowed from one. `CurrentTask` is
-        //   neither `Send` nor `Sync`, which keeps out the first; for the second, as `&MmWithUser`
-        //   is `Send`, the wrapper has to demand a lifetime too.
+        // * `MmWithUser::kthread_use_mm()` runs a closure. `CurrentTask` is neither `Send` nor
+        //   `Sync`, so none gets in. Outside of the closure, the task has no `mm()` that could get
+        //   in, or else the function refuses. What is borrowed inside ends there.
         // * Another thread has another context, and the same two traits keep it out.
         unsafe { &*$crate::task::Task::current() }
     };

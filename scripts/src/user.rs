@@ -61,6 +61,7 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
         tests.push(bin.join("rust_task_test"));
         tests.push(bin.join("rust_vma_test"));
         tests.push(bin.join("rust_pid_test"));
+        tests.push(bin.join("rust_kthread_test"));
     }
     if kernel::has(place, "CONFIG_ANDROID_BINDER_IPC_RUST=y")? {
         tests.push(bin.join("binder_test"));

@@ -6,7 +6,7 @@
 
 #[cfg(bad)]
 use kernel::mm::{fault, virt, vm_ops};
-use kernel::{mm, pid, pid_namespace, task};
+use kernel::{kthread, mm, pid, pid_namespace, task};
 
 pub fn send<T: Send>() {}
 pub fn sync<T: Sync>() {}
@@ -31,6 +31,7 @@ pub fn may() {
     send::<pid::Pid>();
     sync::<pid::Pid>();
     clone::<pid::PidType>();
+    send::<kthread::KThread>();
 }
 
 #[cfg(bad)]
@@ -96,6 +97,12 @@ pub fn may_not() {
     //~[bad]^ ERROR: E0277: the trait bound
     unpin::<virt::VmaNew>();
     //~[bad]^ ERROR: E0277: cannot be unpinned
+    clone::<kthread::KThread>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    send::<kthread::ThisKThread>();
+    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
+    sync::<kthread::ThisKThread>();
+    //~[bad]^ ERROR: E0277: cannot be shared between threads safely
     clone::<pid::Pid>();
     //~[bad]^ ERROR: E0277: the trait bound
     unpin::<pid::Pid>();

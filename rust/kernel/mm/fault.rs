@@ -61,8 +61,8 @@ pub struct VmFault<'a, T> {
 /// # Invariants
 ///
 /// It is right to return `reason` from the fault of `'a`: the lock is held, unless `VM_FAULT_RETRY`
-/// is set. If no bit is, `page` is what `vmf->page` is to be, and this owns a count on it; otherwise
-/// it is null.
+/// is set. If no bit is, `page` is what `vmf->page` is to be, and this owns a count on it;
+/// otherwise it is null.
 #[must_use = "only what the handler returns reaches the program"]
 pub struct Served<'a> {
     reason: bindings::vm_fault_t,

@@ -37,6 +37,8 @@ const WATCH: u32 = iowr::<i32>(test_abi::MAGIC, test_abi::WATCH);
 const RELATIVES: u32 = iowr::<test_abi::Relatives>(test_abi::MAGIC, test_abi::RELATIVES);
 const POPULATION: u32 = ior::<test_abi::Population>(test_abi::MAGIC, test_abi::POPULATION);
 const KILL: u32 = iow::<test_abi::Kill>(test_abi::MAGIC, test_abi::KILL);
+const BORROW: u32 = iowr::<test_abi::Borrow>(test_abi::MAGIC, test_abi::BORROW);
+const SPAWN: u32 = iowr::<test_abi::Spawn>(test_abi::MAGIC, test_abi::SPAWN);
 const WORKER_HAS_MM: u32 = ior::<u32>(test_abi::MAGIC, test_abi::WORKER_HAS_MM);
 
 /// Maps memory without a file.
@@ -261,6 +263,27 @@ impl Tester {
     pub fn kill(&self, signal: i32, privileged: bool) -> Result<(), Errno> {
         let privileged = privileged.into();
         exchange(&self.0, KILL, &mut test_abi::Kill { signal, privileged })
+    }
+
+    /// Has a thread of the kernel add one to the number at `addr`, so many times.
+    pub fn borrow(&self, addr: u64, rounds: u32) -> Result<test_abi::Borrow, Errno> {
+        let mut borrow = test_abi::Borrow {
+            addr,
+            rounds,
+            ..Default::default()
+        };
+        exchange(&self.0, BORROW, &mut borrow)?;
+        Ok(borrow)
+    }
+
+    /// Has so many threads of the kernel started and stopped.
+    pub fn spawn(&self, rounds: u32) -> Result<test_abi::Spawn, Errno> {
+        let mut spawn = test_abi::Spawn {
+            rounds,
+            ..Default::default()
+        };
+        exchange(&self.0, SPAWN, &mut spawn)?;
+        Ok(spawn)
     }
 
     pub fn worker_has_mm(&self) -> Result<u32, Errno> {
