@@ -19,6 +19,7 @@
 #include <linux/mm_types.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/stddef.h>
 
 #define SIZE(type)							\
@@ -49,8 +50,14 @@ static void __used rust_layout(void)
 	FIELD(task_struct, mm);
 	FIELD(task_struct, group_leader);
 	FIELD(task_struct, real_parent);
+	FIELD(task_struct, signal);
+	FIELD(task_struct, tasks);
+	FIELD(task_struct, thread_node);
 	FIELD(task_struct, thread_pid);
 	FIELD(task_struct, usage);
+
+	FIELD(signal_struct, thread_head);
+	FIELD(list_head, next);
 
 	SIZE(mm_struct);
 	FIELD_AT(mm_struct, __bindgen_anon_1.__bindgen_anon_1.mm_count,

@@ -3,7 +3,6 @@
 #include <linux/cred.h>
 #include <linux/kernel.h>
 #include <linux/sched.h>
-#include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/uidgid.h>
 
@@ -62,24 +61,6 @@ __rust_helper uid_t rust_helper_from_kuid(struct user_namespace *ns, kuid_t uid)
 __rust_helper void rust_helper_set_current_state(unsigned int state)
 {
 	set_current_state(state);
-}
-
-__rust_helper struct task_struct *rust_helper_next_task(struct task_struct *t)
-{
-	return next_task(t);
-}
-
-__rust_helper struct task_struct *
-rust_helper_first_thread(struct task_struct *t)
-{
-	return list_first_or_null_rcu(&t->signal->thread_head,
-				      struct task_struct, thread_node);
-}
-
-__rust_helper struct task_struct *
-rust_helper___next_thread(struct task_struct *t)
-{
-	return __next_thread(t);
 }
 
 __rust_helper void rust_helper_get_task_comm(char *to, struct task_struct *t)

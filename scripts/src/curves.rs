@@ -104,7 +104,7 @@ fn times(said: &str) -> Result<Vec<Time>> {
         };
         let round: (f64, f64) = (c.parse()?, ours.parse()?);
         ensure!(round.0.is_finite() && round.1.is_finite(), "{row:?}");
-        ensure!(round.0 > 0.0 || round.1 > 0.0, "no time went by: {row:?}");
+        ensure!(round != (0.0, 0.0), "no time went by: {row:?}");
         match all.iter_mut().find(|(other, _)| *other == name) {
             Some((_, rounds)) => rounds.push(round),
             None => all.push((name, vec![round])),

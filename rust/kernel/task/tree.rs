@@ -15,29 +15,28 @@
 use super::Task;
 use crate::{
     bindings,
+    container_of,
     pid_namespace::PidNamespace,
     sync::rcu, //
 };
 use core::{
     marker::PhantomData,
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ptr, //
 };
 
 impl Task {
-    /// Borrows a task that was found under the RCU read lock, if there is one.
+    /// Borrows a task that was found under the RCU read lock.
     ///
     /// # Safety
     ///
-    /// `ptr` is null, or points to a task that was attached at some time since the lock was taken.
+    /// The lock is held for `'a`, and `ptr` points to a task that was attached at some time since
+    /// it was taken.
     #[inline]
-    unsafe fn seen(ptr: *mut bindings::task_struct, _rcu: &rcu::Guard) -> Option<&Self> {
+    unsafe fn seen<'a>(ptr: *const bindings::task_struct) -> &'a Self {
         // SAFETY: `release_task()` has an RCU grace period go by before it gives up the count that
         // stands for the life of the task (`put_task_struct_rcu_user()`). CAST: `Self` is
         // transparent around `task_struct`.
-        NonNull::new(ptr).map(|ptr| unsafe { ptr.cast().as_ref() })
+        unsafe { &*ptr.cast() }
     }
 
     /// Returns whether the task has not been released yet.
@@ -75,7 +74,7 @@ impl Task {
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
-    pub fn real_parent<'a>(&self, rcu: &'a rcu::Guard) -> Option<&'a Task> {
+    pub fn real_parent<'a>(&self, _rcu: &'a rcu::Guard) -> Option<&'a Task> {
         if !self.pid_alive() {
             return None;
         }
@@ -87,7 +86,7 @@ impl Task {
         // SAFETY: The task was attached since the lock was taken. A parent leaves its children to
         // others (`forget_original_parent()`) before it is released, so what an attached task
         // points to is attached.
-        unsafe { Self::seen(parent, rcu) }
+        Some(unsafe { Self::seen(parent) })
     }
 
     /// Returns the thread that leads this task's process.
@@ -109,7 +108,7 @@ impl Task {
     /// ```
     #[doc(alias = "group_leader")]
     #[inline]
-    pub fn leader<'a>(&self, rcu: &'a rcu::Guard) -> Option<&'a Task> {
+    pub fn leader<'a>(&self, _rcu: &'a rcu::Guard) -> Option<&'a Task> {
         if !self.pid_alive() {
             return None;
         }
@@ -119,7 +118,7 @@ impl Task {
 
         // SAFETY: The task was attached since the lock was taken. A leader is released when no
         // other thread is attached, or after `de_thread()` has made another one the leader of all.
-        unsafe { Self::seen(leader, rcu) }
+        Some(unsafe { Self::seen(leader) })
     }
 
     /// Returns this task's active PID namespace.
@@ -165,9 +164,13 @@ impl Task {
     // Modules cannot reach the initial task on their own.
     #[inline(never)]
     pub fn processes(_rcu: &rcu::Guard) -> Processes<'_> {
-        // INVARIANT: The initial task is the head of the list, and is there for ever.
+        // SAFETY: The initial task is a static, of which only the address is taken.
+        let head = unsafe { ptr::addr_of!(bindings::init_task.tasks) };
+
+        // INVARIANT: It is the head of the list, and is there for ever.
         Processes {
-            last: ptr::addr_of_mut!(bindings::init_task),
+            head,
+            last: head,
             rcu: PhantomData,
         }
     }
@@ -187,15 +190,15 @@ impl Task {
     /// ```
     #[doc(alias = "for_each_thread")]
     #[inline]
-    pub fn threads<'a>(&self, _rcu: &'a rcu::Guard) -> Threads<'a> {
-        // SAFETY: `signal` lives as long as the `task_struct`, which is allocated by the type
-        // invariant, and what its list of threads has in it was not released before the lock was
-        // taken.
-        let next = unsafe { bindings::first_thread(self.as_ptr()) };
+    pub fn threads<'a>(&'a self, _rcu: &'a rcu::Guard) -> Threads<'a> {
+        // SAFETY: `task_struct` is allocated by the type invariant, and `signal`, which does not
+        // change, for as long. Only the address of the list is taken.
+        let head = unsafe { ptr::addr_of!((*(*self.as_ptr()).signal).thread_head) };
 
-        // INVARIANT: As above.
+        // INVARIANT: The list is that of a process, and `self` keeps its head for `'a`.
         Threads {
-            next: NonNull::new(next),
+            head,
+            last: head,
             rcu: PhantomData,
         }
     }
@@ -205,42 +208,57 @@ impl Task {
 ///
 /// # Invariants
 ///
-/// `last` is the initial task, or was found in the list of processes since the lock of `'a` was
-/// taken.
+/// `head` is the head of the list of all processes. `last` is that, or was in the list since the
+/// lock of `'a` was taken.
 pub struct Processes<'a> {
-    last: *mut bindings::task_struct,
+    head: *const bindings::list_head,
+    last: *const bindings::list_head,
     rcu: PhantomData<&'a rcu::Guard>,
-}
-
-impl<'a> Iterator for Processes<'a> {
-    type Item = &'a Task;
-
-    // As for `processes()`.
-    #[inline(never)]
-    fn next(&mut self) -> Option<&'a Task> {
-        // SAFETY: What was in the list has its memory while the lock is held, by the type
-        // invariant, and points on into the list also when it was taken out (`list_del_rcu()`) or
-        // exchanged for another thread (`list_replace_rcu()`).
-        let next = unsafe { bindings::next_task(self.last) };
-        if next == ptr::addr_of_mut!(bindings::init_task) {
-            return None;
-        }
-
-        self.last = next;
-        // SAFETY: It was in the list since the lock was taken, so it was attached, and has its
-        // memory while the lock is held. CAST: `Task` is transparent around `task_struct`.
-        Some(unsafe { &*next.cast() })
-    }
 }
 
 /// The threads of a process, from [`Task::threads`].
 ///
 /// # Invariants
 ///
-/// `next` was found in the process's list of threads since the lock of `'a` was taken.
+/// `head` is the head of the process's list of threads, which stays for `'a`. `last` is that, or
+/// was in the list since the lock of `'a` was taken.
 pub struct Threads<'a> {
-    next: Option<NonNull<bindings::task_struct>>,
+    head: *const bindings::list_head,
+    last: *const bindings::list_head,
     rcu: PhantomData<&'a rcu::Guard>,
+}
+
+/// Returns what follows in a list, unless that is its head.
+///
+/// # Safety
+///
+/// The caller holds the RCU read lock, and `last` is the head, or was in the list since then.
+#[inline]
+unsafe fn next(
+    head: *const bindings::list_head,
+    last: *const bindings::list_head,
+) -> Option<*const bindings::list_head> {
+    // SAFETY: The caller has the memory of `last`. It points on into the list also when it was
+    // taken out (`list_del_rcu()`) or exchanged for another (`list_replace_rcu()`), and is stored
+    // to as one word.
+    let next = unsafe { ptr::addr_of!((*last).next).read_volatile() };
+
+    (!ptr::eq(next, head)).then_some(next)
+}
+
+impl<'a> Iterator for Processes<'a> {
+    type Item = &'a Task;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a Task> {
+        // SAFETY: By the type invariant; a process in the list has its memory for `'a`.
+        self.last = unsafe { next(self.head, self.last) }?;
+        // SAFETY: All but the head is a part of a task, which was attached when it was in the list.
+        unsafe {
+            let task = container_of!(self.last, bindings::task_struct, tasks);
+            Some(Task::seen(task))
+        }
+    }
 }
 
 impl<'a> Iterator for Threads<'a> {
@@ -248,12 +266,12 @@ impl<'a> Iterator for Threads<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a Task> {
-        let thread = self.next?;
-
-        // SAFETY: The thread has its memory while the lock is held, by the type invariant, and
-        // points on into the list also when it was taken out.
-        self.next = NonNull::new(unsafe { bindings::__next_thread(thread.as_ptr()) });
-        // SAFETY: As above. CAST: `Task` is transparent around `task_struct`.
-        Some(unsafe { thread.cast().as_ref() })
+        // SAFETY: By the type invariant; a thread in the list has its memory for `'a`.
+        self.last = unsafe { next(self.head, self.last) }?;
+        // SAFETY: All but the head is a part of a task, which was attached when it was in the list.
+        unsafe {
+            let task = container_of!(self.last, bindings::task_struct, thread_node);
+            Some(Task::seen(task))
+        }
     }
 }
