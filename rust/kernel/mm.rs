@@ -56,7 +56,10 @@ use core::{
         Deref,
         Range, //
     },
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 
 pub mod fault;
@@ -220,7 +223,9 @@ impl Mm {
     /// ```
     #[inline]
     pub fn as_raw(&self) -> *mut bindings::mm_struct {
-        self.mm.get()
+        // `Opaque::get()` would be a call in a kernel that is optimized for size. CAST: `Self` is
+        // transparent around it.
+        ptr::from_ref(self).cast_mut().cast()
     }
 
     /// Borrows an address space that C code points to.

@@ -33,7 +33,10 @@ use crate::{
 };
 use core::{
     ffi::c_int,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 
 /// What a [`Pid`] identifies.
@@ -89,7 +92,9 @@ impl Pid {
     /// Returns the C side's pointer.
     #[inline]
     pub fn as_ptr(&self) -> *mut bindings::pid {
-        self.inner.get()
+        // `Opaque::get()` would be a call in a kernel that is optimized for size. CAST: `Self` is
+        // transparent around it.
+        ptr::from_ref(self).cast_mut().cast()
     }
 
     /// Borrows what C code points to.
@@ -253,7 +258,7 @@ impl Pid {
 impl PartialEq for Pid {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        core::ptr::eq(self, other)
+        ptr::eq(self, other)
     }
 }
 

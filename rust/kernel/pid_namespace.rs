@@ -87,7 +87,9 @@ impl PidNamespace {
     /// ```
     #[inline]
     pub fn as_ptr(&self) -> *mut bindings::pid_namespace {
-        self.inner.get()
+        // `Opaque::get()` would be a call in a kernel that is optimized for size. CAST: `Self` is
+        // transparent around it.
+        ptr::from_ref(self).cast_mut().cast()
     }
 
     /// Borrows a namespace that C code points to.

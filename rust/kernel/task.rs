@@ -241,7 +241,9 @@ impl Task {
     /// ```
     #[inline]
     pub fn as_ptr(&self) -> *mut bindings::task_struct {
-        self.0.get()
+        // `Opaque::get()` would be a call in a kernel that is optimized for size. CAST: `Self` is
+        // transparent around it.
+        ptr::from_ref(self).cast_mut().cast()
     }
 
     /// Returns the number of this thread in the initial PID namespace.
