@@ -38,13 +38,12 @@ use core::{
 /// A thread of the kernel that somebody owns.
 ///
 /// Dropping it stops the thread and waits for its end, so it sleeps. A thread that drops its own
-/// handle goes on, and nobody waits for it.
+/// handle waits for itself, that is for ever: else it might go on in a module that has gone.
 ///
 /// # Invariants
 ///
 /// `task` was made by `kthread_create_on_node()`. `start`, if there is one, is the `Start<F>` that
-/// it was given, of the `F` that `free` is for, and ours to free once the thread has taken the
-/// closure or has ended. The thread does not touch it after that.
+/// it was given, of the `F` that `free` is for, and ours to free once the thread has ended.
 ///
 /// # Examples
 ///
@@ -148,8 +147,7 @@ impl KThread {
 
     /// Stops the thread, and returns what its closure did.
     ///
-    /// `-EINTR` if it was not run at all. Sleeps until the closure returns. In the thread itself
-    /// this returns at once, with `-EBUSY`.
+    /// `-EINTR` if it was not run at all. Sleeps until the closure returns.
     #[doc(alias = "kthread_stop")]
     #[inline]
     pub fn stop(mut self) -> c_int {
@@ -161,14 +159,10 @@ impl KThread {
         let Some(start) = self.start.take() else {
             return 0;
         };
-        let result = if *self.task == **crate::current!() {
-            EBUSY.to_errno()
-        } else {
-            // SAFETY: It is a thread of the kernel, and its task is allocated.
-            unsafe { bindings::kthread_stop(self.task.as_ptr()) }
-        };
-        // SAFETY: The thread has ended, or it is the current one and has taken its closure. So it
-        // is ours to free, by the type invariant, and nobody finds it in `self` any more.
+        // SAFETY: It is a thread of the kernel, and its task is allocated.
+        let result = unsafe { bindings::kthread_stop(self.task.as_ptr()) };
+        // SAFETY: The thread has ended. So it is ours to free, by the type invariant, and nobody
+        // finds it in `self` any more.
         unsafe { (self.free)(start) };
         result
     }

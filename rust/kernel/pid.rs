@@ -115,6 +115,7 @@ impl Pid {
     ///
     /// `ptr` is null, or points to a `struct pid` on which the caller owns a count, and gives it
     /// up.
+    #[inline]
     unsafe fn from_counted(ptr: *mut bindings::pid) -> Option<ARef<Self>> {
         // SAFETY: As the caller says. CAST: `Self` is transparent around it.
         NonNull::new(ptr).map(|ptr| unsafe { ARef::from_raw(ptr.cast()) })

@@ -213,7 +213,7 @@ pub fn compare(
     for extra in extras {
         println!("{}: {} more, {}", extra.op, allowed(extra), extra.why);
         let most = rows.iter().filter(|row| row.op == extra.op);
-        let most = most.map(|row| row.ours - row.c).max();
+        let most = most.map(|row| (row.ours - row.c).max(0)).max();
         outcome.check(
             &format!("limit of {}", extra.op),
             most == Some(allowed(extra)),

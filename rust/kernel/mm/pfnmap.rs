@@ -70,7 +70,7 @@ fn is_cow(set: vm_flags_t) -> bool {
 }
 
 impl VmaNew {
-    /// Checks that the area can have frames, and sets how they are cached.
+    /// Checks that the area can have frames, and sets how they are cached. Returns how they were.
     fn set_caching(&self, caching: Caching) -> Result<bindings::pgprot_t> {
         if self.flags() & (flags::PFNMAP | flags::MIXEDMAP) != 0 {
             return Err(EBUSY);
@@ -81,32 +81,46 @@ impl VmaNew {
             return Err(EINVAL);
         }
 
+        let old = self.page_prot();
+        // SAFETY: The functions only compute.
+        let new = unsafe {
+            match caching {
+                Caching::Normal => old,
+                Caching::Noncached => bindings::pgprot_noncached(old),
+                Caching::WriteCombine => bindings::pgprot_writecombine(old),
+            }
+        };
+        self.set_page_prot(new);
+        Ok(old)
+    }
+
+    fn page_prot(&self) -> bindings::pgprot_t {
         // SAFETY: The area is allocated, and nobody else has a pointer to it by the type
         // invariant.
-        let at = unsafe { ptr::addr_of_mut!((*self.as_ptr()).vm_page_prot) };
-        // SAFETY: As above. The functions only compute.
-        unsafe {
-            let prot = match caching {
-                Caching::Normal => at.read(),
-                Caching::Noncached => bindings::pgprot_noncached(at.read()),
-                Caching::WriteCombine => bindings::pgprot_writecombine(at.read()),
-            };
-            at.write(prot);
-            Ok(prot)
-        }
+        unsafe { (*self.as_ptr()).vm_page_prot }
+    }
+
+    fn set_page_prot(&self, prot: bindings::pgprot_t) {
+        // SAFETY: As for `page_prot()`.
+        unsafe { ptr::addr_of_mut!((*self.as_ptr()).vm_page_prot).write(prot) };
     }
 
     /// # Safety
     ///
     /// As for [`Self::remap_pfn_range`], and `remap` is that or its sister for I/O.
     unsafe fn remap(&self, remap: Remap, pfn: usize, caching: Caching) -> Result {
-        let prot = self.set_caching(caching)?;
+        let old = self.set_caching(caching)?;
         let (start, size) = (self.start(), self.end() - self.start());
 
         // SAFETY: The hook runs under the mmap lock for writing, by the type invariant. The area
         // is not empty, nothing has been mapped in it, as neither of the two flags was set, and it
         // is shared or cannot be written to. The frames are as the caller says.
-        to_result(unsafe { remap(self.as_ptr(), start, pfn, size, prot) })
+        let result = to_result(unsafe { remap(self.as_ptr(), start, pfn, size, self.page_prot()) });
+        if result.is_err() {
+            // The hook may go on without, and have pages mapped in the area.
+            self.set_page_prot(old);
+        }
+        result
     }
 
     /// Fills the area with the page frames from `pfn` on.
@@ -121,7 +135,8 @@ impl VmaNew {
     /// # Safety
     ///
     /// - For as long as a frame of these is mapped, a program may read it, may write to it if the
-    ///   area may be written to, and may cache it like this.
+    ///   area may be written to, and may cache it like this. (On x86, Linux 6.12 knows the caching
+    ///   of the frames until a part of the area is unmapped or zapped.)
     /// - [`set_mixedmap`](Self::set_mixedmap) is not called for this area.
     ///
     /// # Examples

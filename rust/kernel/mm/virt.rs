@@ -472,11 +472,15 @@ impl VmaMixedMap {
             assert!(size_of::<Page>() == size_of::<*mut bindings::page>());
             assert!(align_of::<Page>() == align_of::<*mut bindings::page>());
         }
+        // Otherwise the C side makes a table for the address, which may be that behind the area.
+        if pages.is_empty() {
+            return Ok(());
+        }
         let array = pages.as_ptr().cast_mut().cast();
         let mut left = pages.len();
 
-        // SAFETY: As for `vm_insert_page()`. The function reads so many pointers, and writes to
-        // none of them.
+        // SAFETY: As for `vm_insert_page()`. The function refuses a range that is not in the area,
+        // and reads so many pointers.
         to_result(unsafe { bindings::vm_insert_pages(self.as_ptr(), address, array, &mut left) })
     }
 }

@@ -60,7 +60,7 @@ impl Task {
 
     /// Returns the process that has made this one, or that its children were left to.
     ///
-    /// `None` if this task has been released. Any context.
+    /// `None` if this task has been released, or is the idle task of a CPU. Any context.
     ///
     /// # Examples
     ///
@@ -75,7 +75,8 @@ impl Task {
     /// ```
     #[inline]
     pub fn real_parent<'a>(&self, _rcu: &'a rcu::Guard) -> Option<&'a Task> {
-        if !self.pid_alive() {
+        // An idle task is nobody's child, so nobody gives it another parent.
+        if !self.pid_alive() || self.pid() == 0 {
             return None;
         }
 
