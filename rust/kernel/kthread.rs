@@ -77,6 +77,9 @@ unsafe impl Send for KThread {}
 // SAFETY: With a reference, one gets at `task`, which is `Sync`.
 unsafe impl Sync for KThread {}
 
+/// How C's `vsnprintf()` is told to print [`fmt::Arguments`].
+const FORMAT: &[u8] = b"%pA\0";
+
 /// What a thread begins with.
 struct Start<F> {
     /// Whether the owner has a count on the task.
@@ -111,7 +114,7 @@ impl KThread {
                 Some(run::<F>),
                 start.cast(),
                 bindings::NUMA_NO_NODE,
-                c"%pA".as_ptr().cast(),
+                FORMAT.as_ptr().cast(),
                 core::ptr::from_ref(&name).cast::<c_void>(),
             )
         };
