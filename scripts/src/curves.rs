@@ -240,7 +240,15 @@ where
     macro_rules! curves {
         ($chart:expr) => {{
             let mut chart = $chart;
-            chart.configure_mesh().x_desc(x).y_desc(y).draw()?;
+            chart
+                .configure_mesh()
+                .x_desc(x)
+                .y_desc(y)
+                .x_labels(if xs.0 == 0.0 { 3 } else { 10 })
+                .x_label_formatter(&|x| format!("{x:.0}"))
+                .y_label_formatter(&|y| format!("{y:.0}"))
+                .light_line_style(TRANSPARENT)
+                .draw()?;
             let c = points.iter().map(|p| (p.x, p.c));
             let ours = points.iter().map(|p| (p.x, p.ours));
             chart
