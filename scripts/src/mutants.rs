@@ -163,7 +163,8 @@ fn each(
             }
             let initramfs = move_in(&guest, &variant, initramfs)?;
             let guest = &guest;
-            let case = mutant.and_then(|m| m.case.as_deref());
+            // Without a mutant, what the first one is found by.
+            let case = mutant.unwrap_or(mutants[0]).case.as_deref();
             booted = Some((
                 mutant,
                 scope.spawn(move || boot(guest, &initramfs, by, case)),
