@@ -151,6 +151,7 @@ impl MiscDevice for TestDevice {
                 writer.write(&u32::from(current!().active_pid_ns() == Some(&*me.ns)))?;
                 writer.write(&me.pid.pid_vnr())?;
                 writer.write(&u32::from(me.pid.get_pid_task(PidType::Thread).is_some()))?;
+                writer.write(&found(&me.task))?;
             }
             RELATIVES => {
                 let (mut reader, mut writer) = user.reader_writer();
@@ -373,6 +374,14 @@ fn relatives(nr: i32) -> Result<([i32; 2], [u32; 9], [u8; 16])> {
     drop(guard);
 
     Ok(([pid.pid_nr(), pid.pid_nr_ns(own)], facts, task.comm()))
+}
+
+/// Returns how many of a task's parent, leader and namespace are found.
+fn found(task: &Task) -> u32 {
+    let guard = rcu::read_lock();
+    u32::from(task.real_parent(&guard).is_some())
+        + u32::from(task.leader(&guard).is_some())
+        + u32::from(task.task_active_pid_ns(&guard).is_some())
 }
 
 /// Returns how many processes and threads the caller's namespace and those below it have.

@@ -76,6 +76,8 @@ pub struct Opener {
     pub held: i32,
     /// Whether that is still a thread.
     pub held_has_task: u32,
+    /// How many of its parent, its leader and its namespace are found under RCU.
+    pub relatives: u32,
 }
 
 /// Question (`nr`) and answer of [`RELATIVES`].

@@ -553,17 +553,13 @@ impl CurrentTask {
     /// ```
     #[inline]
     pub fn group_leader(&self) -> &Task {
-        // SAFETY: The task is alive, being `current`, and this is an aligned field of it. It may
-        // be set to null by `release_task()` on another CPU at the same moment, but then this is
-        // an interrupt on top of what `do_exit()` does after `exit_notify()`. A volatile read sees
-        // one or the other.
-        let attached = unsafe { ptr::addr_of!((*self.as_ptr()).thread_pid).read_volatile() };
-
-        if attached.is_null() {
+        // It may be released on another CPU at this moment, but then this is an interrupt on top of
+        // what `do_exit()` does after `exit_notify()`.
+        if !self.pid_alive() {
             return self;
         }
 
-        // SAFETY: As above. The field of a task that is neither in `execve()` nor a zombie does
+        // SAFETY: The task is alive, being `current`, and this is an aligned field of it. The field of a task that is neither in `execve()` nor a zombie does
         // not change; for a zombie, which again means an interrupt, `de_thread()` may write it.
         let leader = unsafe { ptr::addr_of!((*self.as_ptr()).group_leader).read_volatile() };
 

@@ -29,7 +29,6 @@ use crate::{
     },
     page::Page,
     sync::ArcBorrow,
-    task::Task,
 };
 use core::{
     marker::PhantomData,
@@ -277,10 +276,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         let able = bindings::fault_flag_FAULT_FLAG_ALLOW_RETRY;
         let unable =
             bindings::fault_flag_FAULT_FLAG_RETRY_NOWAIT | bindings::fault_flag_FAULT_FLAG_TRIED;
-        // SAFETY: The current task is there while it runs this. A running task is the only one that
-        // writes to its flags, so a plain read is no race.
-        let task = unsafe { (*Task::current_raw()).flags };
-        if self.flags() & (able | unable) != able || task & bindings::PF_KTHREAD != 0 {
+        if self.flags() & (able | unable) != able || crate::current!().is_kthread() {
             return Err(self);
         }
 

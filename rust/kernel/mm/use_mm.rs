@@ -14,9 +14,7 @@ use crate::{
         Result, //
     },
     mm::MmWithUser,
-    task::Task,
 };
-use core::ptr;
 
 impl MmWithUser {
     /// Has the current thread of the kernel use this address space while `scope` runs.
@@ -52,14 +50,10 @@ impl MmWithUser {
     /// ```
     #[doc(alias = "kthread_unuse_mm")]
     pub fn kthread_use_mm<R: Send>(&self, scope: impl FnOnce() -> R + Send) -> Result<R> {
-        let task = Task::current_raw();
-        // SAFETY: The current task is there while it runs this. It is the only one that stores to
-        // its flags, and, where no other thread shares it, to its `mm`.
-        let (flags, mm) = unsafe { ((*task).flags, ptr::addr_of!((*task).mm).read()) };
-        if flags & bindings::PF_KTHREAD == 0 {
+        if !crate::current!().is_kthread() {
             return Err(EINVAL);
         }
-        if !mm.is_null() {
+        if crate::current!().mm().is_some() {
             return Err(EBUSY);
         }
 

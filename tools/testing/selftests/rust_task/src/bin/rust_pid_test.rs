@@ -261,6 +261,7 @@ fn gone() -> Result<()> {
         let opener = device.opener()?;
         fact("an opener", "has a number", opener.held, gettid());
         fact("an opener", "is a thread", opener.held_has_task, 1);
+        fact("an opener", "has relatives", opener.relatives, 3);
         Ok((device, gettid().as_raw()))
     })
     .join()
@@ -276,6 +277,13 @@ fn gone() -> Result<()> {
         "has its number",
         device.opener()?.held,
         tid,
+    );
+    // Its task is kept, but points to what need not be there.
+    fact(
+        "an opener that is gone",
+        "has relatives",
+        device.opener()?.relatives,
+        0,
     );
     let sent = device.kill(0, true);
     ensure!(sent == Err(Errno::ESRCH), "{sent:?}");
