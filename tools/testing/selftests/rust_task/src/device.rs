@@ -2,7 +2,7 @@
 
 //! The two devices, as a program sees them.
 
-use crate::ioctl::{call, exchange, ior, iow, iowr};
+use crate::ioctl::{ask, call, exchange, ior, iow, iowr};
 use nix::{
     errno::Errno,
     sys::{
@@ -87,18 +87,18 @@ impl Device {
     }
 
     pub fn info(&self) -> Result<abi::TaskInfo, Errno> {
-        let mut info = abi::TaskInfo::default();
-        exchange(&self.0, GET_INFO, &mut info)?;
-        Ok(info)
+        ask(&self.0, GET_INFO, abi::TaskInfo::default())
     }
 
     pub fn vma(&self, addr: u64) -> Result<abi::VmaInfo, Errno> {
-        let mut vma = abi::VmaInfo {
-            addr,
-            ..Default::default()
-        };
-        exchange(&self.0, GET_VMA, &mut vma)?;
-        Ok(vma)
+        ask(
+            &self.0,
+            GET_VMA,
+            abi::VmaInfo {
+                addr,
+                ..Default::default()
+            },
+        )
     }
 
     pub fn zap(&self, addr: u64, len: u64) -> Result<(), Errno> {
@@ -213,25 +213,24 @@ impl Tester {
     }
 
     pub fn counts(&self, kind: u32, rounds: u32) -> Result<test_abi::Counts, Errno> {
-        let mut counts = test_abi::Counts {
-            rounds,
-            kind,
-            ..Default::default()
-        };
-        exchange(&self.0, COUNTS, &mut counts)?;
-        Ok(counts)
+        ask(
+            &self.0,
+            COUNTS,
+            test_abi::Counts {
+                rounds,
+                kind,
+                ..Default::default()
+            },
+        )
     }
 
     pub fn opener(&self) -> Result<test_abi::Opener, Errno> {
-        let mut opener = test_abi::Opener::default();
-        exchange(&self.0, OPENER, &mut opener)?;
-        Ok(opener)
+        ask(&self.0, OPENER, test_abi::Opener::default())
     }
 
     /// Looks at the thread number of the opener until it is another, for a while.
-    pub fn watch(&self, mut pid: i32) -> Result<i32, Errno> {
-        exchange(&self.0, WATCH, &mut pid)?;
-        Ok(pid)
+    pub fn watch(&self, pid: i32) -> Result<i32, Errno> {
+        ask(&self.0, WATCH, pid)
     }
 
     /// Has the area at `area` zap a range that nobody has looked at.
@@ -245,18 +244,18 @@ impl Tester {
 
     /// What is known of a thread of the caller's namespace.
     pub fn relatives(&self, nr: i32) -> Result<test_abi::Relatives, Errno> {
-        let mut relatives = test_abi::Relatives {
-            nr,
-            ..Default::default()
-        };
-        exchange(&self.0, RELATIVES, &mut relatives)?;
-        Ok(relatives)
+        ask(
+            &self.0,
+            RELATIVES,
+            test_abi::Relatives {
+                nr,
+                ..Default::default()
+            },
+        )
     }
 
     pub fn population(&self) -> Result<test_abi::Population, Errno> {
-        let mut population = test_abi::Population::default();
-        exchange(&self.0, POPULATION, &mut population)?;
-        Ok(population)
+        ask(&self.0, POPULATION, test_abi::Population::default())
     }
 
     /// Has the kernel, or the caller, send a signal to the opener.
@@ -267,28 +266,30 @@ impl Tester {
 
     /// Has a thread of the kernel add one to the number at `addr`, so many times.
     pub fn borrow(&self, addr: u64, rounds: u32) -> Result<test_abi::Borrow, Errno> {
-        let mut borrow = test_abi::Borrow {
-            addr,
-            rounds,
-            ..Default::default()
-        };
-        exchange(&self.0, BORROW, &mut borrow)?;
-        Ok(borrow)
+        ask(
+            &self.0,
+            BORROW,
+            test_abi::Borrow {
+                addr,
+                rounds,
+                ..Default::default()
+            },
+        )
     }
 
     /// Has so many threads of the kernel started and stopped.
     pub fn spawn(&self, rounds: u32) -> Result<test_abi::Spawn, Errno> {
-        let mut spawn = test_abi::Spawn {
-            rounds,
-            ..Default::default()
-        };
-        exchange(&self.0, SPAWN, &mut spawn)?;
-        Ok(spawn)
+        ask(
+            &self.0,
+            SPAWN,
+            test_abi::Spawn {
+                rounds,
+                ..Default::default()
+            },
+        )
     }
 
     pub fn worker_has_mm(&self) -> Result<u32, Errno> {
-        let mut answer = u32::MAX;
-        exchange(&self.0, WORKER_HAS_MM, &mut answer)?;
-        Ok(answer)
+        ask(&self.0, WORKER_HAS_MM, u32::MAX)
     }
 }

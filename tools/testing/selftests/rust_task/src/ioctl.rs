@@ -54,3 +54,9 @@ pub fn call_for(file: &File, command: u32, arg: usize) -> Result<i32, Errno> {
 pub fn exchange<T>(file: &File, command: u32, value: &mut T) -> Result<(), Errno> {
     call(file, command, std::ptr::from_mut(value) as usize)
 }
+
+/// The same for who wants the answer.
+pub fn ask<T>(file: &File, command: u32, mut question: T) -> Result<T, Errno> {
+    exchange(file, command, &mut question)?;
+    Ok(question)
+}

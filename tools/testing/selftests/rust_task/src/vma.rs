@@ -2,7 +2,7 @@
 
 //! The devices that have areas of their own, as a program sees them.
 
-use crate::ioctl::{exchange, ior, iow, iowr};
+use crate::ioctl::{ask, exchange, ior, iow, iowr};
 use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
@@ -151,9 +151,7 @@ impl Buffer {
     }
 
     pub fn state(&self) -> Result<abi::State, Errno> {
-        let mut state = abi::State::default();
-        exchange(&self.0, STATE, &mut state)?;
-        Ok(state)
+        ask(&self.0, STATE, abi::State::default())
     }
 
     /// Maps pages of the buffer.
@@ -227,15 +225,12 @@ impl Tester {
     }
 
     pub fn events(&self) -> Result<test_abi::Events, Errno> {
-        let mut events = test_abi::Events::default();
-        exchange(&self.0, EVENTS, &mut events)?;
-        Ok(events)
+        ask(&self.0, EVENTS, test_abi::Events::default())
     }
 
     /// Asks what the area at an address does.
-    pub fn what(&self, mut addr: u64) -> Result<u64, Errno> {
-        exchange(&self.0, WHAT, &mut addr)?;
-        Ok(addr)
+    pub fn what(&self, addr: u64) -> Result<u64, Errno> {
+        ask(&self.0, WHAT, addr)
     }
 
     /// Maps pages, to be shared or not. What they do is a matter of where they are.

@@ -106,9 +106,7 @@ impl Bench {
 
     /// Asks for the facts that the sample driver tells.
     pub fn info(&self) -> Result<[u32; 8]> {
-        let mut info = [0; 8];
-        ioctl::exchange(&self.0, INFO, &mut info)?;
-        Ok(info)
+        Ok(ioctl::ask(&self.0, INFO, [0; 8])?)
     }
 
     /// Maps some pages, touches each, and returns the ticks of that alone.
