@@ -374,12 +374,10 @@ impl VmaRef {
 /// ```
 /// use kernel::{mm::virt::VmaMixedMap, page::{Page, PAGE_SIZE}};
 ///
-/// /// Maps `pages` one behind the other.
-/// fn map_all(vma: &VmaMixedMap, pages: &[Page]) -> Result {
-///     for (i, page) in pages.iter().enumerate() {
-///         vma.vm_insert_page(vma.start() + i * PAGE_SIZE, page)?;
-///     }
-///     Ok(())
+/// /// Maps `page` at the front, and `others` behind it.
+/// fn map_all(vma: &VmaMixedMap, page: &Page, others: &[Page]) -> Result {
+///     vma.vm_insert_page(vma.start(), page)?;
+///     vma.vm_insert_pages(vma.start() + PAGE_SIZE, others)
 /// }
 /// ```
 #[repr(transparent)]
