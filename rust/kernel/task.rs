@@ -559,8 +559,9 @@ impl CurrentTask {
             return self;
         }
 
-        // SAFETY: The task is alive, being `current`, and this is an aligned field of it. The field of a task that is neither in `execve()` nor a zombie does
-        // not change; for a zombie, which again means an interrupt, `de_thread()` may write it.
+        // SAFETY: The task is alive, being `current`, and this is an aligned field of it. That of a
+        // task that is neither in `execve()` nor a zombie does not change; for a zombie, which
+        // again means an interrupt, `de_thread()` may write it.
         let leader = unsafe { ptr::addr_of!((*self.as_ptr()).group_leader).read_volatile() };
 
         // SAFETY: `release_task()` lets go of a leader only when no other thread of the process is
