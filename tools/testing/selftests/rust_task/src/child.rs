@@ -19,7 +19,8 @@ pub struct Child(Option<Pid>);
 impl Child {
     /// Runs `inner` in a child process, which ends with its verdict.
     pub fn start(inner: impl FnOnce() -> Result<()>) -> Result<Self> {
-        // SAFETY: The test programs have one thread whenever they make a child.
+        // SAFETY: The test programs have one thread whenever they make a child: others have been
+        // joined, each by its handle.
         match unsafe { fork()? } {
             ForkResult::Child => ktap::exit(inner()),
             ForkResult::Parent { child } => Ok(Self(Some(child))),

@@ -213,15 +213,20 @@ fn population() -> Result<()> {
         ensure!(now()? == (1, 1), "{:?}", now()?);
         let barrier = Barrier::new(4);
         thread::scope(|scope| -> Result<()> {
-            for _ in 0..3 {
+            let others = [(); 3].map(|()| {
                 scope.spawn(|| {
                     barrier.wait();
                     barrier.wait();
-                });
-            }
+                })
+            });
             barrier.wait();
             let there = now();
             barrier.wait();
+            // The scope ends while they may still hold locks of the library, which a child would
+            // then wait for.
+            for other in others {
+                other.join().expect("it has panicked");
+            }
             let there = there?;
             ensure!(there == (1, 4), "{there:?}");
             Ok(())
