@@ -5,7 +5,7 @@
 use crate::{report::Outcome, setup::Tools, step, tree, Place};
 use anyhow::{bail, Context, Result};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
@@ -103,6 +103,53 @@ pub fn configure(place: &Place, tools: &Tools) -> Result<()> {
     Ok(())
 }
 
+/// Gives a variant that has never been built the objects of `like`. The kernel's make then builds what
+/// differs. For most variants that is Rust code only.
+fn adopt(place: &Place, like: &Place) -> Result<()> {
+    let copied = Command::new("cp")
+        .args(["--archive", "--reflink=auto"])
+        .arg(like.objects.join("."))
+        .arg(&place.objects)
+        .status()?;
+    if !copied.success() {
+        bail!("{}: cannot be copied", like.objects.display());
+    }
+    let _ = fs::remove_file(stamp(place));
+
+    let path = |path: &Path| path.display().to_string();
+    let (objects, tree) = (path(&place.objects), path(&place.tree));
+    let (old_objects, old_tree) = (path(&like.objects), path(&like.tree));
+    // What a path in the other tree names need not be what it names in this one.
+    let mut differ: HashMap<String, bool> = HashMap::new();
+    let mut differs = |at: &str| {
+        *differ.entry(at.to_owned()).or_insert_with(|| {
+            let old = format!("{old_tree}{at}");
+            let file = |path: &str| Path::new(path).canonicalize().ok();
+            Path::new(&old).is_file() && file(&old) != file(&format!("{tree}{at}"))
+        })
+    };
+    for record in tree::walk(&place.objects)? {
+        let name = record.file_name().unwrap_or_default().to_string_lossy();
+        let Some(target) = name.strip_prefix('.').and_then(|n| n.strip_suffix(".cmd")) else {
+            continue;
+        };
+        let old = fs::read_to_string(&record)?;
+        let mut used = old
+            .split(|c: char| c.is_whitespace() || ":;)\"'".contains(c))
+            .filter_map(|word| word.split_once(&old_tree));
+        if old_tree != tree && used.any(|(_, at)| differs(at)) {
+            let _ = fs::remove_file(record.with_file_name(target));
+            fs::remove_file(&record)?;
+            continue;
+        }
+        let new = old
+            .replace(&old_objects, &objects)
+            .replace(&old_tree, &tree);
+        fs::write(&record, new)?;
+    }
+    Ok(())
+}
+
 /// Configures a variant like `like` with fragments of configs/ on top, if it is not yet. What only one
 /// kernel knows is in a fragment of its own.
 pub fn derive(place: &Place, tools: &Tools, like: &Place, fragments: &[&str]) -> Result<()> {
@@ -125,6 +172,9 @@ pub fn derive(place: &Place, tools: &Tools, like: &Place, fragments: &[&str]) ->
         return Ok(());
     }
     let _ = fs::remove_file(&stamp);
+    if !place.objects.join(".config").exists() && image(like).exists() {
+        adopt(place, like)?;
+    }
     fs::write(place.objects.join(".config"), old)?;
     merge(place, tools, &fragments)?;
     fs::write(stamp, wanted)?;

@@ -114,9 +114,7 @@ pub fn files(place: &Place) -> Result<BTreeMap<PathBuf, PathBuf>> {
     let mut all = BTreeMap::new();
     for top in [place.root.as_path(), backport.as_path()] {
         for part in ["rust", "samples", "lib"] {
-            let mut found = Vec::new();
-            walk(&top.join(part), &mut found)?;
-            for file in found {
+            for file in walk(&top.join(part))? {
                 let at = file.strip_prefix(top)?.to_owned();
                 if let Some(other) = all.insert(at.clone(), file) {
                     bail!(
@@ -130,18 +128,20 @@ pub fn files(place: &Place) -> Result<BTreeMap<PathBuf, PathBuf>> {
     Ok(all)
 }
 
-fn walk(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+/// The files below a folder, which need not exist.
+pub fn walk(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(dir) else {
-        return Ok(());
+        return Ok(found);
     };
     for entry in entries.flatten() {
         if entry.file_type()?.is_dir() {
-            walk(&entry.path(), found)?;
+            found.extend(walk(&entry.path())?);
         } else {
             found.push(entry.path());
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// The kernel's source, which is never written to.
