@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/cpumask.h>
 #include <linux/cred.h>
 #include <linux/kernel.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/uidgid.h>
 
@@ -69,6 +71,41 @@ __rust_helper void rust_helper_get_task_comm(char *to, struct task_struct *t)
 
 	get_task_comm(comm, t);
 	memcpy(to, comm, sizeof(comm));
+}
+
+__rust_helper int rust_helper_fatal_signal_pending(struct task_struct *t)
+{
+	return fatal_signal_pending(t);
+}
+
+__rust_helper unsigned int rust_helper_task_cpu(const struct task_struct *t)
+{
+	return task_cpu(t);
+}
+
+__rust_helper unsigned long rust_helper_task_rlimit(const struct task_struct *t,
+						    unsigned int limit)
+{
+	return task_rlimit(t, limit);
+}
+
+__rust_helper const struct cpumask *rust_helper_cpumask_of(unsigned int cpu)
+{
+	return cpumask_of(cpu);
+}
+
+#ifndef CONFIG_SMP
+__rust_helper int rust_helper_set_cpus_allowed_ptr(struct task_struct *p,
+						   const struct cpumask *mask)
+{
+	return set_cpus_allowed_ptr(p, mask);
+}
+#endif
+
+/* Any number will do. */
+__rust_helper bool rust_helper_cpu_online(unsigned int cpu)
+{
+	return cpu < nr_cpu_ids && cpu_online(cpu);
 }
 
 __rust_helper void rust_helper_might_resched(void)

@@ -19,10 +19,7 @@ use crate::{
     },
     prelude::*,
     sync::aref::ARef,
-    task::{
-        Task,
-        TASK_UNINTERRUPTIBLE, //
-    },
+    task::Task,
     types::NotThreadSafe,
 };
 use core::{
@@ -31,6 +28,7 @@ use core::{
     ptr::NonNull,
     sync::atomic::{
         AtomicBool,
+        AtomicU32,
         Ordering, //
     },
 };
@@ -43,7 +41,8 @@ use core::{
 /// # Invariants
 ///
 /// `task` was made by `kthread_create_on_node()`. `start`, if there is one, is the `Start<F>` that
-/// it was given, of the `F` that `free` is for, and ours to free once the thread has ended.
+/// it was given, of the `F` that `free` is for, and ours to free once the thread has ended. Both
+/// sides only share its `Signs`.
 ///
 /// # Examples
 ///
@@ -67,8 +66,8 @@ use core::{
 #[doc(alias = "kthread_run")]
 pub struct KThread {
     task: ARef<Task>,
-    start: Option<NonNull<c_void>>,
-    free: unsafe fn(NonNull<c_void>),
+    start: Option<NonNull<Signs>>,
+    free: unsafe fn(NonNull<Signs>),
 }
 
 // SAFETY: Any thread may stop a thread. The closure is `Send`, and so may be dropped anywhere.
@@ -80,10 +79,21 @@ unsafe impl Sync for KThread {}
 /// How C's `vsnprintf()` is told to print [`fmt::Arguments`].
 const FORMAT: &[u8] = b"%pA\0";
 
+/// What owner and thread tell each other at the beginning.
+struct Signs {
+    /// Whether the owner wants the closure to be run.
+    begin: AtomicBool,
+    /// Where it is to be run, or [`ANYWHERE`].
+    cpu: AtomicU32,
+}
+
+/// No number of a CPU.
+const ANYWHERE: u32 = u32::MAX;
+
 /// What a thread begins with.
+#[repr(C)]
 struct Start<F> {
-    /// Whether the owner has a count on the task.
-    counted: AtomicBool,
+    signs: Signs,
     closure: UnsafeCell<Option<F>>,
 }
 
@@ -97,9 +107,32 @@ impl KThread {
     where
         F: FnOnce(&ThisKThread) -> c_int + Send + 'static,
     {
+        Ok(Unstarted(Self::new(name, closure)?).start())
+    }
+
+    /// Makes a thread that waits to be started. Otherwise as [`spawn`](Self::spawn).
+    #[doc(alias = "kthread_create")]
+    pub fn create<F>(name: fmt::Arguments<'_>, closure: F) -> Result<Unstarted>
+    where
+        F: FnOnce(&ThisKThread) -> c_int + Send + 'static,
+    {
+        let thread = Self::new(name, closure)?;
+        // It waits in `run()`, where nobody minds how long that takes.
+        thread.task.wake_up();
+        Ok(Unstarted(thread))
+    }
+
+    // Both callers ask for a closure that may be sent and borrows nothing.
+    fn new<F>(name: fmt::Arguments<'_>, closure: F) -> Result<Self>
+    where
+        F: FnOnce(&ThisKThread) -> c_int,
+    {
         let start = KBox::new(
             Start {
-                counted: AtomicBool::new(false),
+                signs: Signs {
+                    begin: AtomicBool::new(false),
+                    cpu: AtomicU32::new(ANYWHERE),
+                },
                 closure: UnsafeCell::new(Some(closure)),
             },
             GFP_KERNEL,
@@ -127,14 +160,11 @@ impl KThread {
             }
         };
 
-        // SAFETY: The thread is there, as it waits for `counted` at least, be it woken early or
-        // not. CAST: `Task` is transparent around `task_struct`.
+        // SAFETY: The thread is there, as it waits for `begin` or `kthread_stop()`, be it woken
+        // early or not. CAST: `Task` is transparent around `task_struct`.
         let task = ARef::from(unsafe { &*task.cast::<Task>() });
-        // SAFETY: The thread has not taken anything yet.
-        unsafe { &*start }.counted.store(true, Ordering::Release);
-        task.wake_up();
 
-        // INVARIANT: As above.
+        // INVARIANT: As above. CAST: `Start<F>` begins with its `Signs`.
         Ok(Self {
             task,
             start: NonNull::new(start.cast()),
@@ -157,6 +187,14 @@ impl KThread {
         self.end()
     }
 
+    /// What the thread looks at before it runs the closure.
+    #[inline]
+    fn signs(&self) -> Option<&Signs> {
+        // SAFETY: It is there until the thread has ended, by the type invariant, which `end()` sees
+        // to.
+        self.start.map(|start| unsafe { start.as_ref() })
+    }
+
     /// Ends the thread, if this has not been done.
     fn end(&mut self) -> c_int {
         let Some(start) = self.start.take() else {
@@ -168,6 +206,61 @@ impl KThread {
         // finds it in `self` any more.
         unsafe { (self.free)(start) };
         result
+    }
+}
+
+/// A thread of the kernel that waits to be started.
+///
+/// If it is dropped instead, it ends, and its closure is dropped without having been run.
+///
+/// # Examples
+///
+/// One with a CPU of its own:
+///
+/// ```
+/// use kernel::kthread::KThread;
+///
+/// let mut thread = KThread::create(format_args!("poll/0"), |_| current!().cpu() as i32)?;
+/// thread.bind(0)?;
+/// let result = thread.start().stop();
+/// assert!(result == 0 || result == EINTR.to_errno());
+///
+/// // There are not so many.
+/// let mut thread = KThread::create(format_args!("poll/-1"), |_| 0)?;
+/// assert_eq!(thread.bind(u32::MAX), Err(EINVAL));
+/// # Ok::<(), Error>(())
+/// ```
+pub struct Unstarted(KThread);
+
+impl Unstarted {
+    /// Has the closure run on one CPU.
+    ///
+    /// The thread moves there itself when it begins. (C's function does it from outside, and relies
+    /// on nobody waking the thread meanwhile.) It stays until that CPU goes offline, root moves it,
+    /// or, on Linux 7.3, any CPU comes online, when the kernel finds all such threads a place anew.
+    ///
+    /// Errors: `EINVAL` if the CPU is not online. If it is not any more when the thread begins, the
+    /// closure is not run, and that is the result of [`KThread::stop`].
+    #[doc(alias = "kthread_bind")]
+    pub fn bind(&mut self, cpu: u32) -> Result {
+        // SAFETY: This asks in any context.
+        if !unsafe { bindings::cpu_online(cpu) } {
+            return Err(EINVAL);
+        }
+        if let Some(signs) = self.0.signs() {
+            signs.cpu.store(cpu, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Starts the thread.
+    #[inline]
+    pub fn start(self) -> KThread {
+        if let Some(signs) = self.0.signs() {
+            signs.begin.store(true, Ordering::Release);
+        }
+        self.0.task.wake_up();
+        self.0
     }
 }
 
@@ -183,7 +276,7 @@ impl Drop for KThread {
 /// # Safety
 ///
 /// `start` is a `Start<F>` from a [`KBox`], and nobody uses it any more.
-unsafe fn free<F>(start: NonNull<c_void>) {
+unsafe fn free<F>(start: NonNull<Signs>) {
     // SAFETY: As the caller says.
     drop(unsafe { KBox::from_raw(start.cast::<Start<F>>().as_ptr()) });
 }
@@ -200,21 +293,41 @@ where
     // SAFETY: As the caller says. Both sides only share it.
     let start = unsafe { &*start.cast::<Start<F>>() };
 
+    // INVARIANT: This is the function of a thread of the kernel.
+    let this = ThisKThread(NotThreadSafe);
+
     // Whoever finds the thread may wake it before its owner does.
-    loop {
-        set_current_state(TASK_UNINTERRUPTIBLE);
-        if start.counted.load(Ordering::Acquire) {
-            break;
+    let begun = loop {
+        set_current_state(bindings::TASK_IDLE as c_int);
+        if start.signs.begin.load(Ordering::Acquire) {
+            break true;
+        }
+        if this.should_stop() {
+            break false;
         }
         // SAFETY: A thread of the kernel may sleep in its own function.
         unsafe { bindings::schedule() };
-    }
+    };
     set_current_state(bindings::TASK_RUNNING as c_int);
+    if !begun {
+        return EINTR.to_errno();
+    }
+
+    let cpu = start.signs.cpu.load(Ordering::Relaxed);
+    if cpu != ANYWHERE {
+        // SAFETY: `bind()` has seen that there is such a CPU. A task may move itself, and if the
+        // CPU is offline by now, it stays.
+        let moved = unsafe {
+            bindings::set_cpus_allowed_ptr(Task::current_raw(), bindings::cpumask_of(cpu))
+        };
+        if moved != 0 {
+            return moved;
+        }
+    }
 
     // SAFETY: The owner looks at the closure when the thread has ended.
     let closure = unsafe { &mut *start.closure.get() }.take();
-    // INVARIANT: This is the function of a thread of the kernel.
-    closure.map_or(0, |closure| closure(&ThisKThread(NotThreadSafe)))
+    closure.map_or(0, |closure| closure(&this))
 }
 
 /// Sets the state of the current task, before it looks for the reason to be woken.

@@ -32,6 +32,8 @@ pub fn may() {
     sync::<pid::Pid>();
     clone::<pid::PidType>();
     send::<kthread::KThread>();
+    send::<kthread::Unstarted>();
+    sync::<kthread::Unstarted>();
 }
 
 #[cfg(bad)]

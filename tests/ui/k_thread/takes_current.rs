@@ -4,13 +4,13 @@
 
 //! Another thread is another task.
 
-use kernel::{current, kthread::KThread, prelude::*, sync::aref::ARef, task::Task};
+use kernel::{current, kthread::{KThread, Unstarted}, prelude::*, sync::aref::ARef, task::Task};
 
-pub fn start() -> Result<KThread> {
+pub fn start() -> Result<Unstarted> {
     #[cfg(good)]
     let starter: ARef<Task> = ARef::from(&**current!());
     #[cfg(bad)]
     let starter = current!();
-    KThread::spawn(format_args!("starter"), move |_| starter.pid())
+    KThread::create(format_args!("starter"), move |_| starter.pid())
     //~[bad]^ ERROR: E0277: cannot be shared between threads safely
 }
