@@ -48,7 +48,11 @@ use kernel::{
         CondVar,
         Mutex, //
     },
-    task::Task,
+    task::{
+        ExitState,
+        Rlimit,
+        Task, //
+    },
     uaccess::UserSlice,
     workqueue::{
         self,
@@ -77,7 +81,7 @@ const ZAP: u32 = ioctl::_IOW::<abi::Zap>(abi::MAGIC, abi::ZAP);
 const WATCH: u32 = ioctl::_IOWR::<i32>(abi::MAGIC, abi::WATCH);
 const RELATIVES: u32 = ioctl::_IOWR::<abi::Relatives>(abi::MAGIC, abi::RELATIVES);
 const POPULATION: u32 = ioctl::_IOR::<abi::Population>(abi::MAGIC, abi::POPULATION);
-const KILL: u32 = ioctl::_IOW::<abi::Kill>(abi::MAGIC, abi::KILL);
+const KILL: u32 = ioctl::_IOWR::<abi::Kill>(abi::MAGIC, abi::KILL);
 const BORROW: u32 = ioctl::_IOWR::<abi::Borrow>(abi::MAGIC, abi::BORROW);
 const SPAWN: u32 = ioctl::_IOWR::<abi::Spawn>(abi::MAGIC, abi::SPAWN);
 const WORKER_HAS_MM: u32 = ioctl::_IOR::<u32>(abi::MAGIC, abi::WORKER_HAS_MM);
@@ -156,17 +160,29 @@ impl MiscDevice for TestDevice {
             RELATIVES => {
                 let (mut reader, mut writer) = user.reader_writer();
                 let nr = reader.read::<i32>()?;
-                let (numbers, facts, comm) = relatives(nr)?;
+                let (numbers, facts, task) = relatives(nr)?;
+                let (large, small) = more(&task);
                 writer.write(&nr)?;
                 writer.write(&numbers)?;
                 writer.write(&facts)?;
-                writer.write(&comm)?;
+                writer.write(&task.comm())?;
+                writer.write(&large)?;
+                writer.write(&small)?;
             }
             POPULATION => user.writer().write(&population()?)?,
             KILL => {
-                let mut reader = user.reader();
+                let (mut reader, mut writer) = user.reader_writer();
                 let signal = reader.read::<i32>()?;
-                me.pid.kill_pid(signal, reader.read::<u32>()? != 0)?;
+                let privileged = reader.read::<u32>()? != 0;
+                let to_thread = reader.read::<u32>()?;
+                if to_thread != 0 {
+                    me.task.send_sig(signal, privileged)?;
+                } else {
+                    me.pid.kill_pid(signal, privileged)?;
+                }
+                writer.write(&signal)?;
+                writer.write(&[privileged.into(), to_thread])?;
+                writer.write(&u32::from(me.task.fatal_signal_pending()))?;
             }
             ZAP => {
                 let mut question = user.reader();
@@ -316,14 +332,28 @@ fn spawn(rounds: u32) -> Result<[u32; 3]> {
         let counted = Counted(dropped.clone());
         let begun = Arc::pin_init(Event::new(), GFP_KERNEL)?;
         let tell = begun.clone();
-        let thread = KThread::spawn(format_args!("spawn/{round}"), move |this| {
+        let bound = round % 4 == 1;
+        let mut thread = KThread::create(format_args!("spawn/{round}"), move |this| {
             let _counted = counted;
+            let elsewhere = bound && current!().cpu() != 0;
             tell.tell();
             // Some sleep until they are to end.
             while round % 3 == 0 && !this.sleep(HOUR) {}
-            round as i32
+            if elsewhere {
+                -1
+            } else {
+                round as i32
+            }
         })?;
+        if bound {
+            thread.bind(0)?;
+        }
         let at_once = round % 2 == 0;
+        if round % 10 == 4 {
+            // This one is not started at all.
+            continue;
+        }
+        let thread = thread.start();
         if !at_once {
             begun.wait();
         }
@@ -340,7 +370,7 @@ fn spawn(rounds: u32) -> Result<[u32; 3]> {
 const HOUR: c_long = 3600 * 1000;
 
 /// Returns what is known of a thread, in the order of [`abi::Relatives`].
-fn relatives(nr: i32) -> Result<([i32; 2], [u32; 9], [u8; 16])> {
+fn relatives(nr: i32) -> Result<([i32; 2], [u32; 9], ARef<Task>)> {
     let me = current!();
     let mine = me.active_pid_ns().ok_or(ESRCH)?;
     let pid = Pid::find_get_pid(nr).ok_or(ESRCH)?;
@@ -373,7 +403,30 @@ fn relatives(nr: i32) -> Result<([i32; 2], [u32; 9], [u8; 16])> {
     ];
     drop(guard);
 
-    Ok(([pid.pid_nr(), pid.pid_nr_ns(own)], facts, task.comm()))
+    // There are three ways to each of these numbers.
+    let numbers = [pid.pid_nr(), pid.pid_nr_ns(own)];
+    if mine.translate(nr, PidNamespace::init()) != Some(numbers[0])
+        || mine.translate(nr, own) != Some(numbers[1])
+        || own.translate(numbers[1], mine) != Some(nr)
+    {
+        // It may have been reaped meanwhile.
+        return Err(ESRCH);
+    }
+    Ok((numbers, facts, task))
+}
+
+/// Returns the rest of what is known of it, in that order.
+fn more(task: &Task) -> ([u64; 2], [i32; 4]) {
+    let euid = task.get_task_cred().euid().into_uid_in_current_ns();
+    let exit_state = match task.exit_state() {
+        None => 0,
+        Some(ExitState::Zombie) => 1,
+        Some(ExitState::Dead) => 2,
+    };
+    (
+        [task.start_time(), task.rlimit(Rlimit::Nofile) as u64],
+        [task.nice(), task.cpu() as i32, euid as i32, exit_state],
+    )
 }
 
 /// Returns how many of a task's parent, leader and namespace are found.
@@ -442,6 +495,18 @@ fn counts(kind: u32, rounds: u32) -> Result<(u32, u32)> {
                 drop(MmWithUser::into_mmput_async(ARef::from(mm)));
             }
             Ok((before, users(mm)))
+        }
+        abi::CRED => {
+            let cred = task.get_task_cred();
+            let count = || {
+                // SAFETY: As for `usage`. It is a long, of which the low half will do.
+                unsafe { read(core::ptr::addr_of!((*cred.as_ptr()).usage).cast()) }
+            };
+            let before = count();
+            for _ in 0..rounds {
+                drop(task.get_task_cred());
+            }
+            Ok((before, count()))
         }
         _ => Err(EINVAL),
     }

@@ -22,7 +22,7 @@ pub const WATCH: u32 = 5;
 pub const RELATIVES: u32 = 6;
 /// `_IOR(MAGIC, 7, Population)`: how many the caller's namespace and those below it have.
 pub const POPULATION: u32 = 7;
-/// `_IOW(MAGIC, 8, Kill)`: send a signal to who has opened the file.
+/// `_IOWR(MAGIC, 8, Kill)`: send a signal to who has opened the file.
 pub const KILL: u32 = 8;
 /// `_IOWR(MAGIC, 9, Borrow)`: threads of the kernel borrow the caller's address space.
 pub const BORROW: u32 = 9;
@@ -41,6 +41,8 @@ pub const PID_NS: u32 = 3;
 pub const MM_NOT_ZERO: u32 = 4;
 /// [`Counts::kind`]: `into_mmput_async()`, counted in `mm_users`.
 pub const MM_ASYNC: u32 = 5;
+/// [`Counts::kind`]: `get_task_cred()` of the caller, counted in `usage`.
+pub const CRED: u32 = 6;
 
 /// Question (`rounds`, `kind`) and answer of [`COUNTS`].
 #[repr(C)]
@@ -110,6 +112,18 @@ pub struct Relatives {
     pub is_below: u32,
     /// Its name.
     pub comm: [u8; 16],
+    /// When it was made, in nanoseconds.
+    pub start_time: u64,
+    /// How many files its process may have open.
+    pub files: u64,
+    /// Its nice value.
+    pub nice: i32,
+    /// The CPU that it runs on, or ran on last.
+    pub cpu: u32,
+    /// Its effective user.
+    pub euid: u32,
+    /// 1 if it is a zombie, 2 if it is dead.
+    pub exit_state: u32,
 }
 
 /// Answer of [`POPULATION`].
@@ -156,7 +170,7 @@ pub struct Spawn {
     pub wrong: u32,
 }
 
-/// Argument of [`KILL`].
+/// Question and answer (`fatal`) of [`KILL`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Kill {
@@ -164,6 +178,10 @@ pub struct Kill {
     pub signal: i32,
     /// Whether the kernel sends it.
     pub privileged: u32,
+    /// Whether it is for the thread, and not for its process.
+    pub to_thread: u32,
+    /// Whether the thread is to be killed, after that.
+    pub fatal: u32,
 }
 
 /// Argument of [`ZAP`].

@@ -54,6 +54,10 @@ static void __used rust_layout(void)
 	FIELD(task_struct, tasks);
 	FIELD(task_struct, thread_node);
 	FIELD(task_struct, thread_pid);
+	FIELD(task_struct, cred);
+	FIELD(task_struct, exit_state);
+	FIELD(task_struct, start_time);
+	FIELD(task_struct, static_prio);
 	FIELD(task_struct, usage);
 
 	FIELD(signal_struct, thread_head);
@@ -83,8 +87,10 @@ static void __used rust_layout(void)
 	FIELD(vm_operations_struct, may_split);
 	FIELD(vm_operations_struct, mremap);
 	FIELD(vm_operations_struct, fault);
+	FIELD(vm_operations_struct, map_pages);
 	FIELD(vm_operations_struct, huge_fault);
 	FIELD(vm_operations_struct, page_mkwrite);
+	FIELD(vm_operations_struct, access);
 	FIELD(vm_operations_struct, name);
 
 	SIZE(vm_fault);
@@ -100,6 +106,7 @@ static void __used rust_layout(void)
 	FIELD(pid_namespace, ns);
 
 	SIZE(cred);
+	FIELD(cred, usage);
 	FIELD(cred, euid);
 
 	SIZE(file);

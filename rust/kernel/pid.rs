@@ -312,7 +312,33 @@ impl PidNamespace {
         self.find_pid(nr, &guard).map(ARef::from)
     }
 
-    /// The same for as long as the RCU read lock is held, without a count.
+    /// Returns the number that `other` has for what has the number `nr` here.
+    ///
+    /// `None` if nothing has it, or if that is in no namespace below `other`. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::pid_namespace::PidNamespace;
+    ///
+    /// let task = current!();
+    /// let ns = task.active_pid_ns().ok_or(ESRCH)?;
+    /// assert_eq!(PidNamespace::init().translate(task.pid(), ns), Some(task.pid()));
+    /// // There is no number 0.
+    /// assert_eq!(ns.translate(0, ns), None);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("find_pid_ns", "pid_nr_ns"))]
+    #[inline]
+    pub fn translate(&self, nr: task::Pid, other: &PidNamespace) -> Option<task::Pid> {
+        let guard = rcu::read_lock();
+
+        let there = self.find_pid(nr, &guard)?.pid_nr_ns(other);
+        (there != 0).then_some(there)
+    }
+
+    /// The same as [`find_get_pid`](Self::find_get_pid) for as long as the RCU read lock is held,
+    /// without a count.
     #[doc(alias = "find_pid_ns")]
     #[inline]
     pub fn find_pid<'a>(&self, nr: task::Pid, _rcu: &'a rcu::Guard) -> Option<&'a Pid> {

@@ -31,6 +31,14 @@ use core::{
     ptr, //
 };
 
+mod facts;
+pub use facts::{
+    ExitState,
+    Rlimit, //
+};
+
+mod signal;
+
 mod tree;
 pub use tree::{
     Processes,
@@ -76,8 +84,9 @@ macro_rules! current {
         // the context while the scope is still there:
         //
         // * The way back to user space passes through the end of the scope.
-        // * `exit_mm()`, `exit_notify()` and `begin_new_exec()` have no safe wrapper, and an unsafe
-        //   caller of them must not leave such a scope open.
+        // * `exit_mm()`, `exit_notify()`, `begin_new_exec()`, `commit_creds()`, `override_creds()`
+        //   and `revert_creds()` have no safe wrapper, and an unsafe caller of them must not leave
+        //   such a scope open.
         // * `MmWithUser::kthread_use_mm()` runs a closure. `CurrentTask` is neither `Send` nor
         //   `Sync`, so none gets in. Outside of the closure, the task has no `mm()` that could get
         //   in, or else the function refuses. What is borrowed inside ends there.
@@ -139,10 +148,11 @@ unsafe impl Sync for Task {}
 /// count by a task to itself, and by nobody else.
 ///
 /// A context is the stretch of a task's life in which its identity, its address space and its
-/// process stay the same. Four things end it for good: the return to user space, `exit_mm()`,
-/// `exit_notify()` and `begin_new_exec()`. `kthread_use_mm()` opens a context within it, which
-/// `kthread_unuse_mm()` closes; the outer one may not be used in between, nor the inner one
-/// afterwards.
+/// process stay the same, and so does who it acts for. Five things end it for good: the return to
+/// user space, `exit_mm()`, `exit_notify()`, `begin_new_exec()` and `commit_creds()`. Two open a
+/// context within it: `kthread_use_mm()`, which `kthread_unuse_mm()` closes, and
+/// `override_creds()`, which `revert_creds()` closes. The outer one may not be used in between, nor
+/// the inner one afterwards.
 ///
 /// What `do_exit()` does after `exit_notify()` is not for code of drivers: `release_task()` may
 /// have taken the task out of its process. Only interrupts bring such code there, and they are RCU
@@ -305,31 +315,6 @@ impl Task {
         // `__put_task_struct()` has dropped the last `usage` count, and there is one left by the
         // type invariant.
         Kuid::from_raw(unsafe { bindings::task_uid(self.as_ptr()) })
-    }
-
-    /// Returns whether a signal, or other work that interrupts sleep, waits for this task.
-    ///
-    /// The answer for another task may be out of date when it is returned. Any context.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// fn wait_a_little() -> Result {
-    ///     if current!().signal_pending() {
-    ///         return Err(ERESTARTSYS);
-    ///     }
-    ///     // ...
-    ///     Ok(())
-    /// }
-    /// # assert!(wait_a_little().is_ok());
-    /// ```
-    #[inline]
-    pub fn signal_pending(&self) -> bool {
-        // SAFETY: `signal_pending()` reads two bits of the thread's flags. They lie either in the
-        // `task_struct`, which is allocated by the type invariant, or (without
-        // CONFIG_THREAD_INFO_IN_TASK) in the stack, which such kernels free no sooner than
-        // `free_task()`, that is with the `task_struct`.
-        unsafe { bindings::signal_pending(self.as_ptr()) != 0 }
     }
 
     /// Returns the PID namespace that the task was created in, with a count of its own.

@@ -36,7 +36,7 @@ const ZAP_AS_IT_IS: u32 = iow::<test_abi::Zap>(test_abi::MAGIC, test_abi::ZAP);
 const WATCH: u32 = iowr::<i32>(test_abi::MAGIC, test_abi::WATCH);
 const RELATIVES: u32 = iowr::<test_abi::Relatives>(test_abi::MAGIC, test_abi::RELATIVES);
 const POPULATION: u32 = ior::<test_abi::Population>(test_abi::MAGIC, test_abi::POPULATION);
-const KILL: u32 = iow::<test_abi::Kill>(test_abi::MAGIC, test_abi::KILL);
+const KILL: u32 = iowr::<test_abi::Kill>(test_abi::MAGIC, test_abi::KILL);
 const BORROW: u32 = iowr::<test_abi::Borrow>(test_abi::MAGIC, test_abi::BORROW);
 const SPAWN: u32 = iowr::<test_abi::Spawn>(test_abi::MAGIC, test_abi::SPAWN);
 const WORKER_HAS_MM: u32 = ior::<u32>(test_abi::MAGIC, test_abi::WORKER_HAS_MM);
@@ -260,8 +260,16 @@ impl Tester {
 
     /// Has the kernel, or the caller, send a signal to the opener.
     pub fn kill(&self, signal: i32, privileged: bool) -> Result<(), Errno> {
-        let privileged = privileged.into();
-        exchange(&self.0, KILL, &mut test_abi::Kill { signal, privileged })
+        self.signal(&mut test_abi::Kill {
+            signal,
+            privileged: privileged.into(),
+            ..Default::default()
+        })
+    }
+
+    /// The same as the request says, which may lie where somebody else sees the answer.
+    pub fn signal(&self, request: &mut test_abi::Kill) -> Result<(), Errno> {
+        exchange(&self.0, KILL, request)
     }
 
     /// Has a thread of the kernel add one to the number at `addr`, so many times.

@@ -90,7 +90,8 @@ impl Status {
         Ok(())
     }
 
-    fn signals(&self, name: &str) -> Result<u64> {
+    /// A set of signals.
+    pub fn signals(&self, name: &str) -> Result<u64> {
         Ok(u64::from_str_radix(&self.one(name)?, 16)?)
     }
 
@@ -103,6 +104,61 @@ impl Status {
     pub fn signal_pending(&self) -> Result<bool> {
         Ok(self.signals_sent()? & !self.signals("SigBlk")? != 0)
     }
+}
+
+/// A `stat` file.
+pub struct Stat(Vec<String>);
+
+impl Stat {
+    /// How many nanoseconds a tick of these files has.
+    pub const TICK: u64 = 10_000_000;
+
+    /// That of process or thread `pid`.
+    pub fn of(pid: i32) -> Result<Self> {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The name comes before, and may hold anything.
+        let (_, rest) = text.rsplit_once(')').context("stat has no name")?;
+        Ok(Self(rest.split_whitespace().map(str::to_owned).collect()))
+    }
+
+    /// The field that proc(5) gives this number.
+    fn field(&self, number: usize) -> Result<&str> {
+        let field = number.checked_sub(3).and_then(|at| self.0.get(at));
+        Ok(field.with_context(|| format!("stat has no field {number}"))?)
+    }
+
+    /// 0 for a task that has not ended, 1 for a zombie, 2 for a dead one.
+    pub fn exit_state(&self) -> Result<u32> {
+        Ok(match self.field(3)? {
+            "Z" => 1,
+            "X" => 2,
+            _ => 0,
+        })
+    }
+
+    pub fn nice(&self) -> Result<i32> {
+        Ok(self.field(19)?.parse()?)
+    }
+
+    /// When it was started, in ticks.
+    pub fn start_time(&self) -> Result<u64> {
+        Ok(self.field(22)?.parse()?)
+    }
+
+    /// The CPU that it runs on, or ran on last.
+    pub fn cpu(&self) -> Result<u32> {
+        Ok(self.field(39)?.parse()?)
+    }
+}
+
+/// How many files a process may have open.
+pub fn files_limit(pid: i32) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/limits"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    Ok(soft.context("limits has no open files")?.parse()?)
 }
 
 /// One line of /proc/self/maps.

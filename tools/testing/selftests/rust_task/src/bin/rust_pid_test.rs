@@ -3,17 +3,27 @@
 //! Asks `/dev/rust_task_test` how tasks hang together and what their numbers are, and compares that
 //! with /proc.
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use nix::{
     errno::Errno,
-    sys::signal::{SigSet, Signal},
-    unistd::{getpid, gettid, setresuid, Uid},
+    sched::{sched_getaffinity, sched_setaffinity, CpuSet},
+    sys::{
+        mman::{MapFlags, ProtFlags},
+        resource::{setrlimit, Resource},
+        signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal},
+        wait::WaitStatus,
+    },
+    unistd::{getpid, gettid, seteuid, setresuid, Pid, Uid},
 };
 use rust_task::{
     child::{in_child, in_namespace, Child},
-    device::{test_abi::Relatives, Tester},
+    device::{
+        self,
+        test_abi::{Kill, Relatives},
+        Tester,
+    },
     ktap::{self, did, fact, Test},
-    procfs::Status,
+    procfs::{files_limit, Stat, Status},
 };
 use std::{
     fs,
@@ -24,6 +34,7 @@ use std::{
 
 const TESTS: &[Test] = &[
     ("all threads, as /proc has them", all_threads),
+    ("niceness, limits and the end", facts),
     ("nested namespaces", nested),
     ("how many there are", population),
     ("numbers that nobody has", nobody),
@@ -58,7 +69,9 @@ fn name(relatives: &Relatives) -> String {
 }
 
 /// What /proc says of a thread, in the order of [`from_device`].
-fn from_proc(status: &Status) -> Result<Vec<String>> {
+fn from_proc(nr: i32) -> Result<Vec<String>> {
+    let status = Status::of(nr)?;
+    let stat = Stat::of(nr)?;
     Ok(vec![
         status.line("Name")?,
         status.one("Pid")?,
@@ -69,6 +82,12 @@ fn from_proc(status: &Status) -> Result<Vec<String>> {
         status.one("NSsid")?,
         status.one("Threads")?,
         (status.count("NSpid")? - 1).to_string(),
+        status.nth("Uid", 1)?,
+        stat.exit_state()?.to_string(),
+        stat.nice()?.to_string(),
+        stat.start_time()?.to_string(),
+        stat.cpu()?.to_string(),
+        files_limit(nr)?.to_string(),
     ])
 }
 
@@ -87,6 +106,14 @@ fn from_device(relatives: &Relatives) -> Vec<String> {
         ]
         .map(|number| number.to_string()),
     );
+    all.extend([
+        relatives.euid.to_string(),
+        relatives.exit_state.to_string(),
+        relatives.nice.to_string(),
+        (relatives.start_time / Stat::TICK).to_string(),
+        relatives.cpu.to_string(),
+        relatives.files.to_string(),
+    ]);
     all
 }
 
@@ -97,9 +124,9 @@ fn all_threads() -> Result<()> {
     let mut kernel = 0;
     for nr in threads()? {
         // Whoever is not the same before and after has changed, or is gone.
-        let before = Status::of(nr).and_then(|status| from_proc(&status));
+        let before = from_proc(nr);
         let answer = device.relatives(nr);
-        let after = Status::of(nr).and_then(|status| from_proc(&status));
+        let after = from_proc(nr);
         let (Ok(before), Ok(after)) = (before, after) else {
             continue;
         };
@@ -132,6 +159,53 @@ fn all_threads() -> Result<()> {
         "{kernel} of {compared}"
     );
     Ok(())
+}
+
+/// All threads have nearly the same of these, so this one changes them.
+fn facts() -> Result<()> {
+    let device = Tester::open()?;
+    let agree = |nr| -> Result<Relatives> {
+        let (answer, proc) = (device.relatives(nr)?, from_proc(nr)?);
+        let told = from_device(&answer);
+        ensure!(told == proc, "the crate says {told:?}, /proc says {proc:?}");
+        Ok(answer)
+    };
+
+    // The rest is done on one CPU, so that it stays there; the last there is.
+    let mut cpus = sched_getaffinity(Pid::this())?;
+    let count = CpuSet::count();
+    let all: Vec<_> = (0..count)
+        .filter(|cpu| cpus.is_set(*cpu).is_ok_and(|set| set))
+        .collect();
+    for cpu in all.iter().rev().skip(1) {
+        cpus.unset(*cpu)?;
+    }
+    sched_setaffinity(Pid::this(), &cpus)?;
+    let cpu = all.last().context("no CPU")?;
+
+    in_child(|| {
+        let before = agree(getpid().as_raw())?;
+        setrlimit(Resource::RLIMIT_NOFILE, 321, 4000)?;
+        // SAFETY: It takes numbers.
+        ensure!(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 7) } == 0);
+        seteuid(Uid::from_raw(1234))?;
+        let after = agree(getpid().as_raw())?;
+        fact("a child", "is nice", after.nice, 7);
+        fact("a child", "open files", after.files, 321);
+        fact("a child", "effective user", after.euid, 1234);
+        fact("a child", "CPU", after.cpu, cpu);
+        fact("a child", "start", after.start_time, before.start_time);
+        ensure!(before.nice == 0 && before.euid == 0 && before.files != 321);
+        Ok(())
+    })?;
+
+    let zombie = Child::start(|| Ok(()))?;
+    let begin = Instant::now();
+    while device.relatives(zombie.pid().as_raw())?.exit_state != 1 {
+        ensure!(begin.elapsed() < Duration::from_secs(60), "it does not end");
+    }
+    agree(zombie.pid().as_raw())?;
+    zombie.join()
 }
 
 /// Compares what is known of this thread in its own namespace.
@@ -290,8 +364,14 @@ fn gone() -> Result<()> {
         device.opener()?.relatives,
         0,
     );
-    let sent = device.kill(0, true);
-    ensure!(sent == Err(Errno::ESRCH), "{sent:?}");
+    let mut to_thread = Kill {
+        signal: Signal::SIGUSR1 as i32,
+        to_thread: 1,
+        ..Default::default()
+    };
+    for sent in [device.kill(0, true), device.signal(&mut to_thread)] {
+        ensure!(sent == Err(Errno::ESRCH), "{sent:?}");
+    }
     ensure!(device.relatives(tid) == Err(Errno::ESRCH));
     Ok(())
 }
@@ -318,8 +398,61 @@ fn signals() -> Result<()> {
         device.kill(Signal::SIGUSR1 as i32, true)?;
         Ok(())
     })?;
-    let sent = Status::of_this_thread()?.signals_sent()?;
-    ensure!(sent == 1 << (Signal::SIGUSR1 as i32 - 1), "{sent:x}");
+    let usr1 = 1 << (Signal::SIGUSR1 as i32 - 1);
+    let status = Status::of_this_thread()?;
+    let sent = (status.signals("SigPnd")?, status.signals("ShdPnd")?);
+    ensure!(sent == (0, usr1), "{sent:x?}");
     ensure!(blocked.wait()? == Signal::SIGUSR1);
+
+    // A thread can be meant as well.
+    let to_thread = |signal| Kill {
+        signal,
+        to_thread: 1,
+        ..Default::default()
+    };
+    for signal in [-1, 0, 65, 1000] {
+        let sent = device.signal(&mut to_thread(signal));
+        ensure!(sent == Err(Errno::EINVAL), "{signal}: {sent:?}");
+    }
+    let mut request = to_thread(Signal::SIGUSR1 as i32);
+    device.signal(&mut request)?;
+    let status = Status::of_this_thread()?;
+    let sent = (status.signals("SigPnd")?, status.signals("ShdPnd")?);
+    ensure!(sent == (usr1, 0) && request.fatal == 0, "{sent:x?}");
+    ensure!(blocked.wait()? == Signal::SIGUSR1);
+
+    // One that is not blocked interrupts, but does not kill who has a handler.
+    extern "C" fn nothing(_: i32) {}
+    let handler = SigAction::new(
+        SigHandler::Handler(nothing),
+        SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
+    // SAFETY: The handler does nothing.
+    unsafe { sigaction(Signal::SIGUSR2, &handler)? };
+    let mut request = to_thread(Signal::SIGUSR2 as i32);
+    device.signal(&mut request)?;
+    ensure!(request.fatal == 0, "a handler is fatal");
+
+    // Who kills himself learns of it, but others have to tell.
+    let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let flags = MapFlags::MAP_SHARED | MapFlags::MAP_ANONYMOUS;
+    let seen = device::map(None, 4096, rights, flags)?
+        .cast::<Kill>()
+        .as_ptr();
+    let child = Child::start(|| {
+        // SAFETY: The page is there, it has zeroes, and the parent waits for the end of this.
+        let request = unsafe { &mut *seen };
+        *request = to_thread(Signal::SIGKILL as i32);
+        Tester::open()?.signal(request)?;
+        bail!("it lives")
+    })?;
+    let status = child.wait()?;
+    ensure!(
+        matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _)),
+        "{status:?}"
+    );
+    // SAFETY: The child has ended.
+    fact("killed", "knows it", unsafe { (*seen).fatal }, 1);
     Ok(())
 }

@@ -748,6 +748,7 @@ fn count_all(scenario: &str) -> Result<()> {
         ("PidNamespace", abi::PID_NS, 0),
         ("mmget_not_zero()", abi::MM_NOT_ZERO, 0),
         ("into_mmput_async()", abi::MM_ASYNC, 0),
+        ("get_task_cred()", abi::CRED, 0),
     ];
     for (name, kind, slack) in kinds {
         let mut last = (0, 0);

@@ -207,7 +207,7 @@ impl Machine {
                 if let Some(tester) = self.tester(file) {
                     let result = tester.counts(kind, rounds);
                     match kind {
-                        test_abi::TASK..=test_abi::MM_ASYNC => drop(result?),
+                        test_abi::TASK..=test_abi::CRED => drop(result?),
                         _ => ensure!(result == Err(Errno::EINVAL), "{result:?}"),
                     }
                 }
