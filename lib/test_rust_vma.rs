@@ -28,6 +28,7 @@ use kernel::{
             VmaRef, //
         },
         vm_ops::{
+            Access,
             VmOperations,
             VmaIdle,
             VmaOf, //
@@ -162,6 +163,32 @@ impl VmOperations for Piece {
         }
         count(WRITTEN);
         Ok(())
+    }
+
+    fn access(vma: &VmaOf<Self>, address: usize, what: Access<'_>) -> Result<usize> {
+        // Each page of the area is the same frame.
+        let offset = address % PAGE_SIZE;
+        let data = vma.data();
+        let done = match what {
+            Access::Read(to) => {
+                let len = to.len().min(PAGE_SIZE - offset);
+                // SAFETY: The buffer has so many bytes, and nobody but programs writes the page.
+                unsafe { data.page.read_raw(to.as_mut_ptr(), offset, len)? };
+                len
+            }
+            Access::Write(from) => {
+                let len = from.len().min(PAGE_SIZE - offset);
+                // SAFETY: There are so many bytes, and nobody but programs uses the page.
+                unsafe { data.page.write_raw(from.as_ptr(), offset, len)? };
+                len
+            }
+        };
+        // No more than was asked for is taken for done.
+        Ok(if data.what == abi::LATE_FRAME {
+            usize::MAX
+        } else {
+            done
+        })
     }
 }
 

@@ -294,21 +294,15 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
 
         // SAFETY: The count is the one from above.
         unsafe { bindings::fput(file) };
+        // The fault is repeated once, and not a second time if the lock was the area's own: it has
+        // taken long enough to count as major, which has `FAULT_FLAG_TRIED` be set.
         // INVARIANT: The lock has been given back, and `FAULT_FLAG_ALLOW_RETRY` is set.
         Ok(Served {
-            reason: bindings::vm_fault_reason_VM_FAULT_RETRY,
+            reason: bindings::vm_fault_reason_VM_FAULT_RETRY
+                | bindings::vm_fault_reason_VM_FAULT_MAJOR,
             page: null_mut(),
             brand: PhantomData,
         })
-    }
-
-    /// Locks the page that is to become writable, and tells so.
-    #[inline]
-    pub(super) fn lock_page(&self) -> bindings::vm_fault_t {
-        // SAFETY: `do_page_mkwrite()` has a count on the page. It unlocks it if it is told that the
-        // page is locked.
-        unsafe { bindings::lock_page(self.vmf.as_ref().page) };
-        bindings::vm_fault_reason_VM_FAULT_LOCKED
     }
 }
 

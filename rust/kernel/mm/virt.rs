@@ -750,8 +750,9 @@ impl VmaNew {
 
     /// Sets [`flags::IO`]: nobody but the user's own code is to touch the pages.
     ///
-    /// For memory of a device, where reading has effects: it is left out of core dumps and cannot
-    /// be reached by `ptrace()`.
+    /// For memory of a device, where reading has effects: it is left out of core dumps, and
+    /// `ptrace()` reaches it through the driver only
+    /// ([`access`](super::vm_ops::VmOperations::access)).
     ///
     /// # Examples
     ///

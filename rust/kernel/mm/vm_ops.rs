@@ -65,6 +65,7 @@ use crate::{
             VmFault, //
         },
         virt::{
+            flags,
             VmaNew,
             VmaRef, //
         },
@@ -80,18 +81,58 @@ use core::{
     marker::PhantomData,
     mem::MaybeUninit,
     ops::Deref,
-    ptr, //
+    ptr,
+    slice, //
 };
+
+/// What somebody wants of memory that has no pages to look at.
+///
+/// # Examples
+///
+/// ```
+/// use core::cell::Cell;
+/// use kernel::{mm::vm_ops::Access, prelude::*};
+///
+/// /// Serves an access to bytes of the driver, and returns to how many.
+/// fn serve(bytes: &[Cell<u8>], what: Access<'_>) -> Result<usize> {
+///     match what {
+///         Access::Read(to) => {
+///             to.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte.get());
+///             Ok(to.len().min(bytes.len()))
+///         }
+///         Access::Write(from) => {
+///             from.iter().zip(bytes).for_each(|(from, byte)| byte.set(*from));
+///             Ok(from.len().min(bytes.len()))
+///         }
+///     }
+/// }
+///
+/// let bytes = [const { Cell::new(0) }; 2];
+/// assert_eq!(serve(&bytes, Access::Write(&[1, 2, 3])), Ok(2));
+/// let mut read = [0; 1];
+/// assert_eq!(serve(&bytes, Access::Read(&mut read)), Ok(1));
+/// assert_eq!(read, [1]);
+/// ```
+pub enum Access<'a> {
+    /// To copy what is there into this.
+    Read(&'a mut [u8]),
+    /// To have this there.
+    Write(&'a [u8]),
+}
 
 /// What an area of a driver does.
 ///
 /// An implementation is the data of an area, of which several areas may share one. The areas belong
 /// to any number of processes, and each function runs in whichever task makes its event happen.
 ///
-/// All run in process context and may sleep. The mmap lock of the area's address space is held, for
-/// writing but in [`fault`](Self::fault) and [`page_mkwrite`](Self::page_mkwrite), and it may be
-/// held when `Self` is dropped. So none of them takes that lock, and none touches user memory: that
-/// could be a fault, which waits for the lock or ends up in the same function, again and again.
+/// All run in process context and may sleep. The mmap lock of the area's address space is held for
+/// writing, but in [`access`](Self::access) for reading, and in [`fault`](Self::fault) and
+/// [`page_mkwrite`](Self::page_mkwrite) it is that or the area's own lock. It may be held when
+/// `Self` is dropped. So none of them takes the mmap lock, not even by [`Mm::with_vma`], nor waits
+/// for somebody who does. And none touches user memory: that could be a fault, which waits for the
+/// lock or ends up in the same function, again and again.
+///
+/// [`Mm::with_vma`]: crate::mm::MmWithUser::with_vma
 ///
 /// [`vm_operations!`](crate::vm_operations) completes the implementation.
 #[doc(alias = "vm_operations_struct")]
@@ -110,8 +151,9 @@ pub trait VmOperations: HasVmOperations + Send + Sync + Sized + 'static {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Returns whether the area may be split at `address`, which may yet come to nothing. An error
-    /// is what the caller of `munmap()`, `mprotect()` or the like gets.
+    /// Returns whether the area may be split at `address`, which may yet come to nothing. Faults of
+    /// the area may be served at the same time. An error is what the caller of `munmap()`,
+    /// `mprotect()` or the like gets.
     fn may_split(_vma: &VmaOf<Self>, _address: usize) -> Result {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -132,6 +174,15 @@ pub trait VmOperations: HasVmOperations + Send + Sync + Sized + 'static {
     ///
     /// Errors: `ENOMEM` is out of memory to the program, and all others are `SIGBUS`.
     fn page_mkwrite(_vma: &VmaOf<Self>, _pgoff: usize) -> Result {
+        crate::build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// A debugger, or who uses `/proc/PID/mem`, is at `address` and finds no page, as areas of bare
+    /// page frames have none. Returns how many bytes are done, from the first on.
+    ///
+    /// All the bytes are those of the area, and only a shared area that the program may write to is
+    /// written to. Without it, and after an error, the other gets `EIO` or fewer bytes.
+    fn access(_vma: &VmaOf<Self>, _address: usize, _what: Access<'_>) -> Result<usize> {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -213,6 +264,16 @@ impl VmOperationsTable {
                 fault: if T::HAS_FAULT { Some(fault::<T>) } else { None },
                 page_mkwrite: if T::HAS_PAGE_MKWRITE {
                     Some(page_mkwrite::<T>)
+                } else {
+                    None
+                },
+                map_pages: if T::HAS_FAULT || T::HAS_PAGE_MKWRITE {
+                    Some(map_pages)
+                } else {
+                    None
+                },
+                access: if T::HAS_ACCESS {
+                    Some(access::<T>)
                 } else {
                     None
                 },
@@ -505,18 +566,85 @@ unsafe extern "C" fn fault<T: VmOperations>(vmf: *mut bindings::vm_fault) -> bin
     reason
 }
 
+/// Maps no pages around the one that is touched.
+///
+/// `vmf_can_call_fault()` takes it for a sign that the other functions of the table do with the
+/// area's own lock. Without it, each fault would give that back, and begin anew with the mmap lock.
+///
+/// # Safety
+///
+/// None is needed; the C side's type has it.
+unsafe extern "C" fn map_pages(
+    _vmf: *mut bindings::vm_fault,
+    _first: c_ulong,
+    _last: c_ulong,
+) -> bindings::vm_fault_t {
+    0
+}
+
 /// # Safety
 ///
 /// To be called by `do_page_mkwrite()`, for an area with the table of `T`.
 unsafe extern "C" fn page_mkwrite<T: VmOperations>(
     vmf: *mut bindings::vm_fault,
 ) -> bindings::vm_fault_t {
-    // SAFETY: As for `fault()`. What is borrowed is used before the lock is given back.
-    let vmf = unsafe { VmFault::<T>::from_raw(vmf) };
-    match T::page_mkwrite(vmf.vma(), vmf.pgoff()) {
-        Ok(()) => vmf.lock_page(),
+    // SAFETY: As for `fault()`, but the flags do not name the lock here. The caller has a count on
+    // the page, and nobody changes these fields.
+    let (vma, pgoff, page) = unsafe {
+        (
+            VmaOf::from_raw((*vmf).__bindgen_anon_1.vma),
+            (*vmf).__bindgen_anon_1.pgoff,
+            (*vmf).page,
+        )
+    };
+    match T::page_mkwrite(vma, pgoff) {
+        Ok(()) => {
+            // SAFETY: The caller unlocks the page if it is told that it is locked.
+            unsafe { bindings::lock_page(page) };
+            bindings::vm_fault_reason_VM_FAULT_LOCKED
+        }
         Err(err) => fault::reason(err),
     }
+}
+
+/// # Safety
+///
+/// To be called by `__access_remote_vm()`, with the mmap lock held, for an area with the table of
+/// `T`, an address in it, and a buffer of `len` bytes.
+unsafe extern "C" fn access<T: VmOperations>(
+    vma: *mut bindings::vm_area_struct,
+    address: c_ulong,
+    buffer: *mut c_void,
+    len: c_int,
+    write: c_int,
+) -> c_int {
+    // SAFETY: The lock is held, and who looks at an address space keeps it alive.
+    let vma = unsafe { VmaOf::from_raw(vma) };
+    // The caller asks for all that is left to do, which may go on behind the area.
+    let len = (len as usize).min(vma.end() - address);
+    let buffer = buffer.cast::<u8>();
+
+    // What is written in a private area is the program's own, and nothing for the driver.
+    let needed = match write {
+        0 => flags::MAYREAD,
+        _ => flags::WRITE | flags::SHARED,
+    };
+    let done = if vma.flags() & needed != needed {
+        Err(EACCES)
+    } else if write == 0 {
+        // SAFETY: The buffer is the caller's, who lends it for now. It need not be initialized yet.
+        let buffer = unsafe {
+            buffer.write_bytes(0, len);
+            slice::from_raw_parts_mut(buffer, len)
+        };
+        T::access(vma, address, Access::Read(buffer))
+    } else {
+        // SAFETY: The buffer is the caller's, who has filled it, and lends it for now.
+        let buffer = unsafe { slice::from_raw_parts(buffer, len) };
+        T::access(vma, address, Access::Write(buffer))
+    };
+    // The caller goes on behind so many bytes.
+    done.map_or_else(|err| err.to_errno(), |done| done.min(len) as c_int)
 }
 
 /// Marks a table as one of [`VmOperationsTable`].

@@ -21,7 +21,9 @@ use rust_task::{
 };
 use std::{
     ffi::c_void,
-    fs,
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
     ptr::NonNull,
     sync::{Barrier, Mutex},
     thread,
@@ -47,7 +49,9 @@ const TESTS: &[Test] = &[
     ("not to be moved", not_moved),
     ("not to be written to", not_written),
     ("a fault that is repeated", repeated),
+    ("faults without the mmap lock", own_lock),
     ("areas of page frames", frames),
+    ("what a debugger sees", debugger),
     ("areas in a storm", storm),
 ];
 
@@ -443,6 +447,45 @@ fn repeated() -> Result<()> {
     })
 }
 
+/// How many faults the kernel has served under areas' own locks, and how many began anew.
+fn served_and_retried() -> Result<(u64, u64)> {
+    let text = fs::read_to_string("/proc/vmstat")?;
+    let count = |name: &str| -> Result<u64> {
+        let value = text.lines().find_map(|l| l.strip_prefix(name));
+        Ok(value
+            .with_context(|| format!("no {name}"))?
+            .trim()
+            .parse()?)
+    };
+    Ok((count("vma_lock_success ")?, count("vma_lock_retry ")?))
+}
+
+/// Each page is touched twice: for reading, and then for writing.
+fn own_lock() -> Result<()> {
+    let tester = Tester::open()?;
+    let pages = 256;
+    let span = tester.map(0, pages, SHARED)?;
+    let (events, before) = (tester.events()?, served_and_retried()?);
+    for page in 0..pages {
+        span.read(page);
+        span.write(page, 1);
+    }
+    let (after, events_after) = (served_and_retried()?, tester.events()?);
+    span.unmap()?;
+
+    let all = 2 * pages as u64;
+    let asked = events_after.faults - events.faults + events_after.written - events.written;
+    ensure!(asked == all, "{asked} of {all} faults");
+    let (served, retried) = (after.0 - before.0, after.1 - before.1);
+    did("faults under the area's own lock", served);
+    // Somebody else may wait for a page meanwhile.
+    ensure!(
+        served >= all && retried < all / 8,
+        "{served} served, {retried} retried"
+    );
+    Ok(())
+}
+
 /// The two letters for each flag of the area at `addr`.
 fn flags_of(addr: u64) -> Result<String> {
     let smaps = fs::read_to_string("/proc/self/smaps")?;
@@ -499,6 +542,53 @@ fn frames() -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// A debugger reads and writes page frames through the driver.
+fn debugger() -> Result<()> {
+    let tester = Tester::open()?;
+    let mem = File::options()
+        .read(true)
+        .write(true)
+        .open("/proc/self/mem")?;
+    let read = |from, len| -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0xff; len];
+        let done = mem.read_at(&mut bytes, from)?;
+        bytes.truncate(done);
+        Ok(bytes)
+    };
+    let page = PAGE as u64;
+
+    for (what, pages) in [(test_abi::FRAME, 1), (test_abi::LATE_FRAME, 2)] {
+        // Nothing is mapped behind it.
+        let place = reserve(pages + 1)?;
+        let span = tester.map(what, pages, SHARED)?;
+        let span = span.remap(pages, Some(place.at))?;
+        place.part(pages, 1).unmap()?;
+        let start = span.addr(0);
+        span.write(0, 0x0102_0304_0506_0708);
+        ensure!(
+            read(start, 8)? == span.read(0).to_ne_bytes(),
+            "{what}: another number"
+        );
+        ensure!(mem.write_at(&[9; 3], start + 2)? == 3);
+        ensure!(span.read(0).to_le_bytes() == [8, 7, 9, 9, 9, 3, 2, 1]);
+        // What is asked for goes on behind the area.
+        let last = start + span.bytes() as u64 - 4;
+        ensure!(read(last, 100)? == [0; 4], "{what}: more than there is");
+        // A debugger does not write where the program may not.
+        span.protect(ProtFlags::PROT_READ)?;
+        let refused = mem.write_at(&[0], start).map_err(|err| err.raw_os_error());
+        ensure!(refused == Err(Some(libc::EIO)), "{what}: {refused:?}");
+        ensure!(span.read(0).to_le_bytes()[0] == 8);
+        span.unmap()?;
+        ensure!(read(start, 8).is_err());
+    }
+
+    // The handler of all other areas is not asked, as they have pages.
+    let span = tester.map(0, 1, SHARED)?;
+    ensure!(mem.write_at(&[1], span.addr(0) + page - 1)? == 1 && span.read(0) == 0);
+    Ok(span.unmap()?)
 }
 
 /// How many threads do how many things, and how often they stop to be compared.
