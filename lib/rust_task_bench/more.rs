@@ -27,6 +27,7 @@ use kernel::{
         rcu,
         Arc, //
     },
+    task::Rlimit,
     vm_operations,
     ModuleMetadata, //
 };
@@ -90,6 +91,19 @@ operations! {
         if let Some(task) = b.task().real_parent(&guard) {
             keep!(task.as_ptr());
         }
+    };
+    rust_task_nice: |b| keep!(b.task().nice());
+    rust_task_cpu: |b| keep!(b.task().cpu());
+    rust_task_start: |b| keep!(b.task().start_time());
+    rust_task_exit_state: |b| keep!(u32::from(b.task().exit_state().is_none()));
+    rust_task_rlimit: |b| keep!(b.task().rlimit(Rlimit::Memlock));
+    rust_task_cred: |b| {
+        let _cred = b.task().get_task_cred();
+        between();
+    };
+    rust_cred: |_| keep!(current!().cred().as_ptr());
+    rust_use_mm: |b| {
+        let _ = b.users().kthread_use_mm(between);
     };
     rust_pid_count: |b| {
         let _pid = ARef::from(b.pid());
