@@ -17,7 +17,6 @@ use serde::Deserialize;
 use std::{
     env, fs, panic,
     path::{Path, PathBuf},
-    process::Command,
     thread::{self, ScopedJoinHandle},
 };
 
@@ -32,13 +31,25 @@ struct List {
 #[serde(deny_unknown_fields)]
 struct Mutant {
     name: String,
-    /// The ordeal that has to find it; all other tests if there is none.
-    by: Option<Ordeal>,
-    /// The case of the ordeal that finds it. With all, that takes minutes.
+    /// What has to find it; the selftests if there is nothing.
+    by: Option<By>,
+    /// The case of the ordeal that finds it. With all, that takes minutes. Or the program, of the
+    /// selftests.
     case: Option<String>,
     file: PathBuf,
     find: String,
     replace: String,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum By {
+    /// `tests/ui/`, for which nothing is booted.
+    Ui,
+    /// The examples of the documentation.
+    Examples,
+    #[serde(untagged)]
+    Ordeal(Ordeal),
 }
 
 impl Mutant {
@@ -85,10 +96,12 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     }
 
     let mut survived = 0;
-    for by in [None]
-        .into_iter()
-        .chain(Ordeal::ALL.iter().copied().map(Some))
-    {
+    let ordeals = Ordeal::ALL
+        .iter()
+        .copied()
+        .map(|ordeal| Some(By::Ordeal(ordeal)));
+    let tests = [Some(By::Ui), Some(By::Examples), None];
+    for by in tests.into_iter().chain(ordeals) {
         let some: Vec<_> = wanted.iter().filter(|m| m.by == by).collect();
         if !some.is_empty() {
             survived += each(&some, by, place, tools, outcome)?;
@@ -101,28 +114,21 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
 /// Builds each of some mutants that the same tests have to notice. Returns how many survived.
 fn each(
     mutants: &[&&Mutant],
-    by: Option<Ordeal>,
+    by: Option<By>,
     place: &Place,
     tools: &Tools,
     outcome: &mut Outcome,
 ) -> Result<usize> {
     let like = match by {
-        Some(_) => debug::configure(place, tools)?,
-        None => place.clone(),
+        Some(By::Ordeal(_)) => debug::configure(place, tools)?,
+        Some(By::Ui | By::Examples) | None => place.clone(),
     };
     kernel::build(&like, tools)?;
-    // The mutants have objects of their own, which begin as a copy.
-    let variant = like.variant("mutants");
-    if !variant.objects.join(".config").exists() {
-        step::run(
-            "copy of the objects",
-            &place.log("copy"),
-            Command::new("cp")
-                .arg("-a")
-                .args([&like.objects, &variant.objects]),
-        )?;
-    }
-    kernel::derive(&variant, tools, &like, &[])?;
+    let (variant, fragments): (_, &[_]) = match by {
+        None => (like.variant("mutants-plain"), &["no-examples"]),
+        Some(_) => (like.variant("mutants"), &[]),
+    };
+    kernel::derive(&variant, tools, &like, fragments)?;
     let guest = like.variant("mutants-guest");
     let mut survived = 0;
     let mut tell = |mutant: Option<&Mutant>, found: Option<String>| -> Result<()> {
@@ -153,8 +159,8 @@ fn each(
             };
             let initramfs = match built {
                 Ok(initramfs) => initramfs,
-                Err(failure) => {
-                    tell(mutant, Some(failure))?;
+                Err(found) => {
+                    tell(mutant, found)?;
                     continue;
                 }
             };
@@ -163,15 +169,18 @@ fn each(
             }
             let initramfs = move_in(&guest, &variant, initramfs)?;
             let guest = &guest;
-            // Without a mutant, what the first one is found by.
-            let case = mutant.unwrap_or(mutants[0]).case.as_deref();
+            // Without a mutant, what the first one of an ordeal is found by, or all selftests.
+            let like = mutant.or(by.and(mutants.first().map(|m| **m)));
+            let case = like.and_then(|m| m.case.as_deref());
             booted = Some((
                 mutant,
                 scope.spawn(move || boot(guest, &initramfs, by, case)),
             ));
         }
-        let (mutant, boot) = booted.context("no kernel was booted")?;
-        tell(mutant, joined(boot)?)
+        match booted {
+            Some((mutant, boot)) => tell(mutant, joined(boot)?),
+            None => Ok(()),
+        }
     })?;
     Ok(survived)
 }
@@ -214,31 +223,21 @@ fn with_file<R>(
     result
 }
 
-/// Builds the kernel and what goes with it, or returns the first test that fails meanwhile.
+/// Builds the kernel and what goes with it, or finds out without what fails.
 fn build(
     place: &Place,
-    by: Option<Ordeal>,
+    by: Option<By>,
     tools: &Tools,
-) -> Result<std::result::Result<Initramfs, String>> {
+) -> Result<std::result::Result<Initramfs, Option<String>>> {
     for object in STALE {
         let _ = fs::remove_file(place.objects.join(object));
     }
-    let log = place.log("build");
-    let crate_built = step::watch(
-        "the crate",
-        &log,
-        kernel::make(place, tools).arg("rust/kernel.o"),
-        None,
-    )?;
-    if !crate_built {
-        bail!("it does not compile; see {}", log.display());
-    }
-    if by.is_none() {
+    if by == Some(By::Ui) {
+        let mut make = kernel::make(place, tools);
+        step::run("the crate", &place.log("build"), make.arg("rust/kernel.o"))?;
         let mut outcome = Outcome::quiet();
         ui::all(place, &mut outcome)?;
-        if let Some(failure) = outcome.failure() {
-            return Ok(Err(failure));
-        }
+        return Ok(Err(outcome.failure()));
     }
     kernel::build(place, tools)?;
     Ok(Ok(user::initramfs(place, tools)?))
@@ -248,22 +247,35 @@ fn build(
 fn boot(
     place: &Place,
     initramfs: &Initramfs,
-    by: Option<Ordeal>,
+    by: Option<By>,
     case: Option<&str>,
 ) -> Result<Option<String>> {
     let mut outcome = Outcome::quiet();
-    if let Some(ordeal) = by {
+    if let Some(By::Ordeal(ordeal)) = by {
         let ran = ordeal.run(place, initramfs, debug::SHORT, case, &mut outcome)?;
         return Ok(ran.err().or(outcome.failure()));
     }
+    let examples = by == Some(By::Examples);
+    let mut words = String::new();
+    let mut programs = initramfs.programs.clone();
+    if !examples {
+        words += "programs=/selftests kunit.enable=0";
+        if let Some(only) = case {
+            words += &format!(" only={only}");
+            programs.retain(|program| program == only);
+        }
+    }
     let how = Boot {
         until_failure: true,
-        ..Boot::with("programs=/selftests")
+        ..Boot::with(&words)
     };
     match boot::boot_or_die(place, &initramfs.archive, &how, &mut outcome)? {
         Ok(guest) => {
-            report::kunit(place, &guest, &mut outcome)?;
-            outcome.programs(&initramfs.programs, &guest.results);
+            if examples {
+                report::kunit(place, &guest, &mut outcome)?;
+            } else {
+                outcome.programs(&programs, &guest.results);
+            }
             Ok(outcome.failure())
         }
         Err(death) => Ok(Some(death)),
