@@ -26,7 +26,10 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
     process,
-    sync::Arc,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -48,6 +51,7 @@ const LIVES: &[Life] = &[
     (Some(Did::Nested), nested),
     (Some(Did::Executed), exec_from_thread),
     (None, outlived),
+    (None, lender),
 ];
 
 /// One of each, so that what is made once is there.
@@ -174,7 +178,7 @@ fn plain(rng: &mut Rng) -> Result<()> {
         area(&device, rng)?;
         owned(rng)?;
         tester.opener()?;
-        let kind = rng.u32(test_abi::TASK..=test_abi::MM_ASYNC);
+        let kind = rng.u32(test_abi::TASK..=test_abi::CRED);
         tester.counts(kind, rng.u32(0..50))?;
     }
     if rng.bool() {
@@ -277,6 +281,36 @@ fn threads(rng: &mut Rng) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Lends its memory to threads of the kernel, starts some more, and looks where it stands.
+fn lender(rng: &mut Rng) -> Result<()> {
+    let tester = Tester::open()?;
+    let number = AtomicU64::new(1);
+    let rounds = rng.u32(1..20);
+    let lent = tester.borrow(number.as_ptr() as u64, rounds)?;
+    ensure!(lent.wrong == 0, "another address space: {lent:?}");
+    let sum = number.load(Ordering::Relaxed);
+    ensure!(
+        (lent.done, sum) == (rounds, 1 + u64::from(rounds)),
+        "{sum}: {lent:?}"
+    );
+
+    let started = rng.u32(1..8);
+    let threads = tester.spawn(started)?;
+    ensure!(
+        (threads.wrong, threads.dropped) == (0, started),
+        "{threads:?}"
+    );
+
+    let own = tester.relatives(getpid().as_raw())?;
+    ensure!((own.tgid, own.threads) == (getpid().as_raw(), 1), "{own:?}");
+    let all = tester.population()?;
+    ensure!(
+        all.processes >= 1 && all.threads >= all.processes,
+        "{all:?}"
+    );
+    Ok(())
 }
 
 /// The same in PID namespaces within others, with files from all levels.
