@@ -365,6 +365,10 @@ fn each_fault() -> Result<()> {
 
 /// The device is registered, or the module is not there at all.
 fn module_loaded_or_not() -> Result<()> {
+    // Who has asked for one operation need not wait for this, which takes longer than all.
+    if words::text("case").is_some() {
+        return Ok(());
+    }
     let module = File::open("/modules/rust_task_info.ko")?;
     let unload = || delete_module(c"rust_task_info", DeleteModuleFlags::O_NONBLOCK);
     let load = || finit_module(&module, c"", ModuleInitFlags::empty());
