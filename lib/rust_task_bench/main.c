@@ -599,12 +599,7 @@ static const struct row rows_of_areas[] = {
 	row("vm_insert_page(), where one is", page_insert),
 };
 
-#ifdef CONFIG_RUST_TASK_BENCH
-/* These are done in a thread of the kernel. */
-static const struct row rows_of_thread[] = {
-	row("kthread_use_mm() and kthread_unuse_mm()", use_mm),
-};
-#endif
+typedef u64 measure(operation *what, struct bench *b, u32 rounds);
 
 /* Ticks, with interrupts off. */
 static noinline u64 ticks(operation *what, struct bench *b, u32 rounds)
@@ -656,34 +651,39 @@ static bool areas_are_there(struct bench *b, const struct state *state)
 }
 
 static void show(struct seq_file *m, struct bench *b, const struct row *row,
-		 size_t count)
+		 size_t count, measure *measure)
 {
-	u64 c = ticks(c_empty, b, ROUNDS);
-	u64 rust = ticks(rust_empty, b, ROUNDS);
+	u64 c = measure(c_empty, b, ROUNDS);
+	u64 rust = measure(rust_empty, b, ROUNDS);
 
 	for (; count; row++, count--)
 		seq_printf(m, "%s\t%lld\t%lld\n", row->name,
-			   ticks(row->c, b, ROUNDS) - c,
-			   ticks(row->rust, b, ROUNDS) - rust);
+			   measure(row->c, b, ROUNDS) - c,
+			   measure(row->rust, b, ROUNDS) - rust);
 }
 
 #ifdef CONFIG_RUST_TASK_BENCH
+/* These are done in a thread of the kernel. */
+static const struct row rows_of_thread[] = {
+	row("kthread_use_mm() and kthread_unuse_mm()", use_mm),
+};
+
 /*
  * The least that one round takes, as if all did. That is for what lets in an
  * interrupt: it comes now and then.
  */
-static noinline u64 least_ticks(operation *what, struct bench *b)
+static noinline u64 least_ticks(operation *what, struct bench *b, u32 rounds)
 {
 	u64 least = U64_MAX;
 
 	what(b);
-	for (int i = 0; i < ROUNDS; i++) {
+	for (u32 i = 0; i < rounds; i++) {
 		u64 begin = rdtsc_ordered();
 
 		what(b);
 		least = min(least, rdtsc_ordered() - begin);
 	}
-	return least * ROUNDS;
+	return least * rounds;
 }
 
 struct in_thread {
@@ -695,14 +695,9 @@ struct in_thread {
 static int show_in_thread(void *data)
 {
 	struct in_thread *this = data;
-	u64 c = least_ticks(c_empty, this->b);
-	u64 rust = least_ticks(rust_empty, this->b);
-	const struct row *row = rows_of_thread;
 
-	for (; row < rows_of_thread + ARRAY_SIZE(rows_of_thread); row++)
-		seq_printf(this->m, "%s\t%lld\t%lld\n", row->name,
-			   least_ticks(row->c, this->b) - c,
-			   least_ticks(row->rust, this->b) - rust);
+	show(this->m, this->b, rows_of_thread, ARRAY_SIZE(rows_of_thread),
+	     least_ticks);
 	/* What this is part of may be unloaded now. */
 	kthread_complete_and_exit(&this->done, 0);
 }
@@ -737,12 +732,12 @@ static int rust_task_bench_show(struct seq_file *m, void *unused)
 	seq_printf(m, "rounds\t%d\n", ROUNDS);
 	mmap_read_lock(b.mm);
 	if (areas_are_there(&b, m->private))
-		show(m, &b, rows_of_areas, ARRAY_SIZE(rows_of_areas));
+		show(m, &b, rows_of_areas, ARRAY_SIZE(rows_of_areas), ticks);
 	else
 		err = -ENOENT;
 	mmap_read_unlock(b.mm);
 	if (!err) {
-		show(m, &b, rows, ARRAY_SIZE(rows));
+		show(m, &b, rows, ARRAY_SIZE(rows), ticks);
 		err = show_of_thread(m, &b);
 	}
 
@@ -766,8 +761,7 @@ static noinline u64 ticks_aloud(operation *what, struct bench *b, u32 rounds)
 /* Does one operation as often as a program says. It is the program's time. */
 static int run(struct rust_task_bench_run *run, const struct state *state)
 {
-	u64 (*count)(operation *, struct bench *, u32) =
-		run->quiet ? ticks : ticks_aloud;
+	measure *count = run->quiet ? ticks : ticks_aloud;
 	bool of_areas = run->row < ARRAY_SIZE(rows_of_areas);
 	struct bench b = {};
 	const struct row *row;

@@ -341,7 +341,7 @@ fn set_current_state(state: c_int) {
 ///
 /// # Invariants
 ///
-/// A reference is used only in a thread that [`KThread::spawn`] has made.
+/// A reference is used only in a thread that is a [`KThread`]'s.
 ///
 /// # Examples
 ///

@@ -170,8 +170,8 @@ fn each(
             let initramfs = move_in(&guest, &variant, initramfs)?;
             let guest = &guest;
             // Without a mutant, what the first one of an ordeal is found by, or all selftests.
-            let like = mutant.or(by.and(mutants.first().map(|m| **m)));
-            let case = like.and_then(|m| m.case.as_deref());
+            let chosen = mutant.or(by.and(mutants.first().map(|m| **m)));
+            let case = chosen.and_then(|m| m.case.as_deref());
             booted = Some((
                 mutant,
                 scope.spawn(move || boot(guest, &initramfs, by, case)),

@@ -136,8 +136,8 @@ impl Task {
 
     /// Returns when the task was made, in nanoseconds of the monotonic clock.
     ///
-    /// A thread that calls `execve()` becomes as old as its process, while other CPUs see it.
-    /// Any context.
+    /// A thread that calls `execve()` becomes as old as its process, while other CPUs see it. In
+    /// this moment, a 32-bit kernel may return a half of each. Any context.
     ///
     /// # Examples
     ///
