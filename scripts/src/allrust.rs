@@ -28,19 +28,36 @@ const TOPS: &[&str] = &[
     "sound",
 ];
 
-/// Tests that everything builds, and that it is everything. Returns the kernel.
-pub fn build(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<Option<Place>> {
+/// Tests that each file of Rust compiles, without the rest of the kernel.
+pub fn compile(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let goals = crates(&place.tree, &sources_of(place)?);
+    build(place, tools, &goals, outcome)?;
+    Ok(())
+}
+
+/// Tests that the kernel with all of its Rust in it builds. Returns that kernel.
+pub fn whole(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<Option<Place>> {
+    build(
+        place,
+        tools,
+        &["bzImage".to_owned(), "modules".to_owned()],
+        outcome,
+    )
+}
+
+/// Tests that `goals` build, and that they are all the Rust there is.
+fn build(
+    place: &Place,
+    tools: &Tools,
+    goals: &[String],
+    outcome: &mut Outcome,
+) -> Result<Option<Place>> {
     let variant = place.variant("allrust");
     kernel::derive(&variant, tools, place, &["allrust"])?;
 
     let log = variant.log("build");
     let mut make = kernel::make(&variant, tools);
-    let built = step::watch(
-        &variant.title(),
-        &log,
-        make.args(["bzImage", "modules"]),
-        None,
-    )?;
+    let built = step::watch(&variant.title(), &log, make.args(goals), None)?;
     outcome.report(
         "all Rust code of the kernel builds",
         built,
@@ -50,9 +67,9 @@ pub fn build(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<Opti
         return Ok(None);
     }
 
-    let (mut known, mut compiled) = (BTreeSet::new(), BTreeSet::new());
+    let known = sources_of(place)?;
+    let mut compiled = BTreeSet::new();
     for top in TOPS {
-        sources(&place.tree, Path::new(top), &mut known)?;
         dependencies(&variant.objects.join(top), &mut compiled)?;
     }
     // The objects of the crates lie beside their folders.
@@ -70,6 +87,50 @@ pub fn build(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<Opti
         &format!("not compiled: {}", missing.join(" ")),
     );
     Ok(Some(variant))
+}
+
+/// The goals of kbuild that compile the crates outside of `rust/`, which is built before any goal.
+fn crates(tree: &Path, files: &BTreeSet<PathBuf>) -> Vec<String> {
+    files.iter().filter_map(|file| goal(tree, file)).collect()
+}
+
+/// The goal that compiles a file, if it is the root of a crate.
+fn goal(tree: &Path, file: &Path) -> Option<String> {
+    let object = file.with_extension("o");
+    // A makefile may name what lies in a folder below its own.
+    for folder in file.ancestors().skip(1) {
+        let makefile = fs::read_to_string(tree.join(folder).join("Makefile")).unwrap_or_default();
+        let lines = makefile.lines().filter(|line| !line.starts_with('#'));
+        let name = object.strip_prefix(folder).ok()?.to_str()?;
+        let program = format!("{}-rust", name.strip_suffix(".o")?);
+        for line in lines {
+            let mut words = line.split_whitespace();
+            let first = words.next().unwrap_or_default();
+            if first == program {
+                // A program of the host is no goal; its folder is.
+                return Some(format!("{}/", folder.display()));
+            }
+            if first != name && !words.any(|word| word == name) {
+                continue;
+            }
+            // Kbuild looks for it in its own folder, or else as a part of something here.
+            let part = match first.strip_suffix("-y") {
+                Some(whole) if name.contains('/') => format!("{whole}.o"),
+                _ => name.to_owned(),
+            };
+            return Some(folder.join(part).display().to_string());
+        }
+    }
+    None
+}
+
+/// All files of Rust.
+fn sources_of(place: &Place) -> Result<BTreeSet<PathBuf>> {
+    let mut found = BTreeSet::new();
+    for top in TOPS {
+        sources(&place.tree, Path::new(top), &mut found)?;
+    }
+    Ok(found)
 }
 
 /// Collects the files of Rust below `dir`.
