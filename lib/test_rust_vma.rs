@@ -152,6 +152,13 @@ impl VmOperations for Piece {
             // SAFETY: As for the frame in `mmap()`.
             return unsafe { vmf.vmf_insert_pfn(vmf.data().frame()) };
         }
+        if vmf.data().what == abi::MIXED {
+            if vmf.pgoff() % 2 == 1 {
+                return vmf.vmf_insert_page(&vmf.data().page);
+            }
+            // SAFETY: As for the frame in `mmap()`.
+            return unsafe { vmf.vmf_insert_mixed(vmf.data().frame()) };
+        }
         // One that is not returned gives back its page.
         drop(vmf.page(&vmf.data().page));
         vmf.page(&vmf.data().page)
@@ -209,7 +216,10 @@ impl MiscDevice for TestDevice {
         Ok(KBox::new(Self, GFP_KERNEL)?)
     }
 
-    fn mmap(_me: &Self, _file: &File, vma: &VmaNew) -> Result {
+    fn mmap(_me: &Self, file: &File, vma: &VmaNew) -> Result {
+        if vma.file().map(|file| file.as_ptr()) != Some(file.as_ptr()) {
+            return Err(EIO);
+        }
         let what = vma.pgoff() as u64 / 16 * 16;
         let piece = || -> Result<Arc<Piece>> {
             let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
@@ -226,7 +236,7 @@ impl MiscDevice for TestDevice {
             abi::TWICE => return vma.set_ops(piece()?).map(drop),
             abi::CHANGE => vma.set_dontdump(),
             abi::FRAME | abi::BOTH => {
-                if vma.end() - vma.start() != PAGE_SIZE {
+                if vma.vma_pages() != 1 {
                     return Err(EINVAL);
                 }
                 if what == abi::BOTH {
@@ -241,6 +251,7 @@ impl MiscDevice for TestDevice {
                     return Err(EIO);
                 }
             }
+            abi::MIXED => drop(vma.set_mixedmap()),
             // SAFETY: Nothing else is done to the area.
             abi::LATE_FRAME => unsafe { vma.set_pfnmap(Caching::Normal)? },
             _ => (),

@@ -37,6 +37,8 @@ pub const FRAME: u64 = 128;
 pub const LATE_FRAME: u64 = 144;
 /// The hook lets the area take pages, and then has it filled with a frame.
 pub const BOTH: u64 = 160;
+/// Its pages are one page frame and one page, by turns, when they are touched.
+pub const MIXED: u64 = 176;
 
 /// The answer to [`EVENTS`].
 #[repr(C)]

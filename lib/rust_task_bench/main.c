@@ -73,7 +73,7 @@ operation rust_empty, rust_current, rust_current_pid, rust_current_tgid,
 	rust_page_insert;
 
 /* Those of more.rs, which only our files offer. */
-operation rust_mmap_write_lock, rust_vma_each, rust_vma_typed,
+operation rust_mmap_write_lock, rust_vma_each, rust_vma_file, rust_vma_typed,
 	rust_task_ns_rcu, rust_pid_count, rust_pid_of_task, rust_pid_find,
 	rust_pid_task, rust_pid_number, rust_process_each, rust_thread_each,
 	rust_task_parent, rust_task_nice, rust_task_cpu, rust_task_start,
@@ -471,6 +471,15 @@ static const struct vm_operations_struct c_vm_ops = {
 	.fault = c_handler,
 };
 
+static noinline void c_vma_file(struct bench *b)
+{
+	struct vm_area_struct *vma = b->device;
+
+	use(vma_pages(vma));
+	if (vma->vm_file)
+		use(vma->vm_file);
+}
+
 static noinline void c_vma_typed(struct bench *b)
 {
 	struct vm_area_struct *vma = b->vma;
@@ -593,6 +602,7 @@ static const struct row rows_of_areas[] = {
 	row("start, end, flags and mm of an area", vma_fields),
 	row("is an area VM_MIXEDMAP", vma_mixedmap),
 #ifdef CONFIG_RUST_TASK_BENCH
+	row("pages and file of an area", vma_file),
 	row("is an area one of the driver's", vma_typed),
 	row("a fault's handler, which gives a page", fault),
 #endif

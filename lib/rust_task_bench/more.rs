@@ -141,6 +141,14 @@ operations! {
             keep!(vma.as_ptr());
         }
     };
+    rust_vma_file: |b| {
+        // SAFETY: As for `rust_vma_fields`.
+        let vma = unsafe { b.device() };
+        keep!(vma.vma_pages());
+        if let Some(file) = vma.file() {
+            keep!(file.as_ptr());
+        }
+    };
     rust_vma_typed: |b| {
         // SAFETY: As for `rust_vma_fields`.
         if let Some(vma) = unsafe { b.vma() }.downcast::<Data>() {

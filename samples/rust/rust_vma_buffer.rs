@@ -144,8 +144,8 @@ impl MiscDevice for Buffer {
     }
 
     fn mmap(me: ArcBorrow<'_, Self>, _file: &File, vma: &VmaNew) -> Result {
-        let pages = (vma.end() - vma.start()) / PAGE_SIZE;
-        if vma.pgoff().checked_add(pages).ok_or(EINVAL)? > abi::PAGES {
+        let end = vma.pgoff().checked_add(vma.vma_pages());
+        if end.ok_or(EINVAL)? > abi::PAGES {
             return Err(EINVAL);
         }
 

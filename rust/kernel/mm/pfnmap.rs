@@ -237,4 +237,51 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         // and has at least one bit set.
         unsafe { self.end(bindings::vmf_insert_pfn(vma.as_ptr(), self.address(), pfn)) }
     }
+
+    /// Maps the page frame `pfn` at the address of the fault, among pages.
+    ///
+    /// The area must take single pages ([`VmaNew::set_mixedmap`]), and the next fault may get one:
+    /// otherwise `SIGBUS`. It is well if somebody was faster. [`VmOperations::page_mkwrite`] is not
+    /// asked about frames.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::vmf_insert_pfn`], even where the frame is that of a page.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::{fault::{Served, VmFault}, vm_ops::VmOperations}, page::Page};
+    ///
+    /// /// # Safety
+    /// ///
+    /// /// Any program may use the frames from `first` on, one for each page of the area.
+    /// unsafe fn frame_or_page<'a, T: VmOperations>(
+    ///     vmf: &'a VmFault<'a, T>,
+    ///     first: usize,
+    ///     last: &Page,
+    /// ) -> Served<'a> {
+    ///     if vmf.pgoff() + 1 == vmf.vma().vma_pages() {
+    ///         return vmf.vmf_insert_page(last);
+    ///     }
+    ///     // SAFETY: As the caller says.
+    ///     unsafe { vmf.vmf_insert_mixed(first + vmf.pgoff()) }
+    /// }
+    /// ```
+    #[inline]
+    pub unsafe fn vmf_insert_mixed(&'a self, pfn: usize) -> Served<'a> {
+        let Some(vma) = self.vma().as_mixedmap_vma() else {
+            return self.error(EINVAL);
+        };
+
+        // SAFETY: As for `vmf_insert_pfn()`, but for the flag, which is set. It may be private: a
+        // program that writes there gets a copy.
+        unsafe {
+            self.end(bindings::vmf_insert_mixed(
+                vma.as_ptr(),
+                self.address(),
+                pfn,
+            ))
+        }
+    }
 }

@@ -23,6 +23,7 @@ use crate::{
         to_result,
         Result, //
     },
+    fs::File,
     mm::{
         vm_ops::{
             VmOperations,
@@ -33,6 +34,7 @@ use crate::{
     },
     page::{
         Page,
+        PAGE_SHIFT,
         PAGE_SIZE, //
     },
     sync::Arc,
@@ -72,6 +74,8 @@ use core::{
 /// assert!(vma.flags() & flags::WRITE != 0);
 /// assert!(vma.flags() & flags::SHARED == 0);
 /// assert!(vma.as_mixedmap_vma().is_none());
+/// assert_eq!(vma.vma_pages(), 1);
+/// assert!(vma.file().is_none());
 /// # assert_eq!(vma.mm().as_raw(), task.mm().ok_or(EINVAL)?.as_raw());
 /// # assert_eq!((vma.start(), vma.end()), (addr, addr + kernel::page::PAGE_SIZE));
 /// # Ok::<(), Error>(())
@@ -218,6 +222,60 @@ impl VmaRef {
     pub fn end(&self) -> usize {
         // SAFETY: As for `start()`.
         unsafe { (*self.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.vm_end }
+    }
+
+    /// Returns how many pages the area has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::VmaRef;
+    ///
+    /// /// Returns which pages of the file are mapped.
+    /// fn pages(vma: &VmaRef) -> core::ops::Range<usize> {
+    ///     vma.pgoff()..vma.pgoff() + vma.vma_pages()
+    /// }
+    /// ```
+    #[inline]
+    pub fn vma_pages(&self) -> usize {
+        // The end is behind the start, so nothing wraps.
+        self.end().wrapping_sub(self.start()) >> PAGE_SHIFT
+    }
+
+    /// Returns the file that is mapped, or `None` for memory without one.
+    ///
+    /// It need not be the one that `mmap()` was called with: some drivers put another in its place.
+    /// To keep it for longer than the area, count it, with `ARef::from(file)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     fs::File,
+    ///     mm::virt::VmaRef,
+    ///     sync::aref::ARef, //
+    /// };
+    ///
+    /// fn keep(vma: &VmaRef) -> Option<ARef<File>> {
+    ///     vma.file().map(ARef::from)
+    /// }
+    /// ```
+    #[doc(alias = "vm_file")]
+    #[inline]
+    pub fn file(&self) -> Option<&File> {
+        // SAFETY: The `vm_area_struct` is allocated by the type invariants. Only who makes an area
+        // stores to the field, before others can find it: `mmap_region()`, `dup_mmap()` and the
+        // like, and hooks, mostly through `vma_set_file()`.
+        let file = unsafe { (*self.as_ptr()).vm_file };
+
+        if file.is_null() {
+            None
+        } else {
+            // SAFETY: The area holds a count of its file until it is freed, and the borrow ends
+            // before that. That count keeps `fdget_pos()` from going without the lock of the file,
+            // see `file_needs_f_pos_lock()`.
+            Some(unsafe { File::from_raw_file(file) })
+        }
     }
 
     /// Returns which page of the file the area begins with.

@@ -25,12 +25,12 @@ use core::{
 /// # Examples
 ///
 /// ```
-/// use kernel::{mm::MmWithUser, page::PAGE_SIZE};
+/// use kernel::mm::{virt::VmaRef, MmWithUser};
 ///
 /// /// Returns how many pages a process has mapped.
 /// fn pages(mm: &MmWithUser) -> usize {
 ///     let guard = mm.mmap_read_lock();
-///     guard.vmas(0..usize::MAX).map(|vma| (vma.end() - vma.start()) / PAGE_SIZE).sum()
+///     guard.vmas(0..usize::MAX).map(VmaRef::vma_pages).sum()
 /// }
 /// # // SAFETY: No `current!()` is in use yet.
 /// # unsafe { kernel::mm::kunit::user_page() }?;

@@ -6,11 +6,19 @@
 
 #include <linux/export.h>
 #include <linux/mm.h>
+#include <linux/pfn_t.h>
 
 void rust_helper_zap_vma_range(struct vm_area_struct *vma, unsigned long addr,
 			       unsigned long size)
 {
 	zap_page_range_single(vma, addr, size, NULL);
+}
+
+/* This kernel's own is not in the bindings: it wants to be told what kind of frame it is. */
+vm_fault_t rust_helper_vmf_insert_mixed(struct vm_area_struct *vma,
+					unsigned long addr, unsigned long pfn)
+{
+	return vmf_insert_mixed(vma, addr, __pfn_to_pfn_t(pfn, PFN_DEV));
 }
 
 #ifdef CONFIG_PER_VMA_LOCK

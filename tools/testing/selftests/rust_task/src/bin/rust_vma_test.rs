@@ -531,6 +531,18 @@ fn frames() -> Result<()> {
         ensure!(span.read(2) == 7);
         span.unmap()?;
 
+        // The same number, whether it is a frame or a page.
+        let span = tester.map(test_abi::MIXED, 4, SHARED)?;
+        span.write(0, 8);
+        ensure!([span.read(1), span.read(2), span.read(3)] == [8; 3]);
+        span.part(0, 2).unmap()?;
+        in_child(|| {
+            span.write(3, 9);
+            Ok(())
+        })?;
+        ensure!(span.read(2) == 9);
+        span.part(2, 2).unmap()?;
+
         // Others may not be written to by who has them alone, and none of them takes pages.
         for (what, flags, errno) in [
             (test_abi::FRAME, MapFlags::MAP_PRIVATE, Errno::EINVAL),
