@@ -383,9 +383,8 @@ fn relatives(nr: i32) -> Result<([i32; 2], [u32; 9], ARef<Task>)> {
 
     let guard = rcu::read_lock();
     let again = mine.find_pid(nr, &guard).ok_or(ESRCH)?;
-    if again.pid_task(PidType::Thread, &guard) != Some(&*task)
-        || task.task_active_pid_ns(&guard) != Some(own)
-    {
+    let found = again.pid_task(PidType::Thread, &guard).ok_or(ESRCH)?;
+    if found != &*task || task.task_active_pid_ns(&guard).ok_or(ESRCH)? != own {
         return Err(EIO);
     }
     let leader = task.leader(&guard).ok_or(ESRCH)?;

@@ -3,7 +3,10 @@
 //! A case: a few calls, all of which follow from a list of numbers.
 
 use fastrand::Rng;
-use rust_task::device::abi;
+use rust_task::{
+    device::{abi, test_abi as task_abi},
+    vma::{abi as buffer_abi, test_abi as piece_abi},
+};
 use std::{fmt, num::ParseIntError, str::FromStr};
 
 /// How many pages the calls have to themselves: few, so that areas meet.
@@ -46,11 +49,15 @@ impl Case {
             ops.extend([
                 Op::Open {
                     file: 0,
-                    tester: false,
+                    driver: Driver::Info,
                 },
                 Op::Open {
                     file: 1,
-                    tester: true,
+                    driver: Driver::Test,
+                },
+                Op::Open {
+                    file: 2,
+                    driver: Driver::Buffer,
                 },
                 Op::MapMemory {
                     range: Pages::any(&mut rng),
@@ -114,12 +121,27 @@ fn list(rng: &mut Rng, length: std::ops::Range<usize>) -> Vec<Op> {
     (0..length).map(|_| Op::any(rng)).collect()
 }
 
+/// Which driver a file is of.
+#[derive(Clone, Copy, Debug)]
+pub enum Driver {
+    /// The sample that tells facts, and has a few pages.
+    Info,
+    /// The one that tests tasks.
+    Test,
+    /// The sample whose areas have data.
+    Buffer,
+    /// The one whose areas do something special each.
+    Pieces,
+}
+
+const DRIVERS: &[Driver] = &[Driver::Info, Driver::Test, Driver::Buffer, Driver::Pieces];
+
 /// One call, or what a process does between calls.
 #[derive(Clone, Debug)]
 pub enum Op {
     Open {
         file: usize,
-        tester: bool,
+        driver: Driver,
     },
     Close {
         file: usize,
@@ -152,6 +174,45 @@ pub enum Op {
     },
     Worker {
         file: usize,
+    },
+    Relatives {
+        file: usize,
+        number: i32,
+    },
+    Population {
+        file: usize,
+    },
+    /// A signal that nobody dies of, or none at all.
+    Signal {
+        file: usize,
+        signal: i32,
+        privileged: bool,
+        to_thread: bool,
+    },
+    /// A thread of the kernel adds to a number in a page.
+    Borrow {
+        file: usize,
+        page: usize,
+        rounds: u32,
+    },
+    Spawn {
+        file: usize,
+        rounds: u32,
+    },
+    Insert {
+        file: usize,
+        addr: u64,
+    },
+    Revoke {
+        file: usize,
+        addr: u64,
+    },
+    Areas {
+        file: usize,
+    },
+    What {
+        file: usize,
+        addr: u64,
     },
     /// Any command, with any argument.
     Raw {
@@ -270,6 +331,29 @@ const UNSHARE: &[i32] = &[
     libc::CLONE_FS,
 ];
 
+/// What is sent: what is ignored by default, and numbers of no signal.
+const SIGNALS: &[i32] = &[
+    libc::SIGCHLD,
+    libc::SIGCONT,
+    libc::SIGURG,
+    libc::SIGWINCH,
+    0,
+    -1,
+    65,
+    i32::MIN,
+    i32::MAX,
+];
+
+/// The drivers' commands: the type byte, and the largest number that does no more than it says.
+const COMMANDS: &[(u32, u32)] = &[
+    (abi::MAGIC, 6),
+    // Behind these are signals of any kind, and as many threads as a number says.
+    (task_abi::MAGIC, task_abi::POPULATION),
+    (buffer_abi::MAGIC, 6),
+    (piece_abi::MAGIC, 4),
+    (0xbb, 4),
+];
+
 /// Addresses that are nobody's, or not even addresses.
 const WILD: &[u64] = &[
     0,
@@ -346,7 +430,7 @@ impl Op {
         match rng.u32(0..44) {
             0 | 1 => Self::Open {
                 file,
-                tester: rng.bool(),
+                driver: DRIVERS[rng.usize(0..DRIVERS.len())],
             },
             2 => Self::Close { file },
             3 => Self::Facts { file },
@@ -359,7 +443,7 @@ impl Op {
                 addr: address(rng),
                 len: length(rng),
             },
-            11..=14 | 40.. => Self::zap_any(rng, file),
+            11..=14 | 40 | 41 => Self::zap_any(rng, file),
             15 => Self::Count {
                 file,
                 kind: rng.u32(0..8),
@@ -367,19 +451,22 @@ impl Op {
             },
             16 => Self::Opener { file },
             17 => Self::Worker { file },
-            18 | 19 => Self::Raw {
-                file,
-                // One of the commands, with any size and direction.
-                command: rng.u32(0..4) << 30
-                    | rng.u32(0..64) << 16
-                    | [0xb7, 0xb8, 0xb9][rng.usize(0..3)] << 8
-                    | rng.u32(0..6),
-                arg: address(rng),
-            },
+            18 | 19 => {
+                let (magic, most) = COMMANDS[rng.usize(0..COMMANDS.len())];
+                Self::Raw {
+                    file,
+                    // One of the commands, with any size and direction.
+                    command: rng.u32(0..4) << 30
+                        | rng.u32(0..64) << 16
+                        | magic << 8
+                        | rng.u32(0..=most),
+                    arg: address(rng),
+                }
+            }
             20..=23 => Self::MapFile {
                 file,
                 range: Pages::any(rng),
-                offset: rng.usize(0..3),
+                offset: rng.usize(0..13),
                 write: rng.bool(),
                 shared: rng.u32(0..4) != 0,
             },
@@ -407,10 +494,52 @@ impl Op {
             33..=36 => Self::Read {
                 page: rng.usize(0..PAGES),
             },
-            _ => Self::Write {
+            37..=39 => Self::Write {
                 page: rng.usize(0..PAGES),
                 value: rng.u64(1..),
             },
+            42 => Self::of_tasks(rng, file),
+            _ => Self::of_areas(rng, file),
+        }
+    }
+
+    /// What only the driver that tests tasks knows.
+    fn of_tasks(rng: &mut Rng, file: usize) -> Self {
+        match rng.u32(0..6) {
+            0 => Self::Relatives {
+                file,
+                number: match rng.u32(0..3) {
+                    0 => SIGNALS[rng.usize(0..SIGNALS.len())],
+                    _ => rng.i32(1..300),
+                },
+            },
+            1 => Self::Population { file },
+            2 => Self::Signal {
+                file,
+                signal: SIGNALS[rng.usize(0..SIGNALS.len())],
+                privileged: rng.bool(),
+                to_thread: rng.bool(),
+            },
+            3 => Self::Spawn {
+                file,
+                rounds: rng.u32(0..12),
+            },
+            _ => Self::Borrow {
+                file,
+                page: rng.usize(0..PAGES),
+                rounds: rng.u32(0..6),
+            },
+        }
+    }
+
+    /// What only the drivers whose areas have data know.
+    fn of_areas(rng: &mut Rng, file: usize) -> Self {
+        let addr = address(rng);
+        match rng.u32(0..6) {
+            0 => Self::Areas { file },
+            1 => Self::What { file, addr },
+            2 => Self::Revoke { file, addr },
+            _ => Self::Insert { file, addr },
         }
     }
 }

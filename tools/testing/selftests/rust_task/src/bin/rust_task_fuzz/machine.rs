@@ -2,7 +2,7 @@
 
 //! Makes the calls of a case, and knows what should come of them.
 
-use crate::case::{Op, Pages, ARENA, FILES, PAGE, PAGES};
+use crate::case::{Driver, Op, Pages, ARENA, FILES, PAGE, PAGES};
 use anyhow::{bail, ensure, Context, Result};
 use nix::{
     errno::Errno,
@@ -16,6 +16,7 @@ use rust_task::{
     device::{abi, test_abi, Device, Tester},
     ioctl,
     procfs::{Area, Status},
+    vma,
 };
 use std::{
     fs::File,
@@ -35,6 +36,8 @@ enum Content {
     Number { value: u64, shared: bool },
     /// A page of the device.
     Device(usize),
+    /// A page of a buffer, or a copy of it.
+    Buffer(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,13 +60,26 @@ const UNKNOWN: Page = Page {
 enum OpenFile {
     Info(Arc<Device>),
     Test(Arc<Tester>),
+    Buffer(Arc<vma::Buffer>),
+    Pieces(Arc<vma::Tester>),
 }
 
 impl OpenFile {
+    fn of(driver: Driver) -> std::io::Result<Self> {
+        Ok(match driver {
+            Driver::Info => Self::Info(Arc::new(Device::open()?)),
+            Driver::Test => Self::Test(Arc::new(Tester::open()?)),
+            Driver::Buffer => Self::Buffer(Arc::new(vma::Buffer::open()?)),
+            Driver::Pieces => Self::Pieces(Arc::new(vma::Tester::open()?)),
+        })
+    }
+
     fn raw(&self) -> &File {
         match self {
             Self::Info(device) => device.file(),
             Self::Test(tester) => tester.file(),
+            Self::Buffer(buffer) => buffer.file(),
+            Self::Pieces(tester) => tester.file(),
         }
     }
 }
@@ -75,6 +91,8 @@ pub struct Machine {
     pages: [Page; PAGES],
     /// Whether no other thread changes anything.
     alone: bool,
+    /// Whether there may be an area that refuses to be split, and so to be replaced.
+    stubborn: bool,
     /// Whether it may have children that do the rest.
     forks: bool,
     children: u32,
@@ -90,6 +108,7 @@ impl Machine {
             files: [const { None }; FILES],
             pages: [NOTHING; PAGES],
             alone: true,
+            stubborn: false,
             forks: true,
             children: 0,
             namespace: false,
@@ -168,15 +187,17 @@ impl Machine {
         }
     }
 
+    fn buffer(&self, file: usize) -> Option<Arc<vma::Buffer>> {
+        match &self.files[file] {
+            Some(OpenFile::Buffer(buffer)) => Some(buffer.clone()),
+            _ => None,
+        }
+    }
+
     fn step(&mut self, op: &Op) -> Result<()> {
         match *op {
             Op::Fork => {}
-            Op::Open { file, tester } => {
-                self.files[file] = Some(match tester {
-                    false => OpenFile::Info(Arc::new(Device::open()?)),
-                    true => OpenFile::Test(Arc::new(Tester::open()?)),
-                });
-            }
+            Op::Open { file, driver } => self.files[file] = Some(OpenFile::of(driver)?),
             Op::Close { file } => self.files[file] = None,
             Op::Facts { file } => {
                 if let Some(device) = self.device(file) {
@@ -225,11 +246,99 @@ impl Machine {
                     );
                 }
             }
+            Op::Relatives { file, number } => {
+                if let Some(tester) = self.tester(file) {
+                    self.relatives(&tester, number)?;
+                }
+            }
+            Op::Population { file } => {
+                if let Some(tester) = self.tester(file) {
+                    let all = tester.population()?;
+                    // This one is among them.
+                    ensure!((1..=all.threads).contains(&all.processes), "{all:?}");
+                }
+            }
+            Op::Signal {
+                file,
+                signal,
+                privileged,
+                to_thread,
+            } => {
+                if let Some(tester) = self.tester(file) {
+                    let answer = tester.signal(&mut test_abi::Kill {
+                        signal,
+                        privileged: privileged.into(),
+                        to_thread: to_thread.into(),
+                        ..Default::default()
+                    });
+                    // To a process, 0 is a question.
+                    let is_signal = (i32::from(to_thread)..=64).contains(&signal);
+                    ensure!(
+                        match answer {
+                            Ok(()) => is_signal,
+                            Err(Errno::EINVAL) => !is_signal,
+                            // Whoever has opened it may be gone, or may be somebody else's.
+                            Err(Errno::ESRCH | Errno::EPERM) => true,
+                            Err(_) => false,
+                        },
+                        "{answer:?}"
+                    );
+                }
+            }
+            Op::Borrow { file, page, rounds } => {
+                if let Some(tester) = self.tester(file) {
+                    self.borrow(&tester, page, rounds)?;
+                }
+            }
+            Op::Spawn { file, rounds } => {
+                if let Some(tester) = self.tester(file) {
+                    let all = tester.spawn(rounds)?;
+                    ensure!(all.dropped == rounds && all.wrong == 0, "{all:?}");
+                }
+            }
+            Op::Insert { file, addr } => {
+                if let Some(buffer) = self.buffer(file) {
+                    self.asked_of_area(addr, buffer.insert(addr))?;
+                }
+            }
+            Op::Revoke { file, addr } => {
+                if let Some(buffer) = self.buffer(file) {
+                    self.asked_of_area(addr, buffer.revoke(addr))?;
+                }
+            }
+            Op::Areas { file } => {
+                if let Some(buffer) = self.buffer(file) {
+                    let areas = buffer.areas()?;
+                    let sorted = areas.windows(2).all(|pair| pair[0].end <= pair[1].start);
+                    ensure!(sorted, "{areas:x?}");
+                }
+            }
+            Op::What { file, addr } => {
+                if let Some(OpenFile::Pieces(tester)) = &self.files[file] {
+                    let answer = tester.what(addr);
+                    ensure!(
+                        match answer {
+                            // What its pages hold is never known.
+                            Ok(_) => !self.alone || self.content_at(addr) == Content::Any,
+                            Err(err) => err == Errno::ENOENT,
+                        },
+                        "{answer:?}"
+                    );
+                }
+            }
             Op::Raw { file, command, arg } => {
                 if let Some(file) = &self.files[file] {
                     // It may do whatever the command says, with an argument that is anywhere.
                     let result = ioctl::call(file.raw(), command, arg as usize);
-                    let errors = [Errno::ENOTTY, Errno::EFAULT, Errno::EINVAL, Errno::ENOENT];
+                    let errors = [
+                        Errno::ENOTTY,
+                        Errno::EFAULT,
+                        Errno::EINVAL,
+                        Errno::ENOENT,
+                        Errno::ESRCH,
+                        Errno::EPERM,
+                        Errno::EBUSY,
+                    ];
                     if let Err(err) = result {
                         ensure!(errors.contains(&err), "{err}");
                     }
@@ -320,6 +429,63 @@ impl Machine {
         }
     }
 
+    /// What the page of an address holds.
+    fn content_at(&self, addr: u64) -> Content {
+        let page = (addr as usize).checked_sub(ARENA).map(|at| at / PAGE);
+        // The last area may have grown beyond the arena.
+        page.and_then(|page| self.pages.get(page))
+            .map_or(Content::Any, |page| page.content)
+    }
+
+    /// A call to a buffer that is for an area of its own. Which buffer has mapped one is not known
+    /// here, but what is surely none.
+    fn asked_of_area(&self, addr: u64, answer: Result<(), Errno>) -> Result<()> {
+        let content = self.content_at(addr);
+        let well = match answer {
+            Ok(()) | Err(Errno::EBUSY | Errno::EPERM) => {
+                !self.alone || matches!(content, Content::Any | Content::Buffer(_))
+            }
+            Err(err) => err == Errno::EINVAL,
+        };
+        ensure!(well, "{answer:?} where there is {content:x?}");
+        Ok(())
+    }
+
+    /// What is known of any thread, if there is one of that number.
+    fn relatives(&self, tester: &Tester, number: i32) -> Result<()> {
+        let known = match tester.relatives(number) {
+            // There is none, or it has none any more, or no number here.
+            Err(Errno::ESRCH) => return Ok(()),
+            known => known?,
+        };
+        ensure!(
+            known.in_init > 0 && known.in_own > 0 && known.tgid >= 0,
+            "{known:?}"
+        );
+        ensure!(
+            known.is_below == 1,
+            "it has a number here, and is elsewhere: {known:?}"
+        );
+        Ok(())
+    }
+
+    /// A thread of the kernel adds to a number, as often as it can.
+    fn borrow(&mut self, tester: &Tester, page: usize, rounds: u32) -> Result<()> {
+        let added = tester.borrow(self.number_in(page), rounds)?;
+        ensure!(added.wrong == 0 && added.done <= rounds, "{added:?}");
+        if let Content::Number { value, .. } = &mut self.pages[page].content {
+            *value = value.wrapping_add(added.done.into());
+        }
+        Ok(())
+    }
+
+    /// Where a page has a number that may be written to.
+    fn number_in(&self, page: usize) -> u64 {
+        // Others know the first number of a page of a device.
+        let memory = matches!(self.pages[page].content, Content::Number { .. });
+        (ARENA + page * PAGE + if memory { 0 } else { 8 }) as u64
+    }
+
     fn map_file(
         &mut self,
         file: usize,
@@ -336,15 +502,37 @@ impl Machine {
         } else {
             libc::MAP_PRIVATE
         };
-        let mapped = map(range, write, kind, file.raw().as_raw_fd(), offset);
-        let allowed =
-            matches!(file, OpenFile::Info(_)) && range.count <= abi::PAGES && (shared || !write);
+        let first = match file {
+            OpenFile::Pieces(_) => match offset as u64 * vma::test_abi::FAIL {
+                // 6.12 warns of zaps there: see Documentation/soundness/vma-ref.rst.
+                vma::test_abi::FRAME => vma::test_abi::PLAIN as usize,
+                what => what as usize,
+            },
+            _ => offset % 3,
+        };
+        let mapped = map(range, write, kind, file.raw().as_raw_fd(), first);
+        let allowed = match file {
+            OpenFile::Info(_) => range.count <= abi::PAGES && (shared || !write),
+            OpenFile::Test(_) => false,
+            OpenFile::Buffer(_) => first + range.count <= vma::abi::PAGES,
+            OpenFile::Pieces(_) => match first as u64 {
+                vma::test_abi::FAIL | vma::test_abi::TWICE | vma::test_abi::BOTH => false,
+                // A private one may be refused.
+                vma::test_abi::LATE_FRAME => shared || mapped.is_ok(),
+                _ => true,
+            },
+        };
         ensure!(
-            mapped.is_ok() == allowed,
+            mapped.is_ok() == allowed || (self.stubborn && mapped == Err(Errno::EINVAL)),
             "{mapped:?}, and it is {}allowed",
             if allowed { "" } else { "not " }
         );
-        self.now_has(range, mapped, Content::Device);
+        self.stubborn |= matches!(file, OpenFile::Pieces(_));
+        self.now_has(range, mapped, |i| match file {
+            OpenFile::Info(_) => Content::Device(i),
+            OpenFile::Buffer(_) => Content::Buffer(first + i),
+            _ => Content::Any,
+        });
         Ok(())
     }
 
@@ -496,6 +684,7 @@ impl Machine {
             (_, None) => !readable,
             (Content::Number { value, .. }, Some(found)) => found == value,
             (Content::Device(i), Some(found)) => found == abi::PAGE_MAGIC + i as u64,
+            (Content::Buffer(i), Some(found)) => found == vma::abi::PAGE_MAGIC + i as u64,
         };
         ensure!(well, "page {page} has {found:x?} instead of {content:x?}");
         Ok(())
@@ -504,9 +693,7 @@ impl Machine {
     /// Writes a number into a page, by way of the kernel.
     fn write(&mut self, page: usize, value: u64) -> Result<()> {
         let (from, into) = &*self.pipe;
-        // Others know the first number of a page of the device.
-        let memory = matches!(self.pages[page].content, Content::Number { .. });
-        let addr = ARENA + page * PAGE + if memory { 0 } else { 8 };
+        let addr = self.number_in(page);
         nix::unistd::write(into, &value.to_ne_bytes())?;
         // SAFETY: The kernel looks whether it may be written to, and nothing relies on what is there.
         let read = unsafe { libc::read(from.as_raw_fd(), addr as _, 8) };

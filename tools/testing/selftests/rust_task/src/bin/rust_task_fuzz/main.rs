@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random calls to the two drivers, among random changes to the memory of the caller.
+//! Random calls to the four drivers, among random changes to the memory of the caller.
 //!
 //! What each call should do is known, from /proc and from what was done before, so a wrong answer is
 //! found, and not only what the kernel complains about. `seconds=`, `seed=` and `case=` are taken
