@@ -60,6 +60,10 @@ static void __used rust_layout(void)
 	FIELD(task_struct, static_prio);
 	FIELD(task_struct, usage);
 
+	SIZE(callback_head);
+	FIELD(callback_head, next);
+	FIELD(callback_head, func);
+
 	FIELD(signal_struct, thread_head);
 	FIELD(list_head, next);
 

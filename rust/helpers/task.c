@@ -3,6 +3,7 @@
 #include <linux/cpumask.h>
 #include <linux/cred.h>
 #include <linux/kernel.h>
+#include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -112,3 +113,15 @@ __rust_helper void rust_helper_might_resched(void)
 {
 	might_resched();
 }
+
+#ifndef CONFIG_MODULES
+__rust_helper bool rust_helper_try_module_get(struct module *module)
+{
+	return try_module_get(module);
+}
+
+__rust_helper void rust_helper_module_put(struct module *module)
+{
+	module_put(module);
+}
+#endif

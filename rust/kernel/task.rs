@@ -39,6 +39,12 @@ pub use facts::{
 
 mod signal;
 
+mod task_work;
+pub use task_work::{
+    TaskWork,
+    TaskWorkItem, //
+};
+
 mod tree;
 pub use tree::{
     Processes,

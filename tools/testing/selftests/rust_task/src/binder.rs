@@ -14,6 +14,7 @@ use std::{
     ffi::{c_int, c_void},
     fmt,
     fs::{self, File},
+    mem::offset_of,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     ptr::NonNull,
@@ -199,7 +200,18 @@ pub struct Message {
     pub data: Vec<u8>,
     /// The objects in it.
     pub handles: Vec<u32>,
+    /// The files in it, which are closed when it is freed.
+    pub files: Vec<i32>,
     buffer: u64,
+}
+
+/// Reads an object out of a message.
+fn object_at<T>(bytes: &[u8], offset: usize) -> Result<T> {
+    let object = bytes
+        .get(offset..offset + size_of::<T>())
+        .context("an object lies outside of its message")?;
+    // SAFETY: There are enough bytes, and any will do for the plain structures of the UAPI.
+    Ok(unsafe { object.as_ptr().cast::<T>().read_unaligned() })
 }
 
 /// What the driver tells a thread.
@@ -322,29 +334,30 @@ impl Talk {
         // SAFETY: What the driver returns has pointers here, never the inline form.
         let at = unsafe { data.data.ptr };
         let bytes = self.binder.copy(at.buffer, data.data_size)?;
-        let mut handles = Vec::new();
+        let (mut handles, mut files) = (Vec::new(), Vec::new());
         for offset in self.binder.copy(at.offsets, data.offsets_size)?.chunks(8) {
             let offset = u64::from_ne_bytes(offset.try_into()?) as usize;
-            let object = bytes
-                .get(offset..offset + size_of::<flat_binder_object>())
-                .context("an object lies outside of its message")?;
-            // SAFETY: There are enough bytes.
-            let object = unsafe {
-                object
-                    .as_ptr()
-                    .cast::<flat_binder_object>()
-                    .read_unaligned()
-            };
-            ensure!(
-                object.hdr.type_ == BINDER_TYPE_HANDLE,
-                "not a handle: {:#x}",
-                object.hdr.type_
-            );
-            // SAFETY: The type says which member it is.
-            let handle = unsafe { object.__bindgen_anon_1.handle };
-            // The handle is to outlive the message.
-            self.put(BC_ACQUIRE, handle);
-            handles.push(handle);
+            let kind: binder_object_header = object_at(&bytes, offset)?;
+            match kind.type_ {
+                BINDER_TYPE_HANDLE => {
+                    let object: flat_binder_object = object_at(&bytes, offset)?;
+                    // SAFETY: The type says which member it is.
+                    let handle = unsafe { object.__bindgen_anon_1.handle };
+                    // The handle is to outlive the message.
+                    self.put(BC_ACQUIRE, handle);
+                    handles.push(handle);
+                }
+                BINDER_TYPE_PTR => {
+                    // All that is sent like this here is files, and the next object says so.
+                    let memory: binder_buffer_object = object_at(&bytes, offset)?;
+                    let numbers = self.binder.copy(memory.buffer, memory.length)?;
+                    files.extend(numbers.chunks_exact(4).map(|bytes| {
+                        i32::from_ne_bytes(bytes.try_into().expect("four bytes are an i32"))
+                    }));
+                }
+                BINDER_TYPE_FDA => {}
+                other => bail!("an object of type {other:#x}"),
+            }
         }
         Ok(Message {
             code: data.code,
@@ -354,6 +367,7 @@ impl Talk {
             object: data.cookie,
             data: bytes,
             handles,
+            files,
             buffer: at.buffer,
         })
     }
@@ -462,12 +476,59 @@ impl Talk {
         self.exchange(false)
     }
 
+    /// Asks for an answer with files in it.
+    pub fn call_for_files(&mut self, handle: u32, code: u32) -> Result<Message> {
+        self.transaction(BC_TRANSACTION, handle, code, TF_ACCEPT_FDS, &[]);
+        self.wait_for_reply()
+    }
+
+    /// Answers `message` with files, which are closed when the answer is freed.
+    pub fn answer_with_files(&mut self, message: Message, files: &[i32]) -> Result<()> {
+        #[repr(C)]
+        struct Objects {
+            numbers: binder_buffer_object,
+            array: binder_fd_array_object,
+        }
+
+        self.free(message);
+        // SAFETY: Zeroes are a value of these plain structures.
+        let (mut objects, mut reply) = unsafe {
+            (
+                std::mem::zeroed::<Objects>(),
+                std::mem::zeroed::<binder_transaction_data_sg>(),
+            )
+        };
+        objects.numbers.hdr.type_ = BINDER_TYPE_PTR;
+        objects.numbers.buffer = files.as_ptr() as u64;
+        objects.numbers.length = size_of_val(files) as u64;
+        // Its parent is the first object.
+        objects.array.hdr.type_ = BINDER_TYPE_FDA;
+        objects.array.num_fds = files.len() as u64;
+        let offsets = [0, offset_of!(Objects, array) as u64];
+
+        reply.transaction_data.data_size = size_of::<Objects>() as u64;
+        reply.transaction_data.offsets_size = size_of_val(&offsets) as u64;
+        reply.transaction_data.data.ptr = binder_transaction_data__bindgen_ty_2__bindgen_ty_1 {
+            buffer: (&raw const objects) as u64,
+            offsets: offsets.as_ptr() as u64,
+        };
+        // What is sent along is rounded up to 8 bytes.
+        reply.buffers_size = (size_of_val(files) as u64).next_multiple_of(8);
+        self.put(BC_REPLY_SG, reply);
+        self.exchange(false)
+    }
+
     /// Asks to be told of the death of `handle`.
     pub fn watch(&mut self, handle: u32, cookie: u64) -> Result<()> {
         self.put(
             BC_REQUEST_DEATH_NOTIFICATION,
             binder_handle_cookie { handle, cookie },
         );
+        self.exchange(false)
+    }
+
+    /// Has the driver take what is queued.
+    pub fn flush(&mut self) -> Result<()> {
         self.exchange(false)
     }
 

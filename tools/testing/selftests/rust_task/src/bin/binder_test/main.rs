@@ -7,7 +7,7 @@ use nix::{
     errno::Errno,
     sched::{unshare, CloneFlags},
     sys::signal::{kill, Signal},
-    unistd::{pipe, setresuid, Uid},
+    unistd::{pipe, setresuid, write, Uid},
 };
 use rust_task::{
     binder::{self, Binder, Event, Failure, Message, Talk, MANAGER},
@@ -19,6 +19,7 @@ use std::{
     collections::HashSet,
     fs::{self, File},
     io::{Read, Write},
+    os::fd::{AsRawFd, BorrowedFd},
     path::{Path, PathBuf},
     sync::{
         atomic::{AtomicU64, Ordering},
@@ -35,6 +36,7 @@ const TESTS: &[Test] = &[
     ("who has sent it", who_has_sent_it),
     ("across PID namespaces", across_namespaces),
     ("an object, and its death", object_and_its_death),
+    ("files that are closed with a message", files_are_closed),
     ("server killed in mid-transaction", server_killed),
     ("client killed in mid-transaction", client_killed),
     ("clients killed at random", clients_killed_at_random),
@@ -368,6 +370,48 @@ fn across_namespaces() -> Result<()> {
             in_namespace(|| compare(&inside, "Binder, from a namespace below", 1))
         })
     })
+}
+
+/// The driver closes the files of an answer when that is freed, and not before.
+fn files_are_closed() -> Result<()> {
+    const ROUNDS: usize = 20;
+
+    let device = binder::add_device("files")?;
+    let (ends, give) = pipe()?;
+    let given = give.as_raw_fd();
+    let server = Server::start_with(device, move |binder| {
+        let mut talk = Talk::new(binder);
+        talk.enter()?;
+        loop {
+            if let Event::Transaction(message) = talk.event()? {
+                talk.answer_with_files(message, &[given; 3])?;
+            }
+        }
+    })?;
+
+    let mut talk = server.client()?;
+    let count = || Ok::<_, std::io::Error>(fs::read_dir("/proc/self/fd")?.count());
+    let before = count()?;
+    for _ in 0..ROUNDS {
+        let answer = talk.call_for_files(MANAGER, 0)?;
+        ensure!(answer.files.len() == 3 && count()? == before + 3);
+        for file in &answer.files {
+            // SAFETY: The file is open until the answer is freed.
+            let file = unsafe { BorrowedFd::borrow_raw(*file) };
+            ensure!(write(file, b"!")? == 1);
+        }
+        talk.free(answer);
+        talk.flush()?;
+        ensure!(count()? == before, "{} more are open", count()? - before);
+    }
+
+    // Nobody has kept one of them.
+    drop(give);
+    server.process.kill()?;
+    let mut all = Vec::new();
+    File::from(ends).read_to_end(&mut all)?;
+    ensure!(all.len() == 3 * ROUNDS, "{} were written", all.len());
+    Ok(())
 }
 
 fn object_and_its_death() -> Result<()> {
