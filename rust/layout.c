@@ -21,6 +21,7 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/stddef.h>
+#include <linux/user_namespace.h>
 
 #define SIZE(type)							\
 	({								\
@@ -112,6 +113,11 @@ static void __used rust_layout(void)
 	SIZE(cred);
 	FIELD(cred, usage);
 	FIELD(cred, euid);
+	FIELD(cred, egid);
+	FIELD(cred, user_ns);
+
+	SIZE(user_namespace);
+	FIELD(user_namespace, ns);
 
 	SIZE(file);
 	FIELD(file, f_cred);

@@ -26,6 +26,7 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/uidgid.h>
+#include <linux/user_namespace.h>
 
 #include <asm/msr.h>
 
@@ -78,7 +79,7 @@ operation rust_mmap_write_lock, rust_vma_each, rust_vma_file, rust_vma_typed,
 	rust_pid_task, rust_pid_number, rust_process_each, rust_thread_each,
 	rust_task_parent, rust_task_nice, rust_task_cpu, rust_task_start,
 	rust_task_exit_state, rust_task_rlimit, rust_task_cred, rust_cred,
-	rust_use_mm;
+	rust_uid, rust_kuid, rust_user_ns, rust_use_mm;
 typedef int hook(struct vm_area_struct *vma);
 hook rust_set_up;
 
@@ -379,6 +380,30 @@ static noinline void c_cred(struct bench *b)
 	use(current_cred());
 }
 
+static noinline void c_uid(struct bench *b)
+{
+	uid_t uid = from_kuid(current_user_ns(), current_euid());
+
+	if (uid != (uid_t)-1)
+		use(uid);
+}
+
+static noinline void c_kuid(struct bench *b)
+{
+	kuid_t user = make_kuid(current_user_ns(), READ_ONCE(b->addr));
+
+	if (uid_valid(user))
+		use(user.val);
+}
+
+static noinline void c_user_ns(struct bench *b)
+{
+	struct user_namespace *ns = get_user_ns(current_user_ns());
+
+	barrier();
+	put_user_ns(ns);
+}
+
 static noinline void c_use_mm(struct bench *b)
 {
 	kthread_use_mm(b->mm);
@@ -584,6 +609,9 @@ static const struct row rows[] = {
 	row("a task's limit of locked memory", task_rlimit),
 	row("get_task_cred() and drop", task_cred),
 	row("current's credentials", cred),
+	row("from_kuid()", uid),
+	row("make_kuid()", kuid),
+	row("a user namespace: get, put", user_ns),
 	row("struct pid: clone and drop", pid_count),
 	row("a task's struct pid, counted and dropped", pid_of_task),
 	row("find_get_pid(1) and drop", pid_find),

@@ -27,7 +27,10 @@ use kernel::{
         rcu,
         Arc, //
     },
-    task::Rlimit,
+    task::{
+        Kuid,
+        Rlimit, //
+    },
     vm_operations,
     ModuleMetadata, //
 };
@@ -102,6 +105,20 @@ operations! {
         between();
     };
     rust_cred: |_| keep!(current!().cred().as_ptr());
+    rust_uid: |_| {
+        if let Some(uid) = Kuid::current_euid().into_uid(current!().user_ns()) {
+            keep!(uid);
+        }
+    };
+    rust_kuid: |b| {
+        if let Some(user) = current!().user_ns().make_kuid(b.addr as u32) {
+            keep!(user.into_raw().val);
+        }
+    };
+    rust_user_ns: |_| {
+        let _ns = ARef::from(current!().user_ns());
+        between();
+    };
     rust_use_mm: |b| {
         let _ = b.users().kthread_use_mm(between);
     };

@@ -6,7 +6,7 @@
 
 #[cfg(bad)]
 use kernel::mm::{fault, virt, vm_ops};
-use kernel::{kthread, mm, pid, pid_namespace, task};
+use kernel::{kthread, mm, pid, pid_namespace, task, user_namespace};
 
 pub fn send<T: Send>() {}
 pub fn sync<T: Sync>() {}
@@ -28,6 +28,11 @@ pub fn may() {
     sync::<mm::MmWithUserAsync>();
     send::<pid_namespace::PidNamespace>();
     sync::<pid_namespace::PidNamespace>();
+    send::<user_namespace::UserNamespace>();
+    sync::<user_namespace::UserNamespace>();
+    send::<user_namespace::Kgid>();
+    sync::<user_namespace::Kgid>();
+    clone::<user_namespace::Kgid>();
     send::<pid::Pid>();
     sync::<pid::Pid>();
     clone::<pid::PidType>();
@@ -49,6 +54,10 @@ pub fn may_not() {
     clone::<task::CurrentTask>();
     //~[bad]^ ERROR: E0277: the trait bound
     unpin::<task::CurrentTask>();
+    //~[bad]^ ERROR: E0277: cannot be unpinned
+    clone::<user_namespace::UserNamespace>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    unpin::<user_namespace::UserNamespace>();
     //~[bad]^ ERROR: E0277: cannot be unpinned
     clone::<mm::Mm>();
     //~[bad]^ ERROR: E0277: the trait bound
