@@ -51,9 +51,12 @@ use kernel::{
     task::{
         ExitState,
         Rlimit,
-        Task, //
+        Task,
+        TaskWork,
+        TaskWorkItem, //
     },
     uaccess::UserSlice,
+    user_namespace::UserNamespace,
     workqueue::{
         self,
         Work,
@@ -84,6 +87,7 @@ const POPULATION: u32 = ioctl::_IOR::<abi::Population>(abi::MAGIC, abi::POPULATI
 const KILL: u32 = ioctl::_IOWR::<abi::Kill>(abi::MAGIC, abi::KILL);
 const BORROW: u32 = ioctl::_IOWR::<abi::Borrow>(abi::MAGIC, abi::BORROW);
 const SPAWN: u32 = ioctl::_IOWR::<abi::Spawn>(abi::MAGIC, abi::SPAWN);
+const LATER: u32 = ioctl::_IOWR::<abi::Later>(abi::MAGIC, abi::LATER);
 const WORKER_HAS_MM: u32 = ioctl::_IOR::<u32>(abi::MAGIC, abi::WORKER_HAS_MM);
 
 /// How often [`WATCH`] looks. Nothing else is read meanwhile, so KCSAN hardly misses a change.
@@ -112,6 +116,7 @@ struct TestDevice {
     mm: ARef<Mm>,
     ns: ARef<PidNamespace>,
     pid: ARef<Pid>,
+    errands: Arc<Errands>,
 }
 
 #[vtable]
@@ -125,6 +130,7 @@ impl MiscDevice for TestDevice {
             mm: ARef::from(&**task.mm().ok_or(ESRCH)?),
             ns: ARef::from(task.active_pid_ns().ok_or(ESRCH)?),
             pid: task.get_task_pid(PidType::Thread).ok_or(ESRCH)?,
+            errands: Arc::new(Errands::default(), GFP_KERNEL)?,
         };
 
         Ok(KBox::new(opener, GFP_KERNEL)?)
@@ -162,12 +168,14 @@ impl MiscDevice for TestDevice {
                 let nr = reader.read::<i32>()?;
                 let (numbers, facts, task) = relatives(nr)?;
                 let (large, small) = more(&task);
+                let there = there(&task)?;
                 writer.write(&nr)?;
                 writer.write(&numbers)?;
                 writer.write(&facts)?;
                 writer.write(&task.comm())?;
                 writer.write(&large)?;
                 writer.write(&small)?;
+                writer.write(&there)?;
             }
             POPULATION => user.writer().write(&population()?)?,
             KILL => {
@@ -220,6 +228,17 @@ impl MiscDevice for TestDevice {
                 let rounds = reader.read::<u32>()?;
                 writer.write(&rounds)?;
                 writer.write(&spawn(rounds)?)?;
+            }
+            LATER => {
+                let (mut reader, mut writer) = user.reader_writer();
+                let (rounds, again) = (reader.read::<u32>()?, reader.read::<u32>()?);
+                for _ in 0..rounds {
+                    Errand::leave(&me.errands, again)?;
+                }
+                let Errands { done, wrong } = &*me.errands;
+                writer.write(&rounds)?;
+                writer.write(&again)?;
+                writer.write(&[done.load(Relaxed), wrong.load(Relaxed)])?;
             }
             WORKER_HAS_MM => user.writer().write(&u32::from(worker_has_mm()?))?,
             _ => return Err(ENOTTY),
@@ -282,6 +301,51 @@ fn add_one(addr: usize) -> Result {
     let memory = || UserSlice::new(UserPtr::from_addr(addr), size_of::<u64>());
     let old = memory().reader().read::<u64>()?;
     memory().writer().write(&(old + 1))
+}
+
+/// How many errands were done, and how many of them wrongly.
+#[derive(Default)]
+struct Errands {
+    done: AtomicU32,
+    wrong: AtomicU32,
+}
+
+/// What a task does before it returns to user space.
+struct Errand {
+    all: Arc<Errands>,
+    again: u32,
+    pid: Option<i32>,
+}
+
+impl Errand {
+    /// Leaves one for the current task, which is told later whose it is.
+    fn leave(all: &Arc<Errands>, again: u32) -> Result {
+        let all = all.clone();
+        let work = TaskWork::new(
+            Self {
+                all,
+                again,
+                pid: None,
+            },
+            GFP_KERNEL,
+        )?;
+        let task = current!();
+        task.task_work_add(work).map_err(|_| ESRCH)?.pid = Some(task.pid());
+        Ok(())
+    }
+}
+
+#[vtable]
+impl TaskWorkItem for Errand {
+    fn run(self) {
+        let right = self.pid == Some(current!().pid());
+        self.all.wrong.fetch_add((!right).into(), Relaxed);
+        self.all.done.fetch_add(1, Relaxed);
+        // Without memory for it, the next one is left out.
+        if let Some(again) = self.again.checked_sub(1) {
+            let _ = Self::leave(&self.all, again);
+        }
+    }
 }
 
 /// What somebody waits for.
@@ -428,6 +492,20 @@ fn more(task: &Task) -> ([u64; 2], [i32; 4]) {
     )
 }
 
+/// Returns its user and group in its own user namespace.
+fn there(task: &Task) -> Result<[u32; 2]> {
+    let cred = task.get_task_cred();
+    let ns = cred.user_ns();
+    let (uid, gid) = (cred.euid().into_uid(ns), cred.egid().into_gid(ns));
+    // There and back again.
+    if uid.is_some_and(|uid| ns.make_kuid(uid) != Some(cred.euid()))
+        || gid.is_some_and(|gid| ns.make_kgid(gid) != Some(cred.egid()))
+    {
+        return Err(EIO);
+    }
+    Ok([uid.unwrap_or(u32::MAX), gid.unwrap_or(u32::MAX)])
+}
+
 /// Returns how many of a task's parent, leader and namespace are found.
 fn found(task: &Task) -> u32 {
     let guard = rcu::read_lock();
@@ -479,6 +557,10 @@ fn counts(kind: u32, rounds: u32) -> Result<(u32, u32)> {
                 unsafe { read(ns::count_of(ns.as_ptr())) }
             }))
         }
+        abi::USER_NS => Ok(clones::<UserNamespace>(task.user_ns(), rounds, |ns| {
+            // SAFETY: As for `usage`.
+            unsafe { read(ns::count_of_user_ns(ns.as_ptr())) }
+        })),
         abi::MM_NOT_ZERO => {
             let mm = mm()?;
             let before = users(mm);

@@ -28,6 +28,8 @@ pub const KILL: u32 = 8;
 pub const BORROW: u32 = 9;
 /// `_IOWR(MAGIC, 10, Spawn)`: start and stop threads of the kernel, one after the other.
 pub const SPAWN: u32 = 10;
+/// `_IOWR(MAGIC, 11, Later)`: leave something for the caller to do before it returns.
+pub const LATER: u32 = 11;
 
 /// [`Counts::kind`]: `ARef<Task>` of the caller, counted in `usage`.
 pub const TASK: u32 = 0;
@@ -43,6 +45,8 @@ pub const MM_NOT_ZERO: u32 = 4;
 pub const MM_ASYNC: u32 = 5;
 /// [`Counts::kind`]: `get_task_cred()` of the caller, counted in `usage`.
 pub const CRED: u32 = 6;
+/// [`Counts::kind`]: `ARef<UserNamespace>`, counted in the namespace.
+pub const USER_NS: u32 = 7;
 
 /// Question (`rounds`, `kind`) and answer of [`COUNTS`].
 #[repr(C)]
@@ -124,6 +128,9 @@ pub struct Relatives {
     pub euid: u32,
     /// 1 if it is a zombie, 2 if it is dead.
     pub exit_state: u32,
+    /// Its effective user and group, as itself knows them.
+    pub euid_there: u32,
+    pub egid_there: u32,
 }
 
 /// Answer of [`POPULATION`].
@@ -167,6 +174,20 @@ pub struct Spawn {
     /// How many closures have been dropped.
     pub dropped: u32,
     /// How many results were neither the closure's nor `-EINTR`.
+    pub wrong: u32,
+}
+
+/// Question (`rounds`, `again`) and answer of [`LATER`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Later {
+    /// How many things to leave.
+    pub rounds: u32,
+    /// How often each of them leaves itself again when it is done.
+    pub again: u32,
+    /// How many calls of this file had been done at the end of this one.
+    pub done: u32,
+    /// How many were done by somebody else, or without what they were told last.
     pub wrong: u32,
 }
 

@@ -39,6 +39,7 @@ const POPULATION: u32 = ior::<test_abi::Population>(test_abi::MAGIC, test_abi::P
 const KILL: u32 = iowr::<test_abi::Kill>(test_abi::MAGIC, test_abi::KILL);
 const BORROW: u32 = iowr::<test_abi::Borrow>(test_abi::MAGIC, test_abi::BORROW);
 const SPAWN: u32 = iowr::<test_abi::Spawn>(test_abi::MAGIC, test_abi::SPAWN);
+const LATER: u32 = iowr::<test_abi::Later>(test_abi::MAGIC, test_abi::LATER);
 const WORKER_HAS_MM: u32 = ior::<u32>(test_abi::MAGIC, test_abi::WORKER_HAS_MM);
 
 /// Maps memory without a file.
@@ -292,6 +293,19 @@ impl Tester {
             SPAWN,
             test_abi::Spawn {
                 rounds,
+                ..Default::default()
+            },
+        )
+    }
+
+    /// Leaves things to do for when this call returns.
+    pub fn later(&self, rounds: u32, again: u32) -> Result<test_abi::Later, Errno> {
+        ask(
+            &self.0,
+            LATER,
+            test_abi::Later {
+                rounds,
+                again,
                 ..Default::default()
             },
         )

@@ -6,14 +6,14 @@
 use anyhow::{bail, ensure, Context, Result};
 use nix::{
     errno::Errno,
-    sched::{sched_getaffinity, sched_setaffinity, CpuSet},
+    sched::{sched_getaffinity, sched_setaffinity, unshare, CloneFlags, CpuSet},
     sys::{
         mman::{MapFlags, ProtFlags},
         resource::{setrlimit, Resource},
         signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal},
         wait::WaitStatus,
     },
-    unistd::{getpid, gettid, seteuid, setresuid, Pid, Uid},
+    unistd::{getegid, geteuid, getpid, gettid, seteuid, setresuid, Pid, Uid},
 };
 use rust_task::{
     child::{in_child, in_namespace, Child},
@@ -35,6 +35,7 @@ use std::{
 const TESTS: &[Test] = &[
     ("all threads, as /proc has them", all_threads),
     ("niceness, limits and the end", facts),
+    ("users of another namespace", users),
     ("nested namespaces", nested),
     ("how many there are", population),
     ("numbers that nobody has", nobody),
@@ -206,6 +207,35 @@ fn facts() -> Result<()> {
     }
     agree(zombie.pid().as_raw())?;
     zombie.join()
+}
+
+/// The same user and group have one number in one namespace, and another in another.
+fn users() -> Result<()> {
+    const NONE: u32 = u32::MAX;
+    let device = Tester::open()?;
+    let parent = getpid().as_raw();
+    let here = device.relatives(parent)?;
+    ensure!((here.euid, here.euid_there, here.egid_there) == (0, 0, 0));
+
+    in_child(|| {
+        unshare(CloneFlags::CLONE_NEWUSER)?;
+        let me = getpid().as_raw();
+        let unknown = device.relatives(me)?;
+        ensure!((unknown.euid, unknown.euid_there, unknown.egid_there) == (NONE, NONE, NONE));
+
+        fs::write("/proc/self/uid_map", "7 0 1")?;
+        fs::write("/proc/self/setgroups", "deny")?;
+        fs::write("/proc/self/gid_map", "9 0 1")?;
+        let own = device.relatives(me)?;
+        fact("own", "user", own.euid, geteuid());
+        fact("own, in its namespace", "user", own.euid_there, 7);
+        fact("own, in its namespace", "group", own.egid_there, getegid());
+        let above = device.relatives(parent)?;
+        fact("parent", "user", above.euid, 7);
+        fact("parent, in its namespace", "user", above.euid_there, 0);
+        fact("parent, in its namespace", "group", above.egid_there, 0);
+        Ok(())
+    })
 }
 
 /// Compares what is known of this thread in its own namespace.

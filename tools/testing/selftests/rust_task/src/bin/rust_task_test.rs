@@ -47,6 +47,7 @@ const TESTS: &[Test] = &[
     ("bad input", bad_input),
     ("a signal waits", signal_waits),
     ("workqueue", workqueue),
+    ("on the way back", on_the_way_back),
     ("counts", counts),
     ("counts in a PID namespace", counts_in_namespace),
     ("another process, in other namespaces", another_process),
@@ -749,6 +750,7 @@ fn count_all(scenario: &str) -> Result<()> {
         ("mmget_not_zero()", abi::MM_NOT_ZERO, 0),
         ("into_mmput_async()", abi::MM_ASYNC, 0),
         ("get_task_cred()", abi::CRED, 0),
+        ("UserNamespace", abi::USER_NS, 0),
     ];
     for (name, kind, slack) in kinds {
         let mut last = (0, 0);
@@ -775,6 +777,25 @@ fn count_all(scenario: &str) -> Result<()> {
     }
     let refused = tester.counts(99, 1).map(|_| ());
     ensure!(refused == Err(Errno::EINVAL), "unknown kind: {refused:?}");
+    Ok(())
+}
+
+/// What a call leaves is done after it, by the same task, and before the next call.
+fn on_the_way_back() -> Result<()> {
+    let tester = Tester::open()?;
+    for (done, all) in [(0, 400), (400, 800)] {
+        let left = tester.later(100, 3)?;
+        ensure!((left.done, left.wrong) == (done, 0), "{left:?}");
+        let left = tester.later(0, 0)?;
+        ensure!((left.done, left.wrong) == (all, 0), "{left:?}");
+    }
+
+    in_child(|| {
+        tester.later(3, 1)?;
+        Ok(())
+    })?;
+    let left = tester.later(0, 0)?;
+    ensure!((left.done, left.wrong) == (806, 0), "{left:?}");
     Ok(())
 }
 

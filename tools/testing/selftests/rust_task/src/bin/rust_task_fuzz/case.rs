@@ -199,6 +199,11 @@ pub enum Op {
         file: usize,
         rounds: u32,
     },
+    Later {
+        file: usize,
+        rounds: u32,
+        again: u32,
+    },
     Insert {
         file: usize,
         addr: u64,
@@ -446,7 +451,7 @@ impl Op {
             11..=14 | 40 | 41 => Self::zap_any(rng, file),
             15 => Self::Count {
                 file,
-                kind: rng.u32(0..8),
+                kind: rng.u32(0..9),
                 rounds: rng.u32(0..9),
             },
             16 => Self::Opener { file },
@@ -505,7 +510,7 @@ impl Op {
 
     /// What only the driver that tests tasks knows.
     fn of_tasks(rng: &mut Rng, file: usize) -> Self {
-        match rng.u32(0..6) {
+        match rng.u32(0..7) {
             0 => Self::Relatives {
                 file,
                 number: match rng.u32(0..3) {
@@ -523,6 +528,11 @@ impl Op {
             3 => Self::Spawn {
                 file,
                 rounds: rng.u32(0..12),
+            },
+            4 => Self::Later {
+                file,
+                rounds: rng.u32(0..9),
+                again: rng.u32(0..4),
             },
             _ => Self::Borrow {
                 file,

@@ -228,7 +228,7 @@ impl Machine {
                 if let Some(tester) = self.tester(file) {
                     let result = tester.counts(kind, rounds);
                     match kind {
-                        test_abi::TASK..=test_abi::CRED => drop(result?),
+                        test_abi::TASK..=test_abi::USER_NS => drop(result?),
                         _ => ensure!(result == Err(Errno::EINVAL), "{result:?}"),
                     }
                 }
@@ -294,6 +294,22 @@ impl Machine {
                 if let Some(tester) = self.tester(file) {
                     let all = tester.spawn(rounds)?;
                     ensure!(all.dropped == rounds && all.wrong == 0, "{all:?}");
+                }
+            }
+            Op::Later {
+                file,
+                rounds,
+                again,
+            } => {
+                if let Some(tester) = self.tester(file) {
+                    let left = tester.later(rounds, again)?;
+                    let now = tester.later(0, 0)?;
+                    let expected = left.done + rounds * (again + 1);
+                    // Others may have the file as well.
+                    ensure!(
+                        left.wrong == 0 && now.wrong == 0 && now.done >= expected,
+                        "{left:?}, then {now:?}"
+                    );
                 }
             }
             Op::Insert { file, addr } => {
