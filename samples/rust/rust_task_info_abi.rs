@@ -13,7 +13,8 @@ pub const MAGIC: u32 = 0xb7;
 pub const GET_INFO: u32 = 1;
 /// `_IOWR(MAGIC, 2, VmaInfo)`: the area that holds an address, `ENOENT` if none does.
 pub const GET_VMA: u32 = 2;
-/// `_IOW(MAGIC, 3, ZapRange)`: take pages of the device out of the caller's page tables.
+/// `_IOW(MAGIC, 3, ZapRange)`: take pages of the device out of the caller's page tables. Areas of
+/// other devices that are made of single pages are not told from its own.
 pub const ZAP: u32 = 3;
 
 /// How many pages an open file has to map.

@@ -170,6 +170,8 @@ pub struct Area {
     pub flags: u64,
     /// Whether it has pages of the device.
     pub of_device: bool,
+    /// Whether it is one of the drivers whose areas have data.
+    pub has_data: bool,
 }
 
 impl Area {
@@ -203,6 +205,7 @@ impl Area {
                 .filter(|l| set(l))
                 .fold(0, |all, l| all | l.2),
             of_device: line.ends_with(" /dev/rust_task_info"),
+            has_data: line.contains(" /dev/rust_vma_"),
         })
     }
 
