@@ -74,6 +74,11 @@ __rust_helper void rust_helper_get_task_comm(char *to, struct task_struct *t)
 	memcpy(to, comm, sizeof(comm));
 }
 
+__rust_helper void rust_helper_allow_signal(int sig)
+{
+	allow_signal(sig);
+}
+
 __rust_helper int rust_helper_fatal_signal_pending(struct task_struct *t)
 {
 	return fatal_signal_pending(t);

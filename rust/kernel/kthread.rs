@@ -373,7 +373,19 @@ impl ThisKThread {
     /// that the thread should end; for all others, there are condition variables.
     #[doc(alias("schedule_timeout", "TASK_IDLE"))]
     pub fn sleep(&self, jiffies: c_long) -> bool {
-        set_current_state(bindings::TASK_IDLE as c_int);
+        self.sleep_in(bindings::TASK_IDLE as c_int, jiffies)
+    }
+
+    /// The same, or until a signal comes: see [`allow_signal`](Self::allow_signal).
+    ///
+    /// If one is waiting already, this returns at once.
+    #[doc(alias("schedule_timeout_interruptible", "TASK_INTERRUPTIBLE"))]
+    pub fn sleep_interruptible(&self, jiffies: c_long) -> bool {
+        self.sleep_in(bindings::TASK_INTERRUPTIBLE as c_int, jiffies)
+    }
+
+    fn sleep_in(&self, state: c_int, jiffies: c_long) -> bool {
+        set_current_state(state);
         if !self.should_stop() {
             // SAFETY: A thread of the kernel may sleep in its own function. Whatever the number is,
             // this returns: at once, if it is negative.
@@ -381,5 +393,70 @@ impl ThisKThread {
         }
         set_current_state(bindings::TASK_RUNNING as c_int);
         self.should_stop()
+    }
+
+    /// Lets `signal` come to this thread, which ignores all signals otherwise.
+    ///
+    /// Nothing is done about it but what the closure does:
+    /// [`signal_pending()`](Task::signal_pending) says that one waits. May not be called with
+    /// interrupts off.
+    ///
+    /// `EINVAL` if there is no such signal.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::sync::atomic::{AtomicBool, Ordering};
+    /// use kernel::{bindings, kthread::KThread, task::might_sleep};
+    ///
+    /// static SEEN: AtomicBool = AtomicBool::new(false);
+    /// const SIGTERM: i32 = bindings::SIGTERM as i32;
+    ///
+    /// let thread = KThread::spawn(format_args!("signals"), |this| {
+    ///     if this.allow_signal(SIGTERM).is_err() {
+    ///         return -1;
+    ///     }
+    ///     while !this.sleep_interruptible(kernel::task::MAX_SCHEDULE_TIMEOUT) {
+    ///         if current!().signal_pending() {
+    ///             // Until this is done, there is no sleep.
+    ///             this.flush_signals();
+    ///             SEEN.store(true, Ordering::Release);
+    ///         }
+    ///     }
+    ///     i32::from(current!().signal_pending())
+    /// })?;
+    /// # assert_eq!(thread.task().send_sig(1000, true), Err(EINVAL));
+    ///
+    /// while !SEEN.load(Ordering::Acquire) {
+    ///     // It is ignored if the thread has not come so far.
+    ///     thread.task().send_sig(SIGTERM, true)?;
+    ///     might_sleep();
+    /// }
+    /// assert!(thread.stop() >= 0);
+    /// # let refused = KThread::spawn(format_args!("no signal"), |this| {
+    /// #     let all = [0, -1, 65, i32::MIN, i32::MAX].map(|signal| this.allow_signal(signal));
+    /// #     while !this.sleep(1) {}
+    /// #     i32::from(all == [Err(EINVAL); 5])
+    /// # })?;
+    /// # might_sleep();
+    /// # let result = refused.stop();
+    /// # assert!(result == 1 || result == EINTR.to_errno());
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn allow_signal(&self, signal: c_int) -> Result {
+        // C would write in front of the table of handlers, or behind it.
+        if !(1..=bindings::_NSIG as c_int).contains(&signal) {
+            return Err(EINVAL);
+        }
+        // SAFETY: The signal has a handler in the table, which is this thread's own:
+        // `create_kthread()` does not share that of its parent. The function takes its lock.
+        unsafe { bindings::allow_signal(signal) };
+        Ok(())
+    }
+
+    /// Forgets the signals that wait for this thread.
+    pub fn flush_signals(&self) {
+        // SAFETY: The current task has its signals until it exits. The function takes their lock.
+        unsafe { bindings::flush_signals(Task::current_raw()) };
     }
 }
