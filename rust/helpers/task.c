@@ -2,6 +2,7 @@
 
 #include <linux/cpumask.h>
 #include <linux/cred.h>
+#include <linux/irqflags.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/sched.h>
@@ -74,6 +75,11 @@ __rust_helper void rust_helper_get_task_comm(char *to, struct task_struct *t)
 	memcpy(to, comm, sizeof(comm));
 }
 
+__rust_helper bool rust_helper_irqs_disabled(void)
+{
+	return irqs_disabled();
+}
+
 __rust_helper void rust_helper_allow_signal(int sig)
 {
 	allow_signal(sig);
@@ -119,7 +125,12 @@ __rust_helper void rust_helper_might_resched(void)
 	might_resched();
 }
 
-#ifndef CONFIG_MODULES
+__rust_helper bool rust_helper_module_is_coming(struct module *module)
+{
+	return module_is_coming(module);
+}
+
+#ifndef CONFIG_MODULE_UNLOAD
 __rust_helper bool rust_helper_try_module_get(struct module *module)
 {
 	return try_module_get(module);

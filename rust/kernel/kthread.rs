@@ -398,10 +398,9 @@ impl ThisKThread {
     /// Lets `signal` come to this thread, which ignores all signals otherwise.
     ///
     /// Nothing is done about it but what the closure does:
-    /// [`signal_pending()`](Task::signal_pending) says that one waits. May not be called with
-    /// interrupts off.
+    /// [`signal_pending()`](Task::signal_pending) says that one waits.
     ///
-    /// `EINVAL` if there is no such signal.
+    /// Errors: `EINVAL` if there is no such signal, `EBUSY` with interrupts off.
     ///
     /// # Examples
     ///
@@ -447,6 +446,11 @@ impl ThisKThread {
         // C would write in front of the table of handlers, or behind it.
         if !(1..=bindings::_NSIG as c_int).contains(&signal) {
             return Err(EINVAL);
+        }
+        // It would turn them on.
+        // SAFETY: This looks at a flag of the CPU.
+        if unsafe { bindings::irqs_disabled() } {
+            return Err(EBUSY);
         }
         // SAFETY: The signal has a handler in the table, which is this thread's own:
         // `create_kthread()` does not share that of its parent. The function takes its lock.

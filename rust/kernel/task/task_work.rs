@@ -48,11 +48,12 @@ struct Head {
 ///
 /// ```
 /// use kernel::{prelude::*, task::{TaskWork, TaskWorkItem}};
+/// # use kernel::ModuleMetadata;
 ///
 /// struct Say(u32);
 /// # // What `module!` declares for a driver.
 /// # struct LocalModule;
-/// # impl kernel::ModuleMetadata for LocalModule {
+/// # impl ModuleMetadata for LocalModule {
 /// #     const NAME: &'static CStr = kernel::c_str!("doctest");
 /// #     const THIS_MODULE: ThisModule =
 /// #         // SAFETY: This is a part of the kernel itself.
@@ -112,8 +113,9 @@ impl CurrentTask {
     /// The module that it is of stays loaded. Any context but NMI: an interrupt adds it to the task
     /// that was interrupted.
     ///
-    /// The work is handed back if the task is a kernel thread, which never returns there, has got
-    /// too far in exiting, or if the module is being unloaded.
+    /// The work is handed back if the task is a kernel thread, which never returns there, or has
+    /// got too far in exiting, or if the module is not loaded yet or is being unloaded. (The user
+    /// workers of vhost and io_uring come by when they get a signal, or exit.)
     // The reference is to what the caller has given, and no part of `self`.
     #[allow(clippy::mut_from_ref)]
     #[inline]
@@ -123,8 +125,16 @@ impl CurrentTask {
     ) -> Result<&mut T, KBox<TaskWork<T>>> {
         let module = this_module::<T::OwnerModule>().as_ptr();
 
-        // SAFETY: The module is null or that of the caller, which is there.
-        if self.is_kthread() || !unsafe { bindings::try_module_get(module) } {
+        if self.is_kthread() {
+            return Err(work);
+        }
+        // A module whose `init()` fails is freed whatever its count is.
+        // SAFETY: Unless it is null, the module is that of the caller, which is there.
+        if !module.is_null() && unsafe { bindings::module_is_coming(module) } {
+            return Err(work);
+        }
+        // SAFETY: As above. Once loaded, a module is either there or going, which this refuses.
+        if !unsafe { bindings::try_module_get(module) } {
             return Err(work);
         }
 
@@ -156,9 +166,10 @@ impl CurrentTask {
             return Err(unsafe { KBox::from_raw(work) });
         }
 
-        // `run()` is called by this task, in `task_work_run()`, which is on its way back to user
-        // space or in `do_exit()`. Both are outside of the context in which `self` may be used, and
-        // the item is borrowed for as long. Nobody else has a pointer to it.
+        // `run()` is called by this task, in `task_work_run()`. That is on its way back to user
+        // space, where no code of drivers is below it, or in `do_exit()`, after which none of that
+        // goes on. So it is outside of the context in which `self` may be used, and the item is
+        // borrowed for as long. Nobody else has a pointer to it.
         Ok(item)
     }
 }
