@@ -166,3 +166,41 @@ fn dependencies(dir: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goals_are_what_makefiles_name() {
+        let tree = std::env::temp_dir().join(format!("goals-{}", std::process::id()));
+        let makefile = |folder: &str, text: &str| {
+            fs::create_dir_all(tree.join(folder)).unwrap();
+            fs::write(tree.join(folder).join("Makefile"), text).unwrap();
+        };
+        makefile(
+            "drivers/plain",
+            "obj-y += one.o\nmany-y := \\\n\ttwo.o \\\n\tlast.o\n",
+        );
+        makefile(
+            "drivers/gpu",
+            "obj-m += nova.o\nnova-y := core/three.o core/exports.o\n",
+        );
+        makefile("drivers/gpu/core", "# three.o is made elsewhere.\n");
+        makefile(
+            "samples/host",
+            "hostprogs-always-y := single\nsingle-rust := y\n",
+        );
+        let goal = |file: &str| goal(&tree, Path::new(file));
+
+        assert_eq!(goal("drivers/plain/one.rs").unwrap(), "drivers/plain/one.o");
+        assert_eq!(goal("drivers/plain/two.rs").unwrap(), "drivers/plain/two.o");
+        assert_eq!(
+            goal("drivers/gpu/core/three.rs").unwrap(),
+            "drivers/gpu/nova.o"
+        );
+        assert_eq!(goal("samples/host/single.rs").unwrap(), "samples/host/");
+        assert_eq!(goal("drivers/plain/module.rs"), None);
+        fs::remove_dir_all(tree).unwrap();
+    }
+}
