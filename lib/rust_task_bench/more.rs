@@ -163,7 +163,7 @@ operations! {
         let vma = unsafe { b.device() };
         keep!(vma.vma_pages());
         if let Some(file) = vma.file() {
-            keep!(file.as_ptr());
+            keep!(core::ptr::from_ref(file));
         }
     };
     rust_vma_typed: |b| {
