@@ -2,7 +2,7 @@
 
 //! Configuring and building the kernel, by its own make.
 
-use crate::{report::Outcome, setup::Tools, step, tree, Place};
+use crate::{bench, known, report::Outcome, setup::Tools, step, tree, Place};
 use anyhow::{bail, Context, Result};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -115,6 +115,13 @@ fn adopt(place: &Place, like: &Place) -> Result<()> {
         bail!("{}: cannot be copied", like.objects.display());
     }
     let _ = fs::remove_file(stamp(place));
+    // Modules that are built apart do not notice that the configuration is another.
+    for module in [bench::MODULE, known::MODULE] {
+        let name = Path::new(module)
+            .file_name()
+            .context("a module has no name")?;
+        let _ = fs::remove_dir_all(place.objects.join(name));
+    }
 
     let path = |path: &Path| path.display().to_string();
     let (objects, tree) = (path(&place.objects), path(&place.tree));
