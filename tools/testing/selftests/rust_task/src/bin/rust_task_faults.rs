@@ -56,7 +56,7 @@ const COPIES: &[&str] = &[
 /// More chances than any operation has.
 const CHANCES: u32 = 10_000;
 /// How often all is repeated, so that a lost page or object makes a difference.
-const ROUNDS: u32 = 2;
+const ROUNDS: u32 = 4;
 
 fn main() -> Result<()> {
     let debug = Path::new("/sys/kernel/debug");
