@@ -606,7 +606,9 @@ impl Eq for Task {}
 #[doc(alias = "kuid_t")]
 #[derive(Copy, Clone)]
 pub struct Kuid {
-    kuid: bindings::kuid_t,
+    // The number alone: an `Option` of a C struct is packed into a word and taken apart again where
+    // the kernel is optimized for size.
+    val: bindings::uid_t,
 }
 
 impl Kuid {
@@ -641,13 +643,13 @@ impl Kuid {
     /// ```
     #[inline]
     pub fn from_raw(kuid: bindings::kuid_t) -> Self {
-        Self { kuid }
+        Self { val: kuid.val }
     }
 
     /// Returns the C type.
     #[inline]
     pub fn into_raw(self) -> bindings::kuid_t {
-        self.kuid
+        bindings::kuid_t { val: self.val }
     }
 
     /// Returns the number that the current task's user namespace gives to this user.
@@ -667,7 +669,7 @@ impl Kuid {
     pub fn into_uid_in_current_ns(self) -> bindings::uid_t {
         // SAFETY: The namespace is that of the current task's own credentials, which keep a count
         // on it and are not replaced during the call. Any `kuid_t` may be looked up.
-        unsafe { bindings::from_kuid(bindings::current_user_ns(), self.kuid) }
+        unsafe { bindings::from_kuid(bindings::current_user_ns(), self.into_raw()) }
     }
 }
 
@@ -675,7 +677,7 @@ impl PartialEq for Kuid {
     #[inline]
     fn eq(&self, other: &Kuid) -> bool {
         // SAFETY: `uid_eq()` compares two numbers.
-        unsafe { bindings::uid_eq(self.kuid, other.kuid) }
+        unsafe { bindings::uid_eq(self.into_raw(), other.into_raw()) }
     }
 }
 

@@ -99,11 +99,7 @@ impl UserNamespace {
         // SAFETY: The namespace is allocated by the type invariant. Its map is written once, and
         // looked up without a lock.
         let kuid = unsafe { bindings::make_kuid(self.as_ptr(), uid) };
-        // A closure would be a call in a kernel that is optimized for size.
-        if kuid.val == NONE {
-            return None;
-        }
-        Some(Kuid::from_raw(kuid))
+        (kuid.val != NONE).then_some(Kuid::from_raw(kuid))
     }
 
     /// Returns the group that a number means here, if it means one.
@@ -126,7 +122,7 @@ impl UserNamespace {
     pub fn make_kgid(&self, gid: bindings::gid_t) -> Option<Kgid> {
         // SAFETY: As for `make_kuid()`.
         let kgid = unsafe { bindings::make_kgid(self.as_ptr(), gid) };
-        (kgid.val != NONE).then_some(Kgid { kgid })
+        (kgid.val != NONE).then_some(Kgid::from_raw(kgid))
     }
 }
 
@@ -173,20 +169,21 @@ unsafe impl Sync for UserNamespace {}
 #[doc(alias = "kgid_t")]
 #[derive(Clone, Copy)]
 pub struct Kgid {
-    kgid: bindings::kgid_t,
+    // As for `Kuid`.
+    val: bindings::gid_t,
 }
 
 impl Kgid {
     /// Takes the C type.
     #[inline]
     pub fn from_raw(kgid: bindings::kgid_t) -> Self {
-        Self { kgid }
+        Self { val: kgid.val }
     }
 
     /// Returns the C type.
     #[inline]
     pub fn into_raw(self) -> bindings::kgid_t {
-        self.kgid
+        bindings::kgid_t { val: self.val }
     }
 
     /// Returns the number that this group has in a namespace, if it has one.
@@ -196,7 +193,7 @@ impl Kgid {
     #[inline]
     pub fn into_gid(self, ns: &UserNamespace) -> Option<bindings::gid_t> {
         // SAFETY: As for `make_kuid()`. Any `kgid_t` may be looked up.
-        let gid = unsafe { bindings::from_kgid(ns.as_ptr(), self.kgid) };
+        let gid = unsafe { bindings::from_kgid(ns.as_ptr(), self.into_raw()) };
         (gid != NONE).then_some(gid)
     }
 }
@@ -205,7 +202,7 @@ impl PartialEq for Kgid {
     #[inline]
     fn eq(&self, other: &Kgid) -> bool {
         // SAFETY: `gid_eq()` compares two numbers.
-        unsafe { bindings::gid_eq(self.kgid, other.kgid) }
+        unsafe { bindings::gid_eq(self.into_raw(), other.into_raw()) }
     }
 }
 
