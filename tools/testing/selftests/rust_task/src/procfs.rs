@@ -225,6 +225,16 @@ impl Area {
     }
 }
 
+/// The two letters for each flag of the area that begins at `addr`.
+pub fn flags_of(addr: u64) -> Result<String> {
+    let smaps = fs::read_to_string("/proc/self/smaps")?;
+    let mut lines = smaps
+        .lines()
+        .skip_while(|line| !line.starts_with(&format!("{addr:x}-")));
+    let flags = lines.find_map(|line| line.strip_prefix("VmFlags:"));
+    Ok(flags.context("no area")?.to_owned())
+}
+
 /// Flags as /proc/self/maps writes them.
 pub fn rights(flags: u64) -> String {
     let letter = |bit, set, clear| if flags & bit != 0 { set } else { clear };

@@ -17,6 +17,7 @@ use nix::{
 use rust_task::{
     child::{in_child, Child},
     ktap::{self, did, Test},
+    procfs,
     vma::{abi, map_at, reserve, test_abi, Buffer, Span, Tester, PAGE, READ_WRITE},
 };
 use std::{
@@ -486,22 +487,12 @@ fn own_lock() -> Result<()> {
     Ok(())
 }
 
-/// The two letters for each flag of the area at `addr`.
-fn flags_of(addr: u64) -> Result<String> {
-    let smaps = fs::read_to_string("/proc/self/smaps")?;
-    let mut lines = smaps
-        .lines()
-        .skip_while(|line| !line.starts_with(&format!("{addr:x}-")));
-    let flags = lines.find_map(|line| line.strip_prefix("VmFlags:"));
-    Ok(flags.context("no area")?.to_owned())
-}
-
 fn frames() -> Result<()> {
     let tester = Tester::open()?;
     nothing_left(&tester, || {
         for what in [test_abi::FRAME, test_abi::LATE_FRAME] {
             let span = tester.map(what, 1, SHARED)?;
-            let flags = flags_of(span.addr(0))?;
+            let flags = procfs::flags_of(span.addr(0))?;
             for flag in ["pf", "io", "de", "dd"] {
                 ensure!(flags.contains(flag), "{what}: no {flag} in{flags}");
             }
