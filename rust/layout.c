@@ -23,6 +23,10 @@
 #include <linux/stddef.h>
 #include <linux/user_namespace.h>
 
+#ifndef CONFIG_HAVE_MMAP_PREPARE
+#include "helpers/vma_desc.h"
+#endif
+
 #define SIZE(type)							\
 	({								\
 		asm volatile("\n.ascii \"->size " #type " %c0\""		\
@@ -85,6 +89,16 @@ static void __used rust_layout(void)
 	FIELD(vm_area_struct, vm_ops);
 	FIELD(vm_area_struct, vm_pgoff);
 	FIELD(vm_area_struct, vm_private_data);
+
+	SIZE(vm_area_desc);
+	FIELD(vm_area_desc, start);
+	FIELD(vm_area_desc, end);
+	FIELD(vm_area_desc, pgoff);
+	FIELD(vm_area_desc, vma_flags);
+	FIELD(vm_area_desc, page_prot);
+	FIELD(vm_area_desc, vm_ops);
+	FIELD(vm_area_desc, private_data);
+	FIELD(vm_area_desc, action);
 
 	SIZE(vm_operations_struct);
 	FIELD(vm_operations_struct, open);

@@ -66,6 +66,7 @@ pub mod fault;
 pub mod pfnmap;
 pub mod virt;
 pub mod vm_ops;
+pub mod vma_desc;
 use virt::VmaRef;
 
 mod mmap_lock;

@@ -54,6 +54,21 @@ pub enum Caching {
     WriteCombine,
 }
 
+impl Caching {
+    /// Returns the protection bits `prot` with this caching.
+    #[inline]
+    pub(super) fn applied_to(self, prot: bindings::pgprot_t) -> bindings::pgprot_t {
+        // SAFETY: The functions only compute.
+        unsafe {
+            match self {
+                Caching::Normal => prot,
+                Caching::Noncached => bindings::pgprot_noncached(prot),
+                Caching::WriteCombine => bindings::pgprot_writecombine(prot),
+            }
+        }
+    }
+}
+
 /// C's functions that fill an area with frames.
 type Remap = unsafe extern "C" fn(
     *mut bindings::vm_area_struct,
@@ -65,7 +80,7 @@ type Remap = unsafe extern "C" fn(
 
 /// Returns whether a program gets a page of its own where it writes to such an area.
 #[doc(alias = "is_cow_mapping")]
-fn is_cow(set: vm_flags_t) -> bool {
+pub(super) fn is_cow(set: vm_flags_t) -> bool {
     set & (flags::SHARED | flags::MAYWRITE) == flags::MAYWRITE
 }
 
@@ -82,19 +97,11 @@ impl VmaNew {
         }
 
         let old = self.page_prot();
-        // SAFETY: The functions only compute.
-        let new = unsafe {
-            match caching {
-                Caching::Normal => old,
-                Caching::Noncached => bindings::pgprot_noncached(old),
-                Caching::WriteCombine => bindings::pgprot_writecombine(old),
-            }
-        };
-        self.set_page_prot(new);
+        self.set_page_prot(caching.applied_to(old));
         Ok(old)
     }
 
-    fn page_prot(&self) -> bindings::pgprot_t {
+    pub(super) fn page_prot(&self) -> bindings::pgprot_t {
         // SAFETY: The area is allocated, and nobody else has a pointer to it by the type
         // invariant.
         unsafe { (*self.as_ptr()).vm_page_prot }

@@ -754,6 +754,8 @@ impl VmaNew {
     #[doc(alias("vm_ops", "vm_private_data"))]
     #[inline]
     pub fn set_ops<T: VmOperations>(&self, data: Arc<T>) -> Result<&VmaOf<T>> {
+        const { assert!(!T::PREPARED, "this type is for `mmap_prepare` hooks") };
+
         if VmOperationsTable::of(self).is_some() {
             return Err(EBUSY);
         }

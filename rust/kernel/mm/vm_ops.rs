@@ -138,6 +138,13 @@ pub enum Access<'a> {
 #[doc(alias = "vm_operations_struct")]
 #[vtable]
 pub trait VmOperations: HasVmOperations + Send + Sync + Sized + 'static {
+    /// Whether areas get this data in an `mmap_prepare` hook ([`VmaDesc::set_ops`]). Otherwise they
+    /// do in an `mmap` hook ([`VmaNew::set_ops`]). What is for one is refused in the other when the
+    /// driver is built.
+    ///
+    /// [`VmaDesc::set_ops`]: crate::mm::vma_desc::VmaDesc::set_ops
+    const PREPARED: bool = false;
+
     /// An area has come into being as a copy of one that exists: in a child process, at a new
     /// place, or because a part of it gets another fate. It is not called for the area that the
     /// `mmap` hook set up, and a child whose `fork()` fails later closes it again.
@@ -242,7 +249,19 @@ pub struct VmOperationsTable {
     ops: bindings::vm_operations_struct,
     /// Gives back a count that an area had.
     release: unsafe fn(*mut c_void),
+    /// Takes a count for an area. The kernel's own table has no place for it.
+    #[cfg(not(CONFIG_HAVE_MMAP_PREPARE))]
+    pub(super) mapped: Mapped,
 }
+
+/// What a kernel with `mmap_prepare` hooks calls when an area has come of one.
+type Mapped = unsafe extern "C" fn(
+    c_ulong,
+    c_ulong,
+    c_ulong,
+    *const bindings::file,
+    *mut *mut c_void,
+) -> c_int;
 
 impl VmOperationsTable {
     /// Makes the table of `T`.
@@ -251,6 +270,8 @@ impl VmOperationsTable {
             ops: bindings::vm_operations_struct {
                 open: Some(open::<T>),
                 close: Some(close::<T>),
+                #[cfg(CONFIG_HAVE_MMAP_PREPARE)]
+                mapped: if T::PREPARED { Some(mapped::<T>) } else { None },
                 may_split: if T::HAS_MAY_SPLIT {
                     Some(may_split::<T>)
                 } else {
@@ -282,6 +303,8 @@ impl VmOperationsTable {
                 ..unsafe { MaybeUninit::zeroed().assume_init() }
             },
             release: release::<T>,
+            #[cfg(not(CONFIG_HAVE_MMAP_PREPARE))]
+            mapped: mapped::<T>,
         }
     }
 
@@ -306,7 +329,7 @@ impl VmOperationsTable {
             return None;
         }
         // SAFETY: `name()` is private, so this is the first field of a table that `new()` has made.
-        // The only way to one that an area refers to is `set_ops()`, whose table is a `static`.
+        // The only way to one that an area refers to is a `set_ops()`, whose table is a `static`.
         Some(unsafe { &*ops.cast::<Self>() })
     }
 
@@ -417,8 +440,8 @@ impl<T: VmOperations> VmaOf<T> {
 /// The area has the table of `T`, and a count of its data for the whole of `'a`.
 #[inline]
 unsafe fn borrow<'a, T>(vma: *mut bindings::vm_area_struct) -> ArcBorrow<'a, T> {
-    // SAFETY: `set_ops()` has put the pointer of an `Arc<T>` there along with the table, and
-    // nothing but `clear()` changes it. The caller vouches for the count.
+    // SAFETY: `VmaNew::set_ops()` or `VmaDesc::set_ops()` has put the pointer of an `Arc<T>` there
+    // along with the table, and nothing but `clear()` changes it. The caller vouches for the count.
     unsafe { ArcBorrow::from_raw((*vma).vm_private_data.cast::<T>()) }
 }
 
@@ -516,6 +539,25 @@ unsafe extern "C" fn close<T: VmOperations>(vma: *mut bindings::vm_area_struct) 
 
     // SAFETY: The area has a count, and nothing uses its data after this.
     unsafe { release::<T>((*vma).vm_private_data) };
+}
+
+/// # Safety
+///
+/// To be called by `mmap_action_complete()`, or what stands for it, for an area that an
+/// `mmap_prepare` hook has given the table of `T` and an `ArcBorrow<T>`, which is still there. The
+/// mmap lock has been held for writing since the area has been within reach.
+unsafe extern "C" fn mapped<T: VmOperations>(
+    _start: c_ulong,
+    _end: c_ulong,
+    _pgoff: c_ulong,
+    _file: *const bindings::file,
+    data: *mut *mut c_void,
+) -> c_int {
+    // SAFETY: The caller lends the field. It is the pointer of the `ArcBorrow<T>`.
+    let data = unsafe { ArcBorrow::from_raw((*data).cast::<T>()) };
+    // The count of the area.
+    let _ = Arc::into_raw(Arc::from(data));
+    0
 }
 
 /// # Safety

@@ -2,10 +2,10 @@
 
 //! Misc devices: a character device with a name and a number of its own.
 //!
-//! Of mainline's module, this has `open`, `mmap` and the two `ioctl`s. Mainline's `release` is left
-//! out on purpose: it lends a `&File` whose count is zero already, of which safe code could make an
-//! `ARef<File>`. The data of an open file is dropped instead, and its `Drop` is the place to clean
-//! up.
+//! Of mainline's module, this has `open`, the `mmap` hooks and the two `ioctl`s. Mainline's
+//! `release` is left out on purpose: it lends a `&File` whose count is zero already, of which safe
+//! code could make an `ARef<File>`. The data of an open file is dropped instead, and its `Drop` is
+//! the place to clean up.
 //!
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h)
 
@@ -18,7 +18,10 @@ use crate::{
     },
     fs::File,
     init::pin_init_from_closure,
-    mm::virt::VmaNew,
+    mm::{
+        virt::VmaNew,
+        vma_desc::VmaDesc, //
+    },
     module::this_module,
     prelude::*,
     types::{
@@ -175,6 +178,18 @@ pub trait MiscDevice: Sized {
         build_error(VTABLE_DEFAULT_ERROR)
     }
 
+    /// Says what an area is to be that a program asks for: see
+    /// [`vma_desc`](crate::mm::vma_desc). A device has this or [`mmap`](Self::mmap).
+    ///
+    /// It is called with the mmap lock held for writing, and must touch no user memory.
+    fn mmap_prepare<'a>(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'a>,
+        _file: &'a File,
+        _desc: &mut VmaDesc<'a>,
+    ) -> Result {
+        build_error(VTABLE_DEFAULT_ERROR)
+    }
+
     /// Answers an `ioctl()`; [`kernel::ioctl`](crate::ioctl) takes `cmd` apart.
     fn ioctl(
         _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
@@ -209,7 +224,14 @@ impl<T: MiscDevice> Operations<T> {
         owner: this_module::<T::OwnerModule>().as_ptr(),
         open: Some(Self::open),
         release: Some(Self::release),
-        mmap: if T::HAS_MMAP { Some(Self::mmap) } else { None },
+        mmap: if T::HAS_MMAP_PREPARE {
+            assert!(!T::HAS_MMAP, "a device has one kind of hook");
+            Some(Self::mmap_prepare)
+        } else if T::HAS_MMAP {
+            Some(Self::mmap)
+        } else {
+            None
+        },
         unlocked_ioctl: if T::HAS_IOCTL {
             Some(Self::ioctl)
         } else {
@@ -291,6 +313,19 @@ impl<T: MiscDevice> Operations<T> {
         let (device, file) = unsafe { Self::borrow(file) };
         // SAFETY: The area is being set up until this returns.
         unsafe { VmaNew::set_up(vma, |vma| T::mmap(device, file, vma)) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::mmap`].
+    unsafe extern "C" fn mmap_prepare(
+        file: *mut bindings::file,
+        vma: *mut bindings::vm_area_struct,
+    ) -> c_int {
+        // SAFETY: The caller has the file open for the time of the call.
+        let (device, file) = unsafe { Self::borrow(file) };
+        // SAFETY: The area is being set up until this returns, and so long the file is open.
+        unsafe { VmaDesc::compat_vma_mmap(vma, |desc| T::mmap_prepare(device, file, desc)) }
     }
 
     /// # Safety

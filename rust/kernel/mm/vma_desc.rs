@@ -1,0 +1,579 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Areas before they are made.
+//!
+//! A program wants to map a file of a driver. The driver's `mmap_prepare` hook is shown a
+//! [`VmaDesc`] and says what the area is to be. The kernel makes it, or makes a neighbour larger,
+//! when the hook has returned: so a hook that fails leaves nothing to undo, and no half-made area
+//! is ever within reach.
+//!
+//! What a hook may ask for:
+//! - that the area holds data of the driver, which then serves its faults
+//!   ([`VmaDesc::set_ops`]),
+//! - or that it is filled at once: with page frames ([`VmaDesc::remap_pfn_range`]) or with pages
+//!   ([`VmaDesc::map_kernel_pages`]).
+//!
+//! It is one of these, as the kernel does not tell a driver whether filling an area has failed
+//! before or after the area got the data.
+//!
+//! Where the kernel knows no such hooks, the driver's framework calls them from an `mmap` hook.
+//!
+//! # Examples
+//!
+//! ```
+//! use kernel::{
+//!     mm::{fault::{Served, VmFault}, vm_ops::VmOperations, vma_desc::VmaDesc},
+//!     page::Page,
+//!     prelude::*,
+//!     sync::{Arc, ArcBorrow},
+//!     vm_operations,
+//! };
+//!
+//! /// Memory that is mapped when it is touched.
+//! struct Buffer {
+//!     page: Page,
+//! }
+//!
+//! vm_operations!(Buffer);
+//!
+//! #[vtable]
+//! impl VmOperations for Buffer {
+//!     const PREPARED: bool = true;
+//!
+//!     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
+//!         vmf.page(&vmf.data().page)
+//!     }
+//! }
+//!
+//! /// What an open file of the driver has.
+//! struct Opened {
+//!     buffer: Arc<Buffer>,
+//! }
+//!
+//! /// What the driver does in its `mmap_prepare` hook.
+//! fn mmap_prepare<'a>(opened: &'a Opened, desc: &mut VmaDesc<'a>) -> Result {
+//!     if desc.vma_pages() != 1 {
+//!         return Err(EINVAL);
+//!     }
+//!     desc.set_ops(opened.buffer.as_arc_borrow())
+//! }
+//! ```
+//!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
+
+use crate::{
+    bindings,
+    error::{
+        code::{
+            EBUSY,
+            EINVAL, //
+        },
+        Result, //
+    },
+    mm::{
+        pfnmap::{
+            is_cow,
+            Caching, //
+        },
+        virt::{
+            flags,
+            vm_flags_t, //
+        },
+        vm_ops::VmOperations,
+    },
+    page::{
+        Page,
+        PAGE_SHIFT, //
+    },
+    sync::ArcBorrow,
+    types::Opaque,
+};
+use core::{
+    cell::Cell,
+    marker::PhantomData,
+    ptr, //
+};
+
+#[cfg(not(CONFIG_HAVE_MMAP_PREPARE))]
+use {
+    crate::{
+        error::to_result,
+        mm::{
+            virt::VmaNew,
+            vm_ops::VmOperationsTable, //
+        },
+    },
+    core::{
+        ffi::c_int,
+        mem::MaybeUninit, //
+    },
+};
+
+/// An area that a program has asked for.
+///
+/// What it borrows for `'a` stays until the area is complete, with its own counts, or has come to
+/// nothing.
+///
+/// # Invariants
+///
+/// - An `mmap_prepare` hook runs in this thread, and was given this description. Nobody else uses
+///   it meanwhile.
+/// - All that lives for `'a` lives until the C side has done with the area what the description
+///   says.
+/// - `private_data` is null, or it is an `ArcBorrow<'a, T>` and `vm_ops` is the table of that `T`.
+///   Then `VM_DONTEXPAND` is set, and there is no further action.
+/// - At most one of `VM_PFNMAP`, `VM_MIXEDMAP` and an action is there.
+///
+/// # Examples
+///
+/// A hook that checks what it is asked for:
+///
+/// ```
+/// use kernel::mm::vma_desc::VmaDesc;
+///
+/// fn mmap_prepare(desc: &mut VmaDesc<'_>) -> Result {
+///     if desc.pgoff() != 0 {
+///         return Err(EINVAL);
+///     }
+///     // Not writable now, nor by `mprotect()` later.
+///     desc.try_clear_maywrite()?;
+///     desc.set_dontdump();
+///     Ok(())
+/// }
+/// ```
+#[doc(alias = "vm_area_desc")]
+#[repr(transparent)]
+pub struct VmaDesc<'a> {
+    desc: Opaque<bindings::vm_area_desc>,
+    // Invariant: what is kept may be neither shorter lived nor longer.
+    kept: PhantomData<Cell<&'a ()>>,
+}
+
+impl<'a> VmaDesc<'a> {
+    /// Borrows a description that C code points to.
+    ///
+    /// # Safety
+    ///
+    /// - `desc` is what an `mmap_prepare` hook was given, which does not return before the end of
+    ///   `'b`, and nobody else uses it until then.
+    /// - The hook returns what comes of it. If that is success, all that lives for `'a` lives until
+    ///   `mmap_region()` or `compat_vma_mmap()` is done with the area.
+    /// - Neither `private_data` nor an action is set, nor `VM_PFNMAP` or `VM_MIXEDMAP`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{bindings, mm::vma_desc::VmaDesc};
+    ///
+    /// unsafe extern "C" fn mmap_prepare(desc: *mut bindings::vm_area_desc) -> i32 {
+    ///     // SAFETY: This is the hook, and nothing but the area itself is kept.
+    ///     let desc: &mut VmaDesc<'static> = unsafe { VmaDesc::from_raw(desc) };
+    ///     desc.set_dontexpand();
+    ///     0
+    /// }
+    /// ```
+    #[inline]
+    pub unsafe fn from_raw<'b>(desc: *mut bindings::vm_area_desc) -> &'b mut Self {
+        // SAFETY: The caller vouches for the type invariant. CAST: `Opaque` is transparent, and the
+        // other field has no size.
+        unsafe { &mut *desc.cast() }
+    }
+
+    /// Returns the address of the first byte.
+    #[inline]
+    pub fn start(&self) -> usize {
+        // SAFETY: The description is there, and nobody else uses it, by the type invariant.
+        unsafe { (*self.desc.get()).start }
+    }
+
+    /// Returns the address behind the last byte.
+    #[inline]
+    pub fn end(&self) -> usize {
+        // SAFETY: As for `start()`.
+        unsafe { (*self.desc.get()).end }
+    }
+
+    /// Returns the length in pages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::vma_desc::VmaDesc, page::Page};
+    ///
+    /// /// Whether there is a page for each of the area's.
+    /// fn enough(desc: &VmaDesc<'_>, pages: &[Page]) -> bool {
+    ///     desc.pgoff().checked_add(desc.vma_pages()).is_some_and(|end| end <= pages.len())
+    /// }
+    /// ```
+    #[doc(alias = "vma_desc_pages")]
+    #[inline]
+    pub fn vma_pages(&self) -> usize {
+        self.end().wrapping_sub(self.start()) >> PAGE_SHIFT
+    }
+
+    /// Returns which page of the file the area begins with.
+    #[inline]
+    pub fn pgoff(&self) -> usize {
+        // SAFETY: As for `start()`.
+        unsafe { (*self.desc.get()).pgoff }
+    }
+
+    /// Returns what user space may do, and more: see [`flags`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::{virt::flags, vma_desc::VmaDesc};
+    ///
+    /// fn for_reading(desc: &VmaDesc<'_>) -> Result {
+    ///     if desc.flags() & flags::WRITE != 0 {
+    ///         return Err(EPERM);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    #[inline]
+    pub fn flags(&self) -> vm_flags_t {
+        // SAFETY: As for `start()`. All flags of `flags` are in the first word.
+        unsafe { (*self.desc.get()).vma_flags.__vma_flags[0] as vm_flags_t }
+    }
+
+    /// Sets the flags in `set` and clears those in `unset`.
+    #[inline]
+    fn update_flags(&mut self, set: vm_flags_t, unset: vm_flags_t) {
+        let flags = (self.flags() | set) & !unset;
+        // SAFETY: As for `start()`.
+        unsafe { (*self.desc.get()).vma_flags.__vma_flags[0] = flags as _ };
+    }
+
+    /// Sets [`flags::IO`]: nobody but the user's own code is to touch the pages.
+    #[inline]
+    pub fn set_io(&mut self) {
+        self.update_flags(flags::IO, 0);
+    }
+
+    /// Sets [`flags::DONTEXPAND`]: `mremap()` cannot make the area larger, and it is not merged
+    /// with a neighbour.
+    #[inline]
+    pub fn set_dontexpand(&mut self) {
+        self.update_flags(flags::DONTEXPAND, 0);
+    }
+
+    /// Sets [`flags::DONTCOPY`]: the area is not passed on by `fork()`.
+    ///
+    /// User space can undo this by `madvise()`, unless [`flags::IO`] is set too.
+    #[inline]
+    pub fn set_dontcopy(&mut self) {
+        self.update_flags(flags::DONTCOPY, 0);
+    }
+
+    /// Sets [`flags::DONTDUMP`]: the area is left out of core dumps.
+    ///
+    /// User space can undo this by `madvise()`, unless [`flags::IO`] is set too.
+    #[inline]
+    pub fn set_dontdump(&mut self) {
+        self.update_flags(flags::DONTDUMP, 0);
+    }
+
+    /// Forbids for ever that `mprotect()` makes the area readable.
+    ///
+    /// `EINVAL` if it is to be readable at once.
+    #[inline]
+    pub fn try_clear_mayread(&mut self) -> Result {
+        self.try_clear(flags::READ, flags::MAYREAD)
+    }
+
+    /// Forbids for ever that `mprotect()` makes the area writable.
+    ///
+    /// `EINVAL` if it is to be writable at once.
+    #[inline]
+    pub fn try_clear_maywrite(&mut self) -> Result {
+        self.try_clear(flags::WRITE, flags::MAYWRITE)
+    }
+
+    /// Forbids for ever that `mprotect()` makes the area executable.
+    ///
+    /// `EINVAL` if it is to be executable at once.
+    #[inline]
+    pub fn try_clear_mayexec(&mut self) -> Result {
+        self.try_clear(flags::EXEC, flags::MAYEXEC)
+    }
+
+    /// Clears `may`, which goes with `now`, unless `now` is set.
+    #[inline]
+    fn try_clear(&mut self, now: vm_flags_t, may: vm_flags_t) -> Result {
+        if self.flags() & now != 0 {
+            return Err(EINVAL);
+        }
+        self.update_flags(0, may);
+        Ok(())
+    }
+
+    /// Returns whether the area is to hold data.
+    #[inline]
+    fn has_data(&self) -> bool {
+        // SAFETY: As for `start()`.
+        !unsafe { (*self.desc.get()).private_data }.is_null()
+    }
+
+    /// Returns whether it has been said what is mapped in the area.
+    #[inline]
+    fn has_contents(&self) -> bool {
+        // SAFETY: As for `start()`.
+        let action = unsafe { (*self.desc.get()).action.type_ };
+
+        action != bindings::mmap_action_type_MMAP_NOTHING
+            || self.flags() & (flags::PFNMAP | flags::MIXEDMAP) != 0
+    }
+
+    /// Gives the area `data`, and the operations of its type.
+    ///
+    /// The area takes its count when it is there, and gives it back when it is unmapped; so does
+    /// each area that is made from it: see [`vm_ops`](crate::mm::vm_ops). The type has to be
+    /// [`PREPARED`](VmOperations::PREPARED).
+    ///
+    /// This sets [`flags::DONTEXPAND`]. Otherwise the kernel would merge areas of one file without
+    /// a look at their data.
+    ///
+    /// `EBUSY` if the area has data already, or is to be filled at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::{vm_ops::VmOperations, vma_desc::VmaDesc}, sync::Arc};
+    ///
+    /// fn mmap_prepare<'a, T: VmOperations>(data: &'a Arc<T>, desc: &mut VmaDesc<'a>) -> Result {
+    ///     desc.set_ops(data.as_arc_borrow())
+    /// }
+    /// ```
+    #[doc(alias("vm_ops", "private_data"))]
+    #[inline]
+    pub fn set_ops<T: VmOperations>(&mut self, data: ArcBorrow<'a, T>) -> Result {
+        const { assert!(T::PREPARED, "this type is for `mmap` hooks") };
+
+        // SAFETY: As for `start()`.
+        let action = unsafe { (*self.desc.get()).action.type_ };
+        if self.has_data() || action != bindings::mmap_action_type_MMAP_NOTHING {
+            return Err(EBUSY);
+        }
+
+        self.set_dontexpand();
+        // SAFETY: As for `start()`. The two fields belong to the hook.
+        // INVARIANT: Both belong to `T`. The data lives for `'a`.
+        unsafe {
+            (*self.desc.get()).private_data = ptr::from_ref(&*data).cast_mut().cast();
+            (*self.desc.get()).vm_ops = T::table().as_ptr();
+        }
+        Ok(())
+    }
+
+    /// Has the area take single pages when they are touched: see
+    /// [`VmaMixedMap`](super::virt::VmaMixedMap).
+    ///
+    /// `EBUSY` if it is for page frames alone, or is to be filled at once.
+    #[inline]
+    pub fn set_mixedmap(&mut self) -> Result {
+        if self.has_contents() {
+            return Err(EBUSY);
+        }
+        self.update_flags(flags::MIXEDMAP, 0);
+        Ok(())
+    }
+
+    /// Checks that the area can have frames, and sets how they are cached.
+    fn set_caching(&mut self, caching: Caching) -> Result {
+        if self.has_contents() {
+            return Err(EBUSY);
+        }
+        // What belongs to the program alone is found again by its page offset, which a fault
+        // handler relies on.
+        if is_cow(self.flags()) {
+            return Err(EINVAL);
+        }
+        // SAFETY: As for `start()`.
+        unsafe {
+            let old = (*self.desc.get()).page_prot;
+            (*self.desc.get()).page_prot = caching.applied_to(old);
+        }
+        Ok(())
+    }
+
+    /// Has the area take page frames when they are touched: see
+    /// [`vmf_insert_pfn`](super::fault::VmFault::vmf_insert_pfn).
+    ///
+    /// The area becomes [`flags::PFNMAP`], [`flags::IO`], [`flags::DONTEXPAND`] and
+    /// [`flags::DONTDUMP`].
+    ///
+    /// Errors: `EBUSY` if it takes pages, or is to be filled at once; `EINVAL` if it is private and
+    /// may become writable (see [`try_clear_maywrite`](Self::try_clear_maywrite)).
+    #[inline]
+    pub fn set_pfnmap(&mut self, caching: Caching) -> Result {
+        self.set_caching(caching)?;
+        self.update_flags(
+            flags::PFNMAP | flags::IO | flags::DONTEXPAND | flags::DONTDUMP,
+            0,
+        );
+        Ok(())
+    }
+
+    /// Checks that the area can be filled with frames at once.
+    fn for_remap(&mut self, caching: Caching) -> Result {
+        if self.has_data() {
+            return Err(EBUSY);
+        }
+        self.set_caching(caching)
+    }
+
+    /// Has the area filled with the page frames from `pfn` on.
+    ///
+    /// It becomes what [`set_pfnmap`](Self::set_pfnmap) makes of it. The program sees the errors of
+    /// doing so: `ENOMEM`, or `EINVAL` if the frames are cached otherwise elsewhere.
+    ///
+    /// Errors: `EBUSY` if the area has data, takes pages or frames, or is to be filled already;
+    /// `EINVAL` if it is private and may become writable.
+    ///
+    /// # Safety
+    ///
+    /// For as long as a frame of these is mapped, a program may read it, may write to it if the
+    /// area may be written to, and may cache it like this.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::{pfnmap::Caching, vma_desc::VmaDesc};
+    ///
+    /// /// # Safety
+    /// ///
+    /// /// The frames from `pfn` on are registers that any program may use while it has the device
+    /// /// open, and there are as many as the area has pages.
+    /// unsafe fn mmap_prepare(desc: &mut VmaDesc<'_>, pfn: usize) -> Result {
+    ///     // SAFETY: As the caller says. The area keeps the file.
+    ///     unsafe { desc.io_remap_pfn_range(pfn, Caching::Noncached) }
+    /// }
+    /// ```
+    #[doc(alias = "mmap_action_remap_full")]
+    #[inline]
+    pub unsafe fn remap_pfn_range(&mut self, pfn: usize, caching: Caching) -> Result {
+        self.for_remap(caching)?;
+        // SAFETY: As for `start()`. The function fills in the action.
+        unsafe { bindings::mmap_action_remap_full(self.desc.get(), pfn) };
+        Ok(())
+    }
+
+    /// The same for frames of a device.
+    ///
+    /// Where memory is encrypted, these are not.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::remap_pfn_range`].
+    #[doc(alias = "mmap_action_ioremap_full")]
+    #[inline]
+    pub unsafe fn io_remap_pfn_range(&mut self, pfn: usize, caching: Caching) -> Result {
+        self.for_remap(caching)?;
+        // SAFETY: As for `start()`. The function fills in the action.
+        unsafe { bindings::mmap_action_ioremap_full(self.desc.get(), pfn) };
+        Ok(())
+    }
+
+    /// Has `pages` mapped from the beginning of the area on.
+    ///
+    /// Each mapping has a count of its own on its page. User space may write to what it can map, so
+    /// the pages must hold nothing that the kernel relies on; in particular, none of those behind a
+    /// `VBox`. The area becomes [`flags::MIXEDMAP`]. The program sees the errors of mapping the
+    /// pages: `EFAULT` if there are more than the area has, `ENOMEM`.
+    ///
+    /// `EBUSY` if the area has data, takes pages or frames, or is to be filled already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::vma_desc::VmaDesc, page::Page};
+    ///
+    /// struct Opened {
+    ///     pages: [Page; 2],
+    /// }
+    ///
+    /// fn mmap_prepare<'a>(opened: &'a Opened, desc: &mut VmaDesc<'a>) -> Result {
+    ///     desc.map_kernel_pages(&opened.pages)
+    /// }
+    /// ```
+    #[doc(alias = "mmap_action_map_kernel_pages")]
+    #[inline]
+    pub fn map_kernel_pages(&mut self, pages: &'a [Page]) -> Result {
+        // A `Page` is a pointer, and nothing else.
+        const {
+            assert!(size_of::<Page>() == size_of::<*mut bindings::page>());
+            assert!(align_of::<Page>() == align_of::<*mut bindings::page>());
+        }
+        if self.has_data() || self.has_contents() {
+            return Err(EBUSY);
+        }
+        if pages.is_empty() {
+            return Ok(());
+        }
+        let (start, array) = (self.start(), pages.as_ptr().cast_mut().cast());
+        // SAFETY: As for `start()`. The function fills in the action. The pointers live for `'a`,
+        // and the C side only reads them.
+        unsafe {
+            bindings::mmap_action_map_kernel_pages(self.desc.get(), start, array, pages.len())
+        };
+        Ok(())
+    }
+}
+
+#[cfg(not(CONFIG_HAVE_MMAP_PREPARE))]
+impl<'a> VmaDesc<'a> {
+    /// Runs the body of an `mmap_prepare` hook in an `mmap` hook, and returns what that has to
+    /// return.
+    ///
+    /// # Safety
+    ///
+    /// As for [`VmaNew::set_up`], and all that lives for `'a` lives until this returns.
+    pub(crate) unsafe fn compat_vma_mmap(
+        vma: *mut bindings::vm_area_struct,
+        hook: impl FnOnce(&mut Self) -> Result,
+    ) -> c_int {
+        let body = |vma: &VmaNew| {
+            let mut desc = bindings::vm_area_desc {
+                start: vma.start(),
+                end: vma.end(),
+                pgoff: vma.pgoff(),
+                vma_flags: bindings::vma_flags_t {
+                    __vma_flags: [vma.flags()],
+                },
+                page_prot: vma.page_prot(),
+                // SAFETY: The struct is made of numbers and nullable pointers, for which zero is a
+                // value: no operations, no data, no action.
+                ..unsafe { MaybeUninit::zeroed().assume_init() }
+            };
+            // What an area has that nobody has given any.
+            // SAFETY: The area is allocated, and this thread alone has it.
+            desc.vm_ops = unsafe { (*vma.as_ptr()).vm_ops };
+
+            // SAFETY: This is what stands for the hook. `do_mmap()` sets neither flag, and what
+            // lives for `'a` is as the caller says.
+            hook(unsafe { Self::from_raw(&mut desc) })?;
+            // SAFETY: The area is being set up, and the description is what the hook has made of
+            // it. If this fails, there was an action, and so there is no data to give back.
+            to_result(unsafe { bindings::__compat_vma_mmap(&mut desc, vma.as_ptr()) })?;
+
+            if let Some(table) = VmOperationsTable::of(vma) {
+                // SAFETY: The area has the table and the data by `VmaDesc::set_ops()`, and nobody
+                // else has the area yet.
+                unsafe {
+                    (table.mapped)(
+                        desc.start,
+                        desc.end,
+                        desc.pgoff,
+                        ptr::null(),
+                        &mut desc.private_data,
+                    )
+                };
+            }
+            Ok(())
+        };
+        // SAFETY: As the caller says.
+        unsafe { VmaNew::set_up(vma, body) }
+    }
+}
