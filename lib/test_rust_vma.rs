@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A misc device for the selftests: areas that do one thing each.
+//! Two misc devices for the selftests: areas that do one thing each. One sets them up when they
+//! are there, and the other says before what they are to be.
 //!
 //! `test_rust_vma_abi.rs` says what.
 
@@ -33,13 +34,17 @@ use kernel::{
             VmaIdle,
             VmaOf, //
         },
+        vma_desc::VmaDesc,
     },
     page::{
         Page,
         PAGE_SIZE, //
     },
     prelude::*,
-    sync::Arc,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
     uaccess::UserSlice,
     vm_operations,
 };
@@ -75,15 +80,21 @@ fn count(event: usize) {
 
 struct TestModule {
     _device: Pin<KBox<MiscDeviceRegistration<TestDevice>>>,
+    _prepared: Pin<KBox<MiscDeviceRegistration<PreparedDevice>>>,
 }
 
 impl kernel::Module for TestModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let name = c_str!("rust_vma_test");
+        let prepared = c_str!("rust_vma_prepared");
 
         Ok(Self {
             _device: KBox::pin_init(
                 MiscDeviceRegistration::register(MiscDeviceOptions { name }),
+                GFP_KERNEL,
+            )?,
+            _prepared: KBox::pin_init(
+                MiscDeviceRegistration::register(MiscDeviceOptions { name: prepared }),
                 GFP_KERNEL,
             )?,
         })
@@ -96,10 +107,14 @@ struct Piece {
     page: Page,
 }
 
+fn frame_of(page: &Page) -> usize {
+    // SAFETY: This only computes.
+    unsafe { bindings::page_to_pfn(page.as_ptr()) }
+}
+
 impl Piece {
     fn frame(&self) -> usize {
-        // SAFETY: This only computes.
-        unsafe { bindings::page_to_pfn(self.page.as_ptr()) }
+        frame_of(&self.page)
     }
 }
 
@@ -274,12 +289,149 @@ impl MiscDevice for TestDevice {
                 let addr = question.read::<u64>()? as usize;
                 let task = current!();
                 // Nothing but the type is asked for here.
-                let what = |vma: &VmaRef| vma.downcast::<Piece>().map(|vma| vma.data().what);
+                let what = |vma: &VmaRef| match vma.downcast::<Piece>() {
+                    Some(vma) => Some(vma.data().what),
+                    None => vma.downcast::<Kept>().map(|vma| vma.data().what()),
+                };
                 let what = task.mm().ok_or(ESRCH)?.with_vma(addr, what);
                 out.write(&what.flatten().ok_or(ENOENT)?)?;
             }
             _ => return Err(ENOTTY),
         }
         Ok(0)
+    }
+}
+
+/// The data of all areas of an open file of the other device.
+struct Kept {
+    pages: [Page; 2],
+}
+
+impl Kept {
+    /// What no piece is.
+    fn what(&self) -> u64 {
+        1
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        count(DROPPED);
+    }
+}
+
+vm_operations!(Kept);
+
+#[vtable]
+impl VmOperations for Kept {
+    const PREPARED: bool = true;
+
+    fn open(_vma: &VmaIdle<Self>) {
+        count(OPENED);
+    }
+
+    fn close(vma: &VmaIdle<Self>) {
+        if vma.data().what() == 1 && vma.start() < vma.end() {
+            count(CLOSED);
+        }
+    }
+
+    fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
+        count(FAULTS);
+
+        let page = &vmf.data().pages[0];
+        match vmf.pgoff() as u64 / 16 * 16 {
+            // SAFETY: As for the frame in `mmap_prepare()`.
+            abi::LATE_FRAME => unsafe { vmf.vmf_insert_pfn(frame_of(page)) },
+            abi::MIXED => vmf.vmf_insert_page(page),
+            _ => vmf.page(page),
+        }
+    }
+}
+
+/// An open file of it.
+struct PreparedDevice {
+    kept: Arc<Kept>,
+}
+
+impl Drop for PreparedDevice {
+    fn drop(&mut self) {
+        count(RELEASED);
+    }
+}
+
+#[vtable]
+impl MiscDevice for PreparedDevice {
+    type Ptr = KBox<Self>;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+        let page = || Page::alloc_page(GFP_KERNEL | __GFP_ZERO);
+        let pages = [page()?, page()?];
+        count(MADE);
+        let kept = Arc::new(Kept { pages }, GFP_KERNEL)?;
+        Ok(KBox::new(Self { kept }, GFP_KERNEL)?)
+    }
+
+    fn mmap_prepare<'a>(me: &'a Self, _file: &'a File, desc: &mut VmaDesc<'a>) -> Result {
+        let kept: ArcBorrow<'a, Kept> = me.kept.as_arc_borrow();
+        let pages: &'a [Page] = &me.kept.pages;
+
+        match desc.pgoff() as u64 / 16 * 16 {
+            abi::FAIL => {
+                desc.set_ops(kept)?;
+                Err(ENODEV)
+            }
+            abi::TWICE => {
+                desc.set_ops(kept)?;
+                desc.set_ops(kept)
+            }
+            abi::CHANGE => {
+                desc.try_clear_maywrite()?;
+                desc.set_dontcopy();
+                desc.set_dontdump();
+                desc.set_io();
+                desc.set_ops(kept)
+            }
+            abi::FRAME => {
+                if desc.vma_pages() != 1 || desc.end() - desc.start() != PAGE_SIZE {
+                    return Err(EINVAL);
+                }
+                // SAFETY: The frame is a page with nothing in it but what programs write. The area
+                // keeps the file, and so the page.
+                let fill = |desc: &mut VmaDesc<'a>| unsafe {
+                    desc.remap_pfn_range(frame_of(&pages[0]), Caching::Normal)
+                };
+                fill(desc)?;
+                // Nothing goes with it.
+                let others = [
+                    fill(desc),
+                    desc.set_ops(kept),
+                    desc.set_mixedmap(),
+                    desc.set_pfnmap(Caching::Normal),
+                    desc.map_kernel_pages(pages),
+                ];
+                if others != [Err(EBUSY); 5] {
+                    return Err(EIO);
+                }
+                Ok(())
+            }
+            abi::LATE_FRAME => {
+                desc.set_pfnmap(Caching::Normal)?;
+                desc.set_ops(kept)
+            }
+            abi::BOTH => {
+                desc.set_ops(kept)?;
+                desc.map_kernel_pages(pages)
+            }
+            abi::MIXED => {
+                desc.set_mixedmap()?;
+                if desc.set_pfnmap(Caching::Normal) != Err(EBUSY) {
+                    return Err(EIO);
+                }
+                desc.set_ops(kept)
+            }
+            abi::PAGES => desc.map_kernel_pages(pages),
+            _ => desc.set_ops(kept),
+        }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `/dev/rust_vma_test` and the selftests agree on.
+//! What `/dev/rust_vma_test`, `/dev/rust_vma_prepared` and the selftests agree on.
 
 // Neither side uses all of it.
 #![allow(dead_code, unreachable_pub)]
@@ -9,17 +9,19 @@
 pub const MAGIC: u32 = 0xba;
 /// `_IOR(MAGIC, 1, Events)`: what has happened to the areas of all files.
 pub const EVENTS: u32 = 1;
-/// `_IOWR(MAGIC, 2, u64)`: an address in, what its area does out. `ENOENT` if the area is none of
-/// this driver's, whoever has mapped it.
+/// `_IOWR(MAGIC, 2, u64)`: an address in, what its area does out, or 1 for any area with data of
+/// the other device. `ENOENT` if the area is none of this driver's, whoever has mapped it.
 pub const WHAT: u32 = 2;
 
-// What an area does, by the page of the file that it begins with.
+// What an area does, by the page of the file that it begins with. The other device knows those that
+// say so; an open file of it is one piece of data.
 
 /// Nothing special.
 pub const PLAIN: u64 = 0;
-/// The hook fails after it has given the area its data.
+/// The hook fails after it has given the area its data. (The other device, too.)
 pub const FAIL: u64 = 16;
-/// The hook gives the area its data twice, and returns what it gets the second time.
+/// The hook gives the area its data twice, and returns what it gets the second time. (The other
+/// device, too.)
 pub const TWICE: u64 = 32;
 /// It is not to be split: `EINVAL`.
 pub const NO_SPLIT: u64 = 48;
@@ -29,16 +31,22 @@ pub const NO_MOVE: u64 = 64;
 pub const NO_WRITE: u64 = 80;
 /// A fault is repeated once, if its author can wait.
 pub const LATER: u64 = 96;
-/// The hook changes the flags of the area so that it could be merged.
+/// The hook changes the flags of the area so that it could be merged. (The other device: it is
+/// never written to, and neither in children nor in core dumps.)
 pub const CHANGE: u64 = 112;
-/// It is one page frame, from the hook on. The hook fails if it could have that twice.
+/// It is one page frame, from the hook on. The hook fails if it could have that twice. (The other
+/// device, too.)
 pub const FRAME: u64 = 128;
-/// Each of its pages is one page frame, when it is touched.
+/// Each of its pages is one page frame, when it is touched. (The other device, too.)
 pub const LATE_FRAME: u64 = 144;
-/// The hook lets the area take pages, and then has it filled with a frame.
+/// The hook lets the area take pages, and then has it filled with a frame. (The other device: it
+/// gives the area its data, and then has it filled with pages.)
 pub const BOTH: u64 = 160;
 /// Its pages are one page frame and one page, by turns, when they are touched.
+/// (The other device: they are one page.)
 pub const MIXED: u64 = 176;
+/// (The other device alone.) It is two pages, from the hook on.
+pub const PAGES: u64 = 192;
 
 /// The answer to [`EVENTS`].
 #[repr(C)]

@@ -215,6 +215,44 @@ impl Buffer {
 /// `/dev/rust_vma_test`, opened.
 pub struct Tester(File);
 
+/// `/dev/rust_vma_prepared`, opened.
+pub struct Prepared(File);
+
+impl Prepared {
+    pub fn open() -> std::io::Result<Self> {
+        open("/dev/rust_vma_prepared").map(Self)
+    }
+
+    /// Maps pages, as [`Tester::map`] does.
+    pub fn map(&self, what: u64, pages: usize, flags: MapFlags) -> Result<Span, Errno> {
+        map_at(None, Some((&self.0, what)), pages, READ_WRITE, flags)
+    }
+
+    /// The same, at a place.
+    pub fn map_at(&self, at: Span, what: u64) -> Result<Span, Errno> {
+        let file = Some((&self.0, what));
+        map_at(
+            Some(at.at),
+            file,
+            at.pages,
+            READ_WRITE,
+            MapFlags::MAP_SHARED,
+        )
+    }
+
+    /// The same, for reading.
+    pub fn map_to_read(&self, what: u64, pages: usize) -> Result<Span, Errno> {
+        let file = Some((&self.0, what));
+        map_at(
+            None,
+            file,
+            pages,
+            ProtFlags::PROT_READ,
+            MapFlags::MAP_SHARED,
+        )
+    }
+}
+
 impl Tester {
     pub fn open() -> std::io::Result<Self> {
         open("/dev/rust_vma_test").map(Self)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Maps `/dev/rust_vma_buffer` and `/dev/rust_vma_test`, does to the areas what programs can do to
-//! areas, and compares what the drivers know with /proc.
+//! Maps `/dev/rust_vma_buffer`, `/dev/rust_vma_test` and `/dev/rust_vma_prepared`, does to the areas
+//! what programs can do to areas, and compares what the drivers know with /proc.
 
 use anyhow::{anyhow, ensure, Context, Result};
 use nix::{
@@ -18,7 +18,7 @@ use rust_task::{
     child::{in_child, Child},
     ktap::{self, did, Test},
     procfs,
-    vma::{abi, map_at, reserve, test_abi, Buffer, Span, Tester, PAGE, READ_WRITE},
+    vma::{abi, map_at, reserve, test_abi, Buffer, Prepared, Span, Tester, PAGE, READ_WRITE},
 };
 use std::{
     ffi::c_void,
@@ -52,6 +52,8 @@ const TESTS: &[Test] = &[
     ("a fault that is repeated", repeated),
     ("faults without the mmap lock", own_lock),
     ("areas of page frames", frames),
+    ("areas that are prepared", prepared),
+    ("areas that are filled when they are made", filled),
     ("what a debugger sees", debugger),
     ("areas in a storm", storm),
 ];
@@ -543,6 +545,123 @@ fn frames() -> Result<()> {
             let refused = tester.map(what, 1, flags).err();
             ensure!(refused == Some(errno), "{what}: {refused:?}");
         }
+        Ok(())
+    })
+}
+
+/// The data is that of the file, of which an area takes its own count when it is made.
+fn prepared() -> Result<()> {
+    let tester = Tester::open()?;
+    nothing_left(&tester, || {
+        let file = Prepared::open()?;
+        let before = tester.events()?;
+
+        // What comes to nothing takes no count: one too many would stay when the file goes.
+        for _ in 0..100 {
+            for (what, errno) in [
+                (test_abi::FAIL, Errno::ENODEV),
+                (test_abi::TWICE, Errno::EBUSY),
+                (test_abi::BOTH, Errno::EBUSY),
+            ] {
+                let refused = file.map(what, 2, SHARED).err();
+                ensure!(refused == Some(errno), "{what}: {refused:?}");
+            }
+        }
+        ensure!(tester.events()? == before, "{:?}", tester.events()?);
+
+        for what in [test_abi::PLAIN, test_abi::MIXED, test_abi::LATE_FRAME] {
+            let before = tester.events()?;
+            let span = file.map(what, 4, SHARED)?;
+            ensure!(tester.what(span.addr(3)) == Ok(1));
+            span.write(0, what);
+            ensure!(span.read(3) == what);
+            in_child(|| {
+                ensure!(span.read(1) == what);
+                Ok(())
+            })?;
+            span.part(1, 1).unmap()?;
+            let to = reserve(2)?;
+            let moved = span.part(2, 2).remap(2, Some(to.at))?;
+            ensure!(moved.read(1) == what && tester.what(moved.addr(0)) == Ok(1));
+            ensure!(moved.remap(3, None).is_err(), "{what}: it has grown");
+            moved.unmap()?;
+            span.part(0, 1).unmap()?;
+
+            let after = tester.events()?;
+            let (opened, closed) = (after.opened - before.opened, after.closed - before.closed);
+            // The child's, the gap, the part behind it, its new place.
+            ensure!(opened == 4 && closed == 5, "{what}: {after:?}");
+            // With one too few, the last area would have dropped the data of the file.
+            ensure!(after.dropped == before.dropped, "{what}: {after:?}");
+        }
+
+        // Neighbours are alike, but each has a count.
+        let room = reserve(4)?;
+        let before = tester.events()?;
+        file.map_at(room.part(0, 2), test_abi::PLAIN)?;
+        file.map_at(room.part(2, 2), test_abi::PLAIN + 2)?;
+        room.unmap()?;
+        ensure!(tester.events()?.closed - before.closed == 2);
+
+        let span = file.map_to_read(test_abi::CHANGE, 1)?;
+        let flags = procfs::flags_of(span.addr(0))?;
+        for flag in ["io", "dc", "dd", "de"] {
+            ensure!(flags.contains(flag), "no {flag} in{flags}");
+        }
+        ensure!(span.protect(READ_WRITE) == Err(Errno::EACCES));
+        // It keeps the data without its file.
+        drop(file);
+        ensure!(span.read(0) == test_abi::LATE_FRAME);
+        span.unmap()?;
+        Ok(())
+    })
+}
+
+/// What a hook has had mapped is there at once, and if it cannot be, there is no area.
+fn filled() -> Result<()> {
+    let tester = Tester::open()?;
+    nothing_left(&tester, || {
+        let file = Prepared::open()?;
+        let pages = file.map(test_abi::PAGES, 2, SHARED)?;
+        let before = tester.events()?;
+        pages.write(0, 5);
+        pages.write(1, 6);
+        let frame = file.map(test_abi::FRAME, 1, SHARED)?;
+        ensure!(frame.read(0) == 5);
+        let larger = file.map(test_abi::PAGES, 3, SHARED)?;
+        ensure!((larger.read(0), larger.read(1)) == (5, 6));
+        for (span, flags) in [(pages, &["mm"][..]), (frame, &["pf", "io", "de", "dd"])] {
+            let all = procfs::flags_of(span.addr(0))?;
+            for flag in flags {
+                ensure!(all.contains(flag), "no {flag} in{all}");
+            }
+            ensure!(tester.what(span.addr(0)) == Err(Errno::ENOENT));
+        }
+        ensure!(!lives(|| {
+            larger.read(2);
+        })?);
+
+        for (what, pages, flags, errno) in [
+            (test_abi::PAGES, 1, SHARED, Errno::EFAULT),
+            (test_abi::FRAME, 2, SHARED, Errno::EINVAL),
+            (test_abi::FRAME, 1, PRIVATE, Errno::EINVAL),
+            (test_abi::LATE_FRAME, 1, PRIVATE, Errno::EINVAL),
+        ] {
+            let refused = file.map(what, pages, flags).err();
+            ensure!(refused == Some(errno), "{what}: {refused:?}");
+        }
+
+        // A child has the frame too, and pages when it touches them, which nobody serves.
+        in_child(|| {
+            ensure!(frame.read(0) == 5);
+            Ok(())
+        })?;
+        for span in [pages, frame, larger] {
+            span.unmap()?;
+        }
+        // None of them was asked anything.
+        let after = tester.events()?;
+        ensure!((after.faults, after.closed) == (before.faults, before.closed));
         Ok(())
     })
 }
