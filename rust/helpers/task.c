@@ -90,6 +90,12 @@ __rust_helper int rust_helper_fatal_signal_pending(struct task_struct *t)
 	return fatal_signal_pending(t);
 }
 
+__rust_helper int rust_helper_signal_pending_state(unsigned int state,
+						   struct task_struct *t)
+{
+	return signal_pending_state(state, t);
+}
+
 __rust_helper unsigned int rust_helper_task_cpu(const struct task_struct *t)
 {
 	return task_cpu(t);

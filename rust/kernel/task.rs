@@ -39,6 +39,9 @@ pub use facts::{
 
 mod signal;
 
+mod sleep;
+pub use sleep::Sleep;
+
 mod task_work;
 pub use task_work::{
     TaskWork,

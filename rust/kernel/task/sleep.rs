@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sleeping until there is a reason not to.
+//!
+//! Whoever waits says what for, and whoever makes it true wakes the task afterwards
+//! ([`Task::wake_up`](super::Task::wake_up)). The state of the task is set before the reason is
+//! looked for, each time, and reset at the end: so no wake-up is lost, and no state forgotten.
+//!
+//! A condition variable (`CondVar`) is more convenient where a lock guards the reason. This needs
+//! no lock and no list of those who wait.
+//!
+//! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
+
+use super::{
+    CurrentTask,
+    Task, //
+};
+use crate::{
+    bindings,
+    error::code::{
+        ERESTARTSYS,
+        ETIME, //
+    },
+    prelude::*,
+};
+
+/// How a task sleeps: what may wake it, and whether it counts as load.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::task::Sleep;
+///
+/// /// A device that does not answer for a while should not look like one that has died.
+/// fn until_the_device_answers(quick: bool) -> Sleep {
+///     if quick { Sleep::Uninterruptible } else { Sleep::Killable }
+/// }
+/// # assert!(until_the_device_answers(false) == Sleep::Killable);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sleep {
+    /// Any signal ends it.
+    #[doc(alias = "TASK_INTERRUPTIBLE")]
+    Interruptible,
+    /// A signal that kills ends it.
+    #[doc(alias = "TASK_KILLABLE")]
+    Killable,
+    /// No signal does. It counts as load, and two minutes of it as a fault.
+    #[doc(alias = "TASK_UNINTERRUPTIBLE")]
+    Uninterruptible,
+    /// No signal does, and it does not count: for threads of the kernel that have nothing to do.
+    #[doc(alias = "TASK_IDLE")]
+    Idle,
+}
+
+impl Sleep {
+    #[inline]
+    fn state(self) -> c_uint {
+        match self {
+            Self::Interruptible => bindings::TASK_INTERRUPTIBLE,
+            Self::Killable => bindings::TASK_WAKEKILL | bindings::TASK_UNINTERRUPTIBLE,
+            Self::Uninterruptible => bindings::TASK_UNINTERRUPTIBLE,
+            Self::Idle => bindings::TASK_UNINTERRUPTIBLE | bindings::TASK_NOLOAD,
+        }
+    }
+}
+
+impl CurrentTask {
+    /// Sleeps until `reason` returns something, and returns that.
+    ///
+    /// `reason` is asked at once, and then whenever the task is woken; it must not sleep. What it
+    /// looks for is to be made true before the task is woken. Sleeps, so not for atomic context.
+    ///
+    /// Errors: `ETIME` after so many jiffies ([`MAX_SCHEDULE_TIMEOUT`](super::MAX_SCHEDULE_TIMEOUT)
+    /// is for ever, and what is negative is none), `ERESTARTSYS` if a signal ends such a sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::sync::atomic::{AtomicBool, Ordering};
+    /// use kernel::{kthread::KThread, sync::aref::ARef, task::{Sleep, Task, MAX_SCHEDULE_TIMEOUT}};
+    ///
+    /// static DONE: AtomicBool = AtomicBool::new(false);
+    ///
+    /// let waiter: ARef<Task> = ARef::from(&**current!());
+    /// let worker = KThread::spawn(format_args!("worker"), move |this| {
+    ///     // First what the other waits for, and then:
+    ///     DONE.store(true, Ordering::Release);
+    ///     waiter.wake_up();
+    ///     while !this.sleep(MAX_SCHEDULE_TIMEOUT) {}
+    ///     0
+    /// })?;
+    ///
+    /// let done = || DONE.load(Ordering::Acquire).then_some(());
+    /// current!().sleep_until(Sleep::Uninterruptible, MAX_SCHEDULE_TIMEOUT, done)?;
+    ///
+    /// // Nobody makes this true.
+    /// let never = || None::<()>;
+    /// assert_eq!(current!().sleep_until(Sleep::Idle, 1, never), Err(ETIME));
+    /// # assert_eq!(current!().sleep_until(Sleep::Killable, -1, never), Err(ETIME));
+    /// # assert_eq!(current!().sleep_until(Sleep::Interruptible, 0, || Some(1)), Ok(1));
+    /// # assert_eq!(worker.stop(), 0);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("set_current_state", "schedule_timeout", "wait_event"))]
+    #[inline]
+    pub fn sleep_until<R>(
+        &self,
+        how: Sleep,
+        jiffies: c_long,
+        mut reason: impl FnMut() -> Option<R>,
+    ) -> Result<R> {
+        let mut left = jiffies.max(0);
+
+        let result = loop {
+            set_current_state(how.state());
+            if let Some(found) = reason() {
+                break Ok(found);
+            }
+            // SAFETY: The function reads the flags of the current task.
+            if unsafe { bindings::signal_pending_state(how.state(), self.as_ptr()) } != 0 {
+                break Err(ERESTARTSYS);
+            }
+            if left == 0 {
+                break Err(ETIME);
+            }
+            // SAFETY: This is process context, where a task may sleep, as the reference says. The
+            // number is not negative.
+            left = unsafe { bindings::schedule_timeout(left) };
+        };
+        set_current_state(bindings::TASK_RUNNING);
+        result
+    }
+}
+
+/// Sets the state of the current task, before it looks for the reason to be woken.
+#[inline]
+fn set_current_state(state: c_uint) {
+    // SAFETY: It is the current task's own state, and a full memory barrier follows.
+    unsafe { bindings::set_current_state(state) };
+}
