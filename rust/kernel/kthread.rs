@@ -9,22 +9,29 @@
 //! The closure asks [`ThisKThread`] from time to time whether it should stop. It is dropped exactly
 //! once, also if the thread was stopped before it ran.
 //!
+//! A thread can also be parked ([`KThread::park`]): it stays where it sleeps until it may go on.
+//!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
 use crate::{
     bindings,
     error::{
         from_err_ptr,
+        to_result,
         Result, //
     },
     prelude::*,
     sync::aref::ARef,
-    task::Task,
+    task::{
+        Sleep,
+        Task,
+        MAX_SCHEDULE_TIMEOUT, //
+    },
     types::NotThreadSafe,
 };
 use core::{
     cell::UnsafeCell,
-    fmt,
+    fmt, mem,
     ptr::NonNull,
     sync::atomic::{
         AtomicBool,
@@ -79,16 +86,35 @@ unsafe impl Sync for KThread {}
 /// How C's `vsnprintf()` is told to print [`fmt::Arguments`].
 const FORMAT: &[u8] = b"%pA\0";
 
-/// What owner and thread tell each other at the beginning.
+/// What owner and thread tell each other.
 struct Signs {
     /// Whether the owner wants the closure to be run.
     begin: AtomicBool,
     /// Where it is to be run, or [`ANYWHERE`].
     cpu: AtomicU32,
+    /// One of the four below.
+    parking: AtomicU32,
 }
 
 /// No number of a CPU.
 const ANYWHERE: u32 = u32::MAX;
+
+/// Neither of the others.
+const AT_LARGE: u32 = 0;
+/// The owner waits for the thread to be parked, so it must not end.
+const PARKING: u32 = 1;
+/// The thread is parked.
+const PARKED: u32 = 2;
+/// The thread ends, so the owner must not wait for it to be parked.
+const ENDING: u32 = 3;
+
+impl Signs {
+    /// Goes over from one state of `parking` to another. Otherwise returns which it is.
+    fn go(&self, from: u32, to: u32) -> Result<(), u32> {
+        let (good, bad) = (Ordering::AcqRel, Ordering::Acquire);
+        self.parking.compare_exchange(from, to, good, bad).map(drop)
+    }
+}
 
 /// What a thread begins with.
 #[repr(C)]
@@ -103,6 +129,26 @@ impl KThread {
     /// The name is cut off after 15 bytes where [`Task::comm`] tells it. Sleeps.
     ///
     /// Errors: `ENOMEM`, or `EINTR` if the current task is killed meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::sync::atomic::{AtomicU32, Ordering};
+    /// use kernel::{kthread::KThread, sync::Arc};
+    ///
+    /// let count = Arc::new(AtomicU32::new(0), GFP_KERNEL)?;
+    /// let theirs = count.clone();
+    /// let thread = KThread::spawn(format_args!("count"), move |this| {
+    ///     while !this.sleep(1) {
+    ///         theirs.fetch_add(1, Ordering::Relaxed);
+    ///     }
+    ///     0
+    /// })?;
+    /// drop(thread);
+    /// // It has ended, and its closure has gone.
+    /// assert!(count.into_unique_or_drop().is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn spawn<F>(name: fmt::Arguments<'_>, closure: F) -> Result<Self>
     where
         F: FnOnce(&ThisKThread) -> c_int + Send + 'static,
@@ -111,6 +157,19 @@ impl KThread {
     }
 
     /// Makes a thread that waits to be started. Otherwise as [`spawn`](Self::spawn).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::kthread::KThread;
+    ///
+    /// // All or nothing: if the second cannot be had, the first ends without having run.
+    /// let first = KThread::create(format_args!("work/{}", 0), |_| 0)?;
+    /// let second = KThread::create(format_args!("work/{}", 1), |_| 0)?;
+    /// let both = [first.start(), second.start()];
+    /// # drop(both);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[doc(alias = "kthread_create")]
     pub fn create<F>(name: fmt::Arguments<'_>, closure: F) -> Result<Unstarted>
     where
@@ -132,6 +191,7 @@ impl KThread {
                 signs: Signs {
                     begin: AtomicBool::new(false),
                     cpu: AtomicU32::new(ANYWHERE),
+                    parking: AtomicU32::new(AT_LARGE),
                 },
                 closure: UnsafeCell::new(Some(closure)),
             },
@@ -173,14 +233,107 @@ impl KThread {
     }
 
     /// Returns the thread's task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::kthread::KThread;
+    ///
+    /// /// There is something to do.
+    /// fn kick(thread: &KThread) {
+    ///     thread.task().wake_up();
+    /// }
+    /// ```
     #[inline]
     pub fn task(&self) -> &Task {
         &self.task
     }
 
+    /// Has the thread wait where it sleeps next ([`ThisKThread::sleep`], [`ThisKThread::parkme`]),
+    /// until what this returns is dropped.
+    ///
+    /// Sleeps until the thread has come there. A thread that parks itself goes on until then.
+    ///
+    /// Errors: `ESRCH` if the closure has returned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::sync::atomic::{AtomicU32, Ordering};
+    /// use kernel::kthread::KThread;
+    ///
+    /// static ROUNDS: AtomicU32 = AtomicU32::new(0);
+    ///
+    /// let mut thread = KThread::spawn(format_args!("rounds"), |this| {
+    ///     while !this.sleep(1) {
+    ///         ROUNDS.fetch_add(1, Ordering::Relaxed);
+    ///     }
+    ///     0
+    /// })?;
+    ///
+    /// let parked = thread.park()?;
+    /// let rounds = ROUNDS.load(Ordering::Relaxed);
+    /// # let never = || None::<()>;
+    /// # let wait = || current!().sleep_until(kernel::task::Sleep::Idle, 5, never);
+    /// # assert_eq!(wait(), Err(ETIME));
+    /// // Whatever it works on, it does not now.
+    /// assert_eq!(ROUNDS.load(Ordering::Relaxed), rounds);
+    /// drop(parked);
+    /// # while ROUNDS.load(Ordering::Relaxed) == rounds {
+    /// #     assert_eq!(wait(), Err(ETIME));
+    /// # }
+    /// # // One that is forgotten leaves it parked, and so it can be stopped, too.
+    /// # core::mem::forget(thread.park()?);
+    /// # core::mem::forget(thread.park()?);
+    /// # drop(thread.park()?);
+    /// # core::mem::forget(thread.park()?);
+    /// # assert_eq!(thread.stop(), 0);
+    ///
+    /// // Nobody waits for a thread that has come to its end.
+    /// let mut short = KThread::spawn(format_args!("short"), |_| 7)?;
+    /// while short.park().is_ok() {}
+    /// assert_eq!(short.park().err(), Some(ESRCH));
+    /// assert_eq!(short.stop(), 7);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("kthread_park", "kthread_unpark"))]
+    pub fn park(&mut self) -> Result<Parked<'_>> {
+        let signs = self.signs().ok_or(ESRCH)?;
+
+        match signs.go(AT_LARGE, PARKING) {
+            Ok(()) => {
+                // SAFETY: It is a thread of the kernel that is not about to exit, as it would have
+                // to go over from `AT_LARGE`. It is not parked: only the owner does that, who
+                // parks, lets go and stops one at a time. So this waits for the thread.
+                let result = to_result(unsafe { bindings::kthread_park(self.task.as_ptr()) });
+                let now = if result.is_ok() { PARKED } else { AT_LARGE };
+                signs.parking.store(now, Ordering::Release);
+                result?;
+            }
+            // It was not let go, as what `park()` has returned was forgotten.
+            Err(PARKED) => (),
+            Err(_) => return Err(ESRCH),
+        }
+        Ok(Parked(self))
+    }
+
     /// Stops the thread, and returns what its closure did.
     ///
     /// `-EINTR` if it was not run at all. Sleeps until the closure returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{kthread::KThread, prelude::*};
+    ///
+    /// /// The thread returns an error of its own, or 0.
+    /// fn finish(thread: KThread) -> Result {
+    ///     kernel::error::to_result(thread.stop())
+    /// }
+    /// # let thread = KThread::create(format_args!("finish"), |_| 0)?;
+    /// # assert_eq!(finish(thread.start()).err().map_or(EINTR, |err| err), EINTR);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[doc(alias = "kthread_stop")]
     #[inline]
     pub fn stop(mut self) -> c_int {
@@ -241,6 +394,23 @@ impl Unstarted {
     ///
     /// Errors: `EINVAL` if the CPU is not online. If it is not any more when the thread begins, the
     /// closure is not run, and that is the result of [`KThread::stop`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{kthread::{KThread, Unstarted}, prelude::*};
+    ///
+    /// /// One thread per CPU keeps to what that CPU owns.
+    /// fn poller(cpu: u32) -> Result<Unstarted> {
+    ///     let mut thread = KThread::create(format_args!("poll/{cpu}"), |this| {
+    ///         while !this.sleep(10) {}
+    ///         0
+    ///     })?;
+    ///     thread.bind(cpu)?;
+    ///     Ok(thread)
+    /// }
+    /// # assert!(poller(0).is_ok());
+    /// ```
     #[doc(alias = "kthread_bind")]
     pub fn bind(&mut self, cpu: u32) -> Result {
         // SAFETY: This asks in any context.
@@ -254,6 +424,18 @@ impl Unstarted {
     }
 
     /// Starts the thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::kthread::{KThread, Unstarted};
+    ///
+    /// /// Starts only what was not cancelled.
+    /// fn begin(waiting: Option<Unstarted>) -> Option<KThread> {
+    ///     waiting.map(Unstarted::start)
+    /// }
+    /// # assert!(begin(None).is_none());
+    /// ```
     #[inline]
     pub fn start(self) -> KThread {
         if let Some(signs) = self.0.signs() {
@@ -261,6 +443,33 @@ impl Unstarted {
         }
         self.0.task.wake_up();
         self.0
+    }
+}
+
+/// A thread that is parked, until this is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{kthread::KThread, prelude::*};
+///
+/// /// Does something that the thread must not see halfway.
+/// fn behind_its_back(thread: &mut KThread, change: impl FnOnce()) -> Result {
+///     let _parked = thread.park()?;
+///     change();
+///     Ok(())
+/// }
+/// ```
+pub struct Parked<'a>(&'a mut KThread);
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        if let Some(signs) = self.0.signs() {
+            // The thread may end as soon as it goes on.
+            signs.parking.store(AT_LARGE, Ordering::Release);
+        }
+        // SAFETY: It is a thread of the kernel, and its task is allocated. Its owner lets it go.
+        unsafe { bindings::kthread_unpark(self.0.task.as_ptr()) };
     }
 }
 
@@ -285,7 +494,7 @@ unsafe fn free<F>(start: NonNull<Signs>) {
 ///
 /// # Safety
 ///
-/// To be called by `kthread()` with a `Start<F>`, which stays until this has taken the closure.
+/// To be called by `kthread()` with a `Start<F>`, which stays until the thread has ended.
 unsafe extern "C" fn run<F>(start: *mut c_void) -> c_int
 where
     F: FnOnce(&ThisKThread) -> c_int,
@@ -296,20 +505,26 @@ where
     // INVARIANT: This is the function of a thread of the kernel.
     let this = ThisKThread(NotThreadSafe);
 
+    let result = run_closure(start, &this);
+    // Whoever waits for the thread to be parked has to be told that it is.
+    while start.signs.go(AT_LARGE, ENDING) == Err(PARKING) {
+        this.sleep(1);
+    }
+    result
+}
+
+fn run_closure<F>(start: &Start<F>, this: &ThisKThread) -> c_int
+where
+    F: FnOnce(&ThisKThread) -> c_int,
+{
     // Whoever finds the thread may wake it before its owner does.
-    let begun = loop {
-        set_current_state(bindings::TASK_IDLE as c_int);
+    let begun = current!().sleep_until(Sleep::Idle, MAX_SCHEDULE_TIMEOUT, || {
         if start.signs.begin.load(Ordering::Acquire) {
-            break true;
+            return Some(true);
         }
-        if this.should_stop() {
-            break false;
-        }
-        // SAFETY: A thread of the kernel may sleep in its own function.
-        unsafe { bindings::schedule() };
-    };
-    set_current_state(bindings::TASK_RUNNING as c_int);
-    if !begun {
+        this.should_stop().then_some(false)
+    });
+    if begun != Ok(true) {
         return EINTR.to_errno();
     }
 
@@ -327,14 +542,7 @@ where
 
     // SAFETY: The owner looks at the closure when the thread has ended.
     let closure = unsafe { &mut *start.closure.get() }.take();
-    closure.map_or(0, |closure| closure(&this))
-}
-
-/// Sets the state of the current task, before it looks for the reason to be woken.
-#[inline]
-fn set_current_state(state: c_int) {
-    // SAFETY: It is the current task's own state, and a full memory barrier follows.
-    unsafe { bindings::set_current_state(state as c_uint) };
+    closure.map_or(0, |closure| closure(this))
 }
 
 /// The thread of the kernel that runs this code.
@@ -359,6 +567,17 @@ pub struct ThisKThread(NotThreadSafe);
 
 impl ThisKThread {
     /// Returns whether the owner wants the thread to end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::kthread::ThisKThread;
+    ///
+    /// /// Looks for it between two pieces of a long job. Returns how far it has come.
+    /// fn pieces(this: &ThisKThread, mut piece: impl FnMut(usize)) -> usize {
+    ///     (0..1000).take_while(|_| !this.should_stop()).map(|i| piece(i)).count()
+    /// }
+    /// ```
     #[doc(alias = "kthread_should_stop")]
     #[inline]
     pub fn should_stop(&self) -> bool {
@@ -366,32 +585,112 @@ impl ThisKThread {
         unsafe { bindings::kthread_should_stop() }
     }
 
+    /// Returns whether the owner wants to have the thread parked.
+    ///
+    /// [`sleep`](Self::sleep) looks for that itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::kthread::ThisKThread;
+    ///
+    /// /// Goes on without a pause, but for its owner.
+    /// fn poll(this: &ThisKThread, mut more: impl FnMut() -> bool) {
+    ///     while more() && !this.should_stop() {
+    ///         if this.should_park() {
+    ///             // Nothing may be half done here.
+    ///             this.parkme();
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[doc(alias = "kthread_should_park")]
+    #[inline]
+    pub fn should_park(&self) -> bool {
+        // SAFETY: This is a thread of the kernel, by the type invariant.
+        unsafe { bindings::kthread_should_park() }
+    }
+
+    /// Waits for as long as the owner has the thread parked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::kthread::ThisKThread;
+    ///
+    /// fn between_two_jobs(this: &ThisKThread) -> bool {
+    ///     this.parkme();
+    ///     !this.should_stop()
+    /// }
+    /// ```
+    #[doc(alias = "kthread_parkme")]
+    pub fn parkme(&self) {
+        // SAFETY: This is a thread of the kernel, by the type invariant, in its own function, where
+        // it may sleep.
+        unsafe { bindings::kthread_parkme() };
+    }
+
     /// Sleeps for so many jiffies, or until somebody wakes the thread or wants it to end. Returns
     /// whether that is so.
     ///
-    /// It does not count as load. A wake-up that comes just before is not lost if its reason is
-    /// that the thread should end; for all others, there are condition variables.
+    /// If the owner parks the thread, it does not return before it is let go. It does not count as
+    /// load. A wake-up that comes just before is not lost if its reason is that the thread should
+    /// end or be parked; for all others, there is [`CurrentTask::sleep_until`].
+    ///
+    /// [`CurrentTask::sleep_until`]: crate::task::CurrentTask::sleep_until
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::kthread::ThisKThread;
+    ///
+    /// /// Does something about ten times a second, where a second has 1000 jiffies.
+    /// fn regularly(this: &ThisKThread, mut something: impl FnMut()) {
+    ///     while !this.sleep(100) {
+    ///         something();
+    ///     }
+    /// }
+    /// ```
     #[doc(alias("schedule_timeout", "TASK_IDLE"))]
     pub fn sleep(&self, jiffies: c_long) -> bool {
-        self.sleep_in(bindings::TASK_IDLE as c_int, jiffies)
+        self.sleep_how(Sleep::Idle, jiffies)
     }
 
     /// The same, or until a signal comes: see [`allow_signal`](Self::allow_signal).
     ///
     /// If one is waiting already, this returns at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::kthread::ThisKThread;
+    ///
+    /// /// Whether a signal has come before the owner wanted the thread to end.
+    /// fn signalled(this: &ThisKThread) -> bool {
+    ///     while !this.sleep_interruptible(1000) {
+    ///         if current!().signal_pending() {
+    ///             return true;
+    ///         }
+    ///     }
+    ///     false
+    /// }
+    /// ```
     #[doc(alias("schedule_timeout_interruptible", "TASK_INTERRUPTIBLE"))]
     pub fn sleep_interruptible(&self, jiffies: c_long) -> bool {
-        self.sleep_in(bindings::TASK_INTERRUPTIBLE as c_int, jiffies)
+        self.sleep_how(Sleep::Interruptible, jiffies)
     }
 
-    fn sleep_in(&self, state: c_int, jiffies: c_long) -> bool {
-        set_current_state(state);
-        if !self.should_stop() {
-            // SAFETY: A thread of the kernel may sleep in its own function. Whatever the number is,
-            // this returns: at once, if it is negative.
-            unsafe { bindings::schedule_timeout(jiffies.max(0)) };
+    fn sleep_how(&self, how: Sleep, jiffies: c_long) -> bool {
+        let mut woken = false;
+        let reason = || {
+            let woken = mem::replace(&mut woken, true);
+            (woken || self.should_stop() || self.should_park()).then_some(())
+        };
+        // All outcomes are told apart by whoever asks for them.
+        let _ = current!().sleep_until(how, jiffies.max(1), reason);
+        if self.should_park() {
+            self.parkme();
         }
-        set_current_state(bindings::TASK_RUNNING as c_int);
         self.should_stop()
     }
 
@@ -459,6 +758,17 @@ impl ThisKThread {
     }
 
     /// Forgets the signals that wait for this thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::kthread::ThisKThread;
+    ///
+    /// /// They have said what they had to say.
+    /// fn seen(this: &ThisKThread) {
+    ///     this.flush_signals();
+    /// }
+    /// ```
     pub fn flush_signals(&self) {
         // SAFETY: The current task has its signals until it exits. The function takes their lock.
         unsafe { bindings::flush_signals(Task::current_raw()) };
