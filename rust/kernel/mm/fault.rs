@@ -49,6 +49,29 @@ type Brand<'a> = PhantomData<fn(&'a ()) -> &'a ()>;
 /// This is the fault that the current task is in, in an area with the table of `T`. Unless it is
 /// borrowed mutably for `'a`, the lock that the fault's flags name is held for reading, and the
 /// address space is alive.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{mm::{fault::{Served, VmFault}, vm_ops::VmOperations}, page::Page, vm_operations};
+///
+/// /// One page, which all processes share.
+/// struct Board {
+///     page: Page,
+/// }
+///
+/// vm_operations!(Board);
+///
+/// #[vtable]
+/// impl VmOperations for Board {
+///     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
+///         if vmf.pgoff() != 0 {
+///             return vmf.error(EINVAL);
+///         }
+///         vmf.page(&vmf.data().page)
+///     }
+/// }
+/// ```
 #[doc(alias = "vm_fault")]
 pub struct VmFault<'a, T> {
     vmf: NonNull<bindings::vm_fault>,
@@ -62,6 +85,20 @@ pub struct VmFault<'a, T> {
 /// It is right to return `reason` from the fault of `'a`: the lock is held, unless `VM_FAULT_RETRY`
 /// is set. If no bit is, `page` is what `vmf->page` is to be, and this owns a count on it;
 /// otherwise it is null.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{mm::{fault::{Served, VmFault}, vm_ops::VmOperations}, page::Page};
+///
+/// /// Makes an outcome of what a search has found.
+/// fn found<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: Result<&Page>) -> Served<'a> {
+///     match page {
+///         Ok(page) => vmf.page(page),
+///         Err(err) => vmf.error(err),
+///     }
+/// }
+/// ```
 #[must_use = "only what the handler returns reaches the program"]
 pub struct Served<'a> {
     reason: bindings::vm_fault_t,
@@ -104,6 +141,17 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     }
 
     /// Returns the area that was touched.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::{fault::VmFault, virt::flags, vm_ops::VmOperations};
+    ///
+    /// /// Returns whether the program will get a copy of the page.
+    /// fn is_copied<T: VmOperations>(vmf: &VmFault<'_, T>) -> bool {
+    ///     vmf.is_write() && vmf.vma().flags() & flags::SHARED == 0
+    /// }
+    /// ```
     #[inline]
     pub fn vma(&self) -> &VmaOf<T> {
         // SAFETY: Who has `&self` shows that it is not borrowed mutably, so the lock is held for as
@@ -112,12 +160,44 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     }
 
     /// Borrows the data of the area.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::sync::atomic::{AtomicUsize, Ordering};
+    /// use kernel::{mm::{fault::VmFault, vm_ops::VmOperations}, vm_operations};
+    ///
+    /// struct Counted {
+    ///     faults: AtomicUsize,
+    /// }
+    ///
+    /// vm_operations!(Counted);
+    ///
+    /// #[vtable]
+    /// impl VmOperations for Counted {}
+    ///
+    /// /// Counts the faults of all areas that share the data.
+    /// fn count(vmf: &VmFault<'_, Counted>) -> usize {
+    ///     vmf.data().faults.fetch_add(1, Ordering::Relaxed) + 1
+    /// }
+    /// ```
     #[inline]
     pub fn data(&self) -> ArcBorrow<'_, T> {
         self.vma().data()
     }
 
     /// Returns the address of the page that was touched.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::{fault::VmFault, vm_ops::VmOperations};
+    ///
+    /// /// Returns how many bytes of the area are in front of the page.
+    /// fn in_front<T: VmOperations>(vmf: &VmFault<'_, T>) -> usize {
+    ///     vmf.address() - vmf.vma().start()
+    /// }
+    /// ```
     #[inline]
     pub fn address(&self) -> usize {
         // SAFETY: The fault is that of the current task, which the C side fills in before.
@@ -127,6 +207,17 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// Returns the number of the page in the file.
     ///
     /// It is among those that the `mmap` hook has seen.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::{fault::VmFault, vm_ops::VmOperations}, page::Page};
+    ///
+    /// /// Finds the page, wherever the area begins in the file.
+    /// fn find<'a, T: VmOperations>(vmf: &VmFault<'_, T>, file: &'a [Page]) -> Result<&'a Page> {
+    ///     file.get(vmf.pgoff()).ok_or(EINVAL)
+    /// }
+    /// ```
     #[inline]
     pub fn pgoff(&self) -> usize {
         // SAFETY: As for `address()`.
@@ -140,6 +231,23 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     }
 
     /// Returns whether the page is to be written to.
+    ///
+    /// If not, it may be written to later without another fault, unless there is
+    /// [`VmOperations::page_mkwrite`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::{fault::{Served, VmFault}, vm_ops::VmOperations}, page::Page};
+    ///
+    /// /// Who reads what nobody has written gets `SIGBUS`.
+    /// fn new_page<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: &Page) -> Served<'a> {
+    ///     if !vmf.is_write() {
+    ///         return vmf.error(EINVAL);
+    ///     }
+    ///     vmf.page(page)
+    /// }
+    /// ```
     #[doc(alias = "FAULT_FLAG_WRITE")]
     #[inline]
     pub fn is_write(&self) -> bool {
@@ -147,6 +255,23 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     }
 
     /// Returns whether the page is to be executed.
+    ///
+    /// Some CPUs do not tell.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::{fault::VmFault, vm_ops::VmOperations};
+    ///
+    /// /// Returns what a log has to say of the fault.
+    /// fn purpose<T: VmOperations>(vmf: &VmFault<'_, T>) -> &'static str {
+    ///     match (vmf.is_instruction(), vmf.is_write()) {
+    ///         (true, _) => "execute",
+    ///         (_, true) => "write",
+    ///         _ => "read",
+    ///     }
+    /// }
+    /// ```
     #[doc(alias = "FAULT_FLAG_INSTRUCTION")]
     #[inline]
     pub fn is_instruction(&self) -> bool {
@@ -154,6 +279,17 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     }
 
     /// Returns whether another task than the area's own wants the page, a debugger for example.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::{fault::VmFault, vm_ops::VmOperations}, task::Pid};
+    ///
+    /// /// Returns the process to be charged for the page, which a debugger is not.
+    /// fn payer<T: VmOperations>(vmf: &VmFault<'_, T>) -> Option<Pid> {
+    ///     (!vmf.is_remote()).then(|| current!().tgid())
+    /// }
+    /// ```
     #[doc(alias = "FAULT_FLAG_REMOTE")]
     #[inline]
     pub fn is_remote(&self) -> bool {
@@ -161,6 +297,20 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     }
 
     /// Returns whether the program has touched the page, and not the kernel for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
+    ///
+    /// /// Explains the `SIGBUS`. Where the kernel fails for the program, there is none.
+    /// fn refuse<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> Served<'a> {
+    ///     if vmf.is_user() {
+    ///         pr_info!("{} has touched page {}\n", current!().pid(), vmf.pgoff());
+    ///     }
+    ///     vmf.error(EINVAL)
+    /// }
+    /// ```
     #[doc(alias = "FAULT_FLAG_USER")]
     #[inline]
     pub fn is_user(&self) -> bool {
@@ -191,6 +341,20 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// program gets a copy.
     ///
     /// An area of bare page frames ([`flags::PFNMAP`]) takes none: `SIGBUS`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::{fault::{Served, VmFault}, vm_ops::VmOperations}, page::Page};
+    ///
+    /// /// Gives the program memory that nothing but the mapping keeps.
+    /// fn zeroes<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> Served<'a> {
+    ///     match Page::alloc_page(GFP_KERNEL | __GFP_ZERO) {
+    ///         Ok(page) => vmf.page(&page),
+    ///         Err(err) => vmf.error(err.into()),
+    ///     }
+    /// }
+    /// ```
     #[inline]
     pub fn page(&'a self, page: &Page) -> Served<'a> {
         if self.vma().flags() & flags::PFNMAP != 0 {
@@ -216,6 +380,26 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// [`as_mixedmap_vma`](crate::mm::virt::VmaRef::as_mixedmap_vma), and
     /// [`vm_insert_page`](crate::mm::virt::VmaMixedMap::vm_insert_page) for the page. It is well if
     /// somebody was faster; an error is as for [`error`](Self::error).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     mm::{fault::{Served, VmFault}, virt::VmaNew, vm_ops::VmOperations},
+    ///     page::Page,
+    ///     sync::Arc,
+    /// };
+    ///
+    /// fn mmap<T: VmOperations>(data: Arc<T>, vma: &VmaNew) -> Result {
+    ///     vma.set_ops(data)?;
+    ///     vma.set_mixedmap();
+    ///     Ok(())
+    /// }
+    ///
+    /// fn fault<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: &Page) -> Served<'a> {
+    ///     vmf.vmf_insert_page(page)
+    /// }
+    /// ```
     #[inline]
     pub fn vmf_insert_page(&'a self, page: &Page) -> Served<'a> {
         let Some(vma) = self.vma().as_mixedmap_vma() else {
@@ -232,6 +416,32 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// If it has not, the program touches the page again, and is here again. Some of the kernel's
     /// own users do so for ever, and cannot be killed meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::{fault::{Served, VmFault}, vm_ops::VmOperations}, page::{Page, PAGE_SIZE}};
+    ///
+    /// /// Maps the page that was touched, and `others` behind it, which need no fault then.
+    /// fn ahead<'a, T: VmOperations>(
+    ///     vmf: &'a VmFault<'a, T>,
+    ///     page: &Page,
+    ///     others: &[Page],
+    /// ) -> Served<'a> {
+    ///     let Some(vma) = vmf.vma().as_mixedmap_vma() else {
+    ///         return vmf.error(EINVAL);
+    ///     };
+    ///     if let Err(err) = vma.vm_insert_page(vmf.address(), page) {
+    ///         // Somebody may have been faster.
+    ///         if err != EBUSY {
+    ///             return vmf.error(err);
+    ///         }
+    ///     }
+    ///     // It is well if these do not fit in.
+    ///     let _ = vma.vm_insert_pages(vmf.address() + PAGE_SIZE, others);
+    ///     vmf.no_page()
+    /// }
+    /// ```
     #[doc(alias = "VM_FAULT_NOPAGE")]
     #[inline]
     pub fn no_page(&'a self) -> Served<'a> {
@@ -243,6 +453,17 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// `ENOMEM` is out of memory, after which the program may come again; `EHWPOISON` is a page
     /// with broken memory; all others are `SIGBUS`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
+    ///
+    /// /// The device has been unplugged: `SIGBUS`.
+    /// fn gone<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> Served<'a> {
+    ///     vmf.error(ENODEV)
+    /// }
+    /// ```
     #[doc(alias = "vmf_error")]
     #[inline]
     pub fn error(&'a self, err: Error) -> Served<'a> {
