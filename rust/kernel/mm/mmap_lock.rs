@@ -167,6 +167,23 @@ pub struct MmapWriteGuard<'a> {
 
 impl<'a> MmapWriteGuard<'a> {
     /// Finds the area that holds `vma_addr`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::flags;
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_write_lock();
+    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    ///
+    /// // Under this lock, the area may be changed as well.
+    /// vma.set_dontdump();
+    /// assert!(vma.flags() & flags::DONTDUMP != 0);
+    /// # assert!(guard.vma_lookup(usize::MAX).is_none());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn vma_lookup(&self, vma_addr: usize) -> Option<&VmaLocked> {
         // SAFETY: The lock is held, by the type invariant. Any number may be looked up.
@@ -181,6 +198,25 @@ impl<'a> MmapWriteGuard<'a> {
     }
 
     /// Goes through the areas that have a part in `range`, from low to high addresses.
+    ///
+    /// None of them is split where `range` begins or ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::virt::flags, page::PAGE_SIZE};
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_write_lock();
+    ///
+    /// let range = addr..addr + PAGE_SIZE;
+    /// guard.vmas(range.clone()).for_each(|vma| vma.set_dontcopy());
+    /// assert!(guard.vmas(range.clone()).all(|vma| vma.flags() & flags::DONTCOPY != 0));
+    /// # assert_eq!(guard.vmas(range).count(), 1);
+    /// # assert_eq!(guard.vmas(addr..addr).count(), 0);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn vmas(&self, range: Range<usize>) -> impl Iterator<Item = &VmaLocked> {
         // SAFETY: The lock is held for as long as `self` is borrowed.
