@@ -42,6 +42,28 @@ use core::{
 };
 
 /// How a CPU caches what a program does with page frames.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::mm::pfnmap::Caching;
+///
+/// /// What a device lets programs map.
+/// enum Region {
+///     Registers,
+///     Screen,
+/// }
+///
+/// fn caching(region: Region) -> Caching {
+///     match region {
+///         Region::Registers => Caching::Noncached,
+///         // Nobody minds the order in which it is painted.
+///         Region::Screen => Caching::WriteCombine,
+///     }
+/// }
+/// # assert!(caching(Region::Registers) == Caching::Noncached);
+/// # assert!(caching(Region::Screen) == Caching::WriteCombine);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Caching {
     /// As the kernel's own memory.
@@ -173,6 +195,24 @@ impl VmaNew {
     /// # Safety
     ///
     /// As for [`Self::remap_pfn_range`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::{pfnmap::Caching, virt::VmaNew}, page::PAGE_SHIFT};
+    ///
+    /// /// # Safety
+    /// ///
+    /// /// At the physical address `base` is a frame buffer of `pages` pages, which any program may
+    /// /// paint while it has the device open.
+    /// unsafe fn mmap(vma: &VmaNew, base: usize, pages: usize) -> Result {
+    ///     if vma.pgoff() != 0 || vma.vma_pages() > pages {
+    ///         return Err(EINVAL);
+    ///     }
+    ///     // SAFETY: As the caller says. The area keeps the file, and ends with the buffer.
+    ///     unsafe { vma.io_remap_pfn_range(base >> PAGE_SHIFT, Caching::WriteCombine) }
+    /// }
+    /// ```
     #[inline]
     pub unsafe fn io_remap_pfn_range(&self, pfn: usize, caching: Caching) -> Result {
         // SAFETY: As the caller says.
@@ -187,6 +227,19 @@ impl VmaNew {
     /// # Safety
     ///
     /// [`set_mixedmap`](Self::set_mixedmap) is not called for this area.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::{pfnmap::Caching, virt::VmaNew, vm_ops::VmOperations}, sync::Arc};
+    ///
+    /// fn mmap<T: VmOperations>(data: Arc<T>, vma: &VmaNew) -> Result {
+    ///     // The handler of its faults maps the frames.
+    ///     vma.set_ops(data)?;
+    ///     // SAFETY: Nothing else is done to the area.
+    ///     unsafe { vma.set_pfnmap(Caching::Noncached) }
+    /// }
+    /// ```
     #[inline]
     pub unsafe fn set_pfnmap(&self, caching: Caching) -> Result {
         self.set_caching(caching)?;
