@@ -593,6 +593,22 @@ impl VmaLocked {
     }
 
     /// Sets [`flags::DONTCOPY`]: the area is not passed on by `fork()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::flags;
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_write_lock();
+    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    ///
+    /// // The device is to write here for this process, and not for a child with a copy.
+    /// vma.set_dontcopy();
+    /// assert!(vma.flags() & flags::DONTCOPY != 0);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn set_dontcopy(&self) {
         // SAFETY: `madvise(MADV_DONTFORK)` sets it on any area.
@@ -600,6 +616,22 @@ impl VmaLocked {
     }
 
     /// Sets [`flags::DONTDUMP`]: the area is left out of core dumps.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::flags;
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_write_lock();
+    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    ///
+    /// // What is decrypted here is not for a file.
+    /// vma.set_dontdump();
+    /// assert!(vma.flags() & flags::DONTDUMP != 0);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn set_dontdump(&self) {
         // SAFETY: `madvise(MADV_DONTDUMP)` sets it on any area.
@@ -607,6 +639,22 @@ impl VmaLocked {
     }
 
     /// Sets [`flags::DONTEXPAND`]: `mremap()` cannot make the area larger.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::virt::flags;
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_write_lock();
+    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    ///
+    /// // The device has been told how large it is.
+    /// vma.set_dontexpand();
+    /// assert!(vma.flags() & flags::DONTEXPAND != 0);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn set_dontexpand(&self) {
         // SAFETY: The flag only forbids; areas of all kinds have it.
