@@ -135,6 +135,36 @@ pub enum Access<'a> {
 /// [`Mm::with_vma`]: crate::mm::MmWithUser::with_vma
 ///
 /// [`vm_operations!`](crate::vm_operations) completes the implementation.
+///
+/// # Examples
+///
+/// ```
+/// use core::sync::atomic::{AtomicUsize, Ordering};
+/// use kernel::{mm::vm_ops::{VmOperations, VmaIdle, VmaOf}, vm_operations};
+///
+/// /// A queue that knows in how many areas it is mapped. The first is counted in the `mmap` hook.
+/// struct Queue {
+///     areas: AtomicUsize,
+/// }
+///
+/// vm_operations!(Queue);
+///
+/// #[vtable]
+/// impl VmOperations for Queue {
+///     fn open(vma: &VmaIdle<Self>) {
+///         vma.data().areas.fetch_add(1, Ordering::Relaxed);
+///     }
+///
+///     fn close(vma: &VmaIdle<Self>) {
+///         vma.data().areas.fetch_sub(1, Ordering::Relaxed);
+///     }
+///
+///     fn may_split(_vma: &VmaOf<Self>, _address: usize) -> Result {
+///         // It is mapped as a whole, or not at all.
+///         Err(EINVAL)
+///     }
+/// }
+/// ```
 #[doc(alias = "vm_operations_struct")]
 #[vtable]
 pub trait VmOperations: HasVmOperations + Send + Sync + Sized + 'static {
@@ -482,6 +512,17 @@ impl<T> VmaIdle<T> {
     }
 
     /// Borrows the data of this area.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::vm_ops::VmaIdle, sync::Arc};
+    ///
+    /// /// Keeps the data beyond `close`, for what must be done without the lock.
+    /// fn keep<T>(vma: &VmaIdle<T>) -> Arc<T> {
+    ///     vma.data().into()
+    /// }
+    /// ```
     #[inline]
     pub fn data(&self) -> ArcBorrow<'_, T> {
         // SAFETY: The area has a count by the type invariant.
@@ -489,6 +530,17 @@ impl<T> VmaIdle<T> {
     }
 
     /// Returns the address of the first byte.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::vm_ops::VmaIdle;
+    ///
+    /// /// Returns whether this is the front of what was mapped at `first`.
+    /// fn is_front<T>(vma: &VmaIdle<T>, first: usize) -> bool {
+    ///     vma.start() == first
+    /// }
+    /// ```
     #[inline]
     pub fn start(&self) -> usize {
         // SAFETY: The area is allocated, and nobody changes this, both by the type invariant.
@@ -496,6 +548,17 @@ impl<T> VmaIdle<T> {
     }
 
     /// Returns the address behind the last byte.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::vm_ops::VmaIdle, page::PAGE_SIZE};
+    ///
+    /// /// Returns how many pages to take from the account in `close`.
+    /// fn pages<T>(vma: &VmaIdle<T>) -> usize {
+    ///     (vma.end() - vma.start()) / PAGE_SIZE
+    /// }
+    /// ```
     #[inline]
     pub fn end(&self) -> usize {
         // SAFETY: As for `start()`.
@@ -503,6 +566,18 @@ impl<T> VmaIdle<T> {
     }
 
     /// Returns which page of the file the area begins with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::ops::Range;
+    /// use kernel::{mm::vm_ops::VmaIdle, page::PAGE_SIZE};
+    ///
+    /// /// Returns which pages of the file are mapped once more, or once less.
+    /// fn pages<T>(vma: &VmaIdle<T>) -> Range<usize> {
+    ///     vma.pgoff()..vma.pgoff() + (vma.end() - vma.start()) / PAGE_SIZE
+    /// }
+    /// ```
     #[inline]
     pub fn pgoff(&self) -> usize {
         // SAFETY: As for `start()`.
