@@ -40,6 +40,19 @@ use core::{
 };
 
 /// What a [`Pid`] identifies.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{pid::PidType, task::Task};
+///
+/// /// Returns whether both are of one session, such as the programs of a terminal.
+/// fn same_session(one: &Task, other: &Task) -> bool {
+///     let session = one.get_task_pid(PidType::Session);
+///     session.is_some() && session == other.get_task_pid(PidType::Session)
+/// }
+/// assert!(same_session(current!(), current!()));
+/// ```
 #[doc(alias = "pid_type")]
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -103,6 +116,18 @@ impl Pid {
     ///
     /// `ptr` points to a `struct pid`. For the whole of `'a`, somebody owns a count on it, or the
     /// caller holds the RCU read lock and has found it there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::pid::{Pid, PidType};
+    ///
+    /// let pid = current!().get_task_pid(PidType::Thread).ok_or(ESRCH)?;
+    /// // SAFETY: `pid` owns a count for longer than this.
+    /// let same = unsafe { Pid::from_ptr(pid.as_ptr()) };
+    /// assert_eq!(same.pid_nr(), current!().pid());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub unsafe fn from_ptr<'a>(ptr: *const bindings::pid) -> &'a Self {
         // SAFETY: Valid for `'a`, says the caller. CAST: `Self` is transparent around it.
@@ -146,6 +171,22 @@ impl Pid {
     ///
     /// For [`PidType::Process`] that is the thread that leads it; for a group or a session, any of
     /// them. `None` if there is none any more. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::pid::PidType;
+    ///
+    /// let pid = current!().get_task_pid(PidType::Process).ok_or(ESRCH)?;
+    /// // Later: is there still somebody to be woken?
+    /// if let Some(task) = pid.get_pid_task(PidType::Process) {
+    ///     task.wake_up();
+    /// }
+    /// # assert!(*pid.get_pid_task(PidType::Process).ok_or(ESRCH)? == **current!());
+    /// // It leads no session.
+    /// assert!(pid.get_pid_task(PidType::Session).is_none());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn get_pid_task(&self, kind: PidType) -> Option<ARef<Task>> {
         // SAFETY: `struct pid` is allocated by the type invariant. The function looks at its list
@@ -183,6 +224,18 @@ impl Pid {
     }
 
     /// Returns the number in the initial PID namespace.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::pid::PidType;
+    ///
+    /// let pid = current!().get_task_pid(PidType::Process).ok_or(ESRCH)?;
+    /// // For the log, which the administrator reads.
+    /// pr_info!("opened by process {}\n", pid.pid_nr());
+    /// # assert_eq!(pid.pid_nr(), current!().tgid());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn pid_nr(&self) -> task::Pid {
         self.pid_nr_ns(PidNamespace::init())
@@ -191,6 +244,20 @@ impl Pid {
     /// Returns the number in `ns`, or 0 if there is none, as in a namespace that is not above.
     ///
     /// It is a number after the end of the task as well.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{pid::{Pid, PidType}, pid_namespace::PidNamespace};
+    ///
+    /// /// Returns what to tell a program in `ns`, if it may know of this at all.
+    /// fn told(pid: &Pid, ns: &PidNamespace) -> Option<i32> {
+    ///     Some(pid.pid_nr_ns(ns)).filter(|nr| *nr != 0)
+    /// }
+    /// let pid = current!().get_task_pid(PidType::Thread).ok_or(ESRCH)?;
+    /// assert_eq!(told(&pid, pid.ns_of_pid()), Some(current!().pid()));
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn pid_nr_ns(&self, ns: &PidNamespace) -> task::Pid {
         // SAFETY: Both are allocated by the type invariants. The numbers are set before anyone can
@@ -199,6 +266,23 @@ impl Pid {
     }
 
     /// Returns the number in the caller's active PID namespace, or 0 if there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::pid::Pid;
+    ///
+    /// /// What an ioctl returns that asks for the owner of something.
+    /// fn owner(pid: &Pid) -> Result<i32> {
+    ///     match pid.pid_vnr() {
+    ///         0 => Err(ESRCH),
+    ///         nr => Ok(nr),
+    ///     }
+    /// }
+    /// # let pid = current!().get_task_pid(kernel::pid::PidType::Process).ok_or(ESRCH)?;
+    /// # assert_eq!(owner(&pid), Ok(current!().tgid()));
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn pid_vnr(&self) -> task::Pid {
         let task = crate::current!();
@@ -339,6 +423,19 @@ impl PidNamespace {
 
     /// The same as [`find_get_pid`](Self::find_get_pid) for as long as the RCU read lock is held,
     /// without a count.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{pid_namespace::PidNamespace, sync::rcu};
+    ///
+    /// let init = PidNamespace::init();
+    /// let guard = rcu::read_lock();
+    /// let pid = init.find_pid(current!().pid(), &guard).ok_or(ESRCH)?;
+    /// assert_eq!(pid.pid_nr(), current!().pid());
+    /// assert!(init.find_pid(0, &guard).is_none());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[doc(alias = "find_pid_ns")]
     #[inline]
     pub fn find_pid<'a>(&self, nr: task::Pid, _rcu: &'a rcu::Guard) -> Option<&'a Pid> {

@@ -138,6 +138,18 @@ impl PidNamespace {
     }
 
     /// Returns how many namespaces are above this one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let task = current!();
+    /// let ns = task.active_pid_ns().ok_or(ESRCH)?;
+    ///
+    /// // A process has a number in its own namespace and in each above.
+    /// let numbers = ns.level() + 1;
+    /// assert_eq!(numbers, 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn level(&self) -> u32 {
         // SAFETY: Allocated by the type invariant; the field is set before anyone can find it.
@@ -145,6 +157,24 @@ impl PidNamespace {
     }
 
     /// Returns the namespace that this one was made in, if it is not the initial one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::pid::{Pid, PidType};
+    ///
+    /// /// Prints all numbers, from that of its own namespace to that of the initial one.
+    /// fn print_numbers(pid: &Pid) {
+    ///     let mut ns = Some(pid.ns_of_pid());
+    ///     while let Some(here) = ns {
+    ///         pr_info!("{} at level {}\n", pid.pid_nr_ns(here), here.level());
+    ///         ns = here.parent();
+    ///     }
+    /// }
+    /// # let pid = current!().get_task_pid(PidType::Thread).ok_or(ESRCH)?;
+    /// # print_numbers(&pid);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn parent(&self) -> Option<&Self> {
         // SAFETY: As for `level()`.
@@ -157,6 +187,18 @@ impl PidNamespace {
 
     /// Returns whether each task of `other` has a number here: whether this is the same namespace
     /// or one above it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::pid_namespace::PidNamespace;
+    ///
+    /// /// Returns whether the caller has numbers for the processes of `other`.
+    /// fn caller_knows(other: &PidNamespace) -> bool {
+    ///     current!().active_pid_ns().is_some_and(|ns| ns.is_ancestor_of(other))
+    /// }
+    /// assert!(caller_knows(PidNamespace::init()));
+    /// ```
     #[inline]
     pub fn is_ancestor_of(&self, other: &Self) -> bool {
         let mut ns = other;
