@@ -650,6 +650,16 @@ impl Kuid {
     }
 
     /// Returns the C type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::Kuid;
+    ///
+    /// // What a function of C takes.
+    /// let root = Kuid::current_euid().into_raw();
+    /// assert_eq!(root.val, 0);
+    /// ```
     #[inline]
     pub fn into_raw(self) -> bindings::kuid_t {
         bindings::kuid_t { val: self.val }

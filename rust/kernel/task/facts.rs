@@ -158,6 +158,18 @@ impl Task {
 
     /// Returns how far the task has got with its end. `None` if it has not been through
     /// `exit_notify()`. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::{ExitState, Task};
+    ///
+    /// /// Returns whether the task is dead, and its parent has not asked for it.
+    /// fn is_zombie(task: &Task) -> bool {
+    ///     task.exit_state() == Some(ExitState::Zombie)
+    /// }
+    /// assert!(!is_zombie(current!()));
+    /// ```
     #[inline]
     pub fn exit_state(&self) -> Option<ExitState> {
         // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field
@@ -172,6 +184,22 @@ impl Task {
     }
 
     /// Returns the soft limit of the task's process, in the unit of the resource. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::Rlimit;
+    ///
+    /// /// Refuses a file more if the program has `open` already.
+    /// fn may_open(open: usize) -> Result {
+    ///     if open >= current!().rlimit(Rlimit::Nofile) {
+    ///         return Err(EMFILE);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// assert!(may_open(0).is_ok());
+    /// assert_eq!(may_open(usize::MAX), Err(EMFILE));
+    /// ```
     #[doc(alias("task_rlimit", "rlim_cur"))]
     #[inline]
     pub fn rlimit(&self, resource: Rlimit) -> usize {

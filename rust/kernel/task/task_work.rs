@@ -26,6 +26,32 @@ use core::{
 /// What there is to do.
 ///
 /// It is `Send` for what it keeps out: a guard must not be taken to user space.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{fs::File, prelude::*, sync::aref::ARef, task::TaskWorkItem};
+/// # use kernel::ModuleMetadata;
+/// # // What `module!` declares for a driver.
+/// # struct LocalModule;
+/// # impl ModuleMetadata for LocalModule {
+/// #     const NAME: &'static CStr = kernel::c_str!("doctest");
+/// #     const THIS_MODULE: ThisModule =
+/// #         // SAFETY: This is a part of the kernel itself.
+/// #         unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
+/// # }
+///
+/// /// A file that the call has closed, but may still be using.
+/// struct Closed(ARef<File>);
+///
+/// #[vtable]
+/// impl TaskWorkItem for Closed {
+///     fn run(self) {
+///         // This may be the last count.
+///         drop(self.0);
+///     }
+/// }
+/// ```
 #[vtable]
 pub trait TaskWorkItem: Sized + Send + 'static {
     /// Does it, in the task that has added it.
@@ -92,6 +118,17 @@ unsafe impl<T: Sync> Sync for TaskWork<T> {}
 
 impl<T> TaskWork<T> {
     /// Allocates memory for `item`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::TaskWork;
+    ///
+    /// // Adding it cannot fail for want of memory any more.
+    /// let work = TaskWork::new(5, GFP_KERNEL)?;
+    /// # assert_eq!(TaskWork::into_item(work), 5);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn new(item: T, flags: Flags) -> Result<KBox<Self>, AllocError> {
         let head = MaybeUninit::uninit();
@@ -100,6 +137,21 @@ impl<T> TaskWork<T> {
     }
 
     /// Takes the item out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::{TaskWork, TaskWorkItem};
+    ///
+    /// /// Does the work now if the task takes none.
+    /// fn soon<T: TaskWorkItem>(work: KBox<TaskWork<T>>) {
+    ///     if let Err(work) = current!().task_work_add(work) {
+    ///         TaskWork::into_item(work).run();
+    ///     }
+    /// }
+    /// # assert_eq!(TaskWork::into_item(TaskWork::new(5, GFP_KERNEL)?), 5);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn into_item(work: KBox<Self>) -> T {
         KBox::into_inner(work).item

@@ -211,6 +211,19 @@ impl Task {
 ///
 /// `head` is the head of the list of all processes. `last` is that, or was in the list since the
 /// lock of `'a` was taken.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{sync::rcu, task::{Processes, Task}};
+///
+/// /// Returns how many threads the kernel has of its own.
+/// fn kthreads(all: Processes<'_>) -> usize {
+///     all.filter(|task| task.is_kthread()).count()
+/// }
+/// let guard = rcu::read_lock();
+/// assert!(kthreads(Task::processes(&guard)) > 1);
+/// ```
 pub struct Processes<'a> {
     head: *const bindings::list_head,
     last: *const bindings::list_head,
@@ -223,6 +236,19 @@ pub struct Processes<'a> {
 ///
 /// `head` is the head of the process's list of threads, which stays for `'a`. `last` is that, or
 /// was in the list since the lock of `'a` was taken.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{sync::rcu, task::Threads};
+///
+/// /// Returns whether nobody else is in the process.
+/// fn is_alone(mut threads: Threads<'_>) -> bool {
+///     threads.nth(1).is_none()
+/// }
+/// let guard = rcu::read_lock();
+/// assert!(is_alone(current!().threads(&guard)));
+/// ```
 pub struct Threads<'a> {
     head: *const bindings::list_head,
     last: *const bindings::list_head,
