@@ -67,6 +67,18 @@ impl UserNamespace {
     ///
     /// `ptr` points to a `user_namespace`. For the whole of `'a`, somebody owns a count on it, or
     /// it is the initial one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::user_namespace::UserNamespace;
+    ///
+    /// let task = current!();
+    /// let ns = task.user_ns();
+    /// // SAFETY: `ns` is borrowed for longer than this.
+    /// let same = unsafe { UserNamespace::from_ptr(ns.as_ptr()) };
+    /// assert!(same == ns);
+    /// ```
     #[inline]
     pub unsafe fn from_ptr<'a>(ptr: *const bindings::user_namespace) -> &'a Self {
         // SAFETY: Valid for `'a`, says the caller. CAST: `Self` is transparent around it.
@@ -94,6 +106,20 @@ impl UserNamespace {
     /// Returns the user that a number means here, if it means one.
     ///
     /// Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::Kuid;
+    ///
+    /// /// Takes the user that a program has given to an ioctl.
+    /// fn user(uid: u32) -> Result<Kuid> {
+    ///     current!().user_ns().make_kuid(uid).ok_or(EINVAL)
+    /// }
+    /// assert!(user(0)? == Kuid::current_euid());
+    /// # assert!(user(u32::MAX).is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn make_kuid(&self, uid: bindings::uid_t) -> Option<Kuid> {
         // SAFETY: The namespace is allocated by the type invariant. Its map is written once, and
@@ -166,6 +192,21 @@ unsafe impl Sync for UserNamespace {}
 /// A group, by the kernel's own number.
 ///
 /// It is no number that a program knows: see [`UserNamespace`].
+///
+/// # Examples
+///
+/// ```
+/// use kernel::user_namespace::{Kgid, UserNamespace};
+///
+/// /// Returns whether the caller acts for the group that a device belongs to.
+/// fn may_open(owner: Kgid) -> bool {
+///     current!().cred().egid() == owner
+/// }
+/// let ns = UserNamespace::init();
+/// assert!(may_open(ns.make_kgid(0).ok_or(EINVAL)?));
+/// assert!(!may_open(ns.make_kgid(100).ok_or(EINVAL)?));
+/// # Ok::<(), Error>(())
+/// ```
 #[doc(alias = "kgid_t")]
 #[derive(Clone, Copy)]
 pub struct Kgid {
@@ -175,12 +216,29 @@ pub struct Kgid {
 
 impl Kgid {
     /// Takes the C type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{bindings, user_namespace::{Kgid, UserNamespace}};
+    ///
+    /// let group = Kgid::from_raw(bindings::kgid_t { val: 100 });
+    /// assert_eq!(group.into_gid(UserNamespace::init()), Some(100));
+    /// ```
     #[inline]
     pub fn from_raw(kgid: bindings::kgid_t) -> Self {
         Self { val: kgid.val }
     }
 
     /// Returns the C type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// // What a function of C takes.
+    /// let group = current!().cred().egid().into_raw();
+    /// assert_eq!(group.val, 0);
+    /// ```
     #[inline]
     pub fn into_raw(self) -> bindings::kgid_t {
         bindings::kgid_t { val: self.val }
@@ -189,6 +247,18 @@ impl Kgid {
     /// Returns the number that this group has in a namespace, if it has one.
     ///
     /// Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::user_namespace::Kgid;
+    ///
+    /// /// Returns what a program is told that asks for the group of something.
+    /// fn told(group: Kgid) -> Result<u32> {
+    ///     group.into_gid(current!().user_ns()).ok_or(EINVAL)
+    /// }
+    /// assert_eq!(told(current!().cred().egid()), Ok(0));
+    /// ```
     #[doc(alias = "from_kgid")]
     #[inline]
     pub fn into_gid(self, ns: &UserNamespace) -> Option<bindings::gid_t> {
@@ -237,6 +307,16 @@ impl CurrentTask {
     /// Borrows the user namespace of this task: the one whose numbers its program knows.
     ///
     /// Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{sync::aref::ARef, user_namespace::UserNamespace};
+    ///
+    /// // Whoever opens a file may hand it to a program with other numbers.
+    /// let opener: ARef<UserNamespace> = current!().user_ns().into();
+    /// assert!(*opener == *UserNamespace::init());
+    /// ```
     #[doc(alias = "current_user_ns")]
     #[inline]
     pub fn user_ns(&self) -> &UserNamespace {
@@ -250,6 +330,18 @@ impl Credential {
     /// Borrows the user namespace that these credentials are of.
     ///
     /// Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::cred::Credential;
+    ///
+    /// /// Returns whether this is root, be it that of a container.
+    /// fn is_root_there(cred: &Credential) -> bool {
+    ///     cred.user_ns().make_kuid(0) == Some(cred.euid())
+    /// }
+    /// assert!(is_root_there(current!().cred()));
+    /// ```
     #[inline]
     pub fn user_ns(&self) -> &UserNamespace {
         // SAFETY: The credentials are allocated, and do not change. They keep a count on the
@@ -260,6 +352,14 @@ impl Credential {
     /// Returns the effective group ID.
     ///
     /// Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cred = current!().get_task_cred();
+    ///
+    /// assert_eq!(cred.egid().into_gid(cred.user_ns()), Some(0));
+    /// ```
     #[inline]
     pub fn egid(&self) -> Kgid {
         // SAFETY: As for `user_ns()`.
