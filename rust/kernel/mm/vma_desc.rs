@@ -180,6 +180,17 @@ impl<'a> VmaDesc<'a> {
     }
 
     /// Returns the address of the first byte.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::vma_desc::VmaDesc;
+    ///
+    /// /// Whether the area could be mapped by huge pages of 2 MiB.
+    /// fn is_aligned(desc: &VmaDesc<'_>) -> bool {
+    ///     desc.start() % (2 << 20) == 0
+    /// }
+    /// ```
     #[inline]
     pub fn start(&self) -> usize {
         // SAFETY: The description is there, and nobody else uses it, by the type invariant.
@@ -187,6 +198,17 @@ impl<'a> VmaDesc<'a> {
     }
 
     /// Returns the address behind the last byte.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::vma_desc::VmaDesc;
+    ///
+    /// /// Returns the length in bytes.
+    /// fn size(desc: &VmaDesc<'_>) -> usize {
+    ///     desc.end() - desc.start()
+    /// }
+    /// ```
     #[inline]
     pub fn end(&self) -> usize {
         // SAFETY: As for `start()`.
@@ -212,6 +234,20 @@ impl<'a> VmaDesc<'a> {
     }
 
     /// Returns which page of the file the area begins with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::vma_desc::VmaDesc;
+    ///
+    /// /// Each page of the file is a register block of its own.
+    /// fn block(desc: &VmaDesc<'_>) -> Result<usize> {
+    ///     match (desc.pgoff(), desc.vma_pages()) {
+    ///         (block @ 0..8, 1) => Ok(block),
+    ///         _ => Err(EINVAL),
+    ///     }
+    /// }
+    /// ```
     #[inline]
     pub fn pgoff(&self) -> usize {
         // SAFETY: As for `start()`.
@@ -247,6 +283,18 @@ impl<'a> VmaDesc<'a> {
     }
 
     /// Sets [`flags::IO`]: nobody but the user's own code is to touch the pages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::vma_desc::VmaDesc;
+    ///
+    /// /// Where reading has effects, a core dump must not.
+    /// fn mmap_prepare(desc: &mut VmaDesc<'_>) -> Result {
+    ///     desc.set_io();
+    ///     Ok(())
+    /// }
+    /// ```
     #[inline]
     pub fn set_io(&mut self) {
         self.update_flags(flags::IO, 0);
@@ -254,6 +302,18 @@ impl<'a> VmaDesc<'a> {
 
     /// Sets [`flags::DONTEXPAND`]: `mremap()` cannot make the area larger, and it is not merged
     /// with a neighbour.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::vma_desc::VmaDesc;
+    ///
+    /// /// It is as large as it will ever be.
+    /// fn mmap_prepare(desc: &mut VmaDesc<'_>) -> Result {
+    ///     desc.set_dontexpand();
+    ///     Ok(())
+    /// }
+    /// ```
     #[inline]
     pub fn set_dontexpand(&mut self) {
         self.update_flags(flags::DONTEXPAND, 0);
@@ -262,6 +322,18 @@ impl<'a> VmaDesc<'a> {
     /// Sets [`flags::DONTCOPY`]: the area is not passed on by `fork()`.
     ///
     /// User space can undo this by `madvise()`, unless [`flags::IO`] is set too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::vma_desc::VmaDesc;
+    ///
+    /// fn not_for_children(desc: &mut VmaDesc<'_>) {
+    ///     desc.set_dontcopy();
+    ///     // For good.
+    ///     desc.set_io();
+    /// }
+    /// ```
     #[inline]
     pub fn set_dontcopy(&mut self) {
         self.update_flags(flags::DONTCOPY, 0);
@@ -270,6 +342,16 @@ impl<'a> VmaDesc<'a> {
     /// Sets [`flags::DONTDUMP`]: the area is left out of core dumps.
     ///
     /// User space can undo this by `madvise()`, unless [`flags::IO`] is set too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::vma_desc::VmaDesc;
+    ///
+    /// fn secret(desc: &mut VmaDesc<'_>) {
+    ///     desc.set_dontdump();
+    /// }
+    /// ```
     #[inline]
     pub fn set_dontdump(&mut self) {
         self.update_flags(flags::DONTDUMP, 0);
@@ -278,6 +360,16 @@ impl<'a> VmaDesc<'a> {
     /// Forbids for ever that `mprotect()` makes the area readable.
     ///
     /// `EINVAL` if it is to be readable at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::vma_desc::VmaDesc;
+    ///
+    /// fn write_only(desc: &mut VmaDesc<'_>) -> Result {
+    ///     desc.try_clear_mayread()
+    /// }
+    /// ```
     #[inline]
     pub fn try_clear_mayread(&mut self) -> Result {
         self.try_clear(flags::READ, flags::MAYREAD)
@@ -286,6 +378,16 @@ impl<'a> VmaDesc<'a> {
     /// Forbids for ever that `mprotect()` makes the area writable.
     ///
     /// `EINVAL` if it is to be writable at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::vma_desc::VmaDesc;
+    ///
+    /// fn read_only(desc: &mut VmaDesc<'_>) -> Result {
+    ///     desc.try_clear_maywrite()
+    /// }
+    /// ```
     #[inline]
     pub fn try_clear_maywrite(&mut self) -> Result {
         self.try_clear(flags::WRITE, flags::MAYWRITE)
@@ -294,6 +396,16 @@ impl<'a> VmaDesc<'a> {
     /// Forbids for ever that `mprotect()` makes the area executable.
     ///
     /// `EINVAL` if it is to be executable at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::vma_desc::VmaDesc;
+    ///
+    /// fn no_code(desc: &mut VmaDesc<'_>) -> Result {
+    ///     desc.try_clear_mayexec()
+    /// }
+    /// ```
     #[inline]
     pub fn try_clear_mayexec(&mut self) -> Result {
         self.try_clear(flags::EXEC, flags::MAYEXEC)
@@ -371,6 +483,18 @@ impl<'a> VmaDesc<'a> {
     /// [`VmaMixedMap`](super::virt::VmaMixedMap).
     ///
     /// `EBUSY` if it is for page frames alone, or is to be filled at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::{vm_ops::VmOperations, vma_desc::VmaDesc}, sync::Arc};
+    ///
+    /// /// Its handler maps the pages by `vmf_insert_page()`.
+    /// fn mmap_prepare<'a, T: VmOperations>(data: &'a Arc<T>, desc: &mut VmaDesc<'a>) -> Result {
+    ///     desc.set_mixedmap()?;
+    ///     desc.set_ops(data.as_arc_borrow())
+    /// }
+    /// ```
     #[inline]
     pub fn set_mixedmap(&mut self) -> Result {
         if self.has_contents() {
@@ -406,6 +530,19 @@ impl<'a> VmaDesc<'a> {
     ///
     /// Errors: `EBUSY` if it takes pages, or is to be filled at once; `EINVAL` if it is private and
     /// may become writable (see [`try_clear_maywrite`](Self::try_clear_maywrite)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::{pfnmap::Caching, vm_ops::VmOperations, vma_desc::VmaDesc};
+    /// use kernel::sync::Arc;
+    ///
+    /// /// Its handler maps the frames by `vmf_insert_pfn()`.
+    /// fn mmap_prepare<'a, T: VmOperations>(data: &'a Arc<T>, desc: &mut VmaDesc<'a>) -> Result {
+    ///     desc.set_pfnmap(Caching::WriteCombine)?;
+    ///     desc.set_ops(data.as_arc_borrow())
+    /// }
+    /// ```
     #[inline]
     pub fn set_pfnmap(&mut self, caching: Caching) -> Result {
         self.set_caching(caching)?;
@@ -467,6 +604,24 @@ impl<'a> VmaDesc<'a> {
     /// # Safety
     ///
     /// As for [`Self::remap_pfn_range`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::{pfnmap::Caching, vma_desc::VmaDesc}, page::PAGE_SHIFT};
+    ///
+    /// /// # Safety
+    /// ///
+    /// /// At the physical address `base` is a frame buffer of `pages` pages, which any program may
+    /// /// paint while it has the device open.
+    /// unsafe fn mmap_prepare(desc: &mut VmaDesc<'_>, base: usize, pages: usize) -> Result {
+    ///     if desc.pgoff() != 0 || desc.vma_pages() > pages {
+    ///         return Err(EINVAL);
+    ///     }
+    ///     // SAFETY: As the caller says. The area keeps the file, and ends with the buffer.
+    ///     unsafe { desc.io_remap_pfn_range(base >> PAGE_SHIFT, Caching::WriteCombine) }
+    /// }
+    /// ```
     #[doc(alias = "mmap_action_ioremap_full")]
     #[inline]
     pub unsafe fn io_remap_pfn_range(&mut self, pfn: usize, caching: Caching) -> Result {
