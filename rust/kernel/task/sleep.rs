@@ -100,6 +100,17 @@ impl CurrentTask {
     /// # assert_eq!(current!().sleep_until(Sleep::Killable, -1, never), Err(ETIME));
     /// # assert_eq!(current!().sleep_until(Sleep::Interruptible, 0, || Some(1)), Ok(1));
     /// # assert_eq!(worker.stop(), 0);
+    /// #
+    /// # // Somebody else is faster than the sleep: it does not begin.
+    /// # // SAFETY: The clock runs.
+    /// # let now = || unsafe { kernel::bindings::ktime_get() };
+    /// # let (mut asked, begin) = (0, now());
+    /// # let at_once = current!().sleep_until(Sleep::Idle, 10_000, || {
+    /// #     asked += 1;
+    /// #     current!().wake_up();
+    /// #     (asked == 2).then(|| now() - begin < 5_000_000_000)
+    /// # })?;
+    /// # assert!(at_once);
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias("set_current_state", "schedule_timeout", "wait_event"))]
