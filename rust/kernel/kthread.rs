@@ -146,7 +146,7 @@ impl KThread {
     /// })?;
     /// drop(thread);
     /// // It has ended, and its closure has gone.
-    /// assert!(count.into_unique_or_drop().is_some());
+    /// assert!(Arc::into_unique_or_drop(count).is_some());
     /// # Ok::<(), Error>(())
     /// ```
     pub fn spawn<F>(name: fmt::Arguments<'_>, closure: F) -> Result<Self>
