@@ -79,7 +79,7 @@ operation rust_mmap_write_lock, rust_vma_each, rust_vma_file, rust_vma_typed,
 	rust_pid_task, rust_pid_number, rust_process_each, rust_thread_each,
 	rust_task_parent, rust_task_nice, rust_task_cpu, rust_task_start,
 	rust_task_exit_state, rust_task_rlimit, rust_task_cred, rust_cred,
-	rust_uid, rust_kuid, rust_user_ns, rust_use_mm;
+	rust_uid, rust_kuid, rust_user_ns, rust_sleep, rust_use_mm;
 typedef int hook(struct vm_area_struct *vma);
 hook rust_set_up;
 
@@ -404,6 +404,25 @@ static noinline void c_user_ns(struct bench *b)
 	put_user_ns(ns);
 }
 
+static noinline void c_sleep(struct bench *b)
+{
+	unsigned long addr;
+	long left = 1;
+
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		addr = READ_ONCE(b->addr);
+		if (addr)
+			break;
+		if (signal_pending_state(TASK_INTERRUPTIBLE, current) || !left)
+			break;
+		left = schedule_timeout(left);
+	}
+	__set_current_state(TASK_RUNNING);
+	if (addr)
+		use(addr);
+}
+
 static noinline void c_use_mm(struct bench *b)
 {
 	kthread_use_mm(b->mm);
@@ -612,6 +631,7 @@ static const struct row rows[] = {
 	row("from_kuid()", uid),
 	row("make_kuid()", kuid),
 	row("a user namespace: get, put", user_ns),
+	row("sleeping, with a reason not to", sleep),
 	row("struct pid: clone and drop", pid_count),
 	row("a task's struct pid, counted and dropped", pid_of_task),
 	row("find_get_pid(1) and drop", pid_find),

@@ -29,7 +29,8 @@ use kernel::{
     },
     task::{
         Kuid,
-        Rlimit, //
+        Rlimit,
+        Sleep, //
     },
     vm_operations,
     ModuleMetadata, //
@@ -118,6 +119,12 @@ operations! {
     rust_user_ns: |_| {
         let _ns = ARef::from(current!().user_ns());
         between();
+    };
+    rust_sleep: |b| {
+        let reason = || Some(b.addr).filter(|addr| *addr != 0);
+        if let Ok(addr) = current!().sleep_until(Sleep::Interruptible, 1, reason) {
+            keep!(addr);
+        }
     };
     rust_use_mm: |b| {
         let _ = b.users().kthread_use_mm(between);

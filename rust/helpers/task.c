@@ -67,6 +67,11 @@ __rust_helper void rust_helper_set_current_state(unsigned int state)
 	set_current_state(state);
 }
 
+__rust_helper void rust_helper___set_current_state(unsigned int state)
+{
+	__set_current_state(state);
+}
+
 __rust_helper void rust_helper_get_task_comm(char *to, struct task_struct *t)
 {
 	char comm[TASK_COMM_LEN];

@@ -124,7 +124,9 @@ impl CurrentTask {
         let mut left = jiffies.max(0);
 
         let result = loop {
-            set_current_state(how.state());
+            // SAFETY: It is the current task's own state. A full memory barrier follows, so what is
+            // looked for is not older.
+            unsafe { bindings::set_current_state(how.state()) };
             if let Some(found) = reason() {
                 break Ok(found);
             }
@@ -139,14 +141,8 @@ impl CurrentTask {
             // number is not negative.
             left = unsafe { bindings::schedule_timeout(left) };
         };
-        set_current_state(bindings::TASK_RUNNING);
+        // SAFETY: It is the current task's own state. Nothing has to come after this.
+        unsafe { bindings::__set_current_state(bindings::TASK_RUNNING) };
         result
     }
-}
-
-/// Sets the state of the current task, before it looks for the reason to be woken.
-#[inline]
-fn set_current_state(state: c_uint) {
-    // SAFETY: It is the current task's own state, and a full memory barrier follows.
-    unsafe { bindings::set_current_state(state) };
 }
