@@ -6,7 +6,7 @@ use anyhow::{bail, ensure, Context, Result};
 use nix::{
     errno::Errno,
     sched::{unshare, CloneFlags},
-    sys::signal::{kill, Signal},
+    sys::{prctl::set_pdeathsig, signal::Signal},
     unistd::{pipe, setresuid, write, Uid},
 };
 use rust_task::{
@@ -647,13 +647,17 @@ fn memory_pressure() -> Result<()> {
     let before = number(&mut talk, RESIDENT)?;
     ensure!(before >= 1024, "{before} kB are resident");
 
-    // The hog takes more and more, until it is killed.
-    let hog = Child::start(|| {
-        fs::write("/proc/self/oom_score_adj", "1000")?;
-        let mut all: Vec<Vec<u8>> = Vec::new();
-        loop {
-            all.push(vec![1; 1024 * KIB]);
-        }
+    // A hog takes more and more until it is killed, and then there is another.
+    let hogs = Child::start(|| loop {
+        let hog = Child::start(|| {
+            set_pdeathsig(Signal::SIGKILL)?;
+            fs::write("/proc/self/oom_score_adj", "1000")?;
+            let mut all: Vec<Vec<u8>> = Vec::new();
+            loop {
+                all.push(vec![1; 1024 * KIB]);
+            }
+        })?;
+        hog.wait()?;
     })?;
     let mut calls = 0;
     let result = wait_until("no page was taken", || {
@@ -662,8 +666,7 @@ fn memory_pressure() -> Result<()> {
         calls += 1;
         Ok(number(&mut talk, RESIDENT)? < before / 2)
     });
-    let _ = kill(hog.pid(), Signal::SIGKILL);
-    hog.wait()?;
+    hogs.kill()?;
     result?;
     println!("# {calls} calls under pressure");
     reverse(&mut talk, 64 * KIB)
