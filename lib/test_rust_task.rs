@@ -6,7 +6,10 @@
 //! when the module is unloaded, as there is no way yet to wait for it.
 
 use core::{
-    mem::size_of,
+    mem::{
+        self,
+        size_of, //
+    },
     sync::atomic::{
         compiler_fence,
         AtomicI32,
@@ -417,9 +420,18 @@ fn spawn(rounds: u32) -> Result<[u32; 3]> {
             // This one is not started at all.
             continue;
         }
-        let thread = thread.start();
+        let mut thread = thread.start();
         if !at_once {
             begun.wait();
+        }
+        if round % 5 == 3 {
+            // It has not begun, sleeps, or has ended.
+            match thread.park() {
+                // Whoever stops it lets it go.
+                Ok(parked) if round % 3 == 0 => mem::forget(parked),
+                Ok(parked) => drop(parked),
+                Err(err) => wrong += u32::from(err != ESRCH),
+            }
         }
         match thread.stop() {
             result if result == round as i32 => ran += 1,

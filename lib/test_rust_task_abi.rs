@@ -26,7 +26,7 @@ pub const POPULATION: u32 = 7;
 pub const KILL: u32 = 8;
 /// `_IOWR(MAGIC, 9, Borrow)`: threads of the kernel borrow the caller's address space.
 pub const BORROW: u32 = 9;
-/// `_IOWR(MAGIC, 10, Spawn)`: start and stop threads of the kernel, one after the other.
+/// `_IOWR(MAGIC, 10, Spawn)`: start, park and stop threads of the kernel, one after the other.
 pub const SPAWN: u32 = 10;
 /// `_IOWR(MAGIC, 11, Later)`: leave something for the caller to do before it returns.
 pub const LATER: u32 = 11;
@@ -173,7 +173,8 @@ pub struct Spawn {
     pub ran: u32,
     /// How many closures have been dropped.
     pub dropped: u32,
-    /// How many results were neither the closure's nor `-EINTR`.
+    /// How many results were neither the closure's nor `-EINTR`, and how many threads could neither
+    /// be parked nor had ended.
     pub wrong: u32,
 }
 
