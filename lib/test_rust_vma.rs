@@ -304,7 +304,7 @@ impl MiscDevice for TestDevice {
 
 /// The data of all areas of an open file of the other device.
 struct Kept {
-    pages: [Page; 2],
+    pages: KVec<Page>,
 }
 
 impl Kept {
@@ -365,8 +365,10 @@ impl MiscDevice for PreparedDevice {
     type Ptr = KBox<Self>;
 
     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
-        let page = || Page::alloc_page(GFP_KERNEL | __GFP_ZERO);
-        let pages = [page()?, page()?];
+        let mut pages = KVec::with_capacity(2, GFP_KERNEL)?;
+        for _ in 0..2 {
+            pages.push(Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?, GFP_KERNEL)?;
+        }
         count(MADE);
         let kept = Arc::new(Kept { pages }, GFP_KERNEL)?;
         Ok(KBox::new(Self { kept }, GFP_KERNEL)?)
@@ -374,7 +376,7 @@ impl MiscDevice for PreparedDevice {
 
     fn mmap_prepare<'a>(me: &'a Self, _file: &'a File, desc: &mut VmaDesc<'a>) -> Result {
         let kept: ArcBorrow<'a, Kept> = me.kept.as_arc_borrow();
-        let pages: &'a [Page] = &me.kept.pages;
+        let pages: &'a KVec<Page> = &me.kept.pages;
 
         match desc.pgoff() as u64 / 16 * 16 {
             abi::FAIL => {

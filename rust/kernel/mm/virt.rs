@@ -898,7 +898,7 @@ impl VmaNew {
 
     /// Sets [`flags::DONTCOPY`]: the area is not passed on by `fork()`.
     ///
-    /// User space can undo this by `madvise()`, unless [`flags::IO`] is set too.
+    /// User space can undo this by `madvise()`, but not where [`flags::IO`] is set.
     ///
     /// # Examples
     ///
@@ -919,7 +919,8 @@ impl VmaNew {
 
     /// Sets [`flags::DONTDUMP`]: the area is left out of core dumps.
     ///
-    /// User space can undo this by `madvise()`, unless [`flags::IO`] is set too.
+    /// User space can undo this by `madvise()`, but not where [`flags::IO`] or
+    /// [`flags::DONTEXPAND`] is set.
     ///
     /// # Examples
     ///

@@ -4,9 +4,11 @@
 //!
 //! An address is not an identity: a program may unmap an area and map something else in its place.
 //! Here the C side's table of operations is the identity. A driver gives an area a piece of its own
-//! data in the `mmap` hook ([`VmaNew::set_ops`]); from then on the area holds a count on the data,
-//! and everybody who has the area may ask whether it is one of the driver's
-//! ([`VmaRef::downcast`]).
+//! data in the `mmap` hook ([`VmaNew::set_ops`]) or in the `mmap_prepare` hook
+//! ([`VmaDesc::set_ops`]); from then on the area holds a count on the data, and everybody who has
+//! the area may ask whether it is one of the driver's ([`VmaRef::downcast`]).
+//!
+//! [`VmaDesc::set_ops`]: super::vma_desc::VmaDesc::set_ops
 //!
 //! The count follows the area: one for each area that `fork()`, `mremap()` or a split makes of it,
 //! and it is given back when that area is unmapped. Such an area never grows, and it is never
@@ -176,8 +178,8 @@ pub trait VmOperations: HasVmOperations + Send + Sync + Sized + 'static {
     const PREPARED: bool = false;
 
     /// An area has come into being as a copy of one that exists: in a child process, at a new
-    /// place, or because a part of it gets another fate. It is not called for the area that the
-    /// `mmap` hook set up, and a child whose `fork()` fails later closes it again.
+    /// place, or because a part of it gets another fate. It is not called for the area that came of
+    /// a hook, and a child whose `fork()` fails later closes it again.
     fn open(_vma: &VmaIdle<Self>) {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -281,17 +283,8 @@ pub struct VmOperationsTable {
     release: unsafe fn(*mut c_void),
     /// Takes a count for an area. The kernel's own table has no place for it.
     #[cfg(not(CONFIG_HAVE_MMAP_PREPARE))]
-    pub(super) mapped: Mapped,
+    pub(super) take: unsafe fn(*mut c_void),
 }
-
-/// What a kernel with `mmap_prepare` hooks calls when an area has come of one.
-type Mapped = unsafe extern "C" fn(
-    c_ulong,
-    c_ulong,
-    c_ulong,
-    *const bindings::file,
-    *mut *mut c_void,
-) -> c_int;
 
 impl VmOperationsTable {
     /// Makes the table of `T`.
@@ -334,7 +327,7 @@ impl VmOperationsTable {
             },
             release: release::<T>,
             #[cfg(not(CONFIG_HAVE_MMAP_PREPARE))]
-            mapped: mapped::<T>,
+            take: take::<T>,
         }
     }
 
@@ -592,9 +585,7 @@ impl<T> VmaIdle<T> {
 unsafe extern "C" fn open<T: VmOperations>(vma: *mut bindings::vm_area_struct) {
     // SAFETY: The copy has the pointer of the other area, which has a count and, by the lock, keeps
     // it for now.
-    let data: Arc<T> = unsafe { borrow::<T>(vma) }.into();
-    // The count of the copy.
-    let _ = Arc::into_raw(data);
+    unsafe { take::<T>((*vma).vm_private_data) };
 
     if T::HAS_OPEN {
         // SAFETY: The area has its count, and its bounds change under the lock of the caller only.
@@ -618,9 +609,10 @@ unsafe extern "C" fn close<T: VmOperations>(vma: *mut bindings::vm_area_struct) 
 
 /// # Safety
 ///
-/// To be called by `mmap_action_complete()`, or what stands for it, for an area that an
-/// `mmap_prepare` hook has given the table of `T` and an `ArcBorrow<T>`, which is still there. The
-/// mmap lock has been held for writing since the area has been within reach.
+/// To be called by `mmap_action_complete()` for an area that an `mmap_prepare` hook has given the
+/// table of `T` and an `ArcBorrow<T>`, which is still there. The mmap lock has been held for
+/// writing since the area has been within reach.
+#[cfg(CONFIG_HAVE_MMAP_PREPARE)]
 unsafe extern "C" fn mapped<T: VmOperations>(
     _start: c_ulong,
     _end: c_ulong,
@@ -628,11 +620,22 @@ unsafe extern "C" fn mapped<T: VmOperations>(
     _file: *const bindings::file,
     data: *mut *mut c_void,
 ) -> c_int {
-    // SAFETY: The caller lends the field. It is the pointer of the `ArcBorrow<T>`.
-    let data = unsafe { ArcBorrow::from_raw((*data).cast::<T>()) };
-    // The count of the area.
-    let _ = Arc::into_raw(Arc::from(data));
+    // SAFETY: The caller lends a copy of the field.
+    let data = unsafe { *data };
+    // SAFETY: It is the pointer of the `ArcBorrow<T>`.
+    unsafe { take::<T>(data) };
     0
+}
+
+/// Takes a count for an area.
+///
+/// # Safety
+///
+/// `data` is the pointer of an `Arc<T>`, of which somebody has a count for the time of the call.
+unsafe fn take<T>(data: *mut c_void) {
+    // SAFETY: As the caller says.
+    let data = unsafe { ArcBorrow::from_raw(data.cast_const().cast::<T>()) };
+    let _ = Arc::into_raw(Arc::from(data));
 }
 
 /// # Safety

@@ -62,6 +62,10 @@
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::{
+    alloc::{
+        Allocator,
+        Vec, //
+    },
     bindings,
     error::{
         code::{
@@ -85,13 +89,15 @@ use crate::{
         Page,
         PAGE_SHIFT, //
     },
-    sync::ArcBorrow,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
     types::Opaque,
 };
 use core::{
     cell::Cell,
-    marker::PhantomData,
-    ptr, //
+    marker::PhantomData, //
 };
 
 #[cfg(not(CONFIG_HAVE_MMAP_PREPARE))]
@@ -120,7 +126,8 @@ use {
 ///   it meanwhile.
 /// - All that lives for `'a` lives until the C side has done with the area what the description
 ///   says.
-/// - `private_data` is null, or it is an `ArcBorrow<'a, T>` and `vm_ops` is the table of that `T`.
+/// - `private_data` is null, or the pointer of an `Arc<T>` that lives for `'a`, and `vm_ops` is the
+///   table of that `T`.
 ///   Then `VM_DONTEXPAND` is set, and there is no further action.
 /// - At most one of `VM_PFNMAP`, `VM_MIXEDMAP` and an action is there.
 ///
@@ -271,7 +278,7 @@ impl<'a> VmaDesc<'a> {
     #[inline]
     pub fn flags(&self) -> vm_flags_t {
         // SAFETY: As for `start()`. All flags of `flags` are in the first word.
-        unsafe { (*self.desc.get()).vma_flags.__vma_flags[0] as vm_flags_t }
+        unsafe { (*self.desc.get()).vma_flags.__vma_flags[0] }
     }
 
     /// Sets the flags in `set` and clears those in `unset`.
@@ -279,7 +286,7 @@ impl<'a> VmaDesc<'a> {
     fn update_flags(&mut self, set: vm_flags_t, unset: vm_flags_t) {
         let flags = (self.flags() | set) & !unset;
         // SAFETY: As for `start()`.
-        unsafe { (*self.desc.get()).vma_flags.__vma_flags[0] = flags as _ };
+        unsafe { (*self.desc.get()).vma_flags.__vma_flags[0] = flags };
     }
 
     /// Sets [`flags::IO`]: nobody but the user's own code is to touch the pages.
@@ -321,7 +328,7 @@ impl<'a> VmaDesc<'a> {
 
     /// Sets [`flags::DONTCOPY`]: the area is not passed on by `fork()`.
     ///
-    /// User space can undo this by `madvise()`, unless [`flags::IO`] is set too.
+    /// User space can undo this by `madvise()`, but not where [`flags::IO`] is set.
     ///
     /// # Examples
     ///
@@ -341,7 +348,8 @@ impl<'a> VmaDesc<'a> {
 
     /// Sets [`flags::DONTDUMP`]: the area is left out of core dumps.
     ///
-    /// User space can undo this by `madvise()`, unless [`flags::IO`] is set too.
+    /// User space can undo this by `madvise()`, but not where [`flags::IO`] or
+    /// [`flags::DONTEXPAND`] is set.
     ///
     /// # Examples
     ///
@@ -470,12 +478,16 @@ impl<'a> VmaDesc<'a> {
         }
 
         self.set_dontexpand();
+        // The pointer of an `Arc` is for the count, too, and that of what it holds is not.
+        let count = Arc::into_raw(Arc::from(data));
         // SAFETY: As for `start()`. The two fields belong to the hook.
         // INVARIANT: Both belong to `T`. The data lives for `'a`.
         unsafe {
-            (*self.desc.get()).private_data = ptr::from_ref(&*data).cast_mut().cast();
+            (*self.desc.get()).private_data = count.cast_mut().cast();
             (*self.desc.get()).vm_ops = T::table().as_ptr();
         }
+        // SAFETY: It was made above, and this was its count.
+        drop(unsafe { Arc::from_raw(count) });
         Ok(())
     }
 
@@ -634,19 +646,19 @@ impl<'a> VmaDesc<'a> {
     /// Has `pages` mapped from the beginning of the area on.
     ///
     /// Each mapping has a count of its own on its page. User space may write to what it can map, so
-    /// the pages must hold nothing that the kernel relies on; in particular, none of those behind a
-    /// `VBox`. The area becomes [`flags::MIXEDMAP`]. The program sees the errors of mapping the
-    /// pages: `EFAULT` if there are more than the area has, `ENOMEM`.
+    /// this wants a vector: that owns its pages, which have nothing else in them. The area becomes
+    /// [`flags::MIXEDMAP`]. The program sees the errors of mapping the pages: `EFAULT` if there are
+    /// more than the area has, `ENOMEM`.
     ///
     /// `EBUSY` if the area has data, takes pages or frames, or is to be filled already.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::vma_desc::VmaDesc, page::Page};
+    /// use kernel::{alloc::KVec, mm::vma_desc::VmaDesc, page::Page};
     ///
     /// struct Opened {
-    ///     pages: [Page; 2],
+    ///     pages: KVec<Page>,
     /// }
     ///
     /// fn mmap_prepare<'a>(opened: &'a Opened, desc: &mut VmaDesc<'a>) -> Result {
@@ -655,7 +667,7 @@ impl<'a> VmaDesc<'a> {
     /// ```
     #[doc(alias = "mmap_action_map_kernel_pages")]
     #[inline]
-    pub fn map_kernel_pages(&mut self, pages: &'a [Page]) -> Result {
+    pub fn map_kernel_pages<A: Allocator>(&mut self, pages: &'a Vec<Page, A>) -> Result {
         // A `Page` is a pointer, and nothing else.
         const {
             assert!(size_of::<Page>() == size_of::<*mut bindings::page>());
@@ -709,22 +721,16 @@ impl<'a> VmaDesc<'a> {
             // SAFETY: This is what stands for the hook. `do_mmap()` sets neither flag, and what
             // lives for `'a` is as the caller says.
             hook(unsafe { Self::from_raw(&mut desc) })?;
+            // The kernel would make such an area larger without asking the hook.
+            desc.vma_flags.__vma_flags[0] |= flags::DONTEXPAND;
             // SAFETY: The area is being set up, and the description is what the hook has made of
             // it. If this fails, there was an action, and so there is no data to give back.
             to_result(unsafe { bindings::__compat_vma_mmap(&mut desc, vma.as_ptr()) })?;
 
             if let Some(table) = VmOperationsTable::of(vma) {
-                // SAFETY: The area has the table and the data by `VmaDesc::set_ops()`, and nobody
-                // else has the area yet.
-                unsafe {
-                    (table.mapped)(
-                        desc.start,
-                        desc.end,
-                        desc.pgoff,
-                        ptr::null(),
-                        &mut desc.private_data,
-                    )
-                };
+                // SAFETY: The area has the table and the data by `VmaDesc::set_ops()`. The data is
+                // borrowed for `'a`.
+                unsafe { (table.take)(desc.private_data) };
             }
             Ok(())
         };
