@@ -406,19 +406,16 @@ static noinline void c_user_ns(struct bench *b)
 
 static noinline void c_sleep(struct bench *b)
 {
-	unsigned long addr;
+	unsigned long addr = READ_ONCE(b->addr);
 	long left = 1;
 
-	for (;;) {
+	while (!addr && left && !signal_pending(current)) {
 		set_current_state(TASK_INTERRUPTIBLE);
 		addr = READ_ONCE(b->addr);
-		if (addr)
-			break;
-		if (signal_pending_state(TASK_INTERRUPTIBLE, current) || !left)
-			break;
-		left = schedule_timeout(left);
+		if (!addr)
+			left = schedule_timeout(left);
+		__set_current_state(TASK_RUNNING);
 	}
-	__set_current_state(TASK_RUNNING);
 	if (addr)
 		use(addr);
 }

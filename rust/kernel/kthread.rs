@@ -31,7 +31,7 @@ use crate::{
 };
 use core::{
     cell::UnsafeCell,
-    fmt, mem,
+    fmt,
     ptr::NonNull,
     sync::atomic::{
         AtomicBool,
@@ -252,9 +252,9 @@ impl KThread {
     /// Has the thread wait where it sleeps next ([`ThisKThread::sleep`], [`ThisKThread::parkme`]),
     /// until what this returns is dropped.
     ///
-    /// Sleeps until the thread has come there. A thread that parks itself goes on until then.
+    /// Sleeps until the thread has come there, which no signal ends.
     ///
-    /// Errors: `ESRCH` if the closure has returned.
+    /// Errors: `ESRCH` if the closure has returned, `EBUSY` in the thread itself.
     ///
     /// # Examples
     ///
@@ -288,10 +288,36 @@ impl KThread {
     /// # drop(thread.park()?);
     /// # core::mem::forget(thread.park()?);
     /// # assert_eq!(thread.stop(), 0);
+    /// #
+    /// # // A thread that has its own handle.
+    /// # use core::sync::atomic::AtomicI32;
+    /// # use kernel::{new_mutex, sync::{Arc, Mutex}};
+    /// # static REFUSED: AtomicI32 = AtomicI32::new(0);
+    /// # let own: Arc<Mutex<Option<KThread>>> = Arc::pin_init(new_mutex!(None), GFP_KERNEL)?;
+    /// # let theirs = own.clone();
+    /// # let thread = KThread::create(format_args!("own"), move |this| {
+    /// #     if let Some(me) = &mut *theirs.lock() {
+    /// #         REFUSED.store(me.park().map_or_else(Error::to_errno, |_| 1), Ordering::Release);
+    /// #     }
+    /// #     while !this.sleep(1) {}
+    /// #     0
+    /// # })?;
+    /// # let mut slot = own.lock();
+    /// # *slot = Some(thread.start());
+    /// # drop(slot);
+    /// # while REFUSED.load(Ordering::Acquire) == 0 {
+    /// #     assert_eq!(wait(), Err(ETIME));
+    /// # }
+    /// # assert_eq!(REFUSED.load(Ordering::Acquire), EBUSY.to_errno());
+    /// # let thread = own.lock().take().ok_or(ESRCH)?;
+    /// # assert_eq!(thread.stop(), 0);
     ///
     /// // Nobody waits for a thread that has come to its end.
     /// let mut short = KThread::spawn(format_args!("short"), |_| 7)?;
-    /// while short.park().is_ok() {}
+    /// # // It goes on for as long as this sleeps.
+    /// # while short.park().is_ok() {
+    /// #     assert_eq!(wait(), Err(ETIME));
+    /// # }
     /// assert_eq!(short.park().err(), Some(ESRCH));
     /// assert_eq!(short.stop(), 7);
     /// # Ok::<(), Error>(())
@@ -299,11 +325,15 @@ impl KThread {
     #[doc(alias("kthread_park", "kthread_unpark"))]
     pub fn park(&mut self) -> Result<Parked<'_>> {
         let signs = self.signs().ok_or(ESRCH)?;
+        // It would be told that it is parked, and go on.
+        if self.task.as_ptr() == Task::current_raw() {
+            return Err(EBUSY);
+        }
 
         match signs.go(AT_LARGE, PARKING) {
             Ok(()) => {
-                // SAFETY: It is a thread of the kernel that is not about to exit, as it would have
-                // to go over from `AT_LARGE`. It is not parked: only the owner does that, who
+                // SAFETY: It is another thread of the kernel, and not about to exit, as it would
+                // have to go over from `AT_LARGE`. It is not parked: only the owner does that, who
                 // parks, lets go and stops one at a time. So this waits for the thread.
                 let result = to_result(unsafe { bindings::kthread_park(self.task.as_ptr()) });
                 let now = if result.is_ok() { PARKED } else { AT_LARGE };
@@ -681,13 +711,8 @@ impl ThisKThread {
     }
 
     fn sleep_how(&self, how: Sleep, jiffies: c_long) -> bool {
-        let mut woken = false;
-        let reason = || {
-            let woken = mem::replace(&mut woken, true);
-            (woken || self.should_stop() || self.should_park()).then_some(())
-        };
-        // All outcomes are told apart by whoever asks for them.
-        let _ = current!().sleep_until(how, jiffies.max(1), reason);
+        let reason = || self.should_stop() || self.should_park();
+        current!().sleep_unless(how, jiffies.max(1), reason);
         if self.should_park() {
             self.parkme();
         }

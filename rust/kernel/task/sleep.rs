@@ -4,17 +4,14 @@
 //!
 //! Whoever waits says what for, and whoever makes it true wakes the task afterwards
 //! ([`Task::wake_up`](super::Task::wake_up)). The state of the task is set before the reason is
-//! looked for, each time, and reset at the end: so no wake-up is lost, and no state forgotten.
+//! looked for, each time, and reset afterwards: so no wake-up is lost, and no state forgotten.
 //!
 //! A condition variable (`CondVar`) is more convenient where a lock guards the reason. This needs
 //! no lock and no list of those who wait.
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
-use super::{
-    CurrentTask,
-    Task, //
-};
+use super::CurrentTask;
 use crate::{
     bindings,
     error::code::{
@@ -68,11 +65,14 @@ impl Sleep {
 impl CurrentTask {
     /// Sleeps until `reason` returns something, and returns that.
     ///
-    /// `reason` is asked at once, and then whenever the task is woken; it must not sleep. What it
-    /// looks for is to be made true before the task is woken. Sleeps, so not for atomic context.
+    /// `reason` is asked before each sleep, and whenever the task is woken; the kernel's checks
+    /// complain if it sleeps itself. What it looks for is to be made true before the task is woken.
+    /// Sleeps if there is no reason, so not for atomic context.
     ///
     /// Errors: `ETIME` after so many jiffies ([`MAX_SCHEDULE_TIMEOUT`](super::MAX_SCHEDULE_TIMEOUT)
-    /// is for ever, and what is negative is none), `ERESTARTSYS` if a signal ends such a sleep.
+    /// is for ever, and what is negative is none); `ERESTARTSYS` if something waits for the task
+    /// that ends such a sleep, which is a signal as a rule
+    /// ([`Interruptible`](Sleep::Interruptible), [`Killable`](Sleep::Killable)).
     ///
     /// # Examples
     ///
@@ -105,10 +105,10 @@ impl CurrentTask {
     /// # // SAFETY: The clock runs.
     /// # let now = || unsafe { kernel::bindings::ktime_get() };
     /// # let (mut asked, begin) = (0, now());
-    /// # let at_once = current!().sleep_until(Sleep::Idle, 10_000, || {
+    /// # let at_once = current!().sleep_until(Sleep::Idle, 5_000, || {
     /// #     asked += 1;
     /// #     current!().wake_up();
-    /// #     (asked == 2).then(|| now() - begin < 5_000_000_000)
+    /// #     (asked == 3).then(|| now() - begin < 4_000_000_000)
     /// # })?;
     /// # assert!(at_once);
     /// # Ok::<(), Error>(())
@@ -123,26 +123,49 @@ impl CurrentTask {
     ) -> Result<R> {
         let mut left = jiffies.max(0);
 
-        let result = loop {
-            // SAFETY: It is the current task's own state. A full memory barrier follows, so what is
-            // looked for is not older.
-            unsafe { bindings::set_current_state(how.state()) };
+        loop {
             if let Some(found) = reason() {
-                break Ok(found);
+                return Ok(found);
+            }
+            if left == 0 {
+                return Err(ETIME);
             }
             // SAFETY: The function reads the flags of the current task.
             if unsafe { bindings::signal_pending_state(how.state(), self.as_ptr()) } != 0 {
-                break Err(ERESTARTSYS);
+                return Err(ERESTARTSYS);
             }
-            if left == 0 {
-                break Err(ETIME);
+
+            let mut found = None;
+            left = self.sleep_unless(how, left, || {
+                found = reason();
+                found.is_some()
+            });
+            if let Some(found) = found {
+                return Ok(found);
             }
-            // SAFETY: This is process context, where a task may sleep, as the reference says. The
-            // number is not negative.
-            left = unsafe { bindings::schedule_timeout(left) };
+        }
+    }
+
+    /// Sleeps until somebody wakes the task, for so many jiffies at most, unless there is a reason
+    /// not to. Returns how many are left.
+    pub(crate) fn sleep_unless(
+        &self,
+        how: Sleep,
+        jiffies: c_long,
+        reason: impl FnOnce() -> bool,
+    ) -> c_long {
+        // SAFETY: It is the current task's own state. A full memory barrier follows, so what is
+        // looked for is not older.
+        unsafe { bindings::set_current_state(how.state()) };
+        let left = if reason() {
+            jiffies
+        } else {
+            // SAFETY: The caller wants to sleep, so this is a context where a task may. The number
+            // is not negative. If a signal waits that ends such a sleep, this returns at once.
+            unsafe { bindings::schedule_timeout(jiffies.max(0)) }
         };
         // SAFETY: It is the current task's own state. Nothing has to come after this.
         unsafe { bindings::__set_current_state(bindings::TASK_RUNNING) };
-        result
+        left
     }
 }
