@@ -21,6 +21,7 @@ use crate::{
         Result, //
     },
     prelude::*,
+    str::CString,
     sync::aref::ARef,
     task::{
         Sleep,
@@ -83,8 +84,8 @@ unsafe impl Send for KThread {}
 // SAFETY: With a reference, one gets at `task`, which is `Sync`.
 unsafe impl Sync for KThread {}
 
-/// How C's `vsnprintf()` is told to print [`fmt::Arguments`].
-const FORMAT: &[u8] = b"%pA\0";
+/// How C's `vsnprintf()` is told to print a string.
+const FORMAT: &[u8] = b"%s\0";
 
 /// What owner and thread tell each other.
 struct Signs {
@@ -128,7 +129,8 @@ impl KThread {
     ///
     /// The name is cut off after 15 bytes where [`Task::comm`] tells it. Sleeps.
     ///
-    /// Errors: `ENOMEM`, or `EINTR` if the current task is killed meanwhile.
+    /// Errors: `ENOMEM`, `EINVAL` if there is a NUL in the name, or `EINTR` if the current task is
+    /// killed meanwhile.
     ///
     /// # Examples
     ///
@@ -186,6 +188,8 @@ impl KThread {
     where
         F: FnOnce(&ThisKThread) -> c_int,
     {
+        // C prints a name twice, and warns if it is not the same both times.
+        let name = CString::try_from_fmt(name)?;
         let start = KBox::new(
             Start {
                 signs: Signs {
@@ -200,15 +204,14 @@ impl KThread {
         let start = KBox::into_raw(start);
 
         // SAFETY: `run::<F>()` is made for `start`, which stays until the thread is gone. The
-        // format is one of the kernel's own, and takes a pointer to what the compiler has made of a
-        // name.
+        // format takes a string, which stays until the function has returned.
         let task = unsafe {
             bindings::kthread_create_on_node(
                 Some(run::<F>),
                 start.cast(),
                 bindings::NUMA_NO_NODE,
                 FORMAT.as_ptr().cast(),
-                core::ptr::from_ref(&name).cast::<c_void>(),
+                name.as_char_ptr(),
             )
         };
         let task = match from_err_ptr(task) {
