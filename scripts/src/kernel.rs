@@ -304,10 +304,11 @@ fn inputs(place: &Place, tools: &Tools) -> Result<Option<String>> {
     if place.kdir.is_some() {
         return Ok(None);
     }
-    let mut files: Vec<PathBuf> = tree::files(place)?.into_values().collect();
-    files.push(tree::backport(place)?.join("tree.toml"));
-    files.push(place.root.join("Kconfig"));
-    files.push(place.objects.join(".config"));
+    let mut files: BTreeSet<PathBuf> = tree::files(place)?.into_values().collect();
+    // The list of changes, and the files that it has links to.
+    files.extend(tree::walk(&tree::backport(place)?)?);
+    files.insert(place.root.join("Kconfig"));
+    files.insert(place.objects.join(".config"));
 
     let mut hash = DefaultHasher::new();
     tools.versions.hash(&mut hash);
