@@ -42,7 +42,7 @@ help:
 	@echo 'make LLVM=1 mutants    small faults, each of which some test has to notice (ONLY=part of a name)'
 	@echo 'make LLVM=1 lint       rustfmt, clippy, rustdoc and checkpatch over our files'
 	@echo 'make LLVM=1 api        each item of mainline'"'"'s public API, against ours (KERNEL=7.3)'
-	@echo 'make LLVM=1 binder     Rust Binder: its tests, and its speed on both (KERNEL=7.3)'
+	@echo 'make LLVM=1 binder     Rust Binder: its tests, unchanged too, and its speed on both (KERNEL=7.3)'
 	@echo 'make LLVM=1 bench      instructions and time of each operation, beside those of C, and curves'
 	@echo 'make LLVM=1 asm FN=    the code of one operation of bench, in C and in Rust'
 	@echo 'make LLVM=1 known      faults of mainline'"'"'s files, which are not in ours (KERNEL=7.3)'

@@ -57,7 +57,8 @@ enum Command {
     Lint,
     /// Mainline's public API, item by item, against ours
     Api,
-    /// Rust Binder on our files: its tests, and its speed beside that on mainline's files
+    /// Rust Binder on our files, with our changes to it and without: its tests, and its speed beside
+    /// that on mainline's files
     Binder,
     /// The code of one operation (FN=), in C and in Rust
     Asm,
@@ -101,6 +102,8 @@ pub struct Place {
     pub kdir: Option<PathBuf>,
     /// Whether our files are in it.
     pub ours: bool,
+    /// Whether the kernel's own drivers are changed to make use of them.
+    pub drivers: bool,
     /// The assembled tree.
     pub tree: PathBuf,
     /// The objects.
@@ -150,6 +153,7 @@ impl Place {
             series,
             kdir,
             ours: true,
+            drivers: true,
         })
     }
 
@@ -305,6 +309,7 @@ fn run_part(part: &Command, place: &Place, tools: &Tools, outcome: &mut Outcome)
             for (place, initramfs) in [(place, &initramfs), (&mainline, &theirs)] {
                 selftest(place, initramfs, outcome)?;
             }
+            unchanged(place, tools, outcome)?;
             binder::compare((place, &initramfs), (&mainline, &theirs), outcome)?;
         }
         _ => {
@@ -341,6 +346,16 @@ fn built(place: &Place, like: &Place, tools: &Tools) -> Result<Initramfs> {
     kernel::derive(place, tools, like, &[])?;
     kernel::build(place, tools)?;
     user::initramfs(place, tools)
+}
+
+/// Tests that our files serve mainline's drivers as they are.
+fn unchanged(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let unchanged = tree::unchanged(place);
+    println!("# Linux {}, with its own drivers", place.series);
+    tree::assemble(&unchanged)?;
+    let initramfs = built(&unchanged, place, tools)?;
+    selftest(&unchanged, &initramfs, outcome)?;
+    Ok(())
 }
 
 /// Counts instructions on a kernel that is built, and on mainline's like it.
@@ -407,6 +422,7 @@ fn test(asked: Place) -> Result<bool> {
             api::compare(&place.variant("clippy"), &mainline, &mut outcome)?;
             known::compare(&place, &mainline, &tools, &mut outcome)?;
             bench::compare(&place, Some(&mainline), &tools, &mut outcome)?;
+            unchanged(&place, &tools, &mut outcome)?;
             binder::compare((&place, &initramfs), (&mainline, &theirs), &mut outcome)?;
             // The C code around it would take longer than all of the above.
             allrust::compile(&place, &tools, &mut outcome)?;

@@ -162,6 +162,17 @@ pub fn mainline(place: &Place) -> Result<Option<Place>> {
     }))
 }
 
+/// The same kernel with our files, and with its drivers as they are.
+pub fn unchanged(place: &Place) -> Place {
+    let mut tree = place.tree.clone().into_os_string();
+    tree.push("-unchanged");
+    Place {
+        tree: tree.into(),
+        drivers: false,
+        ..place.variant("unchanged")
+    }
+}
+
 /// Makes or renews the tree.
 pub fn assemble(place: &Place) -> Result<()> {
     let base = base(place)?;
@@ -180,11 +191,12 @@ pub fn assemble(place: &Place) -> Result<()> {
     for (at, file) in files(place)? {
         ours.insert(at, Ours::Link(file));
     }
-    for link in manifest.link {
+    let wanted = |at: &Path| place.drivers || !at.starts_with("drivers");
+    for link in manifest.link.into_iter().filter(|link| wanted(&link.to)) {
         ours.insert(link.to, Ours::Link(place.root.join(link.from)));
     }
     let mut inserts: BTreeMap<PathBuf, Vec<Insert>> = BTreeMap::new();
-    for insert in manifest.insert {
+    for insert in manifest.insert.into_iter().filter(|i| wanted(&i.file)) {
         inserts.entry(insert.file.clone()).or_default().push(insert);
     }
     for (file, inserts) in inserts {
@@ -381,14 +393,14 @@ mod tests {
         assert!(inserted("b\nb\n", &[insert(Some("b"), None)]).is_err());
     }
 
-    /// A tree of a later series, in which a file has changed where ours belongs.
-    #[test]
-    fn a_later_kernel_that_does_not_fit_is_refused_by_file() {
+    /// A tree of a later series that has no more than the lines where ours belong, and the place to
+    /// assemble it in.
+    fn later(name: &str) -> (PathBuf, Place) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
             .unwrap()
             .to_owned();
-        let top = std::env::temp_dir().join(format!("later-{}", std::process::id()));
+        let top = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
         let kdir = top.join("linux");
         let manifest = fs::read_to_string(root.join("backport/7.3/tree.toml")).unwrap();
         let manifest: Manifest = toml::from_str(&manifest).unwrap();
@@ -420,16 +432,42 @@ mod tests {
             series: series_of(&kdir).unwrap(),
             tree: top.join("tree"),
             objects: top.join("objects"),
-            kdir: Some(kdir.clone()),
+            kdir: Some(kdir),
             ours: true,
+            drivers: true,
         };
+        (top, place)
+    }
+
+    /// A file has changed where ours belongs.
+    #[test]
+    fn a_later_kernel_that_does_not_fit_is_refused_by_file() {
+        let (top, place) = later("later");
         assert_eq!(place.series, "7.4");
         assert!(backport(&place).unwrap().ends_with("7.3"));
         assemble(&place).unwrap();
 
-        fs::write(kdir.join("rust/kernel/lib.rs"), "pub mod other;\n").unwrap();
+        fs::write(top.join("linux/rust/kernel/lib.rs"), "pub mod other;\n").unwrap();
         let said = format!("{:#}", assemble(&place).unwrap_err());
         assert!(said.contains("rust/kernel/lib.rs"), "{said}");
+        fs::remove_dir_all(top).unwrap();
+    }
+
+    #[test]
+    fn drivers_are_changed_or_left_as_they_are() {
+        let (top, changed) = later("drivers");
+        let unchanged = unchanged(&changed);
+        let is_own = |place: &Place, file: &str| {
+            let text = |tree: &Path| fs::read_to_string(tree.join(file)).ok();
+            text(&place.tree) == text(&base(place).unwrap())
+        };
+        for (place, own) in [(&changed, false), (&unchanged, true)] {
+            assemble(place).unwrap();
+            assert_eq!(is_own(place, "drivers/android/binder/vma.rs"), own);
+            assert_eq!(is_own(place, "drivers/android/binder/process.rs"), own);
+            assert!(!is_own(place, "rust/kernel/lib.rs"));
+            assert!(!is_own(place, "rust/kernel/kthread.rs"));
+        }
         fs::remove_dir_all(top).unwrap();
     }
 }
