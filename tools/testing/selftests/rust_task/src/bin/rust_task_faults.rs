@@ -25,6 +25,7 @@ use std::{
     fs::{self, File},
     num::NonZeroUsize,
     path::Path,
+    sync::atomic::AtomicU64,
     time::Duration,
 };
 
@@ -52,7 +53,15 @@ const COPIES: &[&str] = &[
     "count references to a PID namespace",
     "count users, if any",
     "count users, asynchronously",
+    "count references to credentials",
+    "count references to a user namespace",
+    "what is known of a thread",
 ];
+/// One that is stopped before it runs, one that is bound to a CPU, and so on, to one that is not
+/// started at all.
+const THREADS: u32 = 5;
+/// Nothing else is mapped anywhere near.
+const ALONE: usize = 1 << 40;
 /// More chances than any operation has.
 const CHANCES: u32 = 10_000;
 /// How often all is repeated, so that a lost page or object makes a difference.
@@ -155,13 +164,17 @@ fn sweep(operation: &dyn Fn() -> Result<(), Errno>) -> Result<Swept> {
 
 type Operation<'a> = (&'static str, Box<dyn Fn() -> Result<(), Errno> + 'a>);
 
+/// What the system has said of opening a file.
+fn io(err: std::io::Error) -> Errno {
+    Errno::from_raw(err.raw_os_error().unwrap_or(0))
+}
+
 /// Calls `with` for all that a program can ask of the drivers, or for the one that was asked for.
 fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()> {
     let device = &Device::open()?;
     let tester = &Tester::open()?;
     let buffer = &vma::Buffer::open()?;
     let vma_tester = &vma::Tester::open()?;
-    let io = |err: std::io::Error| Errno::from_raw(err.raw_os_error().unwrap_or(0));
     let pages = &device.map_pages(1)?;
     let count = |kind| -> Operation<'_> {
         let name = match kind {
@@ -170,9 +183,17 @@ fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()
             test_abi::MM_COUNT => "count references to an mm",
             test_abi::PID_NS => "count references to a PID namespace",
             test_abi::MM_NOT_ZERO => "count users, if any",
-            _ => "count users, asynchronously",
+            test_abi::MM_ASYNC => "count users, asynchronously",
+            test_abi::CRED => "count references to credentials",
+            _ => "count references to a user namespace",
         };
         (name, Box::new(move || tester.counts(kind, 3).map(drop)))
+    };
+    let touch = |name, what, pages| -> Operation<'_> {
+        (
+            name,
+            Box::new(move || map_and_touch(vma_tester, what, pages)),
+        )
     };
     let mut all: Vec<Operation<'_>> = vec![
         (
@@ -242,8 +263,41 @@ fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()
             "a workqueue's thread",
             Box::new(|| tester.worker_has_mm().map(drop)),
         ),
+        touch("touch pages", vma::test_abi::PLAIN, 2),
+        touch("touch pages twice", vma::test_abi::LATER, 2),
+        touch("touch late frames", vma::test_abi::LATE_FRAME, 2),
+        touch("touch frames and pages", vma::test_abi::MIXED, 2),
+        ("touch what was prepared", Box::new(map_and_touch_prepared)),
+        (
+            "what is known of a thread",
+            Box::new(|| {
+                let own = nix::unistd::gettid().as_raw();
+                let told = tester.relatives(own)?;
+                let euid = nix::unistd::geteuid().as_raw();
+                assert_eq!((told.in_init, told.euid_there), (own, euid));
+                Ok(())
+            }),
+        ),
+        (
+            "leave things for later",
+            Box::new(|| leave_for_later(tester)),
+        ),
+        (
+            "start and stop threads",
+            Box::new(|| {
+                let told = tester.spawn(THREADS)?;
+                assert_eq!((told.dropped, told.wrong), (THREADS, 0));
+                Ok(())
+            }),
+        ),
+        ("lend memory to a thread", Box::new(|| lend(tester))),
     ];
-    all.extend((test_abi::TASK..=test_abi::MM_ASYNC).map(count));
+    all.extend((test_abi::TASK..=test_abi::USER_NS).map(count));
+    // On 6.12, a remap_pfn_range() that lacks memory for a page table looks for the memory type of the
+    // frame there, and warns that it finds none.
+    if !fs::read_to_string("/proc/sys/kernel/osrelease")?.starts_with("6.12.") {
+        all.push(touch("touch a frame", vma::test_abi::FRAME, 1));
+    }
     if let Some(case) = words::text("case") {
         all.retain(|(name, _)| *name == case);
         ensure!(!all.is_empty(), "no operation is called {case}");
@@ -275,6 +329,50 @@ fn map_and_insert(buffer: &vma::Buffer) -> Result<(), Errno> {
         .and_then(|()| buffer.revoke(span.addr(1)));
     span.unmap()?;
     result
+}
+
+/// Each page of the area is the same memory. The area has page tables of its own, which are made when
+/// it is touched; if there is no memory for them, the kernel has the program try again.
+fn map_and_touch(tester: &vma::Tester, what: u64, pages: usize) -> Result<(), Errno> {
+    let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let file = Some((tester.file(), what));
+    let span = vma::map_at(Some(ALONE), file, pages, rights, MapFlags::MAP_SHARED)?;
+    span.write(0, what + 1);
+    let there = (0..pages).all(|page| span.read(page) == what + 1);
+    span.unmap()?;
+    assert!(there);
+    Ok(())
+}
+
+/// The same for areas that are described before they are made, by data or by pages.
+fn map_and_touch_prepared() -> Result<(), Errno> {
+    let file = vma::Prepared::open().map_err(io)?;
+    for what in [vma::test_abi::PLAIN, vma::test_abi::PAGES] {
+        let span = file.map(what, 2, MapFlags::MAP_SHARED)?;
+        span.write(0, what + 1);
+        let there = span.read(0) == what + 1;
+        span.unmap()?;
+        assert!(there);
+    }
+    Ok(())
+}
+
+/// Two things are left, each of which leaves one more, if there is memory for it.
+fn leave_for_later(tester: &Tester) -> Result<(), Errno> {
+    let before = tester.later(2, 1)?;
+    let after = tester.later(0, 0)?;
+    assert_eq!(after.wrong, 0);
+    assert!((2..=4).contains(&(after.done - before.done)));
+    Ok(())
+}
+
+/// A thread of the kernel adds one to a number.
+fn lend(tester: &Tester) -> Result<(), Errno> {
+    let number = AtomicU64::new(1);
+    let told = tester.borrow(number.as_ptr() as u64, 1)?;
+    assert_eq!((told.done, told.wrong, told.result), (1, 0, 7));
+    assert_eq!(number.into_inner(), 2);
+    Ok(())
 }
 
 /// Maps, splits by other rights, moves half of it, unmaps.
@@ -405,5 +503,9 @@ fn nothing_is_lost() -> Result<()> {
     for _ in 0..ROUNDS {
         quietly()?;
     }
+    let events = vma::Tester::open()?.events()?;
+    ensure!(events.made == events.dropped, "{events:?}");
+    let buffers = vma::Buffer::open()?.state()?.buffers;
+    ensure!(buffers == 1, "{buffers} buffers, and one file is open");
     before.has_come_back()
 }
