@@ -206,8 +206,14 @@ fn failed_test(line: &str) -> Option<String> {
 /// How KCSAN begins what it has to say.
 const RACE: &str = "BUG: KCSAN: ";
 
-/// It walks the tree of areas while others write to it, and looks afterwards whether that mattered.
-const MAY_RACE: &str = " lock_vma_under_rcu+0x";
+/// Functions of C that look at what somebody else writes. The first walks the tree of areas, and looks
+/// afterwards whether that mattered. The others ask for one flag of a thread, which sets others itself.
+const MAY_RACE: &[&str] = &[
+    " lock_vma_under_rcu+0x",
+    " kthread_stop+0x",
+    " kthread_park+0x",
+    " kthread_unpark+0x",
+];
 
 /// The data races that Rust code, or what it has called, takes part in; and how many others there are.
 fn races(console: &str) -> (Vec<&str>, usize) {
@@ -222,10 +228,11 @@ fn races(console: &str) -> (Vec<&str>, usize) {
         // Rust's symbols are mangled. Only frames count, as the process may be called rust_task_test.
         let of_rust =
             |line: &str| line.contains("+0x") && (line.contains(" _R") || line.contains(" rust_"));
-        // A stack begins with the access. What counts is a caller in Rust, but for one function.
+        let may_race = |line: &str| MAY_RACE.iter().any(|function| line.contains(function));
+        // A stack begins with the access. What counts is a caller in Rust, but for a few functions.
         let races = |stack: &str| {
             let caller = stack.lines().position(of_rust);
-            caller.is_some_and(|n| !stack.lines().take(n).any(|line| line.contains(MAY_RACE)))
+            caller.is_some_and(|n| !stack.lines().take(n).any(may_race))
         };
         if report.split(" bytes by ").any(races) {
             ours.push(title);
