@@ -223,6 +223,10 @@ impl Prepared {
         open("/dev/rust_vma_prepared").map(Self)
     }
 
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+
     /// Maps pages, as [`Tester::map`] does.
     pub fn map(&self, what: u64, pages: usize, flags: MapFlags) -> Result<Span, Errno> {
         map_at(None, Some((&self.0, what)), pages, READ_WRITE, flags)

@@ -132,9 +132,17 @@ pub enum Driver {
     Buffer,
     /// The one whose areas do something special each.
     Pieces,
+    /// The one that says so before there is an area.
+    Prepared,
 }
 
-const DRIVERS: &[Driver] = &[Driver::Info, Driver::Test, Driver::Buffer, Driver::Pieces];
+const DRIVERS: &[Driver] = &[
+    Driver::Info,
+    Driver::Test,
+    Driver::Buffer,
+    Driver::Pieces,
+    Driver::Prepared,
+];
 
 /// One call, or what a process does between calls.
 #[derive(Clone, Debug)]

@@ -62,6 +62,7 @@ enum OpenFile {
     Test(Arc<Tester>),
     Buffer(Arc<vma::Buffer>),
     Pieces(Arc<vma::Tester>),
+    Prepared(Arc<vma::Prepared>),
 }
 
 impl OpenFile {
@@ -71,6 +72,7 @@ impl OpenFile {
             Driver::Test => Self::Test(Arc::new(Tester::open()?)),
             Driver::Buffer => Self::Buffer(Arc::new(vma::Buffer::open()?)),
             Driver::Pieces => Self::Pieces(Arc::new(vma::Tester::open()?)),
+            Driver::Prepared => Self::Prepared(Arc::new(vma::Prepared::open()?)),
         })
     }
 
@@ -80,6 +82,7 @@ impl OpenFile {
             Self::Test(tester) => tester.file(),
             Self::Buffer(buffer) => buffer.file(),
             Self::Pieces(tester) => tester.file(),
+            Self::Prepared(prepared) => prepared.file(),
         }
     }
 }
@@ -533,11 +536,13 @@ impl Machine {
             libc::MAP_PRIVATE
         };
         let first = match file {
-            OpenFile::Pieces(_) => match offset as u64 * vma::test_abi::FAIL {
-                // 6.12 warns of zaps there: see Documentation/soundness/vma-ref.rst.
-                vma::test_abi::FRAME => vma::test_abi::PLAIN as usize,
-                what => what as usize,
-            },
+            OpenFile::Pieces(_) | OpenFile::Prepared(_) => {
+                match offset as u64 * vma::test_abi::FAIL {
+                    // 6.12 warns of zaps there: see Documentation/soundness/vma-ref.rst.
+                    vma::test_abi::FRAME => vma::test_abi::PLAIN as usize,
+                    what => what as usize,
+                }
+            }
             _ => offset % 3,
         };
         let mapped = map(range, write, kind, file.raw().as_raw_fd(), first);
@@ -549,6 +554,13 @@ impl Machine {
                 vma::test_abi::FAIL | vma::test_abi::TWICE | vma::test_abi::BOTH => false,
                 // A private one may be refused.
                 vma::test_abi::LATE_FRAME => shared || mapped.is_ok(),
+                _ => true,
+            },
+            OpenFile::Prepared(_) => match first as u64 {
+                vma::test_abi::FAIL | vma::test_abi::TWICE | vma::test_abi::BOTH => false,
+                vma::test_abi::LATE_FRAME => shared || mapped.is_ok(),
+                vma::test_abi::CHANGE => !write,
+                vma::test_abi::PAGES => range.count >= 2,
                 _ => true,
             },
         };
