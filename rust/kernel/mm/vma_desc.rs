@@ -126,9 +126,8 @@ use {
 ///   it meanwhile.
 /// - All that lives for `'a` lives until the C side has done with the area what the description
 ///   says.
-/// - `private_data` is null, or the pointer of an `Arc<T>` that lives for `'a`, and `vm_ops` is the
-///   table of that `T`.
-///   Then `VM_DONTEXPAND` is set, and there is no further action.
+/// - `private_data` is null, or the pointer of an `Arc<T>` that lives for `'a`. In that case,
+///   `vm_ops` is the table of `T`, `VM_DONTEXPAND` is set, and there is no action.
 /// - At most one of `VM_PFNMAP`, `VM_MIXEDMAP` and an action is there.
 ///
 /// # Examples
