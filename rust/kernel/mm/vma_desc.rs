@@ -705,14 +705,12 @@ impl<'a> VmaDesc<'a> {
                 start: vma.start(),
                 end: vma.end(),
                 pgoff: vma.pgoff(),
-                vma_flags: bindings::vma_flags_t {
-                    __vma_flags: [vma.flags()],
-                },
                 page_prot: vma.page_prot(),
                 // SAFETY: The struct is made of numbers and nullable pointers, for which zero is a
                 // value: no operations, no data, no action.
                 ..unsafe { MaybeUninit::zeroed().assume_init() }
             };
+            desc.vma_flags.__vma_flags[0] = vma.flags();
             // What an area has that nobody has given any.
             // SAFETY: The area is allocated, and this thread alone has it.
             desc.vm_ops = unsafe { (*vma.as_ptr()).vm_ops };

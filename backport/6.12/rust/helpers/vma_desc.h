@@ -22,15 +22,13 @@ struct mmap_action {
 	unsigned long nr_pages;
 };
 
-typedef struct {
-	unsigned long __vma_flags[1];
-} vma_flags_t;
-
 struct vm_area_desc {
 	unsigned long start;
 	unsigned long end;
 	pgoff_t pgoff;
-	vma_flags_t vma_flags;
+	struct {
+		unsigned long __vma_flags[1];
+	} vma_flags;
 	pgprot_t page_prot;
 	const struct vm_operations_struct *vm_ops;
 	void *private_data;
