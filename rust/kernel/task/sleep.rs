@@ -11,7 +11,10 @@
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
-use super::CurrentTask;
+use super::{
+    CurrentTask,
+    Task, //
+};
 use crate::{
     bindings,
     error::code::{
@@ -121,29 +124,33 @@ impl CurrentTask {
         jiffies: c_long,
         mut reason: impl FnMut() -> Option<R>,
     ) -> Result<R> {
+        match reason() {
+            Some(found) => Ok(found),
+            None => Self::wait(how, jiffies, reason),
+        }
+    }
+
+    // This is apart, and does without `self`: who need not sleep need not find the current task.
+    #[inline(never)]
+    fn wait<R>(how: Sleep, jiffies: c_long, mut reason: impl FnMut() -> Option<R>) -> Result<R> {
         let mut left = jiffies.max(0);
 
-        loop {
-            if let Some(found) = reason() {
-                return Ok(found);
-            }
-            if left == 0 {
-                return Err(ETIME);
-            }
+        while left != 0 {
             // SAFETY: The function reads the flags of the current task.
-            if unsafe { bindings::signal_pending_state(how.state(), self.as_ptr()) } != 0 {
+            if unsafe { bindings::signal_pending_state(how.state(), Task::current_raw()) } != 0 {
                 return Err(ERESTARTSYS);
             }
 
             let mut found = None;
-            left = self.sleep_unless(how, left, || {
+            left = current!().sleep_unless(how, left, || {
                 found = reason();
                 found.is_some()
             });
-            if let Some(found) = found {
+            if let Some(found) = found.or_else(&mut reason) {
                 return Ok(found);
             }
         }
+        Err(ETIME)
     }
 
     /// Sleeps until somebody wakes the task, for so many jiffies at most, unless there is a reason
