@@ -77,19 +77,36 @@ pub enum Caching {
 }
 
 impl Caching {
-    /// Returns the protection bits `prot` with this caching.
-    #[inline]
-    pub(super) fn applied_to(self, prot: bindings::pgprot_t) -> bindings::pgprot_t {
+    /// Checks that an area with these flags can have frames, and returns its protection bits `prot`
+    /// with this caching.
+    pub(super) fn for_frames(
+        self,
+        set: vm_flags_t,
+        prot: bindings::pgprot_t,
+    ) -> Result<bindings::pgprot_t> {
+        if set & (flags::PFNMAP | flags::MIXEDMAP) != 0 {
+            return Err(EBUSY);
+        }
+        // What belongs to the program alone is found again by its page offset, which a fault
+        // handler relies on.
+        if is_cow(set) {
+            return Err(EINVAL);
+        }
         // SAFETY: The functions only compute.
-        unsafe {
+        Ok(unsafe {
             match self {
                 Caching::Normal => prot,
                 Caching::Noncached => bindings::pgprot_noncached(prot),
                 Caching::WriteCombine => bindings::pgprot_writecombine(prot),
             }
-        }
+        })
     }
 }
+
+/// What an area becomes that takes frames.
+#[doc(alias = "VM_REMAP_FLAGS")]
+pub(super) const REMAP_FLAGS: vm_flags_t =
+    flags::PFNMAP | flags::IO | flags::DONTEXPAND | flags::DONTDUMP;
 
 /// C's functions that fill an area with frames.
 type Remap = unsafe extern "C" fn(
@@ -102,24 +119,15 @@ type Remap = unsafe extern "C" fn(
 
 /// Returns whether a program gets a page of its own where it writes to such an area.
 #[doc(alias = "is_cow_mapping")]
-pub(super) fn is_cow(set: vm_flags_t) -> bool {
+fn is_cow(set: vm_flags_t) -> bool {
     set & (flags::SHARED | flags::MAYWRITE) == flags::MAYWRITE
 }
 
 impl VmaNew {
     /// Checks that the area can have frames, and sets how they are cached. Returns how they were.
     fn set_caching(&self, caching: Caching) -> Result<bindings::pgprot_t> {
-        if self.flags() & (flags::PFNMAP | flags::MIXEDMAP) != 0 {
-            return Err(EBUSY);
-        }
-        // What belongs to the program alone is found again by its page offset, which a fault
-        // handler relies on.
-        if is_cow(self.flags()) {
-            return Err(EINVAL);
-        }
-
         let old = self.page_prot();
-        self.set_page_prot(caching.applied_to(old));
+        self.set_page_prot(caching.for_frames(self.flags(), old)?);
         Ok(old)
     }
 
@@ -243,10 +251,9 @@ impl VmaNew {
     #[inline]
     pub unsafe fn set_pfnmap(&self, caching: Caching) -> Result {
         self.set_caching(caching)?;
-        let set = flags::PFNMAP | flags::IO | flags::DONTEXPAND | flags::DONTDUMP;
         // SAFETY: A driver may set these on an area in which nothing is mapped, and neither of the
         // flags that say that something may be was set.
-        unsafe { self.update_flags(set, 0) };
+        unsafe { self.update_flags(REMAP_FLAGS, 0) };
         Ok(())
     }
 }

@@ -523,22 +523,28 @@ impl VmaMixedMap {
     /// ```
     #[inline]
     pub fn vm_insert_pages(&self, address: usize, pages: &[Page]) -> Result {
-        // A `Page` is a pointer, and nothing else.
-        const {
-            assert!(size_of::<Page>() == size_of::<*mut bindings::page>());
-            assert!(align_of::<Page>() == align_of::<*mut bindings::page>());
-        }
         // Otherwise the C side makes a table for the address, which may be that behind the area.
         if pages.is_empty() {
             return Ok(());
         }
-        let array = pages.as_ptr().cast_mut().cast();
+        let array = array_of(pages);
         let mut left = pages.len();
 
         // SAFETY: As for `vm_insert_page()`. The function refuses a range that is not in the area,
         // and reads so many pointers.
         to_result(unsafe { bindings::vm_insert_pages(self.as_ptr(), address, array, &mut left) })
     }
+}
+
+/// Returns the array of pointers that C functions want, which only read it.
+#[inline]
+pub(super) fn array_of(pages: &[Page]) -> *mut *mut bindings::page {
+    // A `Page` is a pointer, and nothing else.
+    const {
+        assert!(size_of::<Page>() == size_of::<*mut bindings::page>());
+        assert!(align_of::<Page>() == align_of::<*mut bindings::page>());
+    }
+    pages.as_ptr().cast_mut().cast()
 }
 
 /// An area that is locked for writing.

@@ -76,10 +76,11 @@ use crate::{
     },
     mm::{
         pfnmap::{
-            is_cow,
-            Caching, //
+            Caching,
+            REMAP_FLAGS, //
         },
         virt::{
+            array_of,
             flags,
             vm_flags_t, //
         },
@@ -435,14 +436,18 @@ impl<'a> VmaDesc<'a> {
         !unsafe { (*self.desc.get()).private_data }.is_null()
     }
 
+    /// Returns whether the area is to be filled at once.
+    #[inline]
+    fn has_action(&self) -> bool {
+        // SAFETY: As for `start()`.
+        let action = unsafe { (*self.desc.get()).action.type_ };
+        action != bindings::mmap_action_type_MMAP_NOTHING
+    }
+
     /// Returns whether it has been said what is mapped in the area.
     #[inline]
     fn has_contents(&self) -> bool {
-        // SAFETY: As for `start()`.
-        let action = unsafe { (*self.desc.get()).action.type_ };
-
-        action != bindings::mmap_action_type_MMAP_NOTHING
-            || self.flags() & (flags::PFNMAP | flags::MIXEDMAP) != 0
+        self.has_action() || self.flags() & (flags::PFNMAP | flags::MIXEDMAP) != 0
     }
 
     /// Gives the area `data`, and the operations of its type.
@@ -470,9 +475,7 @@ impl<'a> VmaDesc<'a> {
     pub fn set_ops<T: VmOperations>(&mut self, data: ArcBorrow<'a, T>) -> Result {
         const { assert!(T::PREPARED, "this type is for `mmap` hooks") };
 
-        // SAFETY: As for `start()`.
-        let action = unsafe { (*self.desc.get()).action.type_ };
-        if self.has_data() || action != bindings::mmap_action_type_MMAP_NOTHING {
+        if self.has_data() || self.has_action() {
             return Err(EBUSY);
         }
 
@@ -517,19 +520,14 @@ impl<'a> VmaDesc<'a> {
 
     /// Checks that the area can have frames, and sets how they are cached.
     fn set_caching(&mut self, caching: Caching) -> Result {
-        if self.has_contents() {
+        if self.has_action() {
             return Err(EBUSY);
         }
-        // What belongs to the program alone is found again by its page offset, which a fault
-        // handler relies on.
-        if is_cow(self.flags()) {
-            return Err(EINVAL);
-        }
         // SAFETY: As for `start()`.
-        unsafe {
-            let old = (*self.desc.get()).page_prot;
-            (*self.desc.get()).page_prot = caching.applied_to(old);
-        }
+        let old = unsafe { (*self.desc.get()).page_prot };
+        let new = caching.for_frames(self.flags(), old)?;
+        // SAFETY: As for `start()`.
+        unsafe { (*self.desc.get()).page_prot = new };
         Ok(())
     }
 
@@ -557,10 +555,7 @@ impl<'a> VmaDesc<'a> {
     #[inline]
     pub fn set_pfnmap(&mut self, caching: Caching) -> Result {
         self.set_caching(caching)?;
-        self.update_flags(
-            flags::PFNMAP | flags::IO | flags::DONTEXPAND | flags::DONTDUMP,
-            0,
-        );
+        self.update_flags(REMAP_FLAGS, 0);
         Ok(())
     }
 
@@ -667,18 +662,13 @@ impl<'a> VmaDesc<'a> {
     #[doc(alias = "mmap_action_map_kernel_pages")]
     #[inline]
     pub fn map_kernel_pages<A: Allocator>(&mut self, pages: &'a Vec<Page, A>) -> Result {
-        // A `Page` is a pointer, and nothing else.
-        const {
-            assert!(size_of::<Page>() == size_of::<*mut bindings::page>());
-            assert!(align_of::<Page>() == align_of::<*mut bindings::page>());
-        }
         if self.has_data() || self.has_contents() {
             return Err(EBUSY);
         }
         if pages.is_empty() {
             return Ok(());
         }
-        let (start, array) = (self.start(), pages.as_ptr().cast_mut().cast());
+        let (start, array) = (self.start(), array_of(pages));
         // SAFETY: As for `start()`. The function fills in the action. The pointers live for `'a`,
         // and the C side only reads them.
         unsafe {
