@@ -607,8 +607,8 @@ impl ThisKThread {
     /// use kernel::kthread::ThisKThread;
     ///
     /// /// Looks for it between two pieces of a long job. Returns how far it has come.
-    /// fn pieces(this: &ThisKThread, mut piece: impl FnMut(usize)) -> usize {
-    ///     (0..1000).take_while(|_| !this.should_stop()).map(|i| piece(i)).count()
+    /// fn pieces(this: &ThisKThread, piece: impl FnMut(usize)) -> usize {
+    ///     (0..1000).take_while(|_| !this.should_stop()).map(piece).count()
     /// }
     /// ```
     #[doc(alias = "kthread_should_stop")]
