@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Running other programs: with progress, a log, and one line when they fail.
+//! Running other programs, with progress, a log file, and a one-line error.
 
 use anyhow::{bail, Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,26 +13,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Keeps a second make out of the same build folder.
+/// Takes the lock of `build/`, so that only one make uses it at a time.
 pub fn lock(build: &Path) -> Result<File> {
     let file = File::create(build.join("lock"))?;
     file.lock().context("cannot lock build/lock")?;
     Ok(file)
 }
 
-/// What was killed because it took too long.
+/// The error of a command that was killed because of its time limit, or for another reason.
 #[derive(Debug)]
-pub struct Overdue(String);
+pub struct Killed(String);
 
-impl fmt::Display for Overdue {
+impl fmt::Display for Killed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Overdue {}
+impl std::error::Error for Killed {}
 
-/// Runs `command` with all that it prints in `log`, and fails with one line.
+/// Runs `command` with its output in `log`. The error has the first error line of the output.
 pub fn run(title: &str, log: &Path, command: &mut Command) -> Result<()> {
     if !watch(title, log, command, None)? {
         let text = fs::read_to_string(log).unwrap_or_default();
@@ -45,7 +45,11 @@ pub fn run(title: &str, log: &Path, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs `command` and returns whether it succeeded; kills it after `limit`.
+/// Runs `command` with its output in `log`, and returns whether it succeeded.
+///
+/// # Errors
+///
+/// - [`Killed`]: it did not exit within `limit`.
 pub fn watch(
     title: &str,
     log: &Path,
@@ -55,13 +59,14 @@ pub fn watch(
     watch_until(title, log, command, limit, || None)
 }
 
-/// The same for what is stopped when `enough` has a reason, which is an [`Overdue`] too.
+/// Like [`watch`]; the command is also killed, with the error [`Killed`], once `stop` returns a reason.
+/// `stop` is called once a second.
 pub fn watch_until(
     title: &str,
     log: &Path,
     command: &mut Command,
     limit: Option<Duration>,
-    mut enough: impl FnMut() -> Option<String>,
+    mut stop: impl FnMut() -> Option<String>,
 ) -> Result<bool> {
     let out = File::create(log).with_context(|| log.display().to_string())?;
     let program = command.get_program().to_string_lossy().into_owned();
@@ -84,8 +89,8 @@ pub fn watch_until(
         "{spinner} {prefix} [{elapsed}] {wide_msg}",
     )?);
     bar.set_prefix(title.to_owned());
-    let mut said = 0;
-    let mut asked = 0;
+    let mut printed = 0;
+    let mut checked = 0;
 
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -95,23 +100,23 @@ pub fn watch_until(
         bar.tick();
         let seconds = begin.elapsed().as_secs();
         let mut reason = None;
-        if seconds > asked {
-            asked = seconds;
-            reason = enough();
+        if seconds > checked {
+            checked = seconds;
+            reason = stop();
         }
         if limit.is_some_and(|limit| begin.elapsed() > limit) {
             reason = Some(format!(
-                "{title} did not end within {seconds} s; see {}",
+                "{title} did not exit within {seconds} s; see {}",
                 log.display()
             ));
         }
         if let Some(reason) = reason {
             let _ = child.kill();
             child.wait()?;
-            return Err(Overdue(reason).into());
+            return Err(Killed(reason).into());
         }
-        if seconds >= said + if terminal { 1 } else { 15 } {
-            said = seconds;
+        if seconds >= printed + if terminal { 1 } else { 15 } {
+            printed = seconds;
             let line = last_line(log);
             bar.set_message(line.clone());
             if !terminal {
@@ -136,7 +141,7 @@ fn last_line(log: &Path) -> String {
     line.unwrap_or_default().trim().chars().take(100).collect()
 }
 
-/// Picks the line that says what went wrong.
+/// Returns the line of the output that most likely names the error.
 fn first_error(text: &str) -> String {
     let errors = [
         "error",
@@ -148,7 +153,7 @@ fn first_error(text: &str) -> String {
     ];
     let mut lines = text.lines().filter(|l| !l.trim().is_empty());
     let hit = lines.clone().find(|l| errors.iter().any(|e| l.contains(e)));
-    // A failed assertion of the layout has its message a few lines below the word "error".
+    // rustc prints the message of a failed const assertion below the line with "error".
     let named = text
         .lines()
         .find(|l| l.contains("evaluation panicked") || l.contains("bindgen has"));
@@ -156,8 +161,8 @@ fn first_error(text: &str) -> String {
     line.trim().chars().take(200).collect()
 }
 
-/// Runs `command` quietly and returns what it prints.
-pub fn ask(command: &mut Command) -> Result<String> {
+/// Runs `command` and returns its standard output.
+pub fn output(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let out = command
         .stdin(Stdio::null())
@@ -172,8 +177,9 @@ pub fn ask(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(out.stdout)?)
 }
 
-/// Writes `text` to `path` unless it is there already, so that its time stamp means a change.
-pub fn write_if_new(path: &Path, text: &str) -> Result<bool> {
+/// Writes `text` to `path` if the file does not contain it yet, so that the modification time only
+/// changes with the contents.
+pub fn write_if_changed(path: &Path, text: &str) -> Result<bool> {
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(false);
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's releases as kernel.org publishes them, for machines that are not Debian's.
+//! Kernel releases from kernel.org, for machines that do not run Debian.
 
-use crate::{step, Place};
+use crate::{step, Build};
 use anyhow::{bail, Context, Result};
 use std::{
     env, fs,
@@ -10,38 +10,38 @@ use std::{
     process::Command,
 };
 
-/// Where they are, unless `KERNEL_RELEASES` says otherwise.
+/// The default of `KERNEL_RELEASES`.
 const RELEASES: &str = "https://www.kernel.org/pub/linux/kernel";
 
-/// Downloads the newest release of the series and returns the archive. Its checksum is that of
+/// Downloads the newest release of the series and returns the archive. Its checksum is compared with
 /// the published list.
-pub fn download(place: &Place) -> Result<PathBuf> {
+pub fn download(build: &Build) -> Result<PathBuf> {
     let releases = env::var("KERNEL_RELEASES").unwrap_or_else(|_| RELEASES.into());
-    let (major, _) = place.series.split_once('.').context("not a series")?;
+    let (major, _) = build.series.split_once('.').context("not a series")?;
     let releases = format!("{}/v{major}.x", releases.trim_end_matches('/'));
-    let dir = place.cache.join("releases");
+    let dir = build.cache.join("releases");
     fs::create_dir_all(&dir)?;
 
     let list = dir.join(format!("sha256sums-v{major}.x"));
-    fetch(place, &format!("{releases}/sha256sums.asc"), &list)?;
+    fetch(build, &format!("{releases}/sha256sums.asc"), &list)?;
     let list = fs::read_to_string(list)?;
-    let (name, sum) = newest(&list, &place.series)
-        .with_context(|| format!("{releases} has no release of {}", place.series))?;
+    let (name, sum) = newest(&list, &build.series)
+        .with_context(|| format!("{releases} has no release of {}", build.series))?;
 
     let archive = dir.join(&name);
     if !archive.exists() {
         let partial = dir.join("partial");
-        fetch(place, &format!("{releases}/{name}"), &partial)?;
+        fetch(build, &format!("{releases}/{name}"), &partial)?;
         verify(&partial, &sum).with_context(|| format!("{releases}/{name}"))?;
         fs::rename(partial, &archive)?;
     }
     Ok(archive)
 }
 
-fn fetch(place: &Place, from: &str, to: &Path) -> Result<()> {
+fn fetch(build: &Build, from: &str, to: &Path) -> Result<()> {
     step::run(
         &format!("download of {from}"),
-        &place.log("download"),
+        &build.log("download"),
         Command::new("curl")
             .args(["--fail", "--location", "--show-error", "--output"])
             .arg(to)
@@ -49,7 +49,7 @@ fn fetch(place: &Place, from: &str, to: &Path) -> Result<()> {
     )
 }
 
-/// Finds the newest release of `series` in a list of checksums; returns its name and its sum.
+/// Finds the newest release of `series` in a list of checksums. Returns its file name and checksum.
 fn newest(list: &str, series: &str) -> Option<(String, String)> {
     let release = |line: &str| {
         let (sum, name) = line.split_once("  ")?;
@@ -65,10 +65,10 @@ fn newest(list: &str, series: &str) -> Option<(String, String)> {
 }
 
 fn verify(file: &Path, sum: &str) -> Result<()> {
-    let said = step::ask(Command::new("sha256sum").arg(file))?;
-    let have = said.split_whitespace().next().unwrap_or_default();
+    let text = step::output(Command::new("sha256sum").arg(file))?;
+    let have = text.split_whitespace().next().unwrap_or_default();
     if have != sum {
-        bail!("has the checksum {have}, and not {sum} as published");
+        bail!("has the checksum {have}, but {sum} is published");
     }
     Ok(())
 }
@@ -97,7 +97,7 @@ ff  patch-7.3.11.xz
     }
 
     #[test]
-    fn a_file_with_another_sum_is_refused() {
+    fn a_wrong_checksum_is_an_error() {
         let file = env::temp_dir().join(format!("sum-{}", std::process::id()));
         fs::write(&file, "abc").unwrap();
         let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

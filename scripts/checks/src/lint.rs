@@ -1,74 +1,88 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! rustfmt, clippy, rustdoc and checkpatch, with the kernel's own settings, over our files.
+//! rustfmt, clippy, rustdoc and checkpatch with the kernel's settings, and checks of our own.
 
-use crate::{api, kernel, known, report::Outcome, setup::Tools, step, tree, user, Place};
+use crate::api;
 use anyhow::Result;
+use front::{build::Build, initramfs, kernel, outcome::Outcome, setup::Tools, step, tree};
 use std::{fs, path::PathBuf, process::Command};
 
-/// Our own cargo crates.
-const CRATES: &[&str] = &["scripts", "tests", user::CRATE];
+/// The cargo crates and workspaces of this repository.
+const CRATES: &[&str] = &["scripts", "tests", initramfs::CRATE];
 
-pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
-    let all = tree::files(place)?;
-    let in_tree: Vec<PathBuf> = all.keys().map(|at| place.tree.join(at)).collect();
+/// Runs all checks of the sources.
+pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let all = tree::files(build)?;
+    let in_tree: Vec<PathBuf> = all.keys().map(|at| build.tree.join(at)).collect();
     let files: Vec<PathBuf> = all.into_values().collect();
     let ending = |ends: &[&str]| -> Vec<&PathBuf> {
         let ends_so = |p: &&PathBuf| p.extension().is_some_and(|e| ends.iter().any(|x| e == *x));
         files.iter().filter(ends_so).collect()
     };
 
-    let missing = unproven(place, &files)?;
+    let missing = unproven(build, &files)?;
     outcome.report(
-        "layout of each field that is read",
+        "rust/layout.c has each field that is read",
         missing.is_empty(),
         &format!("add to rust/layout.c: {}", missing.join(", ")),
     );
 
-    let conditional: Vec<_> = versioned(place, &files)?;
+    let conditional: Vec<_> = versioned(build, &files)?;
     outcome.report(
-        "no file of rust/ asks for the kernel's version",
+        "no file of rust/ depends on the kernel version",
         conditional.is_empty(),
         &conditional.join(", "),
     );
-    user::uapi(place, tools)?;
+    initramfs::uapi(build, tools)?;
 
     part(
         outcome,
-        place,
+        build,
         "rustfmt",
         Command::new("rustfmt")
             .args(["--check", "--edition", "2021", "--config-path"])
-            .arg(place.tree.join(".rustfmt.toml"))
-            // In the tree, a module of backport/ lies beside the file that names it.
+            .arg(build.tree.join(".rustfmt.toml"))
+            // In the tree, the modules of backport/ are beside the file that declares them.
             .args(
                 in_tree
                     .iter()
                     .filter(|p| p.extension().is_some_and(|e| e == "rs")),
             )
-            .arg(place.root.join(known::MODULE).join("rust_task_known.rs")),
+            .arg(
+                build
+                    .root
+                    .join(kernel::MAINLINE_BUGS_MODULE)
+                    .join("rust_task_known.rs"),
+            ),
         |_| false,
     )?;
     for name in CRATES {
-        let manifest = place.root.join(name).join("Cargo.toml");
+        let manifest = build.root.join(name).join("Cargo.toml");
         let short = name.rsplit('/').next().unwrap_or(name);
         part(
             outcome,
-            place,
+            build,
             &format!("rustfmt of {short}"),
             Command::new("cargo")
-                .args(["fmt", "--check", "--manifest-path"])
+                .args(["fmt", "--all", "--check", "--manifest-path"])
                 .arg(&manifest),
             |_| false,
         )?;
         part(
             outcome,
-            place,
+            build,
             &format!("clippy of {short}"),
             Command::new("cargo")
-                .args(["clippy", "--release", "--locked", "--manifest-path"])
+                .args([
+                    "clippy",
+                    "--workspace",
+                    "--all-targets",
+                    "--release",
+                    "--locked",
+                ])
+                .arg("--manifest-path")
                 .arg(&manifest)
-                .env("CARGO_TARGET_DIR", place.build.join("clippy"))
+                .env("CARGO_TARGET_DIR", build.out.join("clippy"))
                 .args(["--", "-D", "warnings"]),
             |_| false,
         )?;
@@ -76,12 +90,13 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
 
     part(
         outcome,
-        place,
+        build,
         "tests of scripts",
         Command::new("cargo")
-            .args(["test", "--release", "--locked", "--manifest-path"])
-            .arg(place.root.join("scripts/Cargo.toml"))
-            .env("CARGO_TARGET_DIR", place.build.join("clippy")),
+            .args(["test", "--workspace", "--release", "--locked"])
+            .arg("--manifest-path")
+            .arg(build.root.join("scripts/Cargo.toml"))
+            .env("CARGO_TARGET_DIR", build.out.join("clippy")),
         |_| false,
     )?;
 
@@ -95,8 +110,8 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
                 })
         })
     };
-    let variant = place.variant("clippy");
-    kernel::derive(&variant, tools, place, &[])?;
+    let variant = build.variant("clippy");
+    kernel::derive(&variant, tools, build, &[])?;
     part(
         outcome,
         &variant,
@@ -119,25 +134,25 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
 
     part(
         outcome,
-        place,
+        build,
         "checkpatch",
         tools
             .command("perl")
             .arg("scripts/checkpatch.pl")
             .args(["--strict", "--terse", "--no-summary", "--show-types"])
-            // There is no patch here, and no spelling list on every machine.
+            // These are files, not patches, and not every machine has a spelling list.
             .args(["--ignore", "FILE_PATH_CHANGES", "-f"])
             .args(ending(&["rs", "c", "h"]))
-            .arg(place.root.join("Kconfig"))
-            .current_dir(&place.tree),
+            .arg(build.root.join("Kconfig"))
+            .current_dir(&build.tree),
         |_| false,
     )?;
     Ok(())
 }
 
-/// Returns the files below rust/ that are not the same for every kernel.
-fn versioned(place: &Place, files: &[PathBuf]) -> Result<Vec<String>> {
-    let rust = place.root.join("rust");
+/// Returns the files below rust/ that depend on the kernel version.
+fn versioned(build: &Build, files: &[PathBuf]) -> Result<Vec<String>> {
+    let rust = build.root.join("rust");
     let mut found = Vec::new();
     for file in files.iter().filter(|file| file.starts_with(&rust)) {
         let text = fs::read_to_string(file)?;
@@ -153,26 +168,26 @@ fn versioned(place: &Place, files: &[PathBuf]) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Runs one part; it is well if it succeeds and `complains` finds nothing in what it prints.
+/// Runs one check. It passes if the command succeeds and `complains` accepts its output.
 fn part(
     outcome: &mut Outcome,
-    place: &Place,
+    build: &Build,
     name: &str,
     command: &mut Command,
     complains: impl Fn(&str) -> bool,
 ) -> Result<()> {
-    let log = place.log(&name.replace(' ', "-"));
+    let log = build.log(&name.replace(' ', "-"));
     let done = step::watch(name, &log, command, None)?;
     let text = fs::read_to_string(&log).unwrap_or_default();
-    let well = done && !complains(&text);
-    outcome.report(name, well, &format!("see {}", log.display()));
+    let passed = done && !complains(&text);
+    outcome.report(name, passed, &format!("see {}", log.display()));
     Ok(())
 }
 
-/// Returns the fields that our Rust files read through a pointer, as in `(*task).pid`, and that
+/// Returns the fields that our Rust files access through a pointer, as in `(*task).pid`, and that
 /// rust/layout.c does not have.
-fn unproven(place: &Place, files: &[PathBuf]) -> Result<Vec<String>> {
-    let proven = fs::read_to_string(place.root.join("rust/layout.c"))?;
+fn unproven(build: &Build, files: &[PathBuf]) -> Result<Vec<String>> {
+    let proven = fs::read_to_string(build.root.join("rust/layout.c"))?;
     let mut missing = Vec::new();
     for file in files
         .iter()
@@ -188,7 +203,7 @@ fn unproven(place: &Place, files: &[PathBuf]) -> Result<Vec<String>> {
     Ok(missing)
 }
 
-/// The first named field behind each `(*...)` in `text`.
+/// Returns the first named field after each `(*...)` in `text`.
 fn fields_read(text: &str) -> Vec<&str> {
     let mut fields = Vec::new();
     for (at, _) in text.match_indices("(*") {

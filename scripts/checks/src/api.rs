@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The public API of mainline's modules, which ours must have too.
+//! Comparing the public API with that of mainline's modules, which ours replace.
 
-use crate::{kernel, report::Outcome, setup::Tools, step, Place};
 use anyhow::{Context, Result};
+use front::{build::Build, kernel, outcome::Outcome, setup::Tools, step};
 use public_api::Builder;
 use std::{
     collections::BTreeSet,
@@ -11,49 +11,49 @@ use std::{
     process::Command,
 };
 
-/// The modules that ours take the place of, and the macro that belongs to them.
+/// The modules of mainline's that ours replace, and their macro.
 const MODULES: &[&str] = &["kernel::task", "kernel::mm", "kernel::pid_namespace"];
 const MACROS: &[&str] = &["kernel::current!"];
 
-/// The command that makes the kernel's pages, and the JSON that belongs to them.
-pub fn rustdoc(place: &Place, tools: &Tools) -> Command {
-    let mut make = kernel::make(place, tools);
-    let rustdoc = place.root.join("scripts/rustdoc");
+/// Returns the command that generates the kernel's documentation, also as JSON.
+pub fn rustdoc(build: &Build, tools: &Tools) -> Command {
+    let mut make = kernel::make(build, tools);
+    let rustdoc = build.root.join("scripts/rustdoc");
     make.arg(format!("RUSTDOC={}", rustdoc.display()))
         .arg("rustdoc");
     make
 }
 
-/// Where that JSON is.
-fn json(place: &Place) -> PathBuf {
-    place
+/// Returns the path of the JSON.
+fn json(build: &Build) -> PathBuf {
+    build
         .objects
         .join("Documentation/output/rust/rustdoc/kernel.json")
 }
 
-/// Writes the JSON, unless it is newer than the crate.
-pub fn document(place: &Place, tools: &Tools) -> Result<()> {
+/// Generates the JSON, unless it is newer than the crate.
+pub fn document(build: &Build, tools: &Tools) -> Result<()> {
     let time = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
     let times = (
-        time(&json(place)),
-        time(&place.objects.join("rust/kernel.o")),
+        time(&json(build)),
+        time(&build.objects.join("rust/kernel.o")),
     );
     if matches!(times, (Some(json), Some(built)) if json > built) {
         return Ok(());
     }
     step::run(
-        &format!("API of {}", place.title()),
-        &place.log("rustdoc"),
-        &mut rustdoc(place, tools),
+        &format!("API of {}", build.title()),
+        &build.log("rustdoc"),
+        &mut rustdoc(build, tools),
     )
 }
 
-/// Reads the items of our modules, a line each.
-fn items(place: &Place) -> Result<BTreeSet<String>> {
-    let json = json(place);
+/// Returns the items of the replaced modules, one line each.
+fn items(build: &Build) -> Result<BTreeSet<String>> {
+    let json = json(build);
     let api = Builder::from_rustdoc_json(&json).build().with_context(|| {
         let json = json.display();
-        format!("{json}: not understood, as it is of another Rust than 1.95")
+        format!("{json}: cannot be parsed; the public-api crate needs the JSON of Rust 1.95")
     })?;
     let of_module = |line: &str| {
         MODULES.iter().any(|module| {
@@ -70,8 +70,8 @@ fn items(place: &Place) -> Result<BTreeSet<String>> {
         .collect())
 }
 
-/// Tests that `ours` has each item of `mainline`, with the same signature.
-pub fn compare(ours: &Place, mainline: &Place, outcome: &mut Outcome) -> Result<()> {
+/// Tests that `ours` has each item of `mainline` with the same signature.
+pub fn compare(ours: &Build, mainline: &Build, outcome: &mut Outcome) -> Result<()> {
     let (had, have) = (items(mainline)?, items(ours)?);
     let missing: Vec<_> = had.difference(&have).collect();
     let name = "mainline's public API, item by item";

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Small faults in our files, each of which some test has to notice.
+//! Mutation tests: small bugs in our files, each of which must make some test fail.
 
 use crate::{
-    boot::{self, Boot},
-    debug::{self, Ordeal},
-    kernel,
-    report::{self, Outcome},
-    setup::Tools,
-    step, tree, ui,
-    user::{self, Initramfs},
-    Place,
+    debug,
+    stress::{self, StressTest},
+    ui,
 };
 use anyhow::{bail, Context, Result};
+use front::{
+    boot::{self, BootOptions},
+    build::Build,
+    initramfs::{self, Initramfs},
+    kernel,
+    outcome::Outcome,
+    report,
+    setup::Tools,
+    step, tree,
+};
 use serde::Deserialize;
 use std::{
     env, fs, panic,
@@ -31,9 +36,9 @@ struct List {
 #[serde(deny_unknown_fields)]
 struct Mutant {
     name: String,
-    /// What has to find it; the selftests if there is nothing.
+    /// The tests that must fail; the selftests if there is no entry.
     by: Option<By>,
-    /// The case of the ordeal that finds it. With all, that takes minutes. Or the program, of the
+    /// The case of the stress test that must fail, as all cases take minutes; or the program of the
     /// selftests.
     case: Option<String>,
     file: PathBuf,
@@ -44,21 +49,21 @@ struct Mutant {
 #[derive(Clone, Copy, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 enum By {
-    /// `tests/ui/`, for which nothing is booted.
+    /// `tests/ui/`, which need no boot.
     Ui,
     /// The examples of the documentation.
     Examples,
     #[serde(untagged)]
-    Ordeal(Ordeal),
+    StressTest(StressTest),
 }
 
 impl Mutant {
-    /// Returns the text of the file with the fault in it.
+    /// Returns the text of the mutated file.
     fn apply(&self, source: &Path) -> Result<String> {
         let text = fs::read_to_string(source).with_context(|| source.display().to_string())?;
         if text.matches(&self.find).count() != 1 {
             bail!(
-                "{}: `{}` must stand once in {}",
+                "{}: `{}` must occur exactly once in {}",
                 self.name,
                 self.find,
                 source.display()
@@ -68,7 +73,8 @@ impl Mutant {
     }
 }
 
-/// Objects that are made anew for each mutant, as time stamps do not tell a file from its mutant.
+/// Objects that are deleted before each build, as the modification time of a file does not change when
+/// it is mutated or restored.
 const STALE: &[&str] = &[
     "rust/kernel.o",
     "lib/test_rust_task.o",
@@ -78,13 +84,13 @@ const STALE: &[&str] = &[
     "built",
 ];
 
-/// Builds each mutant, and fails the outcome for each that no test notices.
-pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
-    let path = place.root.join("tests/mutants.toml");
+/// Builds and tests each mutant. One that survives is a failed test.
+pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let path = build.root.join("tests/mutants.toml");
     let list: List =
         toml::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
 
-    // A part of the names, for whoever works on one of them.
+    // `ONLY=` selects mutants by a part of their names.
     let only = env::var("ONLY").unwrap_or_default();
     let wanted: Vec<_> = list
         .mutant
@@ -92,38 +98,38 @@ pub fn all(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
         .filter(|m| m.name.contains(&only))
         .collect();
     for mutant in &wanted {
-        mutant.apply(&place.root.join(&mutant.file))?;
+        mutant.apply(&build.root.join(&mutant.file))?;
     }
 
     let mut survived = 0;
-    let ordeals = Ordeal::ALL
+    let stress_tests = StressTest::ALL
         .iter()
         .copied()
-        .map(|ordeal| Some(By::Ordeal(ordeal)));
+        .map(|stress_test| Some(By::StressTest(stress_test)));
     let tests = [Some(By::Ui), Some(By::Examples), None];
-    for by in tests.into_iter().chain(ordeals) {
+    for by in tests.into_iter().chain(stress_tests) {
         let some: Vec<_> = wanted.iter().filter(|m| m.by == by).collect();
         if !some.is_empty() {
-            survived += each(&some, by, place, tools, outcome)?;
+            survived += each(&some, by, build, tools, outcome)?;
         }
     }
     println!("{} mutants, {survived} survived", wanted.len());
     Ok(())
 }
 
-/// Builds each of some mutants that the same tests have to notice. Returns how many survived.
+/// Builds and tests mutants that the same tests must detect. Returns how many survived.
 fn each(
     mutants: &[&&Mutant],
     by: Option<By>,
-    place: &Place,
+    build: &Build,
     tools: &Tools,
     outcome: &mut Outcome,
 ) -> Result<usize> {
     let like = match by {
-        Some(By::Ordeal(_)) => debug::configure(place, tools)?,
-        Some(By::Ui | By::Examples) | None => place.clone(),
+        Some(By::StressTest(_)) => debug::configure(build, tools)?,
+        Some(By::Ui | By::Examples) | None => build.clone(),
     };
-    kernel::build(&like, tools)?;
+    kernel::compile(&like, tools)?;
     let (variant, fragments): (_, &[_]) = match by {
         None => (like.variant("mutants-plain"), &["no-examples"]),
         Some(_) => (like.variant("mutants"), &[]),
@@ -131,45 +137,47 @@ fn each(
     kernel::derive(&variant, tools, &like, fragments)?;
     let guest = like.variant("mutants-guest");
     let mut survived = 0;
-    let mut tell = |mutant: Option<&Mutant>, found: Option<String>| -> Result<()> {
+    let mut report = |mutant: Option<&Mutant>, found: Option<String>| -> Result<()> {
         let Some(mutant) = mutant else {
-            // What fails anyway has not noticed anything.
-            return found.map_or(Ok(()), |failure| bail!("fails without a mutant: {failure}"));
+            // The tests must pass without a mutant.
+            return found.map_or(Ok(()), |failure| {
+                bail!("the tests fail without a mutant: {failure}")
+            });
         };
         let mark = if found.is_some() { "ok" } else { "" };
         let how = found.as_deref().unwrap_or("SURVIVED");
         println!("{mark:7}{}: {how}", mutant.name);
         survived += usize::from(found.is_none());
-        outcome.check(&mutant.name, found.is_some(), "no test has noticed");
+        outcome.check(&mutant.name, found.is_some(), "no test failed");
         Ok(())
     };
 
-    // While one is booted, the next is built.
+    // The next mutant is built while this one is booted.
     thread::scope(|scope| {
         let mut booted: Option<(Option<&Mutant>, ScopedJoinHandle<'_, _>)> = None;
         for mutant in [None].into_iter().chain(mutants.iter().map(|m| Some(**m))) {
-            let build = || build(&variant, by, tools);
+            let build_it = || build_mutant(&variant, by, tools);
             let built = match mutant {
                 Some(mutant) => {
-                    let source = place.root.join(&mutant.file);
+                    let source = build.root.join(&mutant.file);
                     let changed = mutant.apply(&source)?;
-                    with_file(&place.tree.join(&mutant.file), &source, &changed, build)?
+                    with_file(&build.tree.join(&mutant.file), &source, &changed, build_it)?
                 }
-                None => build()?,
+                None => build_it()?,
             };
             let initramfs = match built {
                 Ok(initramfs) => initramfs,
                 Err(found) => {
-                    tell(mutant, found)?;
+                    report(mutant, found)?;
                     continue;
                 }
             };
             if let Some((mutant, boot)) = booted.take() {
-                tell(mutant, joined(boot)?)?;
+                report(mutant, joined(boot)?)?;
             }
-            let initramfs = move_in(&guest, &variant, initramfs)?;
+            let initramfs = copy_guest(&guest, &variant, initramfs)?;
             let guest = &guest;
-            // Without a mutant, what the first one of an ordeal is found by, or all selftests.
+            // Without a mutant: the case of the first mutant of a stress test, or all selftests.
             let chosen = mutant.or(by.and(mutants.first().map(|m| **m)));
             let case = chosen.and_then(|m| m.case.as_deref());
             booted = Some((
@@ -178,7 +186,7 @@ fn each(
             ));
         }
         match booted {
-            Some((mutant, boot)) => tell(mutant, joined(boot)?),
+            Some((mutant, boot)) => report(mutant, joined(boot)?),
             None => Ok(()),
         }
     })?;
@@ -191,8 +199,8 @@ fn joined<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
         .unwrap_or_else(|panic| panic::resume_unwind(panic))
 }
 
-/// Copies what a guest needs, so that the next kernel can be built.
-fn move_in(guest: &Place, built: &Place, initramfs: Initramfs) -> Result<Initramfs> {
+/// Copies the kernel and the initramfs, so that the next kernel can be built.
+fn copy_guest(guest: &Build, built: &Build, initramfs: Initramfs) -> Result<Initramfs> {
     let archive = guest.objects.join("boot/initramfs.cpio");
     let copies = [
         (kernel::image(built), kernel::image(guest)),
@@ -208,7 +216,7 @@ fn move_in(guest: &Place, built: &Place, initramfs: Initramfs) -> Result<Initram
     })
 }
 
-/// Puts `text` in the place of a file of the tree while `run` runs.
+/// Replaces a file of the tree by `text` while `run` runs.
 fn with_file<R>(
     at: &Path,
     source: &Path,
@@ -218,67 +226,67 @@ fn with_file<R>(
     fs::remove_file(at)?;
     fs::write(at, text)?;
     let result = run();
-    // If this is not reached, the next `make` puts it right when it assembles the tree.
+    // If this is not reached, the next `make` restores the link when it assembles the tree.
     tree::link(source, at)?;
     result
 }
 
-/// Builds the kernel and what goes with it, or finds out without what fails.
-fn build(
-    place: &Place,
+/// Builds the kernel and the initramfs; or, for UI tests, runs them and returns the first failure.
+fn build_mutant(
+    build: &Build,
     by: Option<By>,
     tools: &Tools,
 ) -> Result<std::result::Result<Initramfs, Option<String>>> {
     for object in STALE {
-        let _ = fs::remove_file(place.objects.join(object));
+        let _ = fs::remove_file(build.objects.join(object));
     }
     if by == Some(By::Ui) {
-        let mut make = kernel::make(place, tools);
-        step::run("the crate", &place.log("build"), make.arg("rust/kernel.o"))?;
+        let mut make = kernel::make(build, tools);
+        step::run("the crate", &build.log("build"), make.arg("rust/kernel.o"))?;
         let mut outcome = Outcome::quiet();
-        ui::all(place, &mut outcome)?;
-        return Ok(Err(outcome.failure()));
+        ui::all(build, &mut outcome)?;
+        return Ok(Err(outcome.first_failure()));
     }
-    kernel::build(place, tools)?;
-    Ok(Ok(user::initramfs(place, tools)?))
+    kernel::compile(build, tools)?;
+    Ok(Ok(initramfs::create(build, tools)?))
 }
 
-/// Boots the kernel, and returns the first test that fails.
+/// Boots the kernel, and returns the first failure.
 fn boot(
-    place: &Place,
+    build: &Build,
     initramfs: &Initramfs,
     by: Option<By>,
     case: Option<&str>,
 ) -> Result<Option<String>> {
     let mut outcome = Outcome::quiet();
-    if let Some(By::Ordeal(ordeal)) = by {
-        let ran = ordeal.run(place, initramfs, debug::SHORT, case, &mut outcome)?;
-        return Ok(ran.err().or(outcome.failure()));
+    if let Some(By::StressTest(stress_test)) = by {
+        let ran = stress_test.run(build, initramfs, stress::SHORT, case, &mut outcome)?;
+        return Ok(ran.err().or(outcome.first_failure()));
     }
     let examples = by == Some(By::Examples);
-    let mut words = String::new();
+    let mut parameters = String::new();
     let mut programs = initramfs.programs.clone();
     if !examples {
-        words += "programs=/selftests kunit.enable=0";
+        parameters += "programs=/selftests kunit.enable=0";
         if let Some(only) = case {
-            words += &format!(" only={only}");
+            parameters += &format!(" only={only}");
             programs.retain(|program| program == only);
         }
     }
-    let how = Boot {
+    let options = BootOptions {
         until_failure: true,
-        ..Boot::with(&words)
+        ..BootOptions::new(&parameters)
     };
-    match boot::boot_or_die(place, &initramfs.archive, &how, &mut outcome)? {
+    match boot::try_boot(build, &initramfs.archive, &options, &mut outcome)? {
         Ok(guest) => {
             if examples {
-                report::kunit(place, &guest, &mut outcome)?;
+                report::kunit(build, &guest.console, &mut outcome)?;
             } else {
                 outcome.programs(&programs, &guest.results);
             }
-            Ok(outcome.failure())
+            Ok(outcome.first_failure())
         }
-        Err(death) => Ok(Some(death)),
+        Err(failure) => Ok(Some(failure)),
     }
 }
 
@@ -286,11 +294,11 @@ fn boot(
 mod tests {
     use super::*;
 
-    /// A line that has been rewritten since would stop `make mutants` before its first.
+    /// Without this, `make mutants` would only report it after the first build.
     #[test]
-    fn each_mutant_finds_its_line() {
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = scripts.parent().unwrap();
+    fn each_mutant_matches_its_file() {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = manifest.ancestors().nth(2).unwrap();
         let text = fs::read_to_string(root.join("tests/mutants.toml")).unwrap();
         let list: List = toml::from_str(&text).unwrap();
         for mutant in list.mutant {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What has to be on the machine: Debian's packages, bindgen, core's source, the kernel's source.
+//! Installs what a kernel build needs: Debian packages, bindgen, the sources of core and the kernel.
 //!
-//! Each is looked for by version first, so that a second call does nothing. Downloads come from
-//! Debian's archive, which apt verifies, and from cargo's registry; the kernel's source, where Debian
-//! is out of reach, from kernel.org.
+//! What is present in the right version is not installed again. Downloads come from Debian's archive,
+//! verified by apt, and from cargo's registry. If Debian's archive is not reachable, the kernel source
+//! comes from kernel.org.
 
-use crate::{release, step, Place};
+use crate::{release, step, Build};
 use anyhow::{bail, Context, Result};
 use std::{
     env, fs,
@@ -16,7 +16,7 @@ use std::{
 
 const BINDGEN: &str = "0.73.2";
 const LLVM: &str = "/usr/lib/llvm-22";
-/// A program or file of each package, by which one sees that it is there.
+/// Packages, each with a file that exists if it is installed.
 const PACKAGES: &[(&str, &str)] = &[
     ("clang-22", "/usr/lib/llvm-22/bin/clang"),
     ("lld-22", "/usr/lib/llvm-22/bin/ld.lld"),
@@ -39,8 +39,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3", "/usr/bin/python3"),
 ];
 
-/// What our own make has put into the environment, which the kernel's must not see.
-const OURS: &[&str] = &[
+/// Variables that this repository's Makefile exports, which the kernel's make must not see.
+const OWN_VARIABLES: &[&str] = &[
     "MAKEFLAGS",
     "MFLAGS",
     "MAKELEVEL",
@@ -53,35 +53,39 @@ const OURS: &[&str] = &[
     "SECONDS",
     "SEED",
     "CASE",
+    "FN",
+    "M",
+    "V",
 ];
 
-/// How the tools are called.
+/// The environment in which the kernel is built.
 pub struct Tools {
     path: String,
-    /// `library/` of the source of core.
+    /// `library/` of the Rust source, which contains core.
     pub library: PathBuf,
-    /// One line that changes when a tool does.
+    /// The versions of the tools, in one line.
     pub versions: String,
 }
 
 impl Tools {
-    /// A command with the tools in its PATH and nothing of ours in its environment.
+    /// Returns a command with the tools in its `PATH` and without [`OWN_VARIABLES`].
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command
             .env("PATH", &self.path)
             .env("LIBCLANG_PATH", format!("{LLVM}/lib"))
             .env("LC_ALL", "C");
-        for name in OURS {
+        for name in OWN_VARIABLES {
             command.env_remove(name);
         }
         command
     }
 }
 
-pub fn ensure(place: &Place) -> Result<Tools> {
-    fs::create_dir_all(&place.cache)?;
-    let rustc = step::ask(Command::new("rustc").arg("--version"))
+/// Installs what is missing.
+pub fn ensure(build: &Build) -> Result<Tools> {
+    fs::create_dir_all(&build.cache)?;
+    let rustc = step::output(Command::new("rustc").arg("--version"))
         .context("no rustc: install Rust 1.89 or newer, with rustfmt and clippy")?;
     let version = rustc
         .split_whitespace()
@@ -89,11 +93,11 @@ pub fn ensure(place: &Place) -> Result<Tools> {
         .context("rustc has no version")?
         .to_owned();
 
-    packages(place)?;
-    let bindgen = bindgen(place)?;
-    let library = library(place, &version)?;
-    if place.kdir.is_none() {
-        source(place)?;
+    packages(build)?;
+    let bindgen = bindgen(build)?;
+    let library = library(build, &version)?;
+    if build.kdir.is_none() {
+        source(build)?;
     }
     let path = env::var("PATH").unwrap_or_default();
     Ok(Tools {
@@ -103,7 +107,7 @@ pub fn ensure(place: &Place) -> Result<Tools> {
     })
 }
 
-fn packages(place: &Place) -> Result<()> {
+fn packages(build: &Build) -> Result<()> {
     let missing: Vec<_> = PACKAGES
         .iter()
         .filter(|(_, file)| !Path::new(file).exists())
@@ -113,7 +117,7 @@ fn packages(place: &Place) -> Result<()> {
         return Ok(());
     }
 
-    let root = step::ask(Command::new("id").arg("-u"))?.trim() == "0";
+    let root = step::output(Command::new("id").arg("-u"))?.trim() == "0";
     if !root || !Path::new("/usr/bin/apt-get").exists() {
         bail!(
             "packages are missing; install them: apt-get install {}",
@@ -127,25 +131,25 @@ fn packages(place: &Place) -> Result<()> {
     };
     step::run(
         "package lists",
-        &place.log("apt-update"),
+        &build.log("apt-update"),
         apt().arg("update"),
     )?;
     step::run(
         "packages",
-        &place.log("apt-install"),
+        &build.log("apt-install"),
         apt()
             .args(["install", "-y", "--no-install-recommends"])
             .args(missing),
     )
 }
 
-/// Returns the folder of the bindgen program.
-fn bindgen(place: &Place) -> Result<PathBuf> {
-    let root = place.cache.join(format!("bindgen-{BINDGEN}"));
+/// Installs bindgen. Returns the directory of its executable.
+fn bindgen(build: &Build) -> Result<PathBuf> {
+    let root = build.cache.join(format!("bindgen-{BINDGEN}"));
     if !root.join("bin/bindgen").exists() {
         step::run(
             "bindgen",
-            &place.log("bindgen"),
+            &build.log("bindgen"),
             Command::new("cargo")
                 .args([
                     "install",
@@ -162,25 +166,25 @@ fn bindgen(place: &Place) -> Result<PathBuf> {
     Ok(root.join("bin"))
 }
 
-/// Returns the source of the core library that belongs to this rustc.
-fn library(place: &Place, version: &str) -> Result<PathBuf> {
-    let sysroot = step::ask(Command::new("rustc").args(["--print", "sysroot"]))?;
+/// Returns `library/` of the source of this rustc.
+fn library(build: &Build, version: &str) -> Result<PathBuf> {
+    let sysroot = step::output(Command::new("rustc").args(["--print", "sysroot"]))?;
     let own = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
     if own.join("core/src/lib.rs").exists() {
         return Ok(own);
     }
 
     let name = format!("rust-src-{version}");
-    let dir = place.cache.join(&name);
+    let dir = build.cache.join(&name);
     let library = dir.join(format!("usr/src/rustc-{version}/library"));
     if !library.join("core/src/lib.rs").exists() {
-        let deb = download(place, &format!("rust-src={version}*"), true).with_context(|| {
-            format!("no source of core {version}: run `rustup component add rust-src`")
+        let deb = download(build, &format!("rust-src={version}*"), true).with_context(|| {
+            format!("the source of core {version} is missing: run `rustup component add rust-src`")
         })?;
-        into_place(&dir, |dir| {
+        fill_atomically(&dir, |dir| {
             step::run(
-                "core's source",
-                &place.log("rust-src"),
+                "source of core",
+                &build.log("rust-src"),
                 Command::new("dpkg").arg("-x").args([&deb, dir]),
             )
         })?;
@@ -188,21 +192,21 @@ fn library(place: &Place, version: &str) -> Result<PathBuf> {
     Ok(library)
 }
 
-/// Unpacks the published kernel into the cache.
-fn source(place: &Place) -> Result<()> {
-    let name = format!("linux-{}", place.series);
-    let dir = place.cache.join(&name);
+/// Downloads and unpacks the kernel source into the cache.
+fn source(build: &Build) -> Result<()> {
+    let name = format!("linux-{}", build.series);
+    let dir = build.cache.join(&name);
     if dir.join("Makefile").exists() {
         return Ok(());
     }
-    if !place.root.join("backport").join(&place.series).is_dir() {
+    if !build.root.join("backport").join(&build.series).is_dir() {
         bail!(
-            "KERNEL={}: not supported; backport/ has a folder for each series that is",
-            place.series
+            "KERNEL={}: not supported; backport/ has a directory for each supported series",
+            build.series
         );
     }
 
-    let log = place.log("unpack");
+    let log = build.log("unpack");
     let unpack = |title: &str, archive: &Path, dir: &Path| {
         step::run(
             title,
@@ -215,22 +219,22 @@ fn source(place: &Place) -> Result<()> {
                 .arg(dir),
         )
     };
-    let package = format!("linux-source-{}", place.series);
-    let debian = download(place, &package, false).or_else(|_| download(place, &package, true));
+    let package = format!("linux-source-{}", build.series);
+    let debian = download(build, &package, false).or_else(|_| download(build, &package, true));
     let deb = match debian {
         Ok(deb) => deb,
         Err(err) => {
-            eprintln!("Debian's source is out of reach ({err:#}); trying the release");
-            let archive = release::download(place).with_context(|| {
+            eprintln!("Debian's kernel source is not available ({err:#}); trying kernel.org");
+            let archive = release::download(build).with_context(|| {
                 format!(
-                    "no source of Linux {}; pass your own with KDIR=",
-                    place.series
+                    "no source of Linux {}; pass a tree of your own with KDIR=",
+                    build.series
                 )
             })?;
-            return into_place(&dir, |dir| unpack("kernel release", &archive, dir));
+            return fill_atomically(&dir, |dir| unpack("kernel release", &archive, dir));
         }
     };
-    into_place(&dir, |dir| {
+    fill_atomically(&dir, |dir| {
         let outer = dir.with_extension("deb");
         fs::create_dir_all(&outer)?;
         step::run(
@@ -245,8 +249,8 @@ fn source(place: &Place) -> Result<()> {
     })
 }
 
-/// Fills a folder beside `dir` and renames it, so that `dir` is there whole or not at all.
-fn into_place(dir: &Path, fill: impl FnOnce(&PathBuf) -> Result<()>) -> Result<()> {
+/// Fills a temporary directory and renames it to `dir`, so that `dir` is never incomplete.
+fn fill_atomically(dir: &Path, fill: impl FnOnce(&PathBuf) -> Result<()>) -> Result<()> {
     let partial = PathBuf::from(format!("{}.partial", dir.display()));
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir_all(&partial)?;
@@ -255,10 +259,10 @@ fn into_place(dir: &Path, fill: impl FnOnce(&PathBuf) -> Result<()>) -> Result<(
     Ok(())
 }
 
-/// Downloads a package, from the machine's own suites or from Debian's backports, and returns the
-/// file. apt checks its signature.
-fn download(place: &Place, package: &str, backports: bool) -> Result<PathBuf> {
-    let dir = place.cache.join("packages");
+/// Downloads a package from the suites that apt is configured for, or from Debian's backports. apt
+/// verifies its signature.
+fn download(build: &Build, package: &str, backports: bool) -> Result<PathBuf> {
+    let dir = build.cache.join("packages");
     fs::create_dir_all(&dir)?;
     let stem = package.split('=').next().unwrap_or(package);
     let find = || -> Option<PathBuf> {
@@ -281,20 +285,20 @@ fn download(place: &Place, package: &str, backports: bool) -> Result<PathBuf> {
 
     let mut options = vec!["-o".to_owned(), "APT::Sandbox::User=root".to_owned()];
     if backports {
-        options.extend(private_apt(place)?);
+        options.extend(private_apt(build)?);
         step::run(
             "package lists of the backports",
-            &place.log("apt-backports"),
+            &build.log("apt-backports"),
             Command::new("apt-get").args(&options).arg("update"),
         )?;
     }
-    // What is interrupted stays in a folder of its own, and is begun anew.
+    // An interrupted download stays in this directory, which the next one deletes.
     let partial = dir.join("partial");
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir_all(&partial)?;
     step::run(
         &format!("download of {stem}"),
-        &place.log("download"),
+        &build.log("download"),
         Command::new("apt-get")
             .args(&options)
             .arg("download")
@@ -305,19 +309,19 @@ fn download(place: &Place, package: &str, backports: bool) -> Result<PathBuf> {
         fs::rename(file.path(), dir.join(file.file_name()))?;
     }
     find().with_context(|| {
-        let log = place.log("download");
+        let log = build.log("download");
         format!("{package} was not downloaded; see {}", log.display())
     })
 }
 
-/// Options that make apt look at Debian's backports, in lists of our own.
-fn private_apt(place: &Place) -> Result<Vec<String>> {
+/// Returns the options that make apt use Debian's backports, with package lists of their own.
+fn private_apt(build: &Build) -> Result<Vec<String>> {
     let release = fs::read_to_string("/etc/os-release")?;
     let codename = release
         .lines()
         .find_map(|l| l.strip_prefix("VERSION_CODENAME="))
         .context("this is not Debian: pass a kernel tree with KDIR=")?;
-    let targets = step::ask(Command::new("apt-get").args([
+    let targets = step::output(Command::new("apt-get").args([
         "indextargets",
         "--format",
         "$(REPO_URI) $(CODENAME)",
@@ -328,9 +332,9 @@ fn private_apt(place: &Place) -> Result<Vec<String>> {
         .filter_map(|l| l.split_once(' '))
         .find(|(_, name)| *name == codename)
         .map(|(uri, _)| uri)
-        .context("apt knows no Debian mirror; run apt-get update")?;
+        .context("apt has no Debian mirror; run apt-get update")?;
 
-    let apt = place.cache.join("apt");
+    let apt = build.cache.join("apt");
     fs::create_dir_all(apt.join("lists/partial"))?;
     fs::create_dir_all(apt.join("cache/archives/partial"))?;
     let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";

@@ -1,52 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How fast Binder is, on our files and on mainline's own.
+//! Measuring Binder's speed, on our files and on mainline's.
 
-use crate::{
-    boot::{self, Boot, Clock},
-    report::Outcome,
-    user::Initramfs,
-    Place,
-};
 use anyhow::{bail, ensure, Context, Result};
+use front::{
+    boot::{self, BootOptions, Clock},
+    build::Build,
+    initramfs::Initramfs,
+    outcome::Outcome,
+};
 
-/// How many boots of each kernel are timed, in turns, and Student's t for 95 % of one less.
+/// The number of timed boots of each kernel, which alternate, and Student's t for 95 % with
+/// `BOOTS - 1` degrees of freedom.
 const BOOTS: usize = 6;
 const STUDENT: f64 = 2.571;
-/// How much of the instructions may be the timer interrupt's, which does not always come at the
-/// same place.
+/// The tolerated difference in instructions, as the timer interrupt does not always arrive at the
+/// same point.
 const NOISE: f64 = 0.002;
 
-/// How much slower ours may be before it counts: on a busy machine, equal kernels differ by as much.
-/// The instructions are the strict measure.
+/// The tolerated difference in time: equal kernels differ by as much on a busy machine. The number of
+/// instructions is the strict measure.
 const MARGIN: f64 = 0.05;
 
-/// A kernel and what it boots from.
-pub type Bootable<'a> = (&'a Place, &'a Initramfs);
+/// A kernel and its initramfs.
+pub type Bootable<'a> = (&'a Build, &'a Initramfs);
 
-/// The time that a call takes, in nanoseconds of the guest's clock.
+/// The mean time of a call, in nanoseconds of the guest's clock.
 struct Case {
     name: String,
     time: f64,
 }
 
-/// Boots once and takes the mean of each case.
+/// Boots once, and returns the mean of each case.
 fn measure(
-    (place, initramfs): Bootable<'_>,
+    (build, initramfs): Bootable<'_>,
     clock: Clock,
     outcome: &mut Outcome,
 ) -> Result<Vec<Case>> {
-    let how = Boot {
+    let options = BootOptions {
         clock,
-        ..Boot::with("programs=/bench kunit.enable=0")
+        ..BootOptions::new("programs=/bench kunit.enable=0")
     };
-    let guest = boot::boot(place, &initramfs.archive, &how, outcome)?;
+    let guest = boot::boot(build, &initramfs.archive, &options, outcome)?;
     let mut all = Vec::new();
     for line in guest.results.lines() {
         if let Some(cells) = line.strip_prefix("# time\t") {
             let cells: Vec<_> = cells.split('\t').collect();
             let [name, calls, time] = cells[..] else {
-                bail!("not understood: {line}");
+                bail!("cannot be parsed: {line}");
             };
             all.push(Case {
                 name: name.to_owned(),
@@ -54,7 +55,7 @@ fn measure(
             });
         }
     }
-    ensure!(!all.is_empty(), "the guest timed nothing");
+    ensure!(!all.is_empty(), "the guest measured nothing");
     Ok(all)
 }
 
@@ -67,20 +68,20 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Compares `ours` with `mainline`, in instructions and in time; ours must not be slower.
+/// Compares `ours` with `mainline`, in instructions and in time. Fails if ours is slower.
 pub fn compare(ours: Bootable<'_>, mainline: Bootable<'_>, outcome: &mut Outcome) -> Result<()> {
     beside(ours, mainline, Beside::Mainline, outcome)
 }
 
-/// What ours stands beside.
+/// The other side of the comparison.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Beside {
     Mainline,
-    /// Binder in C, which is another program, so that nothing is asked of ours.
+    /// Binder in C. It is a different implementation, so ours may be slower.
     C,
 }
 
-/// Measures both.
+/// Measures and prints both.
 pub fn beside(
     ours: Bootable<'_>,
     other: Bootable<'_>,
@@ -95,7 +96,10 @@ pub fn beside(
     println!("{:18}  {:>10}  {title:>10}  ratio", "", "ours");
     let mine = measure(ours, Clock::Instructions, outcome)?;
     let theirs = measure(other, Clock::Instructions, outcome)?;
-    ensure!(mine.len() == theirs.len(), "not the same was timed");
+    ensure!(
+        mine.len() == theirs.len(),
+        "the kernels measured different cases"
+    );
     for (mine, theirs) in mine.iter().zip(&theirs) {
         let ratio = mine.time / theirs.time;
         println!(
@@ -117,7 +121,7 @@ pub fn beside(
 
     let mut rounds = Vec::new();
     for boot in 0..BOOTS {
-        // Neither is always the first.
+        // The order alternates.
         let mut measure = |kernel| measure(kernel, Clock::Time, outcome);
         rounds.push(if boot % 2 == 0 {
             (measure(ours)?, measure(other)?)

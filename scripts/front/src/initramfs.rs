@@ -1,29 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The programs of the guest, and the archive that it boots from.
+//! The programs of the guest, and its initramfs.
 
-use crate::{debug::Ordeal, kernel, setup::Tools, step, Place};
+use crate::{kernel, setup::Tools, step, Build};
 use anyhow::{Context, Result};
 use std::{fmt::Write, fs, path::PathBuf, process::Command};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-/// Our own programs.
+/// The crate of the guest's programs.
 pub const CRATE: &str = "tools/testing/selftests/rust_task";
 
-/// What a guest boots from.
+/// The stress tests: the directory in the guest, and the program.
+const STRESS_TESTS: &[(&str, &str)] = &[
+    ("faults", "rust_task_faults"),
+    ("fuzz", "rust_task_fuzz"),
+    ("soak", "rust_task_soak"),
+];
+
+/// The archive that a guest boots from.
 pub struct Initramfs {
     pub archive: PathBuf,
-    /// The test programs in it.
+    /// The names of its test programs.
     pub programs: Vec<String>,
 }
 
-/// Makes the kernel's UAPI headers, and has bindgen translate those of Binder for our programs.
-pub fn uapi(place: &Place, tools: &Tools) -> Result<PathBuf> {
-    let include = place.objects.join("usr/include");
+/// Installs the kernel's UAPI headers, and generates the Rust bindings of Binder's for the programs.
+pub fn uapi(build: &Build, tools: &Tools) -> Result<PathBuf> {
+    let include = build.objects.join("usr/include");
     let header = include.join("linux/android/binderfs.h");
-    let mut make = kernel::make(place, tools);
-    step::run("UAPI headers", &place.log("headers"), make.arg("headers"))?;
-    let rust = step::ask(
+    let mut make = kernel::make(build, tools);
+    step::run("UAPI headers", &build.log("headers"), make.arg("headers"))?;
+    let rust = step::output(
         tools
             .command("bindgen")
             .arg(header)
@@ -32,48 +39,48 @@ pub fn uapi(place: &Place, tools: &Tools) -> Result<PathBuf> {
             .arg("-I")
             .arg(&include),
     )?;
-    let dir = place.build.join("selftests");
+    let dir = build.out.join("selftests");
     fs::create_dir_all(&dir)?;
-    step::write_if_new(&dir.join("binder.rs"), &rust)?;
+    step::write_if_changed(&dir.join("binder.rs"), &rust)?;
     Ok(include)
 }
 
-/// Builds the programs and packs them.
-pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
-    let include = uapi(place, tools)?;
-    let target = place.build.join("selftests");
+/// Builds the programs, and packs them together with the modules of `build`.
+pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
+    let include = uapi(build, tools)?;
+    let target = build.out.join("selftests");
     step::run(
         "selftests",
-        &place.log("selftests"),
+        &build.log("selftests"),
         Command::new("cargo")
             .args(["build", "--release", "--locked", "--target", TARGET])
             .arg("--manifest-path")
-            .arg(place.root.join(CRATE).join("Cargo.toml"))
+            .arg(build.root.join(CRATE).join("Cargo.toml"))
             .env("CARGO_TARGET_DIR", &target)
             .env("RUSTFLAGS", "-C target-feature=+crt-static"),
     )?;
     let bin = target.join(TARGET).join("release");
 
-    let boot = place.objects.join("boot");
+    let boot = build.objects.join("boot");
     fs::create_dir_all(&boot)?;
     let mut tests = Vec::new();
-    // Drivers that are as they were are all that is tested there.
-    if place.ours && place.drivers {
+    // The other builds do not have the drivers that these programs test.
+    if build.ours && build.drivers {
         tests.push(bin.join("rust_task_test"));
         tests.push(bin.join("rust_vma_test"));
         tests.push(bin.join("rust_pid_test"));
         tests.push(bin.join("rust_kthread_test"));
     }
-    if kernel::has(place, "CONFIG_ANDROID_BINDER_IPC_RUST=y")? {
+    if kernel::has(build, "CONFIG_ANDROID_BINDER_IPC_RUST=y")? {
         tests.push(bin.join("binder_test"));
         step::run(
             "selftests of the kernel",
-            &place.log("kselftest"),
+            &build.log("kselftest"),
             tools
                 .command("make")
                 .arg("-C")
                 .arg(
-                    place
+                    build
                         .tree
                         .join("tools/testing/selftests/filesystems/binderfs"),
                 )
@@ -96,7 +103,10 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
         "cost",
         "known",
     ];
-    for dir in dirs.into_iter().chain(Ordeal::ALL.iter().map(|o| o.name())) {
+    for dir in dirs
+        .into_iter()
+        .chain(STRESS_TESTS.iter().map(|(name, _)| *name))
+    {
         writeln!(list, "dir /{dir} 0755 0 0")?;
     }
     writeln!(list, "nod /dev/console 0600 0 0 c 5 1")?;
@@ -106,8 +116,7 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
     };
     file("/init", &bin.join("init"))?;
     file("/bench/binder_bench", &bin.join("binder_bench"))?;
-    for ordeal in Ordeal::ALL {
-        let (dir, program) = (ordeal.name(), ordeal.program());
+    for (dir, program) in STRESS_TESTS {
         file(&format!("/{dir}/{program}"), &bin.join(program))?;
     }
     for (dir, program, objects) in [
@@ -115,7 +124,7 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
         ("known", "rust_task_known", "known"),
     ] {
         file(&format!("/{dir}/{program}"), &bin.join(program))?;
-        let module = place.objects.join(objects).join(format!("{program}.ko"));
+        let module = build.objects.join(objects).join(format!("{program}.ko"));
         if module.exists() {
             file(&format!("/{dir}/{program}.ko"), &module)?;
         }
@@ -127,7 +136,7 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
         programs.push(name.into_owned());
     }
     for sample in ["rust_task_info", "rust_vma_buffer"] {
-        let module = place.objects.join(format!("samples/rust/{sample}.ko"));
+        let module = build.objects.join(format!("samples/rust/{sample}.ko"));
         if module.exists() {
             file(&format!("/modules/{sample}.ko"), &module)?;
         }
@@ -135,10 +144,10 @@ pub fn initramfs(place: &Place, tools: &Tools) -> Result<Initramfs> {
     let spec = boot.join("initramfs.list");
     fs::write(&spec, list)?;
 
-    let program = place.objects.join("usr/gen_init_cpio");
+    let program = build.objects.join("usr/gen_init_cpio");
     if !program.exists() {
-        let mut make = kernel::make(place, tools);
-        step::run("gen_init_cpio", &place.log("usr"), make.arg("usr/"))?;
+        let mut make = kernel::make(build, tools);
+        step::run("gen_init_cpio", &build.log("usr"), make.arg("usr/"))?;
     }
     let archive = boot.join("initramfs.cpio");
     let bytes = Command::new(program)

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What operations take as there is more to do, and in time, drawn as a picture.
+//! Measuring operations by the size of their input, and in time. Draws the results.
 
-use crate::{
-    boot::{self, Boot, Clock},
-    report::Outcome,
-    setup::Tools,
-    step, user, Place,
-};
 use anyhow::{anyhow, ensure, Context, Result};
+use front::{
+    boot::{self, BootOptions, Clock},
+    build::Build,
+    initramfs,
+    outcome::Outcome,
+    setup::Tools,
+    step,
+};
 use plotters::prelude::*;
 use serde::Serialize;
 use std::{collections::BTreeMap, fs, path::Path};
 
-/// What C and our files take for `x` of something.
+/// The cost in C and in Rust for an input of size `x`.
 #[derive(Clone, Copy, Serialize)]
 struct Point {
     x: f64,
@@ -21,15 +23,15 @@ struct Point {
     ours: f64,
 }
 
-/// How long an operation takes, in nanoseconds.
+/// The time of an operation, in nanoseconds.
 #[derive(Serialize)]
 struct Time {
     op: String,
     rounds: usize,
     c: f64,
     ours: f64,
-    /// The median of ours over C in each round, and between which two rounds it is, in 97 of 100
-    /// cases with 41 of them.
+    /// The median of the ratio of ours to C in each round, and its confidence interval, which with 41
+    /// rounds has a level of 97 %.
     ratio: f64,
     from: f64,
     to: f64,
@@ -41,49 +43,50 @@ struct Report {
     time: Vec<Time>,
 }
 
-/// Boots twice, prints how long operations take, and draws the rest.
-pub fn draw(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+/// Boots twice, prints the times, and draws the curves.
+pub fn draw(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let clocks = [("instructions", Clock::Instructions), ("time", Clock::Time)];
-    let initramfs = user::initramfs(place, tools)?;
-    let mut said = String::new();
+    let initramfs = initramfs::create(build, tools)?;
+    let mut results = String::new();
     for (what, clock) in clocks {
-        let words = format!("programs=/cost kunit.enable=0 nokaslr norandmaps curves={what}");
-        let how = Boot {
+        let parameters = format!("programs=/cost kunit.enable=0 nokaslr norandmaps curves={what}");
+        let options = BootOptions {
             clock,
-            ..Boot::with(&words)
+            ..BootOptions::new(&parameters)
         };
-        let guest = boot::boot(place, &initramfs.archive, &how, outcome)?;
+        let guest = boot::boot(build, &initramfs.archive, &options, outcome)?;
         outcome.programs(&["rust_task_bench".to_owned()], &guest.results);
-        said += &guest.results;
+        results += &guest.results;
     }
 
     let report = Report {
-        instructions: curves(&said)?,
-        time: times(&said)?,
+        instructions: curves(&results)?,
+        time: times(&results)?,
     };
     print(&report.time);
-    let dir = place.build.join("bench");
+    let dir = build.out.join("bench");
     fs::create_dir_all(&dir)?;
-    let json = dir.join(format!("{}-curves.json", place.name()));
-    step::write_if_new(&json, &(serde_json::to_string_pretty(&report)? + "\n"))?;
-    let picture = dir.join(format!("{}.svg", place.name()));
-    paint(&picture, &place.title(), &report).map_err(|err| anyhow!("{err}"))?;
+    let json = dir.join(format!("{}-curves.json", build.name()));
+    step::write_if_changed(&json, &(serde_json::to_string_pretty(&report)? + "\n"))?;
+    let picture = dir.join(format!("{}.svg", build.name()));
+    paint(&picture, &build.title(), &report).map_err(|err| anyhow!("{err}"))?;
     println!("{}\n{}", json.display(), picture.display());
     Ok(())
 }
 
-/// The cells of the lines that begin with `mark`.
-fn rows<'a>(said: &'a str, mark: &str) -> impl Iterator<Item = Vec<&'a str>> {
+/// Returns the cells of the lines that begin with `mark`.
+fn rows<'a>(results: &'a str, mark: &str) -> impl Iterator<Item = Vec<&'a str>> {
     let mark = format!("# {mark}\t");
-    said.lines()
+    results
+        .lines()
         .filter_map(move |line| Some(line.strip_prefix(&mark)?.split('\t').collect()))
 }
 
-fn curves(said: &str) -> Result<BTreeMap<String, Vec<Point>>> {
+fn curves(results: &str) -> Result<BTreeMap<String, Vec<Point>>> {
     let mut all = BTreeMap::<_, Vec<_>>::new();
-    for row in rows(said, "curve") {
+    for row in rows(results, "curve") {
         let [name, x, c, ours] = row[..] else {
-            return Err(anyhow!("not understood: {row:?}"));
+            return Err(anyhow!("cannot be parsed: {row:?}"));
         };
         all.entry(name.to_owned()).or_default().push(Point {
             x: x.parse()?,
@@ -95,16 +98,16 @@ fn curves(said: &str) -> Result<BTreeMap<String, Vec<Point>>> {
     Ok(all)
 }
 
-fn times(said: &str) -> Result<Vec<Time>> {
-    // In the order in which the guest has said them first.
+fn times(results: &str) -> Result<Vec<Time>> {
+    // In the order of the first round.
     let mut all: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
-    for row in rows(said, "time") {
+    for row in rows(results, "time") {
         let [name, c, ours] = row[..] else {
-            return Err(anyhow!("not understood: {row:?}"));
+            return Err(anyhow!("cannot be parsed: {row:?}"));
         };
         let round: (f64, f64) = (c.parse()?, ours.parse()?);
         ensure!(round.0.is_finite() && round.1.is_finite(), "{row:?}");
-        ensure!(round != (0.0, 0.0), "no time went by: {row:?}");
+        ensure!(round != (0.0, 0.0), "no time has passed: {row:?}");
         match all.iter_mut().find(|(other, _)| *other == name) {
             Some((_, rounds)) => rounds.push(round),
             None => all.push((name, vec![round])),
@@ -140,9 +143,8 @@ fn time(op: &str, rounds: &[(f64, f64)]) -> Option<Time> {
     })
 }
 
-/// How many of `n` sorted values can be left out at each end, so that the median of what they are
-/// drawn from is among the rest with a probability of at least 95 %. It is below a value with that
-/// of a coin's side.
+/// Returns how many of `n` sorted values can be dropped at each end, so that the rest contains the
+/// median of the distribution with a probability of at least 95 % (the sign test).
 fn below_median(n: usize) -> Option<usize> {
     let mut probability = 0.5f64.powi(n.try_into().ok()?);
     let mut all = 0.0;
@@ -179,12 +181,12 @@ fn paint(path: &Path, title: &str, report: &Report) -> Painted<()> {
             let x = match name {
                 name if name.contains("page") => "pages",
                 name if name.contains("process") => "processes",
-                _ => "areas",
+                _ => "VMAs",
             };
             (name.clone(), x, "instructions", points.clone())
         })
         .collect();
-    // What is measured beside 0, 1 and 2 other threads is a curve, too.
+    // The operations that were measured beside 0, 1 and 2 other threads are curves, too.
     let mut contended = BTreeMap::<_, Vec<_>>::new();
     for time in &report.time {
         let Some((name, others)) = time.op.rsplit_once(", ") else {
@@ -215,7 +217,7 @@ fn paint(path: &Path, title: &str, report: &Report) -> Painted<()> {
     Ok(())
 }
 
-/// Draws C's curve and ours. What spans much is drawn on a logarithmic scale.
+/// Draws both curves. A wide range is drawn on a logarithmic scale.
 fn panel<DB>(
     part: &DrawingArea<DB, plotters::coord::Shift>,
     name: &str,
@@ -285,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_where_it_is_said_to_be() {
+    fn the_median_is_in_its_confidence_interval() {
         // From a table of the sign test.
         assert_eq!(below_median(5), None);
         assert_eq!(below_median(6), Some(0));
@@ -300,9 +302,9 @@ mod tests {
 
     #[test]
     fn a_picture_has_both_curves() {
-        let said = "# curve\teach\t10\t100\t101\n# curve\teach\t1000\t10000\t10001\n";
+        let results = "# curve\teach\t10\t100\t101\n# curve\teach\t1000\t10000\t10001\n";
         let mut report = Report {
-            instructions: curves(said).unwrap(),
+            instructions: curves(results).unwrap(),
             time: Vec::new(),
         };
         for others in 0..3 {
@@ -320,7 +322,7 @@ mod tests {
         paint(&path, "Linux", &report).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         fs::remove_file(path).unwrap();
-        // Two pictures with a curve and its legend.
+        // Two panels, each with a curve and a legend.
         for colour in ["#0000FF", "#FF0000"] {
             assert_eq!(text.matches(colour).count(), 4);
         }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! All that the kernel has in Rust, built on our files.
+//! Building all Rust code of the kernel with our files.
 
-use crate::{kernel, report::Outcome, setup::Tools, step, Place};
 use anyhow::Result;
+use front::{build::Build, kernel, outcome::Outcome, setup::Tools, step};
 use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
-/// Where the kernel has Rust code of its own. The rest of `rust/` comes from elsewhere.
+/// Directories with Rust code of the kernel. The rest of `rust/` is vendored.
 const TOPS: &[&str] = &[
     "arch",
     "block",
@@ -28,32 +28,32 @@ const TOPS: &[&str] = &[
     "sound",
 ];
 
-/// Tests that each file of Rust compiles, without the rest of the kernel.
-pub fn compile(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
-    let goals = crates(&place.tree, &sources_of(place)?);
-    build(place, tools, &goals, outcome)?;
+/// Tests that each Rust file compiles, without building the rest of the kernel.
+pub fn compile(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let goals = crates(&build.tree, &sources_of(build)?);
+    compile_goals(build, tools, &goals, outcome)?;
     Ok(())
 }
 
-/// Tests that the kernel with all of its Rust in it builds. Returns that kernel.
-pub fn whole(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<Option<Place>> {
-    build(
-        place,
+/// Tests that the kernel with all of its Rust code builds. Returns that build.
+pub fn whole(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<Option<Build>> {
+    compile_goals(
+        build,
         tools,
         &["bzImage".to_owned(), "modules".to_owned()],
         outcome,
     )
 }
 
-/// Tests that `goals` build, and that they are all the Rust there is.
-fn build(
-    place: &Place,
+/// Tests that `goals` build, and that they include each Rust file.
+fn compile_goals(
+    build: &Build,
     tools: &Tools,
     goals: &[String],
     outcome: &mut Outcome,
-) -> Result<Option<Place>> {
-    let variant = place.variant("allrust");
-    kernel::derive(&variant, tools, place, &["allrust"])?;
+) -> Result<Option<Build>> {
+    let variant = build.variant("allrust");
+    kernel::derive(&variant, tools, build, &["allrust"])?;
 
     let log = variant.log("build");
     let mut make = kernel::make(&variant, tools);
@@ -67,7 +67,7 @@ fn build(
         return Ok(None);
     }
 
-    let known = sources_of(place)?;
+    let known = sources_of(build)?;
     let mut compiled = BTreeSet::new();
     for top in TOPS {
         dependencies(&variant.objects.join(top), &mut compiled)?;
@@ -80,24 +80,24 @@ fn build(
         .filter(|file| !compiled.iter().any(|path| path.ends_with(file)))
         .map(|file| file.display().to_string())
         .collect();
-    println!("{} files of Rust", known.len());
+    println!("{} Rust files", known.len());
     outcome.report(
-        "no file of Rust was forgotten",
+        "each Rust file was compiled",
         missing.is_empty() && !known.is_empty(),
         &format!("not compiled: {}", missing.join(" ")),
     );
     Ok(Some(variant))
 }
 
-/// The goals of kbuild that compile the crates outside of `rust/`, which is built before any goal.
+/// Returns the kbuild goals of the crates outside of `rust/`, which is built before any goal.
 fn crates(tree: &Path, files: &BTreeSet<PathBuf>) -> Vec<String> {
     files.iter().filter_map(|file| goal(tree, file)).collect()
 }
 
-/// The goal that compiles a file, if it is the root of a crate.
+/// Returns the kbuild goal that compiles a file, if the file is the root of a crate.
 fn goal(tree: &Path, file: &Path) -> Option<String> {
     let object = file.with_extension("o");
-    // A makefile may name what lies in a folder below its own.
+    // A Makefile may name objects in subdirectories.
     for folder in file.ancestors().skip(1) {
         let makefile = fs::read_to_string(tree.join(folder).join("Makefile")).unwrap_or_default();
         let lines = makefile.lines().filter(|line| !line.starts_with('#'));
@@ -107,13 +107,13 @@ fn goal(tree: &Path, file: &Path) -> Option<String> {
             let mut words = line.split_whitespace();
             let first = words.next().unwrap_or_default();
             if first == program {
-                // A program of the host is no goal; its folder is.
+                // A host program is not a goal; its directory is.
                 return Some(format!("{}/", folder.display()));
             }
             if first != name && !words.any(|word| word == name) {
                 continue;
             }
-            // Kbuild looks for it in its own folder, or else as a part of something here.
+            // An object in a subdirectory is only built as part of a composite object.
             let part = match first.strip_suffix("-y") {
                 Some(whole) if name.contains('/') => format!("{whole}.o"),
                 _ => name.to_owned(),
@@ -124,16 +124,16 @@ fn goal(tree: &Path, file: &Path) -> Option<String> {
     None
 }
 
-/// All files of Rust.
-fn sources_of(place: &Place) -> Result<BTreeSet<PathBuf>> {
+/// Returns all Rust files.
+fn sources_of(build: &Build) -> Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
     for top in TOPS {
-        sources(&place.tree, Path::new(top), &mut found)?;
+        sources(&build.tree, Path::new(top), &mut found)?;
     }
     Ok(found)
 }
 
-/// Collects the files of Rust below `dir`.
+/// Collects the Rust files below `dir`.
 fn sources(tree: &Path, dir: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
     let Ok(entries) = fs::read_dir(tree.join(dir)) else {
         return Ok(());
@@ -149,7 +149,7 @@ fn sources(tree: &Path, dir: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()>
     Ok(())
 }
 
-/// Collects the files of Rust that the objects below `dir` were made from, as kbuild notes them.
+/// Collects the Rust files that the objects below `dir` depend on, according to kbuild's .cmd files.
 fn dependencies(dir: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
     let Ok(entries) = fs::read_dir(dir) else {
         return Ok(());
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn goals_are_what_makefiles_name() {
+    fn goals_are_found_in_makefiles() {
         let tree = std::env::temp_dir().join(format!("goals-{}", std::process::id()));
         let makefile = |folder: &str, text: &str| {
             fs::create_dir_all(tree.join(folder)).unwrap();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The assembled tree: a kernel's source with our files in it.
+//! The assembled tree: a kernel's source together with the files of this repository.
 //!
-//! A folder that holds none of our files is one link to the source. On the way to our files, folders
-//! are real and hold links. So the source itself is never written to, and an edit of a file of ours
-//! is seen by the next build.
+//! A directory without a file of this repository is a symbolic link to the source. Its other
+//! directories are real and contain links. The source itself is never written to, and the next build
+//! sees an edit of this repository's files.
 
-use crate::{step, Place};
+use crate::{step, Build};
 use anyhow::{bail, Context, Result};
 use serde::Deserialize;
 use std::{
@@ -26,7 +26,7 @@ struct Manifest {
     insert: Vec<Insert>,
 }
 
-/// A file of ours that has another path in the tree.
+/// A file of this repository that has another path in the tree.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Link {
@@ -49,76 +49,62 @@ struct Insert {
     lines: String,
 }
 
-/// What stands at a path of the tree in place of the source's.
+/// What a path of the tree is, if it is not a link to the source.
 enum Ours {
     Link(PathBuf),
     Text(String),
 }
 
-/// Folders that kbuild or its scripts want to be real, or whose contents are left out.
+/// Directories that kbuild or its scripts need to be real, or that have excluded contents.
 const REAL: &[&str] = &["include", "scripts", "arch", "arch/x86", "arch/x86/include"];
 
-/// Reads the series of a kernel tree, such as `6.12`.
-pub fn series_of(kdir: &Path) -> Result<String> {
-    let text = fs::read_to_string(kdir.join("Makefile"))
-        .with_context(|| format!("KDIR={}: not a kernel tree", kdir.display()))?;
-    let value = |name: &str| {
-        text.lines()
-            .find_map(|l| l.strip_prefix(name)?.trim().strip_prefix('='))
-            .map(|v| v.trim().to_owned())
-    };
-    match (value("VERSION"), value("PATCHLEVEL")) {
-        (Some(version), Some(patchlevel)) => Ok(format!("{version}.{patchlevel}")),
-        _ => bail!("KDIR={}: its Makefile has no version", kdir.display()),
-    }
-}
-
-/// The series that have a folder in `backport/`, oldest first.
+/// Returns the series that have a directory in `backport/`, oldest first.
 pub fn supported(root: &Path) -> Result<Vec<String>> {
     let mut all: Vec<_> = fs::read_dir(root.join("backport"))?
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter_map(|series| Some((number(&series)?, series)))
+        .filter_map(|series| Some((version(&series)?, series)))
         .collect();
     all.sort();
     Ok(all.into_iter().map(|(_, series)| series).collect())
 }
 
-/// `6.12` as two numbers.
-fn number(series: &str) -> Option<(u32, u32)> {
+/// Parses `6.12`.
+fn version(series: &str) -> Option<(u32, u32)> {
     let (version, patchlevel) = series.split_once('.')?;
     Some((version.parse().ok()?, patchlevel.parse().ok()?))
 }
 
-/// The folder of `backport/` that serves this kernel: its own, or the newest before it.
-pub fn backport(place: &Place) -> Result<PathBuf> {
-    let wanted = number(&place.series);
-    supported(&place.root)?
+/// Returns the directory of `backport/` for this kernel: that of its series, or else of the newest
+/// earlier one.
+pub fn backport(build: &Build) -> Result<PathBuf> {
+    let wanted = version(&build.series);
+    supported(&build.root)?
         .into_iter()
-        .rfind(|series| number(series) <= wanted)
-        .map(|series| place.root.join("backport").join(series))
+        .rfind(|series| version(series) <= wanted)
+        .map(|series| build.root.join("backport").join(series))
         .with_context(|| {
             format!(
-                "Linux {} is older than all that backport/ serves",
-                place.series
+                "Linux {} is older than each series in backport/",
+                build.series
             )
         })
 }
 
-/// Our files and where they belong in the tree.
-pub fn files(place: &Place) -> Result<BTreeMap<PathBuf, PathBuf>> {
-    if !place.ours {
+/// Returns this repository's files, by their path in the tree.
+pub fn files(build: &Build) -> Result<BTreeMap<PathBuf, PathBuf>> {
+    if !build.ours {
         return Ok(BTreeMap::new());
     }
-    let backport = backport(place)?;
+    let backport = backport(build)?;
     let mut all = BTreeMap::new();
-    for top in [place.root.as_path(), backport.as_path()] {
+    for top in [build.root.as_path(), backport.as_path()] {
         for part in ["rust", "samples", "lib"] {
             for file in walk(&top.join(part))? {
                 let at = file.strip_prefix(top)?.to_owned();
                 if let Some(other) = all.insert(at.clone(), file) {
                     bail!(
-                        "{} and its like in backport/ are for the same path",
+                        "{} and a file of backport/ have the same path in the tree",
                         other.display()
                     );
                 }
@@ -128,7 +114,7 @@ pub fn files(place: &Place) -> Result<BTreeMap<PathBuf, PathBuf>> {
     Ok(all)
 }
 
-/// The files below a folder, which need not exist.
+/// Returns the files below a directory; none if it does not exist.
 pub fn walk(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(dir) else {
@@ -144,56 +130,57 @@ pub fn walk(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The kernel's source, which is never written to.
-fn base(place: &Place) -> Result<PathBuf> {
-    match &place.kdir {
+/// Returns the kernel's source, which is never written to.
+fn base(build: &Build) -> Result<PathBuf> {
+    match &build.kdir {
         Some(kdir) => Ok(kdir.canonicalize()?),
-        None => Ok(place.cache.join(format!("linux-{}", place.series))),
+        None => Ok(build.cache.join(format!("linux-{}", build.series))),
     }
 }
 
-/// The same kernel with its own files, if it has any where ours stand.
-pub fn mainline(place: &Place) -> Result<Option<Place>> {
-    let tree = base(place)?;
-    Ok(tree.join("rust/kernel/mm.rs").exists().then(|| Place {
+/// Returns the build of the same kernel without this repository, if that kernel has the files that
+/// this repository replaces.
+pub fn mainline(build: &Build) -> Result<Option<Build>> {
+    let tree = base(build)?;
+    Ok(tree.join("rust/kernel/mm.rs").exists().then(|| Build {
         tree,
         ours: false,
-        ..place.variant("mainline")
+        ..build.variant("mainline")
     }))
 }
 
-/// The same kernel with our files, and with its drivers as they are.
-pub fn unchanged(place: &Place) -> Place {
-    let mut tree = place.tree.clone().into_os_string();
+/// Returns the build of the same kernel with this repository's files, but unmodified drivers.
+pub fn unmodified_drivers(build: &Build) -> Build {
+    let mut tree = build.tree.clone().into_os_string();
     tree.push("-unchanged");
-    Place {
+    Build {
         tree: tree.into(),
         drivers: false,
-        ..place.variant("unchanged")
+        ..build.variant("unchanged")
     }
 }
 
-/// Makes or renews the tree.
-pub fn assemble(place: &Place) -> Result<()> {
-    let base = base(place)?;
+/// Creates or updates the tree.
+pub fn assemble(build: &Build) -> Result<()> {
+    let base = base(build)?;
     if base.join(".config").exists() || base.join("include/config").exists() {
         bail!(
-            "{}: was built in place; run `make mrproper` there first",
+            "{}: contains build output; run `make mrproper` there first",
             base.display()
         );
     }
 
-    let path = backport(place)?.join("tree.toml");
+    let path = backport(build)?.join("tree.toml");
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let manifest: Manifest = toml::from_str(&text).with_context(|| path.display().to_string())?;
 
     let mut ours: BTreeMap<PathBuf, Ours> = BTreeMap::new();
-    for (at, file) in files(place)? {
+    for (at, file) in files(build)? {
         ours.insert(at, Ours::Link(file));
     }
-    let wanted = |at: &Path| place.drivers || !at.starts_with("drivers");
+    let wanted = |at: &Path| build.drivers || !at.starts_with("drivers");
     for link in manifest.link.into_iter().filter(|link| wanted(&link.to)) {
-        ours.insert(link.to, Ours::Link(place.root.join(link.from)));
+        ours.insert(link.to, Ours::Link(build.root.join(link.from)));
     }
     let mut inserts: BTreeMap<PathBuf, Vec<Insert>> = BTreeMap::new();
     for insert in manifest.insert.into_iter().filter(|i| wanted(&i.file)) {
@@ -201,7 +188,7 @@ pub fn assemble(place: &Place) -> Result<()> {
     }
     for (file, inserts) in inserts {
         let text = fs::read_to_string(base.join(&file))
-            .with_context(|| format!("{}: not in this kernel", file.display()))?;
+            .with_context(|| format!("{}: this kernel has no such file", file.display()))?;
         let text = inserted(&text, &inserts).with_context(|| file.display().to_string())?;
         ours.insert(file, Ours::Text(text));
     }
@@ -211,7 +198,7 @@ pub fn assemble(place: &Place) -> Result<()> {
         real.extend(at.ancestors().skip(1).map(Path::to_path_buf));
     }
     for dir in &real {
-        folder(&base.join(dir), &place.tree.join(dir), dir, &real, &ours)?;
+        folder(&base.join(dir), &build.tree.join(dir), dir, &real, &ours)?;
     }
     Ok(())
 }
@@ -265,7 +252,7 @@ fn inserted(text: &str, inserts: &[Insert]) -> Result<String> {
     Ok(out)
 }
 
-/// Makes one real folder of the tree: links to the source, and what is ours.
+/// Creates or updates one real directory of the tree.
 fn folder(
     base: &Path,
     tree: &Path,
@@ -292,7 +279,7 @@ fn folder(
         }
     }
     for (at, what) in ours.iter().filter(|(at, _)| at.parent() == Some(dir)) {
-        let name = at.file_name().context("a file of ours has no name")?;
+        let name = at.file_name().context("a path has no file name")?;
         keep.insert(name.to_owned());
         let target = tree.join(name);
         match what {
@@ -301,7 +288,7 @@ fn folder(
                 if target.is_symlink() {
                     fs::remove_file(&target)?;
                 }
-                step::write_if_new(&target, text)?;
+                step::write_if_changed(&target, text)?;
             }
         }
     }
@@ -310,7 +297,7 @@ fn folder(
             .filter(|sub| sub.parent() == Some(dir) && !sub.as_os_str().is_empty())
             .filter_map(|sub| sub.file_name().map(ToOwned::to_owned)),
     );
-    // What is not needed any more.
+    // Remove what is no longer needed.
     for entry in fs::read_dir(tree)?.flatten() {
         if !keep.contains(&entry.file_name()) {
             let path = entry.path();
@@ -324,7 +311,7 @@ fn folder(
     Ok(())
 }
 
-/// Makes `at` a link to `target`, if it is none.
+/// Makes `at` a symbolic link to `target`.
 pub fn link(target: &Path, at: &Path) -> Result<()> {
     if fs::read_link(at).is_ok_and(|old| old == target) {
         return Ok(());
@@ -393,11 +380,12 @@ mod tests {
         assert!(inserted("b\nb\n", &[insert(Some("b"), None)]).is_err());
     }
 
-    /// A tree of a later series that has no more than the lines where ours belong, and the place to
-    /// assemble it in.
-    fn later(name: &str) -> (PathBuf, Place) {
+    /// Returns a temporary directory, with a tree of a later series that only consists of the anchors of
+    /// tree.toml, and its build.
+    fn later(name: &str) -> (PathBuf, Build) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
+            .ancestors()
+            .nth(2)
             .unwrap()
             .to_owned();
         let top = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
@@ -416,7 +404,12 @@ mod tests {
         {
             let anchor = after.or(before).or(instead_of).unwrap();
             let last = through.unwrap_or_default();
-            *files.entry(file).or_default() += &format!("{anchor}\n{last}\n");
+            let text = files.entry(file).or_default();
+            for line in [anchor, last] {
+                if !text.lines().any(|old| old == line) {
+                    *text += &format!("{line}\n");
+                }
+            }
         }
         for (file, text) in &files {
             let file = kdir.join(file);
@@ -425,48 +418,47 @@ mod tests {
         }
         fs::write(kdir.join("Makefile"), "VERSION = 7\nPATCHLEVEL = 4\n").unwrap();
 
-        let place = Place {
+        let build = Build {
             root,
-            build: top.clone(),
+            out: top.clone(),
             cache: top.clone(),
-            series: series_of(&kdir).unwrap(),
+            series: crate::build::series_of(&kdir).unwrap(),
             tree: top.join("tree"),
             objects: top.join("objects"),
             kdir: Some(kdir),
             ours: true,
             drivers: true,
         };
-        (top, place)
+        (top, build)
     }
 
-    /// A file has changed where ours belongs.
     #[test]
-    fn a_later_kernel_that_does_not_fit_is_refused_by_file() {
-        let (top, place) = later("later");
-        assert_eq!(place.series, "7.4");
-        assert!(backport(&place).unwrap().ends_with("7.3"));
-        assemble(&place).unwrap();
+    fn a_missing_anchor_is_an_error_that_names_the_file() {
+        let (top, build) = later("later");
+        assert_eq!(build.series, "7.4");
+        assert!(backport(&build).unwrap().ends_with("7.3"));
+        assemble(&build).unwrap();
 
         fs::write(top.join("linux/rust/kernel/lib.rs"), "pub mod other;\n").unwrap();
-        let said = format!("{:#}", assemble(&place).unwrap_err());
-        assert!(said.contains("rust/kernel/lib.rs"), "{said}");
+        let error = format!("{:#}", assemble(&build).unwrap_err());
+        assert!(error.contains("rust/kernel/lib.rs"), "{error}");
         fs::remove_dir_all(top).unwrap();
     }
 
     #[test]
-    fn drivers_are_changed_or_left_as_they_are() {
-        let (top, changed) = later("drivers");
-        let unchanged = unchanged(&changed);
-        let is_own = |place: &Place, file: &str| {
+    fn drivers_are_edited_or_unmodified() {
+        let (top, edited) = later("drivers");
+        let unmodified = unmodified_drivers(&edited);
+        let is_own = |build: &Build, file: &str| {
             let text = |tree: &Path| fs::read_to_string(tree.join(file)).ok();
-            text(&place.tree) == text(&base(place).unwrap())
+            text(&build.tree) == text(&base(build).unwrap())
         };
-        for (place, own) in [(&changed, false), (&unchanged, true)] {
-            assemble(place).unwrap();
-            assert_eq!(is_own(place, "drivers/android/binder/vma.rs"), own);
-            assert_eq!(is_own(place, "drivers/android/binder/process.rs"), own);
-            assert!(!is_own(place, "rust/kernel/lib.rs"));
-            assert!(!is_own(place, "rust/kernel/kthread.rs"));
+        for (build, own) in [(&edited, false), (&unmodified, true)] {
+            assemble(build).unwrap();
+            assert_eq!(is_own(build, "drivers/android/binder/vma.rs"), own);
+            assert_eq!(is_own(build, "drivers/android/binder/process.rs"), own);
+            assert!(!is_own(build, "rust/kernel/lib.rs"));
+            assert!(!is_own(build, "rust/kernel/kthread.rs"));
         }
         fs::remove_dir_all(top).unwrap();
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Booting the kernel in QEMU and listening to it.
+//! Booting the kernel in QEMU and reading its logs.
 
-use crate::{kernel, report::Outcome, step, Place};
+use crate::{kernel, outcome::Outcome, step, Build};
 use anyhow::{Error, Result};
 use std::{
     fs,
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a guest has said.
+/// The output of a guest.
 pub struct Guest {
     /// The kernel's log, with KUnit's KTAP in it.
     pub console: String,
@@ -19,7 +19,7 @@ pub struct Guest {
     pub results: String,
 }
 
-/// What a kernel says when something is wrong with it.
+/// What the kernel's warnings and error reports contain.
 const SPLATS: &[&str] = &[
     "BUG:",
     "WARNING:",
@@ -38,35 +38,34 @@ const SPLATS: &[&str] = &[
     "suspected memory leaks",
 ];
 
-/// After this, a guest that says nothing has hung. No test takes as long.
+/// A guest without output for this time counts as hung. Every test prints more often.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// What the guest's clock follows.
+/// What drives the guest's clock.
 #[derive(Clone, Copy)]
 pub enum Clock {
-    /// Our own time.
+    /// The host's clock.
     Time,
-    /// A nanosecond for each instruction, on one CPU: the same in each run.
+    /// One nanosecond per instruction, on one CPU; the same in each run.
     Instructions,
 }
 
 /// How a guest is booted.
-pub struct Boot<'a> {
-    /// Words for the kernel's command line.
-    pub words: &'a str,
+pub struct BootOptions<'a> {
+    /// Parameters of the kernel's command line.
+    pub parameters: &'a str,
     pub clock: Clock,
-    /// After this, the guest has hung.
+    /// The guest is killed after this time.
     pub limit: Duration,
-    /// Whether one failure is all there is to know: of a test, or of a kernel that complains or
-    /// falls silent.
+    /// Whether the guest is killed at the first failed test, splat or hang.
     pub until_failure: bool,
 }
 
-impl<'a> Boot<'a> {
-    /// As usual, with these words.
-    pub fn with(words: &'a str) -> Self {
+impl<'a> BootOptions<'a> {
+    /// Returns the default options with these kernel parameters.
+    pub fn new(parameters: &'a str) -> Self {
         Self {
-            words,
+            parameters,
             clock: Clock::Time,
             limit: Duration::from_secs(600),
             until_failure: false,
@@ -74,27 +73,31 @@ impl<'a> Boot<'a> {
     }
 }
 
-/// How a guest came to its end before it was done.
-pub type Death = String;
+/// Why a guest did not run to completion, as a message.
+pub type GuestFailure = String;
 
-/// Boots until the guest is done. A splat fails the outcome.
+/// Boots the kernel and waits for the guest to finish. A splat in the kernel log is a failed test.
+///
+/// # Errors
+///
+/// - The guest does not finish.
 pub fn boot(
-    place: &Place,
+    build: &Build,
     initramfs: &Path,
-    how: &Boot<'_>,
+    options: &BootOptions<'_>,
     outcome: &mut Outcome,
 ) -> Result<Guest> {
-    boot_or_die(place, initramfs, how, outcome)?.map_err(Error::msg)
+    try_boot(build, initramfs, options, outcome)?.map_err(Error::msg)
 }
 
-/// The same where the guest may hang or die, which is an answer then.
-pub fn boot_or_die(
-    place: &Place,
+/// Like [`boot`], but returns a guest that hangs or dies as the inner error.
+pub fn try_boot(
+    build: &Build,
     initramfs: &Path,
-    how: &Boot<'_>,
+    options: &BootOptions<'_>,
     outcome: &mut Outcome,
-) -> Result<Result<Guest, Death>> {
-    let dir = place.objects.join("boot");
+) -> Result<Result<Guest, GuestFailure>> {
+    let dir = build.objects.join("boot");
     let console = dir.join("console.log");
     let results = dir.join("results.ktap");
     for old in [&console, &results] {
@@ -102,13 +105,13 @@ pub fn boot_or_die(
     }
 
     let mut qemu = Command::new("qemu-system-x86_64");
-    match how.clock {
+    match options.clock {
         // Linux finds one CPU of each socket.
         Clock::Time => qemu.args(["-accel", "tcg,thread=multi", "-smp", "2,sockets=2"]),
         Clock::Instructions => qemu.args(["-accel", "tcg", "-icount", "shift=0,sleep=off"]),
     };
-    // Linux 6.12 forgets for a moment that it has five levels of page tables while it identifies
-    // the first CPU, and KASAN complains of an interrupt that comes just then.
+    // While Linux 6.12 identifies the first CPU, it treats five-level page tables as disabled for
+    // a moment; KASAN reports an interrupt that arrives then.
     qemu.args(["-cpu", "max,la57=off", "-m", "1G"])
         .args([
             "-display",
@@ -118,42 +121,49 @@ pub fn boot_or_die(
             "-no-reboot",
             "-kernel",
         ])
-        .arg(kernel::image(place))
+        .arg(kernel::image(build))
         .arg("-initrd")
         .arg(initramfs)
         .arg("-append")
         .arg(format!(
             "console=ttyS0 panic=-1 kunit.stats_enabled=0 {}",
-            how.words
+            options.parameters
         ))
         .arg("-serial")
         .arg(format!("file:{}", console.display()))
         .arg("-serial")
         .arg(format!("file:{}", results.display()));
-    let title = format!("boot of {}", place.title());
+    let title = format!("boot of {}", build.title());
     let read = |path: &Path| -> String {
         String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', "")
     };
-    let mut heard = (0, Instant::now());
+    let mut last_output = (0, Instant::now());
     let failure = || -> Option<String> {
-        if !how.until_failure {
+        if !options.until_failure {
             return None;
         }
-        let said = [read(&console), read(&results)];
-        let length = said.iter().map(String::len).sum();
-        if length > heard.0 {
-            heard = (length, Instant::now());
+        let logs = [read(&console), read(&results)];
+        let length = logs.iter().map(String::len).sum();
+        if length > last_output.0 {
+            last_output = (length, Instant::now());
         }
-        let silent = heard.1.elapsed() > SILENCE;
-        said.iter()
+        let silent = last_output.1.elapsed() > SILENCE;
+        logs.iter()
             .flat_map(|text| text.lines())
             .find_map(failed_test)
-            .or_else(|| complaint(&said[0]).map(str::to_owned))
-            .or_else(|| silent.then(|| format!("the guest fell silent; see {}", console.display())))
+            .or_else(|| first_splat(&logs[0]).map(str::to_owned))
+            .or_else(|| {
+                silent.then(|| {
+                    format!(
+                        "the guest has no output any more; see {}",
+                        console.display()
+                    )
+                })
+            })
     };
-    let limit = Some(how.limit);
-    match step::watch_until(&title, &place.log("qemu"), &mut qemu, limit, failure) {
-        Err(err) if err.is::<step::Overdue>() => return Ok(Err(err.to_string())),
+    let limit = Some(options.limit);
+    match step::watch_until(&title, &build.log("qemu"), &mut qemu, limit, failure) {
+        Err(err) if err.is::<step::Killed>() => return Ok(Err(err.to_string())),
         other => other?,
     };
 
@@ -161,53 +171,54 @@ pub fn boot_or_die(
         console: read(&console),
         results: read(&results),
     };
-    if let Clock::Time = how.clock {
+    if let Clock::Time = options.clock {
         outcome.check(
             "the guest has two CPUs",
             !guest.console.contains("Brought up 1 node, 1 CPU\n"),
-            "it has one, on which little can happen at the same time",
+            "it has one, so little runs concurrently",
         );
     }
-    let (ours, others) = races(&guest.console);
+    let (ours, others) = data_races(&guest.console);
     if others > 0 {
         println!("{others} data races within the kernel's own C code");
     }
-    let splat = complaint(&guest.console).or(ours.first().copied());
+    let splat = first_splat(&guest.console).or(ours.first().copied());
     outcome.check(
-        "kernel log without complaint",
+        "no splat in the kernel log",
         splat.is_none(),
         &format!("{}; see {}", splat.unwrap_or_default(), console.display()),
     );
     if guest.results.lines().last() != Some("# guest done") {
-        let said = splat.or(guest.console.lines().last()).unwrap_or("nothing");
+        let last = splat.or(guest.console.lines().last()).unwrap_or("nothing");
         return Ok(Err(format!(
-            "the guest did not finish, its kernel said: {said}; see {}",
+            "the guest did not finish; its kernel printed: {last}; see {}",
             console.display()
         )));
     }
     Ok(Ok(guest))
 }
 
-/// What the kernel says first of something that is wrong with it, but for data races.
-fn complaint(console: &str) -> Option<&str> {
+/// Returns the first line of the first splat that is not a KCSAN report.
+fn first_splat(console: &str) -> Option<&str> {
     console
         .lines()
         .find(|l| !l.contains(RACE) && SPLATS.iter().any(|s| l.contains(s)))
 }
 
-/// Returns the name of a test of which a line of KTAP says that it failed. The last line may be there
-/// in part, but then it is there in whole a second later.
+/// Returns the name of the test, if a KTAP line reports a failure. The last line of a log may be
+/// incomplete; it is read again a second later.
 fn failed_test(line: &str) -> Option<String> {
     let (_, test) = line.split_once("not ok ")?;
     let (_, name) = test.split_once(' ')?;
     Some(name.trim_start_matches("- ").to_owned())
 }
 
-/// How KCSAN begins what it has to say.
+/// The beginning of a KCSAN report.
 const RACE: &str = "BUG: KCSAN: ";
 
-/// Functions of C that look at what somebody else writes. The first walks the tree of areas, and looks
-/// afterwards whether that mattered. The others ask for one flag of a thread, which sets others itself.
+/// C functions with intended data races. `lock_vma_under_rcu()` walks the maple tree and validates the
+/// result afterwards. The others read one flag of a kthread while the kthread may set other flags in
+/// the same word.
 const MAY_RACE: &[&str] = &[
     " lock_vma_under_rcu+0x",
     " kthread_stop+0x",
@@ -215,21 +226,24 @@ const MAY_RACE: &[&str] = &[
     " kthread_unpark+0x",
 ];
 
-/// The data races that Rust code, or what it has called, takes part in; and how many others there are.
-fn races(console: &str) -> (Vec<&str>, usize) {
+/// Returns the titles of the data races with Rust code or its callees on one of the stacks, and the
+/// number of other races.
+fn data_races(console: &str) -> (Vec<&str>, usize) {
     let (mut ours, mut others) = (Vec::new(), 0);
-    // Each report stands between two lines of this kind.
+    // KCSAN prints this line before and after each report.
     for report in
         console.split("==================================================================")
     {
         let Some(title) = report.lines().find(|line| line.contains(RACE)) else {
             continue;
         };
-        // Rust's symbols are mangled. Only frames count, as the process may be called rust_task_test.
+        // Rust's symbols are mangled. Only stack frames are matched, as the process may be named
+        // rust_task_test.
         let of_rust =
             |line: &str| line.contains("+0x") && (line.contains(" _R") || line.contains(" rust_"));
         let may_race = |line: &str| MAY_RACE.iter().any(|function| line.contains(function));
-        // A stack begins with the access. What counts is a caller in Rust, but for a few functions.
+        // A stack begins with the access. The race is reported if a caller is Rust code, unless a function
+        // in between is in `MAY_RACE`.
         let races = |stack: &str| {
             let caller = stack.lines().position(of_rust);
             caller.is_some_and(|n| !stack.lines().take(n).any(may_race))
@@ -245,10 +259,10 @@ fn races(console: &str) -> (Vec<&str>, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::races;
+    use super::data_races;
 
     #[test]
-    fn races_of_rust_are_told_from_others() {
+    fn data_races_of_rust_code_are_distinguished() {
         let line = "=".repeat(66);
         let report = |title: &str, frame: &str| {
             format!("[ 1.0] {line}\n[ 1.0] BUG: KCSAN: {title}\n[ 1.0]  {frame}+0x10/0x20\n[ 1.0] CPU: 0 Comm: rust_task_soak\n[ 1.0] {line}\n")
@@ -258,7 +272,7 @@ mod tests {
             + &report("data-race in c / d", "_RNvMs_NtC6kernel4task4Task3pid")
             + &report("data-race in e / f", "rust_helper_mmget")
             + &report("data-race in g / h", "lock_vma_under_rcu+0x1/0x2\n _RNvC1b");
-        let (ours, others) = races(&console);
+        let (ours, others) = data_races(&console);
         assert_eq!(others, 2);
         assert_eq!(ours.len(), 2);
         assert!(ours[0].ends_with("data-race in c / d"));

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How many instructions an operation takes, in C and in Rust.
+//! Counting the instructions of each operation, in C and in Rust.
 
 use crate::{
-    boot::{self, Boot, Clock},
-    kernel,
-    report::Outcome,
-    setup::Tools,
-    step, user, Place,
+    binder::{self, Beside},
+    curves,
 };
 use anyhow::{bail, ensure, Context, Result};
+use front::{
+    boot::{self, BootOptions, Clock},
+    build::Build,
+    initramfs, kernel,
+    outcome::Outcome,
+    setup::Tools,
+    step, tree,
+};
 use serde::{Deserialize, Serialize};
 use std::{env, fs};
 
-/// The operations. They are in the kernel, and once more in a module.
-pub const MODULE: &str = "lib/rust_task_bench";
+/// The program that runs the operations, which are built into the kernel and also into a module.
 const PROGRAM: &str = "rust_task_bench";
 
 /// `tests/bench.toml`.
@@ -25,21 +29,21 @@ struct Limits {
     extra: Vec<Extra>,
 }
 
-/// What an operation may take more than in C.
+/// The instructions that an operation may take in addition to C's.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Extra {
     op: String,
-    /// The kernel that this is for, if they differ.
+    /// The kernel series; all if there is no entry.
     series: Option<String>,
     instructions: i64,
-    /// The same in a kernel that is optimized for size, if it is another number there.
+    /// The same with `CONFIG_CC_OPTIMIZE_FOR_SIZE`, if it differs.
     for_size: Option<i64>,
-    /// What C leaves to the programmer.
+    /// The reason, as a rule a check that C leaves to the caller.
     why: String,
 }
 
-/// An operation in a kernel: instructions in C and in Rust.
+/// The instructions of an operation, in C and in Rust.
 struct Count {
     module: bool,
     op: String,
@@ -57,7 +61,7 @@ struct Row<'a> {
     ratio: Option<f64>,
 }
 
-/// The bytes of code and constants in an object.
+/// The size of an object's code and constants, in bytes.
 #[derive(Serialize)]
 struct Text {
     what: &'static str,
@@ -65,30 +69,68 @@ struct Text {
     mainline: Option<u64>,
 }
 
-/// What `build/bench/` holds of a kernel.
+/// The contents of the JSON file.
 #[derive(Serialize)]
 struct Report<'a> {
     rows: &'a [Row<'a>],
     text: &'a [Text],
 }
 
-/// Where somebody has asked for calls.
+/// Set if the helpers are called by request.
 const CALLS: &str = "# CONFIG_RUST_INLINE_HELPERS is not set";
 
-/// What is weighed: the crate, a driver that has been there before, and the operations.
+/// The objects whose size is measured.
 const OBJECTS: &[(&str, &str)] = &[
     ("the kernel crate", "rust/kernel.o"),
     ("Rust Binder", "drivers/android/binder/rust_binder_main.o"),
     ("the operations, as a module", "rust_task_bench/ops.o"),
 ];
 
-/// Weighs what both kernels have.
-fn texts(ours: &Place, mainline: Option<&Place>, tools: &Tools) -> Result<Vec<Text>> {
-    let text = |place: &Place, object: &str| -> Result<u64> {
-        let said = step::ask(tools.command("llvm-size").arg(place.objects.join(object)))?;
-        let second = said.lines().nth(1);
-        let text = second.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        text.with_context(|| format!("llvm-size of {object}: {said}"))
+/// Measures the kernel, a kernel that is optimized for size, and one that calls C's inline functions.
+/// If Rust Binder is configured, also compares it with Binder in C.
+pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let mainline = tree::mainline(build)?;
+    build_and_compare(build, mainline.as_ref(), tools, outcome)?;
+    curves::draw(build, tools, outcome)?;
+    if kernel::has(build, "CONFIG_ANDROID_BINDER_IPC_RUST=y")? {
+        let c = build.variant("c-binder");
+        kernel::derive(&c, tools, build, &["c-binder"])?;
+        kernel::compile(&c, tools)?;
+        let theirs = initramfs::create(&c, tools)?;
+        let ours = initramfs::create(build, tools)?;
+        binder::beside((build, &ours), (&c, &theirs), Beside::C, outcome)?;
+    }
+    for name in ["size", "calls"] {
+        let variant = build.variant(name);
+        kernel::derive(&variant, tools, build, &[name])?;
+        kernel::compile(&variant, tools)?;
+        let mainline = mainline.as_ref().map(|build| build.variant(name));
+        build_and_compare(&variant, mainline.as_ref(), tools, outcome)?;
+    }
+    Ok(())
+}
+
+/// Builds mainline's kernel with the same configuration, and compares.
+fn build_and_compare(
+    build: &Build,
+    mainline: Option<&Build>,
+    tools: &Tools,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    if let Some(mainline) = mainline {
+        kernel::derive(mainline, tools, build, &[])?;
+        kernel::compile(mainline, tools)?;
+    }
+    compare(build, mainline, tools, outcome)
+}
+
+/// Returns the sizes in both kernels.
+fn texts(ours: &Build, mainline: Option<&Build>, tools: &Tools) -> Result<Vec<Text>> {
+    let text = |build: &Build, object: &str| -> Result<u64> {
+        let text = step::output(tools.command("llvm-size").arg(build.objects.join(object)))?;
+        let second = text.lines().nth(1);
+        let size = second.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        size.with_context(|| format!("llvm-size of {object}: {text}"))
     };
     let there = OBJECTS
         .iter()
@@ -98,22 +140,22 @@ fn texts(ours: &Place, mainline: Option<&Place>, tools: &Tools) -> Result<Vec<Te
             Ok(Text {
                 what,
                 ours: text(ours, object)?,
-                mainline: mainline.map(|place| text(place, object)).transpose()?,
+                mainline: mainline.map(|build| text(build, object)).transpose()?,
             })
         })
         .collect()
 }
 
-/// Boots once, with a nanosecond for each instruction.
-fn count(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<Vec<Count>> {
-    kernel::module(place, tools, MODULE)?;
-    let initramfs = user::initramfs(place, tools)?;
-    let how = Boot {
+/// Boots once, with a clock that counts instructions.
+fn count(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<Vec<Count>> {
+    kernel::module(build, tools, kernel::BENCH_MODULE)?;
+    let initramfs = initramfs::create(build, tools)?;
+    let options = BootOptions {
         clock: Clock::Instructions,
-        // The areas of a process are where they are, and so is their tree.
-        ..Boot::with("programs=/cost kunit.enable=0 nokaslr norandmaps")
+        // VMAs have the same addresses in each run, and the maple tree the same shape.
+        ..BootOptions::new("programs=/cost kunit.enable=0 nokaslr norandmaps")
     };
-    let guest = boot::boot(place, &initramfs.archive, &how, outcome)?;
+    let guest = boot::boot(build, &initramfs.archive, &options, outcome)?;
     outcome.programs(&[PROGRAM.to_owned()], &guest.results);
 
     let mut all = Vec::new();
@@ -123,7 +165,7 @@ fn count(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<Vec<Coun
         };
         let cells: Vec<_> = cells.split('\t').collect();
         let [device, op, c, rust] = cells[..] else {
-            bail!("not understood: {line}");
+            bail!("cannot be parsed: {line}");
         };
         all.push(Count {
             module: device.ends_with("_module"),
@@ -136,11 +178,11 @@ fn count(place: &Place, tools: &Tools, outcome: &mut Outcome) -> Result<Vec<Coun
     Ok(all)
 }
 
-/// Counts on our files, and on mainline's where it has any. An operation of ours must take no more
-/// than C, but for what is listed with its reason.
+/// Counts on our files, and on mainline's if there are any. Fails if an operation takes more than in C,
+/// except for what `tests/bench.toml` lists.
 pub fn compare(
-    ours: &Place,
-    mainline: Option<&Place>,
+    ours: &Build,
+    mainline: Option<&Build>,
     tools: &Tools,
     outcome: &mut Outcome,
 ) -> Result<()> {
@@ -155,7 +197,7 @@ pub fn compare(
 
     let mine = count(ours, tools, outcome)?;
     let theirs = match mainline {
-        Some(place) => count(place, tools, outcome)?,
+        Some(build) => count(build, tools, outcome)?,
         None => Vec::new(),
     };
     let rows: Vec<_> = mine
@@ -173,7 +215,7 @@ pub fn compare(
         })
         .collect();
 
-    let dir = ours.build.join("bench");
+    let dir = ours.out.join("bench");
     fs::create_dir_all(&dir)?;
     let file = dir.join(format!("{}.json", ours.name()));
     let text = texts(ours, mainline, tools)?;
@@ -181,17 +223,17 @@ pub fn compare(
         rows: &rows,
         text: &text,
     };
-    step::write_if_new(&file, &(serde_json::to_string_pretty(&report)? + "\n"))?;
+    step::write_if_changed(&file, &(serde_json::to_string_pretty(&report)? + "\n"))?;
     print(ours, &report);
     println!("{}", file.display());
     let inline = kernel::inline(ours)?;
     outcome.check(
-        "C's inline functions are a part of the Rust code",
+        "C's inline functions are inlined into Rust code",
         inline || !kernel::same_llvm(ours)? || kernel::has(ours, CALLS)?,
-        "they are called, though Rust and Clang have the same LLVM",
+        "they are called, although rustc and Clang use the same LLVM version",
     );
     if !inline {
-        println!("No limits hold, as C's inline functions are called.");
+        println!("The limits are not checked, as C's inline functions are called.");
         return Ok(());
     }
 
@@ -217,17 +259,17 @@ pub fn compare(
         outcome.check(
             &format!("limit of {}", extra.op),
             most == Some(allowed(extra)),
-            &format!("it takes {most:?} more"),
+            &format!("the operation takes {most:?} more"),
         );
     }
     Ok(())
 }
 
-/// Prints the code of one operation in C and in Rust, side by side.
-pub fn asm(place: &Place, tools: &Tools) -> Result<()> {
+/// Prints the assembly of one operation in C and in Rust, side by side.
+pub fn asm(build: &Build, tools: &Tools) -> Result<()> {
     let name = env::var("FN").unwrap_or_default();
-    let dir = place.objects.join(MODULE);
-    let names = step::ask(tools.command("llvm-nm").arg(dir.join("ops.o")))?;
+    let dir = build.objects.join(kernel::BENCH_MODULE);
+    let names = step::output(tools.command("llvm-nm").arg(dir.join("ops.o")))?;
     let names: Vec<_> = names
         .lines()
         .filter_map(|line| line.split_once(" T rust_").map(|(_, name)| name))
@@ -239,7 +281,7 @@ pub fn asm(place: &Place, tools: &Tools) -> Result<()> {
     );
 
     let code = |object: &str, symbol: String| -> Result<Vec<String>> {
-        let text = step::ask(
+        let text = step::output(
             tools
                 .command("llvm-objdump")
                 .args(["-dr", "--no-show-raw-insn", "--no-leading-addr"])
@@ -259,9 +301,9 @@ pub fn asm(place: &Place, tools: &Tools) -> Result<()> {
     Ok(())
 }
 
-/// Prints the operations, and what they take in the kernel and in a module.
-fn print(place: &Place, Report { rows, text }: &Report<'_>) {
-    println!("Instructions on {}", place.title());
+/// Prints the instructions of each operation, in the kernel and in a module.
+fn print(build: &Build, Report { rows, text }: &Report<'_>) {
+    println!("Instructions on {}", build.title());
     println!(
         "{:45}  {:>5} {:>5} {:>8}  {:>5} {:>5} {:>8}",
         "", "C", "ours", "mainline", "C", "ours", "mainline"
@@ -275,7 +317,7 @@ fn print(place: &Place, Report { rows, text }: &Report<'_>) {
         let twin = twin.map(cells).unwrap_or_default();
         println!("{:45}  {}  {twin}", row.op, cells(row));
     }
-    println!("Left: in the kernel. Right: in a module.");
+    println!("Left: built into the kernel. Right: as a module.");
     println!("{:45}  {:>11} {:>8}", "Bytes of code", "ours", "mainline");
     for text in *text {
         let theirs = text.mainline.map_or("-".to_owned(), |n| n.to_string());

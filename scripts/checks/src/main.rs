@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The commands of `make`.
+
+mod allrust;
+mod api;
+mod bench;
+mod binder;
+mod curves;
+mod debug;
+mod lint;
+mod mainline_bugs;
+mod mutants;
+mod stress;
+mod tests;
+mod ui;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+use front::{build::Build, initramfs, kernel, outcome::Outcome, setup, setup::Tools, step, tree};
+use std::process::ExitCode;
+use stress::StressTest;
+
+#[derive(Parser)]
+#[command(disable_help_subcommand = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The targets of make. `make help` prints the first line of each comment.
+#[derive(Subcommand)]
+enum Command {
+    /// builds the kernel with the crate
+    #[command(name = "all")]
+    All,
+    /// boots it; prints the answers of the crate beside those of /proc
+    Run,
+    /// runs all tests on each kernel; ends with "N passed, N failed"
+    Test,
+    /// runs the documentation's examples in the booted kernel
+    Kunit,
+    /// runs the test programs in the booted kernel
+    Selftest,
+    /// compiles misuse of the crate, which must fail
+    Ui,
+    /// breaks one line at a time; some test must fail each time (ONLY=part of a name)
+    Mutants,
+    /// runs rustfmt, clippy, rustdoc, checkpatch and our own checks of the sources
+    Lint,
+    /// compares the crate's public API with mainline's (KERNEL=7.3)
+    Api,
+    /// runs Rust Binder's tests, and compares its speed with mainline's (KERNEL=7.3)
+    Binder,
+    /// measures instructions and time of each operation, in C and in Rust; draws curves
+    Bench,
+    /// prints one operation of bench as assembly, in C and in Rust (FN=)
+    Asm,
+    /// reproduces bugs of mainline's files, which ours must not have (KERNEL=7.3)
+    MainlineBugs,
+    /// builds and boots all Rust code of the kernel, under KASAN (KERNEL=7.3)
+    Allrust,
+    /// runs all tests and stress tests under the kernel's checkers, then under KCSAN
+    Debug,
+    /// runs all tests, fuzz and soak under KCSAN, which detects data races
+    Races,
+    /// makes each allocation and user copy fail once, under the kernel's checkers
+    FaultInjection,
+    /// makes random calls, under the kernel's checkers (SECONDS=600 SEED= CASE=)
+    Fuzz,
+    /// creates and ends processes in many ways, under the kernel's checkers (SECONDS=600 SEED=)
+    Soak,
+    /// installs what the other targets need
+    Setup,
+    /// prints this list
+    Help,
+    /// The kernel's own make.
+    #[command(external_subcommand)]
+    Kernel(Vec<String>),
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(err) => {
+            eprintln!("error: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns whether everything succeeded.
+fn run() -> Result<bool> {
+    let args = Args::parse();
+    if let Command::Help = args.command {
+        help();
+        return Ok(true);
+    }
+    let build = Build::find(None)?;
+    let _lock = step::lock(&build.out)?;
+    if let Command::Test = args.command {
+        return tests::test(build);
+    }
+
+    let tools = setup::ensure(&build)?;
+    if let Command::Setup = args.command {
+        return Ok(true);
+    }
+    tree::assemble(&build)?;
+    if let Command::Kernel(goals) = args.command {
+        return kernel::forward(&build, &tools, &goals);
+    }
+    kernel::configure(&build, &tools)?;
+
+    let mut outcome = Outcome::default();
+    match args.command {
+        Command::All => {
+            kernel::compile(&build, &tools)?;
+            println!("{}", kernel::image(&build).display());
+            return Ok(true);
+        }
+        Command::Run => {
+            kernel::compile(&build, &tools)?;
+            return tests::run(&build, &tools, &mut outcome);
+        }
+        Command::Asm => {
+            kernel::compile(&build, &tools)?;
+            bench::asm(&build, &tools)?;
+            return Ok(true);
+        }
+        Command::Lint => lint::all(&build, &tools, &mut outcome)?,
+        Command::Allrust => {
+            tests::mainline(&build)?;
+            // This kernel has KASAN, and the crate's own debug checks.
+            if let Some(build) = allrust::whole(&build, &tools, &mut outcome)? {
+                let initramfs = initramfs::create(&build, &tools)?;
+                tests::everything(&build, &initramfs, &mut outcome)?;
+            }
+        }
+        Command::Debug => debug::all(&build, &tools, &mut outcome)?,
+        Command::Races => debug::races(&build, &tools, &mut outcome)?,
+        Command::FaultInjection => {
+            debug::one(StressTest::Faults, &build, &tools, &mut outcome)?;
+        }
+        Command::Fuzz => debug::one(StressTest::Fuzz, &build, &tools, &mut outcome)?,
+        Command::Soak => debug::one(StressTest::Soak, &build, &tools, &mut outcome)?,
+        part => {
+            kernel::compile(&build, &tools)?;
+            run_part(&part, &build, &tools, &mut outcome)?;
+        }
+    }
+    outcome.print();
+    Ok(outcome.success())
+}
+
+/// Runs one part of the tests, or a measurement, on the kernel that was built.
+fn run_part(part: &Command, build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    match part {
+        Command::Ui => return ui::all(build, outcome),
+        Command::Mutants => return mutants::all(build, tools, outcome),
+        Command::Bench => return bench::all(build, tools, outcome),
+        Command::Api => {
+            let mainline = tests::mainline(build)?;
+            tests::build_like(&mainline, build, tools)?;
+            for build in [&mainline, build] {
+                api::document(build, tools)?;
+            }
+            return api::compare(build, &mainline, outcome);
+        }
+        Command::MainlineBugs => {
+            let mainline = tests::mainline(build)?;
+            tests::build_like(&mainline, build, tools)?;
+            return mainline_bugs::compare(build, &mainline, tools, outcome);
+        }
+        _ => {}
+    }
+    let initramfs = initramfs::create(build, tools)?;
+    match part {
+        Command::Kunit => tests::kunit(build, &initramfs, outcome),
+        Command::Binder => tests::binder(build, &initramfs, tools, outcome),
+        _ => tests::selftest(build, &initramfs, outcome).map(|_| ()),
+    }
+}
+
+/// Prints the targets of make.
+fn help() {
+    let mut text = String::new();
+    for command in Args::command().get_subcommands() {
+        let target = match command.get_name() {
+            "all" => "",
+            name => name,
+        };
+        let what = command.get_about().map(ToString::to_string);
+        text += &format!("make LLVM=1 {target:16} {}\n", what.unwrap_or_default());
+    }
+    text += "\
+make LLVM=1 M=dir            builds a module of your own
+make clean                   removes build/
+Any other target is passed to the kernel's make: menuconfig, rustdoc, rust-analyzer, ...
+
+KERNEL=6.12   the kernel series: 6.12 (the default) or 7.3
+KDIR=path     a kernel tree of your own, which is not written to
+";
+    print!("{text}");
+}
+
+#[cfg(test)]
+mod cli {
+    use super::*;
+
+    #[test]
+    fn each_command_has_a_description_of_one_line() {
+        Args::command().debug_assert();
+        for command in Args::command().get_subcommands() {
+            let about = command.get_about().unwrap().to_string();
+            assert!(!about.is_empty() && about.len() <= 90, "{about}");
+        }
+    }
+
+    #[test]
+    fn other_targets_are_passed_to_the_kernel() {
+        let args = Args::try_parse_from(["checks", "menuconfig"]).unwrap();
+        assert!(matches!(args.command, Command::Kernel(goals) if goals == ["menuconfig"]));
+        let args = Args::try_parse_from(["checks", "fault-injection"]).unwrap();
+        assert!(matches!(args.command, Command::FaultInjection));
+    }
+}

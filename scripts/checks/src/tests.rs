@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Booting a kernel with its tests, and `make test`, which runs all of them.
+
+use crate::{allrust, api, bench, binder, debug, lint, mainline_bugs, ui};
+use anyhow::{Context, Result};
+use front::{
+    boot::{self, BootOptions, Guest},
+    build::Build,
+    initramfs::{self, Initramfs},
+    kernel,
+    outcome::Outcome,
+    report::{self, Examples},
+    setup::{self, Tools},
+    step, tree,
+};
+use std::{env, fs};
+
+/// Returns the build of mainline's own files.
+pub fn mainline(build: &Build) -> Result<Build> {
+    tree::mainline(build)?.with_context(|| {
+        format!(
+            "Linux {} does not have these modules, so there is nothing to compare with: use KERNEL=7.3",
+            build.series
+        )
+    })
+}
+
+/// Builds a kernel with the configuration of `like`, and its initramfs.
+pub fn build_like(build: &Build, like: &Build, tools: &Tools) -> Result<Initramfs> {
+    kernel::derive(build, tools, like, &[])?;
+    kernel::compile(build, tools)?;
+    initramfs::create(build, tools)
+}
+
+/// Boots the kernel, and runs the documentation's examples.
+pub fn kunit(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<()> {
+    let guest = boot::boot(build, &initramfs.archive, &BootOptions::new(""), outcome)?;
+    report::kunit(build, &guest.console, outcome)?;
+    Ok(())
+}
+
+/// Boots the kernel, and runs the test programs.
+pub fn selftest(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<Guest> {
+    let options = BootOptions::new("programs=/selftests kunit.enable=0");
+    let guest = boot::boot(build, &initramfs.archive, &options, outcome)?;
+    outcome.programs(&initramfs.programs, &guest.results);
+    Ok(guest)
+}
+
+/// Boots the kernel, and runs the examples and the test programs. Returns the examples of the kernel's
+/// own files.
+pub fn everything(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<Examples> {
+    let options = BootOptions::new("programs=/selftests");
+    let guest = boot::boot(build, &initramfs.archive, &options, outcome)?;
+    let examples = report::kunit(build, &guest.console, outcome)?;
+    outcome.programs(&initramfs.programs, &guest.results);
+    Ok(examples)
+}
+
+/// Prints the values that the crate reports beside those of /proc. Returns whether all agree.
+pub fn run(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<bool> {
+    let initramfs = initramfs::create(build, tools)?;
+    let guest = selftest(build, &initramfs, outcome)?;
+    let facts = report::facts(&guest.results);
+    report::table(&facts);
+    outcome.print();
+    let differ = facts.iter().filter(|f| !f.agrees()).count();
+    println!("{} facts agree, {differ} differ", facts.len() - differ);
+    Ok(outcome.success() && differ == 0 && !facts.is_empty())
+}
+
+/// Tests Rust Binder on our files and on mainline's, with our edits and without, and its speed.
+pub fn binder(
+    build: &Build,
+    initramfs: &Initramfs,
+    tools: &Tools,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let mainline = mainline(build)?;
+    let theirs = build_like(&mainline, build, tools)?;
+    for (build, initramfs) in [(build, initramfs), (&mainline, &theirs)] {
+        selftest(build, initramfs, outcome)?;
+    }
+    unmodified_drivers(build, tools, outcome)?;
+    binder::compare((build, initramfs), (&mainline, &theirs), outcome)
+}
+
+/// Tests that mainline's drivers work on our files without our edits.
+fn unmodified_drivers(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let unmodified = tree::unmodified_drivers(build);
+    println!("# Linux {}, with unmodified drivers", build.series);
+    tree::assemble(&unmodified)?;
+    let initramfs = build_like(&unmodified, build, tools)?;
+    selftest(&unmodified, &initramfs, outcome)?;
+    Ok(())
+}
+
+/// Tests that the build fails if bindgen computes a wrong layout.
+fn wrong_layout(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let variant = build.variant("misplaced");
+    kernel::derive(&variant, tools, build, &["misplaced"])?;
+
+    let log = variant.log("build");
+    let mut make = kernel::make(&variant, tools);
+    let built = step::watch(
+        "build with a wrong layout",
+        &log,
+        make.arg("rust/kernel.o"),
+        None,
+    )?;
+    let named =
+        fs::read_to_string(&log)?.contains("bindgen misplaces field mm of struct task_struct");
+    outcome.report(
+        "a wrong layout of bindgen's fails the build",
+        !built && named,
+        &format!("see {}", log.display()),
+    );
+    Ok(())
+}
+
+/// Runs all tests on the kernel that `KERNEL` or `KDIR` names, or else on each supported kernel.
+pub fn test(asked: Build) -> Result<bool> {
+    let is_set = |name: &str| env::var(name).is_ok_and(|value| !value.is_empty());
+    let builds = if is_set("KERNEL") || is_set("KDIR") {
+        vec![asked]
+    } else {
+        let all = tree::supported(&asked.root)?.into_iter();
+        all.map(|series| Build::find(Some(series)))
+            .collect::<Result<_>>()?
+    };
+
+    let mut outcome = Outcome::default();
+    for build in builds {
+        println!("# Linux {}", build.series);
+        let tools = setup::ensure(&build)?;
+        tree::assemble(&build)?;
+        kernel::configure(&build, &tools)?;
+        kernel::compile(&build, &tools)?;
+        let initramfs = initramfs::create(&build, &tools)?;
+
+        lint::all(&build, &tools, &mut outcome)?;
+        ui::all(&build, &mut outcome)?;
+        wrong_layout(&build, &tools, &mut outcome)?;
+        let examples = everything(&build, &initramfs, &mut outcome)?;
+        if let Some(mainline) = tree::mainline(&build)? {
+            println!("# Linux {}, with mainline's own files", build.series);
+            let theirs = build_like(&mainline, &build, &tools)?;
+            let had = everything(&mainline, &theirs, &mut outcome)?;
+            report::examples(&had, &examples, &build, &mut outcome)?;
+            api::document(&mainline, &tools)?;
+            // lint has generated the documentation of this variant.
+            api::compare(&build.variant("clippy"), &mainline, &mut outcome)?;
+            mainline_bugs::compare(&build, &mainline, &tools, &mut outcome)?;
+            bench::compare(&build, Some(&mainline), &tools, &mut outcome)?;
+            unmodified_drivers(&build, &tools, &mut outcome)?;
+            binder::compare((&build, &initramfs), (&mainline, &theirs), &mut outcome)?;
+            // Only the Rust files: the C code of these drivers would take longer than all the above.
+            allrust::compile(&build, &tools, &mut outcome)?;
+        } else {
+            bench::compare(&build, None, &tools, &mut outcome)?;
+            // The kernel with the checkers takes long to build, so only one series has it.
+            debug::checked(&build, &tools, &mut outcome)?;
+        }
+    }
+    outcome.print();
+    Ok(outcome.success())
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One build of the kernel: the paths of its source and objects, and what it contains.
+
+use anyhow::{bail, Context, Result};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+/// One build of the kernel.
+#[derive(Clone)]
+pub struct Build {
+    /// The root of this repository.
+    pub root: PathBuf,
+    /// `build/`, which holds everything that is generated.
+    pub out: PathBuf,
+    /// Downloads and kernel sources, shared by all clones of this user.
+    pub cache: PathBuf,
+    /// The kernel series, for example `6.12`.
+    pub series: String,
+    /// The user's own kernel tree (`KDIR=`).
+    pub kdir: Option<PathBuf>,
+    /// Whether the tree contains the files of this repository.
+    pub ours: bool,
+    /// Whether the edits to the kernel's own drivers are applied.
+    pub drivers: bool,
+    /// The assembled source tree.
+    pub tree: PathBuf,
+    /// The object directory.
+    pub objects: PathBuf,
+}
+
+impl Build {
+    /// Returns the build of `series`; if that is `None`, of the kernel that `KERNEL` or `KDIR` names.
+    pub fn find(series: Option<String>) -> Result<Self> {
+        let root = env::current_dir()?.canonicalize()?;
+        if !root.join("backport").is_dir() {
+            bail!(
+                "{}: not the root of this repository; run make there",
+                root.display()
+            );
+        }
+        let out = root.join("build");
+        fs::create_dir_all(out.join("log"))?;
+
+        let var = |name| env::var(name).ok().filter(|v| !v.is_empty());
+        if let Some(llvm) = var("LLVM").filter(|llvm| llvm != "1") {
+            bail!("LLVM={llvm}: only LLVM=1 is supported, as bindgen and rustc use LLVM too");
+        }
+        if let Some(arch) = var("ARCH").filter(|arch| arch != "x86_64") {
+            bail!("ARCH={arch}: only x86_64 is supported");
+        }
+        let cache = match var("XDG_CACHE_HOME") {
+            Some(dir) => PathBuf::from(dir),
+            None => PathBuf::from(var("HOME").context("HOME is not set")?).join(".cache"),
+        }
+        .join("rust-task-mm");
+
+        let kdir = var("KDIR").map(PathBuf::from);
+        let (series, suffix) = match &kdir {
+            Some(kdir) => (series_of(kdir)?, "-kdir"),
+            None => (
+                series.or(var("KERNEL")).unwrap_or_else(|| "6.12".into()),
+                "",
+            ),
+        };
+        Ok(Self {
+            tree: out.join(format!("linux-{series}{suffix}")),
+            objects: out.join(format!("{series}-x86_64{suffix}")),
+            root,
+            out,
+            cache,
+            series,
+            kdir,
+            ours: true,
+            drivers: true,
+        })
+    }
+
+    /// Returns a build of the same tree with an object directory of its own, for another configuration.
+    pub fn variant(&self, name: &str) -> Self {
+        let mut objects = self.objects.clone().into_os_string();
+        objects.push(format!("-{name}"));
+        Self {
+            objects: objects.into(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the name of the object directory, for example `6.12-x86_64`.
+    pub fn name(&self) -> String {
+        let name = self.objects.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Returns the name for messages, for example `Linux 6.12-x86_64`.
+    pub fn title(&self) -> String {
+        format!("Linux {}", self.name())
+    }
+
+    /// Returns the log file of a step.
+    pub fn log(&self, step: &str) -> PathBuf {
+        let dir = self.out.join("log").join(self.name());
+        // If this fails, opening the log fails and reports the error.
+        let _ = fs::create_dir_all(&dir);
+        dir.join(format!("{step}.log"))
+    }
+}
+
+/// Reads the series of a kernel tree from its Makefile, for example `6.12`.
+pub fn series_of(kdir: &Path) -> Result<String> {
+    let text = fs::read_to_string(kdir.join("Makefile"))
+        .with_context(|| format!("KDIR={}: not a kernel tree", kdir.display()))?;
+    let value = |name: &str| {
+        text.lines()
+            .find_map(|l| l.strip_prefix(name)?.trim().strip_prefix('='))
+            .map(|v| v.trim().to_owned())
+    };
+    match (value("VERSION"), value("PATCHLEVEL")) {
+        (Some(version), Some(patchlevel)) => Ok(format!("{version}.{patchlevel}")),
+        _ => bail!("KDIR={}: its Makefile has no version", kdir.display()),
+    }
+}

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Configuring and building the kernel, with the kernel's own make.
+
+use crate::{setup::Tools, step, tree, Build};
+use anyhow::{bail, Context, Result};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    env, fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+    process::Command,
+    thread::available_parallelism,
+};
+
+/// Folders of modules that are built against a kernel, not as part of it.
+pub const MODULES: &[&str] = &[BENCH_MODULE, MAINLINE_BUGS_MODULE];
+/// The operations that `make bench` measures.
+pub const BENCH_MODULE: &str = "lib/rust_task_bench";
+/// The driver of `make mainline-bugs`.
+pub const MAINLINE_BUGS_MODULE: &str = "tests/known";
+
+/// Returns the bootable image.
+pub fn image(build: &Build) -> PathBuf {
+    build.objects.join("arch/x86/boot/bzImage")
+}
+
+/// Returns a command that runs the kernel's make.
+pub fn make(build: &Build, tools: &Tools) -> Command {
+    let mut make = tools.command("make");
+    let jobs = available_parallelism().map_or(2, |n| n.get()) + 1;
+    make.arg("-C")
+        .arg(&build.tree)
+        .arg(format!("-j{jobs}"))
+        .arg("LLVM=1")
+        .arg(format!("O={}", build.objects.display()))
+        .arg(format!("RUST_LIB_SRC={}", tools.library.display()));
+    if has(build, "CONFIG_KCSAN=y").unwrap_or(false) {
+        let wrappers = build.root.join("scripts/kcsan");
+        make.arg(format!("RUSTC={}/rustc", wrappers.display()))
+            .arg(format!("RUSTDOC={}/rustdoc", wrappers.display()));
+    }
+    make
+}
+
+/// Runs the kernel's make with `goals` and the variables `M` and `V`, on the terminal. Returns whether
+/// it succeeded.
+pub fn forward(build: &Build, tools: &Tools, goals: &[String]) -> Result<bool> {
+    configure(build, tools)?;
+    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    let mut make = make(build, tools);
+    if let Some(verbosity) = variable("V") {
+        make.arg(format!("V={verbosity}"));
+    }
+    if let Some(module) = variable("M") {
+        // A module is built against a complete kernel.
+        compile(build, tools)?;
+        let folder = fs::canonicalize(&module).with_context(|| format!("M={module}"))?;
+        make.arg(format!("M={}", folder.display()));
+    } else {
+        // The goal may change the objects, so the next build must not be skipped.
+        let _ = fs::remove_file(stamp(build));
+    }
+    let status = make.args(goals).status()?;
+    Ok(status.success())
+}
+
+/// Returns the fragments of this kernel's configuration.
+fn fragments(build: &Build) -> Vec<PathBuf> {
+    let configs = build.root.join("configs");
+    [
+        "default.config".to_owned(),
+        format!("{}.config", build.series),
+    ]
+    .into_iter()
+    .map(|name| configs.join(name))
+    .filter(|path| path.exists())
+    .collect()
+}
+
+/// Writes the configuration, if there is none or the fragments have changed.
+pub fn configure(build: &Build, tools: &Tools) -> Result<()> {
+    let fragments = fragments(build);
+    let mut wanted = String::new();
+    for fragment in &fragments {
+        wanted += &fs::read_to_string(fragment)?;
+    }
+    let mut symbols = fs::read_to_string(build.root.join("Kconfig"))?;
+    symbols += &fs::read_to_string(tree::backport(build)?.join("tree.toml"))?;
+    for (at, file) in tree::files(build)? {
+        if at.file_stem().is_some_and(|name| name == "Kconfig") {
+            symbols += &fs::read_to_string(file)?;
+        }
+    }
+
+    fs::create_dir_all(&build.objects)?;
+    let config = build.objects.join(".config");
+    let stamp = build.objects.join("fragments");
+    let symbols_stamp = build.objects.join("symbols");
+    let is = |stamp: &Path, text: &str| fs::read_to_string(stamp).is_ok_and(|old| old == text);
+    let log = build.log("config");
+    let make = || make(build, tools);
+
+    if config.exists() && is(&stamp, &wanted) {
+        // The user's own settings stay; new symbols get their defaults.
+        if !is(&symbols_stamp, &symbols) {
+            step::run("configuration", &log, make().arg("olddefconfig"))?;
+            fs::write(symbols_stamp, symbols)?;
+        }
+        return Ok(());
+    }
+
+    step::run("configuration", &log, make().arg("tinyconfig"))?;
+    merge(build, tools, &fragments)?;
+    fs::write(stamp, wanted)?;
+    fs::write(symbols_stamp, symbols)?;
+    Ok(())
+}
+
+/// Copies the objects of `like` to a variant that has not been built yet. The kernel's make then only
+/// rebuilds what the configuration changes, which for most variants is the Rust code.
+fn copy_objects(build: &Build, like: &Build) -> Result<()> {
+    let copied = Command::new("cp")
+        .args(["--archive", "--reflink=auto"])
+        .arg(like.objects.join("."))
+        .arg(&build.objects)
+        .status()?;
+    if !copied.success() {
+        bail!("{}: cannot be copied", like.objects.display());
+    }
+    let _ = fs::remove_file(stamp(build));
+    // External modules do not depend on the configuration.
+    for module in MODULES {
+        let name = Path::new(module)
+            .file_name()
+            .context("the folder has no name")?;
+        let _ = fs::remove_dir_all(build.objects.join(name));
+    }
+
+    let path = |path: &Path| path.display().to_string();
+    let (objects, tree) = (path(&build.objects), path(&build.tree));
+    let (old_objects, old_tree) = (path(&like.objects), path(&like.tree));
+    // The same path may be another file in the other tree.
+    let mut differ: HashMap<String, bool> = HashMap::new();
+    let mut differs = |at: &str| {
+        *differ.entry(at.to_owned()).or_insert_with(|| {
+            let old = format!("{old_tree}{at}");
+            let file = |path: &str| Path::new(path).canonicalize().ok();
+            Path::new(&old).is_file() && file(&old) != file(&format!("{tree}{at}"))
+        })
+    };
+    for record in tree::walk(&build.objects)? {
+        let name = record.file_name().unwrap_or_default().to_string_lossy();
+        let Some(target) = name.strip_prefix('.').and_then(|n| n.strip_suffix(".cmd")) else {
+            continue;
+        };
+        let old = fs::read_to_string(&record)?;
+        let mut used = old
+            .split(|c: char| c.is_whitespace() || ":;)\"'".contains(c))
+            .filter_map(|word| word.split_once(&old_tree));
+        if old_tree != tree && used.any(|(_, at)| differs(at)) {
+            let _ = fs::remove_file(record.with_file_name(target));
+            fs::remove_file(&record)?;
+            continue;
+        }
+        let new = old
+            .replace(&old_objects, &objects)
+            .replace(&old_tree, &tree);
+        fs::write(&record, new)?;
+    }
+    Ok(())
+}
+
+/// Configures a variant with the configuration of `like` and fragments of configs/, if that has not
+/// been done. `NAME-SERIES.config` holds the settings of fragment `NAME` for one series.
+pub fn derive(build: &Build, tools: &Tools, like: &Build, fragments: &[&str]) -> Result<()> {
+    let configs = build.root.join("configs");
+    let fragments: Vec<_> = fragments
+        .iter()
+        .flat_map(|name| [(*name).to_owned(), format!("{name}-{}", build.series)])
+        .map(|name| configs.join(format!("{name}.config")))
+        .filter(|path| path.exists())
+        .collect();
+    let old = fs::read_to_string(like.objects.join(".config"))?;
+    let mut wanted = old.clone();
+    for fragment in &fragments {
+        wanted += &fs::read_to_string(fragment)?;
+    }
+
+    fs::create_dir_all(&build.objects)?;
+    let stamp = build.objects.join("fragments");
+    if fs::read_to_string(&stamp).is_ok_and(|done| done == wanted) {
+        return Ok(());
+    }
+    let _ = fs::remove_file(&stamp);
+    if !build.objects.join(".config").exists() && image(like).exists() {
+        copy_objects(build, like)?;
+    }
+    fs::write(build.objects.join(".config"), old)?;
+    merge(build, tools, &fragments)?;
+    fs::write(stamp, wanted)?;
+    Ok(())
+}
+
+/// Merges `fragments` into the configuration.
+///
+/// # Errors
+///
+/// - A setting of a fragment has no effect.
+fn merge(build: &Build, tools: &Tools, fragments: &[PathBuf]) -> Result<()> {
+    let config = build.objects.join(".config");
+    let log = build.log("config-merge");
+    step::run(
+        "configuration: fragments",
+        &log,
+        tools
+            .command("scripts/kconfig/merge_config.sh")
+            .current_dir(&build.tree)
+            .env("KCONFIG_CONFIG", &config)
+            .args(["-m", "-O"])
+            .arg(&build.objects)
+            .arg(&config)
+            .args(fragments),
+    )?;
+    step::run(
+        "configuration: defaults",
+        &log,
+        make(build, tools).arg("olddefconfig"),
+    )?;
+
+    let mut wanted = BTreeMap::new();
+    for fragment in fragments {
+        for line in fs::read_to_string(fragment)?.lines() {
+            if let Some((symbol, _)) = line.split_once('=') {
+                wanted.insert(symbol.to_owned(), line.to_owned());
+            }
+        }
+    }
+    let got = fs::read_to_string(&config)?;
+    let got: BTreeSet<&str> = got.lines().collect();
+    if let Some(line) = wanted.values().find(|line| !got.contains(line.as_str())) {
+        let _ = fs::remove_file(&config);
+        bail!(
+            "{line} has no effect on Linux {}; see {}",
+            build.series,
+            log.display()
+        );
+    }
+    Ok(())
+}
+
+/// Returns whether the configuration has `line`.
+pub fn has(build: &Build, line: &str) -> Result<bool> {
+    let config = fs::read_to_string(build.objects.join(".config"))?;
+    Ok(config.lines().any(|l| l == line))
+}
+
+/// Builds the module in `folder` against a complete kernel.
+pub fn module(build: &Build, tools: &Tools, folder: &str) -> Result<()> {
+    let source = build.root.join(folder);
+    let name = source.file_name().context("the folder has no name")?;
+    let dir = build.objects.join(name);
+    fs::create_dir_all(&dir)?;
+    for file in fs::read_dir(&source)?.flatten() {
+        step::write_if_changed(
+            &dir.join(file.file_name()),
+            &fs::read_to_string(file.path())?,
+        )?;
+    }
+    let mut make = make(build, tools);
+    make.arg(format!("M={}", dir.display())).arg("modules");
+    step::run("module", &build.log("module"), &mut make)
+}
+
+/// Returns whether C's inline functions are inlined into Rust code.
+pub fn inline(build: &Build) -> Result<bool> {
+    has(build, "CONFIG_RUST_INLINE_HELPERS=y")
+}
+
+/// Returns whether rustc and Clang use the same major version of LLVM.
+pub fn same_llvm(build: &Build) -> Result<bool> {
+    let config = fs::read_to_string(build.objects.join(".config"))?;
+    let major = |symbol: &str| {
+        let version = config.lines().find_map(|line| line.strip_prefix(symbol))?;
+        Some(version.parse::<u32>().ok()? / 10000)
+    };
+    let (rust, clang) = (
+        major("CONFIG_RUSTC_LLVM_VERSION="),
+        major("CONFIG_CLANG_VERSION="),
+    );
+    Ok(rust.context("no RUSTC_LLVM_VERSION")? == clang.context("no CLANG_VERSION")?)
+}
+
+/// The file that is written after a complete build.
+fn stamp(build: &Build) -> PathBuf {
+    build.objects.join("built")
+}
+
+/// Returns a hash of everything that a build depends on, except a published source, which does not
+/// change. Returns `None` for `KDIR`, as the user may change that tree.
+fn inputs(build: &Build, tools: &Tools) -> Result<Option<String>> {
+    if build.kdir.is_some() {
+        return Ok(None);
+    }
+    let mut files: BTreeSet<PathBuf> = tree::files(build)?.into_values().collect();
+    // tree.toml, and the files that it links to.
+    files.extend(tree::walk(&tree::backport(build)?)?);
+    files.insert(build.root.join("Kconfig"));
+    files.insert(build.objects.join(".config"));
+
+    let mut hash = DefaultHasher::new();
+    tools.versions.hash(&mut hash);
+    for file in files {
+        let meta = fs::metadata(&file).with_context(|| file.display().to_string())?;
+        (file, meta.len(), meta.modified()?).hash(&mut hash);
+    }
+    Ok(Some(format!("{:x}", hash.finish())))
+}
+
+/// Builds the kernel and its modules, unless nothing has changed since the last build.
+pub fn compile(build: &Build, tools: &Tools) -> Result<()> {
+    let stamp = stamp(build);
+    let inputs = inputs(build, tools)?;
+    if inputs.is_some() && image(build).exists() && fs::read_to_string(&stamp).ok() == inputs {
+        return Ok(());
+    }
+
+    let _ = fs::remove_file(&stamp);
+    step::run(
+        &build.title(),
+        &build.log("build"),
+        make(build, tools).args(["bzImage", "modules"]),
+    )?;
+    println!(
+        "C's inline functions are {}",
+        match inline(build)? {
+            true => "inlined into Rust code",
+            false => "called: rustc and Clang use different LLVM versions, or it is configured so",
+        }
+    );
+    // `inputs` was computed before the build, so a file that was edited meanwhile is built next time.
+    if let Some(inputs) = inputs {
+        fs::write(stamp, inputs)?;
+    }
+    Ok(())
+}
