@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Compiles the cases below `tests/ui/` as the kernel compiles a module, and prints KTAP.
+//! Compiles the cases in `tests/ui/` with the kernel's flags for a module, and prints KTAP.
 //!
-//! Each case is a file with two revisions. `good` compiles. `bad` differs from it in the lines under
-//! `#[cfg(bad)]` only, and must fail with the errors that are noted at its lines, and no others.
+//! Each case is a file with two revisions. `good` must compile. `bad` also has the lines under
+//! `#[cfg(bad)]`, and must fail with exactly the errors that are annotated at its lines.
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{ensure, Context, Result};
 use std::{
     collections::BTreeSet,
     env,
@@ -27,11 +27,6 @@ use ui_test::{
     CommandBuilder, Config, TestOk,
 };
 
-/// A module of the kernel, whose flags are those of the cases.
-const MODEL: &str = "samples/rust/.rust_task_info.o.cmd";
-/// The files whose public types need a case each.
-const SOURCES: &[&str] = &["task.rs", "mm.rs", "mm", "pid_namespace.rs"];
-
 fn main() -> ExitCode {
     match run() {
         Ok(true) => ExitCode::SUCCESS,
@@ -43,24 +38,23 @@ fn main() -> ExitCode {
     }
 }
 
-/// Takes the root of the project, the folder of the kernel's objects, and words that the paths of
-/// the wanted cases have.
+/// The arguments are the root of the repository, the kernel's object directory, an object of a module
+/// in it, and optionally parts of the paths of the cases to compile.
 fn run() -> Result<bool> {
     let mut args = env::args_os().skip(1);
-    let mut folder = || {
-        args.next()
-            .map(PathBuf::from)
-            .context("two folders, please")
+    let mut path = || {
+        let next = args.next().map(PathBuf::from);
+        next.context("usage: ui ROOT OBJECTS MODULE [CASE...]")
     };
-    let (root, objects) = (folder()?, folder()?);
+    let (root, objects, model) = (path()?, path()?, path()?);
     let filter = args.map(|word| word.to_string_lossy().into_owned());
 
     let cases = root.join("tests/ui");
     let mut config = Config::rustc(&cases);
-    config.program = program(&objects)?;
+    config.program = program(&objects, &model)?;
     config.out_dir = objects.join("ui");
     config.filter_files = filter.collect();
-    // The messages that matter are noted in the cases; rustc may change the rest.
+    // The cases annotate the relevant messages; rustc may change the others.
     config.output_conflict_handling = ignore_output_conflict;
     config.diagnostic_extractor = coded_diagnostics;
 
@@ -75,8 +69,7 @@ fn run() -> Result<bool> {
         cases: cases.clone(),
         count: count.clone(),
     };
-    let whole = config.filter_files.is_empty();
-    let well = run_tests_generic(
+    let passed = run_tests_generic(
         vec![config],
         |path, config| {
             ui_test::default_file_filter(path, config)
@@ -87,32 +80,22 @@ fn run() -> Result<bool> {
     )
     .is_ok();
 
-    let mut well = well;
-    if whole {
-        let number = count.fetch_add(1, Ordering::Relaxed) + 1;
-        let missing = missing(&root)?;
-        let word = if missing.is_empty() { "ok" } else { "not ok" };
-        if !missing.is_empty() {
-            println!("# no case for {}", missing.join(", "));
-            well = false;
-        }
-        println!("{word} {number} each public type has a case");
-    }
     println!("1..{}", count.load(Ordering::Relaxed));
-    Ok(well)
+    Ok(passed)
 }
 
-/// The compiler with the kernel's flags for a module, in a form that does not depend on where it is
-/// called.
-fn program(objects: &Path) -> Result<CommandBuilder> {
-    let model = objects.join(MODEL);
+/// Returns the command that compiled `model`, without its input and output, and with absolute paths.
+fn program(objects: &Path, model: &Path) -> Result<CommandBuilder> {
+    let name = model.file_name().context("the object has no name")?;
+    let name = format!(".{}.cmd", name.to_string_lossy());
+    let model = objects.join(model.with_file_name(name));
     let text = fs::read_to_string(&model)
         .with_context(|| format!("{}: build the kernel first", model.display()))?;
     let command = text
         .lines()
         .next()
         .and_then(|line| line.split_once(":= ")?.1.split(" ;").next())
-        .context("the kernel's command is not understood")?;
+        .context("the .cmd file cannot be parsed")?;
 
     let mut program = CommandBuilder::rustc();
     program.args.clear();
@@ -126,19 +109,18 @@ fn program(objects: &Path) -> Result<CommandBuilder> {
                 program.envs.push((name.into(), Some(value.into())));
             }
             _ => {
-                ensure!(word.ends_with("rustc"), "{word} is not rustc");
+                ensure!(word.ends_with("rustc"), "{word}: expected rustc");
                 program.program = word.into();
                 break;
             }
         }
     }
-    // Where the output goes, and what is compiled, is another for each case; the edition comes from
-    // the runner.
-    let elsewhere = ["--emit=", "--edition="];
+    // ui_test adds the input, the output and the edition.
+    let replaced = ["--emit=", "--edition="];
     while let Some(word) = words.next() {
         if word == "--out-dir" {
             words.next();
-        } else if !word.ends_with(".rs") && !elsewhere.iter().any(|w| word.starts_with(w)) {
+        } else if !word.ends_with(".rs") && !replaced.iter().any(|w| word.starts_with(w)) {
             let absolute = format!("{}/", objects.display());
             program.args.push(word.replacen("./", &absolute, 1).into());
         }
@@ -149,7 +131,7 @@ fn program(objects: &Path) -> Result<CommandBuilder> {
     Ok(program)
 }
 
-/// Splits a command as the shell does, as far as kbuild makes use of it.
+/// Splits a command like the shell, as far as kbuild uses its syntax.
 fn words(command: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
@@ -157,17 +139,17 @@ fn words(command: &str) -> Vec<String> {
         match c {
             '\'' => quoted = !quoted,
             ' ' if !quoted => words.push(String::new()),
-            c => words.last_mut().expect("there is one").push(c),
+            c => words.last_mut().expect("words is not empty").push(c),
         }
     }
     words.retain(|word| !word.is_empty());
     words
 }
 
-/// Puts the code of an error before its message, so that a case can note both.
+/// Prepends an error's code to its message, so that a case can annotate both.
 ///
-/// Where an auto trait is missing, rustc has an error for each field that is to blame. Which ones
-/// those are is the kernel's affair, so there is one for all.
+/// If an auto trait is not implemented, rustc reports each field that causes it. These fields depend on
+/// the kernel, so the reports are merged.
 fn coded_diagnostics(path: &Path, stderr: &[u8]) -> Diagnostics {
     let mut all = rustc_diagnostics_extractor(path, stderr);
     for line in &mut all.messages {
@@ -187,58 +169,7 @@ fn coded_diagnostics(path: &Path, stderr: &[u8]) -> Diagnostics {
     all
 }
 
-/// The public types that have no folder of cases.
-fn missing(root: &Path) -> Result<Vec<String>> {
-    let mut files = Vec::new();
-    for source in SOURCES {
-        let path = root.join("rust/kernel").join(source);
-        if path.is_dir() {
-            files.extend(fs::read_dir(path)?.flatten().map(|entry| entry.path()));
-        } else {
-            files.push(path);
-        }
-    }
-    let mut missing = Vec::new();
-    let mut types = 0;
-    for file in files {
-        for line in fs::read_to_string(&file)?.lines() {
-            let kinds = [
-                "pub struct ",
-                "pub enum ",
-                "pub union ",
-                "pub trait ",
-                "pub unsafe trait ",
-            ];
-            let Some(rest) = kinds.iter().find_map(|kind| line.strip_prefix(kind)) else {
-                continue;
-            };
-            let name: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
-            types += 1;
-            let folder = root.join("tests/ui").join(snake(&name));
-            if !fs::read_dir(folder).is_ok_and(|mut cases| cases.next().is_some()) {
-                missing.push(name);
-            }
-        }
-    }
-    if types == 0 {
-        bail!("no public type was found");
-    }
-    Ok(missing)
-}
-
-/// `VmaRef` as `vma_ref`.
-fn snake(name: &str) -> String {
-    let mut snake = String::new();
-    for c in name.chars() {
-        if c.is_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.extend(c.to_lowercase());
-    }
-    snake
-}
-
-/// Prints a line for each revision of each case.
+/// Prints a result line for each revision of each case.
 struct Ktap {
     cases: PathBuf,
     count: Arc<AtomicUsize>,
@@ -289,10 +220,10 @@ impl TestStatus for Case {
 
     fn done(&self, result: &TestResult, _aborted: bool) {
         let failure = match result {
-            // The end of a file whose revisions have each been said.
+            // The result of the whole file, whose revisions have been reported.
             Ok(_) if self.revision.is_empty() => return,
             Ok(TestOk::Ok) => None,
-            Ok(TestOk::Ignored) => Some("it was ignored".to_owned()),
+            Ok(TestOk::Ignored) => Some("the case was ignored".to_owned()),
             Err(err) => Some(format!(
                 "{:?}\n{}",
                 err.errors,

@@ -3,7 +3,7 @@
 //! Comparing the public API with that of mainline's modules, which ours replace.
 
 use anyhow::{Context, Result};
-use front::{build::Build, kernel, outcome::Outcome, setup::Tools, step};
+use front::{build::Build, kernel, outcome::Outcome, setup::Tools, step, tree};
 use public_api::Builder;
 use std::{
     collections::BTreeSet,
@@ -11,8 +11,7 @@ use std::{
     process::Command,
 };
 
-/// The modules of mainline's that ours replace, and their macro.
-const MODULES: &[&str] = &["kernel::task", "kernel::mm", "kernel::pid_namespace"];
+/// The macros of the modules that ours replace.
 const MACROS: &[&str] = &["kernel::current!"];
 
 /// Returns the command that generates the kernel's documentation, also as JSON.
@@ -48,15 +47,26 @@ pub fn document(build: &Build, tools: &Tools) -> Result<()> {
     )
 }
 
-/// Returns the items of the replaced modules, one line each.
-fn items(build: &Build) -> Result<BTreeSet<String>> {
+/// Returns the modules of mainline's that ours replace, such as `kernel::mm`.
+fn replaced(ours: &Build, mainline: &Build) -> Result<BTreeSet<String>> {
+    let files = tree::files(ours)?.into_keys();
+    let modules = files.filter_map(|file| {
+        let module = file.strip_prefix("rust/kernel").ok()?.with_extension("");
+        let replaces = file.extension()? == "rs" && mainline.tree.join(&file).exists();
+        replaces.then(|| format!("kernel::{}", module.display()).replace('/', "::"))
+    });
+    Ok(modules.collect())
+}
+
+/// Returns the items of `modules`, one line each.
+fn items(build: &Build, modules: &BTreeSet<String>) -> Result<BTreeSet<String>> {
     let json = json(build);
     let api = Builder::from_rustdoc_json(&json).build().with_context(|| {
         let json = json.display();
         format!("{json}: cannot be parsed; the public-api crate needs the JSON of Rust 1.95")
     })?;
     let of_module = |line: &str| {
-        MODULES.iter().any(|module| {
+        modules.iter().any(|module| {
             line.match_indices(module).any(|(at, _)| {
                 let end = line[at + module.len()..].chars().next();
                 end.is_none_or(|c| !c.is_alphanumeric() && c != '_')
@@ -72,7 +82,8 @@ fn items(build: &Build) -> Result<BTreeSet<String>> {
 
 /// Tests that `ours` has each item of `mainline` with the same signature.
 pub fn compare(ours: &Build, mainline: &Build, outcome: &mut Outcome) -> Result<()> {
-    let (had, have) = (items(mainline)?, items(ours)?);
+    let modules = replaced(ours, mainline)?;
+    let (had, have) = (items(mainline, &modules)?, items(ours, &modules)?);
     let missing: Vec<_> = had.difference(&have).collect();
     let name = "mainline's public API, item by item";
     for line in &missing {

@@ -16,10 +16,12 @@ use front::{
     step, tree,
 };
 use serde::{Deserialize, Serialize};
-use std::{env, fs};
+use std::{env, fs, path::Path};
 
 /// The program that runs the operations, which are built into the kernel and also into a module.
 const PROGRAM: &str = "rust_task_bench";
+/// The module.
+const MODULE: &str = "rust_task_bench";
 
 /// `tests/bench.toml`.
 #[derive(Deserialize)]
@@ -63,8 +65,8 @@ struct Row<'a> {
 
 /// The size of an object's code and constants, in bytes.
 #[derive(Serialize)]
-struct Text {
-    what: &'static str,
+struct Text<'a> {
+    what: &'a str,
     ours: u64,
     mainline: Option<u64>,
 }
@@ -73,18 +75,11 @@ struct Text {
 #[derive(Serialize)]
 struct Report<'a> {
     rows: &'a [Row<'a>],
-    text: &'a [Text],
+    text: &'a [Text<'a>],
 }
 
 /// Set if the helpers are called by request.
 const CALLS: &str = "# CONFIG_RUST_INLINE_HELPERS is not set";
-
-/// The objects whose size is measured.
-const OBJECTS: &[(&str, &str)] = &[
-    ("the kernel crate", "rust/kernel.o"),
-    ("Rust Binder", "drivers/android/binder/rust_binder_main.o"),
-    ("the operations, as a module", "rust_task_bench/ops.o"),
-];
 
 /// Measures the kernel, a kernel that is optimized for size, and one that calls C's inline functions.
 /// If Rust Binder is configured, also compares it with Binder in C.
@@ -125,22 +120,24 @@ fn build_and_compare(
 }
 
 /// Returns the sizes in both kernels.
-fn texts(ours: &Build, mainline: Option<&Build>, tools: &Tools) -> Result<Vec<Text>> {
-    let text = |build: &Build, object: &str| -> Result<u64> {
-        let text = step::output(tools.command("llvm-size").arg(build.objects.join(object)))?;
+fn texts<'a>(ours: &'a Build, mainline: Option<&Build>, tools: &Tools) -> Result<Vec<Text<'a>>> {
+    let text = |build: &Build, object: &Path| -> Result<u64> {
+        let path = build.objects.join(object);
+        let text = step::output(tools.command("llvm-size").arg(&path))?;
         let second = text.lines().nth(1);
         let size = second.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        size.with_context(|| format!("llvm-size of {object}: {text}"))
+        size.with_context(|| format!("llvm-size of {}: {text}", path.display()))
     };
-    let there = OBJECTS
-        .iter()
-        .filter(|(_, object)| ours.objects.join(object).exists());
-    there
-        .map(|&(what, object)| {
+    let sizes = ours.manifest.size.iter();
+    sizes
+        .filter(|size| ours.objects.join(&size.object).exists())
+        .map(|size| {
             Ok(Text {
-                what,
-                ours: text(ours, object)?,
-                mainline: mainline.map(|build| text(build, object)).transpose()?,
+                what: &size.what,
+                ours: text(ours, &size.object)?,
+                mainline: mainline
+                    .map(|build| text(build, &size.object))
+                    .transpose()?,
             })
         })
         .collect()
@@ -148,7 +145,7 @@ fn texts(ours: &Build, mainline: Option<&Build>, tools: &Tools) -> Result<Vec<Te
 
 /// Boots once, with a clock that counts instructions.
 fn count(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<Vec<Count>> {
-    kernel::module(build, tools, kernel::BENCH_MODULE)?;
+    kernel::module(build, tools, MODULE)?;
     let initramfs = initramfs::create(build, tools)?;
     let options = BootOptions {
         clock: Clock::Instructions,
@@ -268,7 +265,8 @@ pub fn compare(
 /// Prints the assembly of one operation in C and in Rust, side by side.
 pub fn asm(build: &Build, tools: &Tools) -> Result<()> {
     let name = env::var("FN").unwrap_or_default();
-    let dir = build.objects.join(kernel::BENCH_MODULE);
+    // The objects of the built-in operations.
+    let dir = build.objects.join(&build.manifest.module(MODULE)?.folder);
     let names = step::output(tools.command("llvm-nm").arg(dir.join("ops.o")))?;
     let names: Vec<_> = names
         .lines()

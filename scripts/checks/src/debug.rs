@@ -2,9 +2,11 @@
 
 //! Tests and stress tests on kernels with checkers: KASAN, lockdep and others, or KCSAN.
 
-use crate::stress::{self, StressTest};
+use crate::stress;
 use anyhow::{Error, Result};
-use front::{boot, build::Build, initramfs, kernel, outcome::Outcome, report, setup::Tools};
+use front::{
+    boot, build::Build, initramfs, kernel, manifest::Stress, outcome::Outcome, report, setup::Tools,
+};
 
 /// Configures the kernel with the checkers.
 pub fn configure(build: &Build, tools: &Tools) -> Result<Build> {
@@ -22,50 +24,47 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
 /// Runs all tests and stress tests under the checkers.
 pub fn checked(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let variant = configure(build, tools)?;
-    everything(&variant, tools, StressTest::ALL, outcome)
+    let all: Vec<_> = build.manifest.stress.iter().collect();
+    everything(&variant, tools, &all, outcome)
 }
 
 /// Looks for data races. KCSAN excludes KASAN, so this is another kernel.
 pub fn races(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let variant = build.variant("kcsan");
     kernel::derive(&variant, tools, build, &["stress", "kcsan"])?;
-    everything(
-        &variant,
-        tools,
-        &[StressTest::Fuzz, StressTest::Soak],
-        outcome,
-    )
+    let some: Vec<_> = build.manifest.stress.iter().filter(|t| t.kcsan).collect();
+    everything(&variant, tools, &some, outcome)
 }
 
 /// Builds a kernel, boots it once, and runs all tests and the given stress tests.
 fn everything(
     build: &Build,
     tools: &Tools,
-    stress_tests: &[StressTest],
+    stress_tests: &[&Stress],
     outcome: &mut Outcome,
 ) -> Result<()> {
     kernel::compile(build, tools)?;
     let initramfs = initramfs::create(build, tools)?;
     let mut directories = vec!["/selftests".to_owned()];
-    directories.extend(stress_tests.iter().map(|test| format!("/{}", test.name())));
+    directories.extend(stress_tests.iter().map(|test| format!("/{}", test.name)));
     let parameters = stress::parameters(&directories.join(","), stress::SHORT);
     let options = stress::options(&parameters);
     let guest = boot::boot(build, &initramfs.archive, &options, outcome)?;
     report::kunit(build, &guest.console, outcome)?;
     let mut programs = initramfs.programs;
-    programs.extend(stress_tests.iter().map(|test| test.program()));
+    programs.extend(stress_tests.iter().map(|test| test.program.clone()));
     outcome.programs(&programs, &guest.results);
     Ok(())
 }
 
 /// Runs one stress test on the kernel with the checkers.
-pub fn one(test: StressTest, build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+pub fn one(name: &str, build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let test = build.manifest.stress(name)?;
     let build = configure(build, tools)?;
     kernel::compile(&build, tools)?;
     let initramfs = initramfs::create(&build, tools)?;
-    let guest = test
-        .run(&build, &initramfs, stress::LONG, None, outcome)?
-        .map_err(Error::msg)?;
+    let guest =
+        stress::run(test, &build, &initramfs, stress::LONG, None, outcome)?.map_err(Error::msg)?;
     report::remarks(&guest.results);
     Ok(())
 }

@@ -7,9 +7,6 @@ use anyhow::Result;
 use front::{build::Build, initramfs, kernel, outcome::Outcome, setup::Tools, step, tree};
 use std::{fs, path::PathBuf, process::Command};
 
-/// The cargo crates and workspaces of this repository.
-const CRATES: &[&str] = &["scripts", "tests", initramfs::CRATE];
-
 /// Runs all checks of the sources.
 pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let all = tree::files(build)?;
@@ -35,6 +32,11 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     );
     initramfs::uapi(build, tools)?;
 
+    let apart = build
+        .manifest
+        .module
+        .iter()
+        .flat_map(|module| &module.files);
     part(
         outcome,
         build,
@@ -48,17 +50,12 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
                     .iter()
                     .filter(|p| p.extension().is_some_and(|e| e == "rs")),
             )
-            .arg(
-                build
-                    .root
-                    .join(kernel::MAINLINE_BUGS_MODULE)
-                    .join("rust_task_known.rs"),
-            ),
+            .args(apart.map(|file| build.root.join(file))),
         |_| false,
     )?;
-    for name in CRATES {
-        let manifest = build.root.join(name).join("Cargo.toml");
-        let short = name.rsplit('/').next().unwrap_or(name);
+    for folder in &build.manifest.cargo {
+        let manifest = build.root.join(folder).join("Cargo.toml");
+        let short = folder.file_name().unwrap_or_default().to_string_lossy();
         part(
             outcome,
             build,
@@ -112,16 +109,19 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     };
     let variant = build.variant("clippy");
     kernel::derive(&variant, tools, build, &[])?;
+    let mut goals = Vec::new();
+    for driver in &build.manifest.driver {
+        if kernel::is_set(&variant, &driver.config)? {
+            goals.push(driver.goal());
+        }
+    }
     part(
         outcome,
         &variant,
         "clippy",
-        kernel::make(&variant, tools).args([
-            "CLIPPY=1",
-            "rust/",
-            "samples/rust/",
-            "lib/test_rust_task.o",
-        ]),
+        kernel::make(&variant, tools)
+            .args(["CLIPPY=1", "rust/"])
+            .args(goals),
         &about_ours,
     )?;
     part(

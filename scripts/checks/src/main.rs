@@ -19,7 +19,6 @@ use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
 use front::{build::Build, initramfs, kernel, outcome::Outcome, setup, setup::Tools, step, tree};
 use std::process::ExitCode;
-use stress::StressTest;
 
 #[derive(Parser)]
 #[command(disable_help_subcommand = true)]
@@ -141,10 +140,10 @@ fn run() -> Result<bool> {
         Command::Debug => debug::all(&build, &tools, &mut outcome)?,
         Command::Races => debug::races(&build, &tools, &mut outcome)?,
         Command::FaultInjection => {
-            debug::one(StressTest::Faults, &build, &tools, &mut outcome)?;
+            debug::one("faults", &build, &tools, &mut outcome)?;
         }
-        Command::Fuzz => debug::one(StressTest::Fuzz, &build, &tools, &mut outcome)?,
-        Command::Soak => debug::one(StressTest::Soak, &build, &tools, &mut outcome)?,
+        Command::Fuzz => debug::one("fuzz", &build, &tools, &mut outcome)?,
+        Command::Soak => debug::one("soak", &build, &tools, &mut outcome)?,
         part => {
             kernel::compile(&build, &tools)?;
             run_part(&part, &build, &tools, &mut outcome)?;

@@ -12,6 +12,9 @@ use front::{
 };
 use std::time::Duration;
 
+/// The driver, and the program that runs the reproducers.
+const PROGRAM: &str = "rust_task_known";
+
 struct Bug {
     /// Its name in the guest's program.
     name: &'static str,
@@ -59,7 +62,7 @@ const BUGS: &[Bug] = &[
 fn reproduce(bug: &Bug, build: &Build, tools: &Tools, seconds: u64) -> Result<Option<String>> {
     let initramfs = initramfs::create(build, tools)?;
     let parameters = format!(
-        "programs=/known known={} kunit.enable=0 {}",
+        "programs=/mainline-bugs known={} kunit.enable=0 {}",
         bug.name, bug.parameters
     );
     let options = BootOptions {
@@ -72,7 +75,7 @@ fn reproduce(bug: &Bug, build: &Build, tools: &Tools, seconds: u64) -> Result<Op
         // The bug may crash the kernel.
         Err(failure) => return Ok(Some(failure)),
     };
-    outcome.programs(&["rust_task_known".to_owned()], &guest.results);
+    outcome.programs(&[PROGRAM.to_owned()], &guest.results);
     let Some(failure) = outcome.first_failure() else {
         return Ok(None);
     };
@@ -88,7 +91,7 @@ fn reproduce(bug: &Bug, build: &Build, tools: &Tools, seconds: u64) -> Result<Op
 /// about ours.
 pub fn compare(ours: &Build, mainline: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     for build in [ours, mainline] {
-        kernel::module(build, tools, kernel::MAINLINE_BUGS_MODULE)?;
+        kernel::module(build, tools, PROGRAM)?;
     }
     for bug in BUGS {
         let what = bug.what;

@@ -2,17 +2,14 @@
 
 //! Mutation tests: small bugs in our files, each of which must make some test fail.
 
-use crate::{
-    debug,
-    stress::{self, StressTest},
-    ui,
-};
+use crate::{debug, stress, ui};
 use anyhow::{bail, Context, Result};
 use front::{
     boot::{self, BootOptions},
     build::Build,
     initramfs::{self, Initramfs},
     kernel,
+    manifest::Driver,
     outcome::Outcome,
     report,
     setup::Tools,
@@ -46,15 +43,16 @@ struct Mutant {
     replace: String,
 }
 
-#[derive(Clone, Copy, Deserialize, PartialEq)]
+#[derive(Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 enum By {
     /// `tests/ui/`, which need no boot.
     Ui,
     /// The examples of the documentation.
     Examples,
+    /// A stress test, by its name in `manifest.toml`.
     #[serde(untagged)]
-    StressTest(StressTest),
+    Stress(String),
 }
 
 impl Mutant {
@@ -72,17 +70,6 @@ impl Mutant {
         Ok(text.replace(&self.find, &self.replace))
     }
 }
-
-/// Objects that are deleted before each build, as the modification time of a file does not change when
-/// it is mutated or restored.
-const STALE: &[&str] = &[
-    "rust/kernel.o",
-    "lib/test_rust_task.o",
-    "lib/test_rust_vma.o",
-    "samples/rust/rust_task_info.o",
-    "samples/rust/rust_vma_buffer.o",
-    "built",
-];
 
 /// Builds and tests each mutant. One that survives is a failed test.
 pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
@@ -102,15 +89,17 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     }
 
     let mut survived = 0;
-    let stress_tests = StressTest::ALL
-        .iter()
-        .copied()
-        .map(|stress_test| Some(By::StressTest(stress_test)));
+    let stress_tests = build.manifest.stress.iter();
+    let stress_tests = stress_tests.map(|test| Some(By::Stress(test.name.clone())));
     let tests = [Some(By::Ui), Some(By::Examples), None];
-    for by in tests.into_iter().chain(stress_tests) {
-        let some: Vec<_> = wanted.iter().filter(|m| m.by == by).collect();
+    let tests: Vec<_> = tests.into_iter().chain(stress_tests).collect();
+    if let Some(mutant) = wanted.iter().find(|m| !tests.contains(&m.by)) {
+        bail!("{}: `by` names no test", mutant.name);
+    }
+    for by in &tests {
+        let some: Vec<_> = wanted.iter().filter(|m| m.by == *by).collect();
         if !some.is_empty() {
-            survived += each(&some, by, build, tools, outcome)?;
+            survived += each(&some, by.as_ref(), build, tools, outcome)?;
         }
     }
     println!("{} mutants, {survived} survived", wanted.len());
@@ -120,13 +109,13 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
 /// Builds and tests mutants that the same tests must detect. Returns how many survived.
 fn each(
     mutants: &[&&Mutant],
-    by: Option<By>,
+    by: Option<&By>,
     build: &Build,
     tools: &Tools,
     outcome: &mut Outcome,
 ) -> Result<usize> {
     let like = match by {
-        Some(By::StressTest(_)) => debug::configure(build, tools)?,
+        Some(By::Stress(_)) => debug::configure(build, tools)?,
         Some(By::Ui | By::Examples) | None => build.clone(),
     };
     kernel::compile(&like, tools)?;
@@ -234,13 +223,16 @@ fn with_file<R>(
 /// Builds the kernel and the initramfs; or, for UI tests, runs them and returns the first failure.
 fn build_mutant(
     build: &Build,
-    by: Option<By>,
+    by: Option<&By>,
     tools: &Tools,
 ) -> Result<std::result::Result<Initramfs, Option<String>>> {
-    for object in STALE {
+    // The modification time of a file does not change when it is mutated or restored.
+    let drivers = build.manifest.driver.iter().map(Driver::object);
+    let stale = build.manifest.mutants.stale.iter().cloned();
+    for object in drivers.chain(stale).chain([kernel::stamp(build)]) {
         let _ = fs::remove_file(build.objects.join(object));
     }
-    if by == Some(By::Ui) {
+    if by == Some(&By::Ui) {
         let mut make = kernel::make(build, tools);
         step::run("the crate", &build.log("build"), make.arg("rust/kernel.o"))?;
         let mut outcome = Outcome::quiet();
@@ -255,15 +247,16 @@ fn build_mutant(
 fn boot(
     build: &Build,
     initramfs: &Initramfs,
-    by: Option<By>,
+    by: Option<&By>,
     case: Option<&str>,
 ) -> Result<Option<String>> {
     let mut outcome = Outcome::quiet();
-    if let Some(By::StressTest(stress_test)) = by {
-        let ran = stress_test.run(build, initramfs, stress::SHORT, case, &mut outcome)?;
+    if let Some(By::Stress(name)) = by {
+        let test = build.manifest.stress(name)?;
+        let ran = stress::run(test, build, initramfs, stress::SHORT, case, &mut outcome)?;
         return Ok(ran.err().or(outcome.first_failure()));
     }
-    let examples = by == Some(By::Examples);
+    let examples = by == Some(&By::Examples);
     let mut parameters = String::new();
     let mut programs = initramfs.programs.clone();
     if !examples {
@@ -293,6 +286,7 @@ fn boot(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use front::manifest::Manifest;
 
     /// Without this, `make mutants` would only report it after the first build.
     #[test]
@@ -301,7 +295,11 @@ mod tests {
         let root = manifest.ancestors().nth(2).unwrap();
         let text = fs::read_to_string(root.join("tests/mutants.toml")).unwrap();
         let list: List = toml::from_str(&text).unwrap();
+        let manifest = Manifest::read(root).unwrap();
         for mutant in list.mutant {
+            if let Some(By::Stress(name)) = &mutant.by {
+                manifest.stress(name).unwrap();
+            }
             mutant.apply(&root.join(&mutant.file)).unwrap();
         }
     }

@@ -7,22 +7,10 @@ use front::{
     boot::{self, BootOptions, Guest, GuestFailure},
     build::Build,
     initramfs::Initramfs,
+    manifest::Stress,
     outcome::Outcome,
 };
-use serde::Deserialize;
-use std::{env, time::Duration};
-
-/// A stress test.
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum StressTest {
-    /// Each allocation and each user copy fails once.
-    Faults,
-    /// Random calls.
-    Fuzz,
-    /// Processes are created and end in many ways.
-    Soak,
-}
+use std::{env, slice, time::Duration};
 
 /// The default duration of a stress test on its own, in seconds.
 pub const LONG: u64 = 600;
@@ -33,41 +21,24 @@ const PARAMETERS: &str = "slab_nomerge page_owner=on";
 /// The time limit of a boot with all tests under all checkers, in seconds.
 const LIMIT: u64 = 1200;
 
-impl StressTest {
-    pub const ALL: &[Self] = &[Self::Faults, Self::Fuzz, Self::Soak];
-
-    /// Returns the directory in the guest, which is also the last part of the program's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Faults => "faults",
-            Self::Fuzz => "fuzz",
-            Self::Soak => "soak",
-        }
+/// Boots a kernel that has been built with the checkers, and runs `test`, or one case of it.
+pub fn run(
+    test: &Stress,
+    build: &Build,
+    initramfs: &Initramfs,
+    seconds: u64,
+    case: Option<&str>,
+    outcome: &mut Outcome,
+) -> Result<Result<Guest, GuestFailure>> {
+    let mut parameters = parameters(&format!("/{} kunit.enable=0", test.name), seconds);
+    if let Some(case) = case {
+        parameters += &format!(" case={case}");
     }
-
-    pub fn program(self) -> String {
-        format!("rust_task_{}", self.name())
+    let guest = boot::try_boot(build, &initramfs.archive, &options(&parameters), outcome)?;
+    if let Ok(guest) = &guest {
+        outcome.programs(slice::from_ref(&test.program), &guest.results);
     }
-
-    /// Boots a kernel that has been built with the checkers, and runs this test, or one case of it.
-    pub fn run(
-        self,
-        build: &Build,
-        initramfs: &Initramfs,
-        seconds: u64,
-        case: Option<&str>,
-        outcome: &mut Outcome,
-    ) -> Result<Result<Guest, GuestFailure>> {
-        let mut parameters = parameters(&format!("/{} kunit.enable=0", self.name()), seconds);
-        if let Some(case) = case {
-            parameters += &format!(" case={case}");
-        }
-        let guest = boot::try_boot(build, &initramfs.archive, &options(&parameters), outcome)?;
-        if let Ok(guest) = &guest {
-            outcome.programs(&[self.program()], &guest.results);
-        }
-        Ok(guest)
-    }
+    Ok(guest)
 }
 
 /// Returns the kernel parameters that run the programs of some directories.

@@ -2,10 +2,12 @@
 
 //! One build of the kernel: the paths of its source and objects, and what it contains.
 
+use crate::manifest::Manifest;
 use anyhow::{bail, Context, Result};
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// One build of the kernel.
@@ -13,6 +15,8 @@ use std::{
 pub struct Build {
     /// The root of this repository.
     pub root: PathBuf,
+    /// `manifest.toml`.
+    pub manifest: Arc<Manifest>,
     /// `build/`, which holds everything that is generated.
     pub out: PathBuf,
     /// Downloads and kernel sources, shared by all clones of this user.
@@ -68,6 +72,7 @@ impl Build {
         Ok(Self {
             tree: out.join(format!("linux-{series}{suffix}")),
             objects: out.join(format!("{series}-x86_64{suffix}")),
+            manifest: Arc::new(Manifest::read(&root)?),
             root,
             out,
             cache,

@@ -4,18 +4,17 @@
 
 use crate::{kernel, setup::Tools, step, Build};
 use anyhow::{Context, Result};
-use std::{fmt::Write, fs, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeSet,
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The crate of the guest's programs.
-pub const CRATE: &str = "tools/testing/selftests/rust_task";
-
-/// The stress tests: the directory in the guest, and the program.
-const STRESS_TESTS: &[(&str, &str)] = &[
-    ("faults", "rust_task_faults"),
-    ("fuzz", "rust_task_fuzz"),
-    ("soak", "rust_task_soak"),
-];
+const CRATE: &str = "tools/testing/selftests/rust_task";
 
 /// The archive that a guest boots from.
 pub struct Initramfs {
@@ -63,82 +62,69 @@ pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
 
     let boot = build.objects.join("boot");
     fs::create_dir_all(&boot)?;
+    let manifest = &build.manifest;
+    // The programs, each with its directory in the guest.
+    let mut programs: Vec<(&str, PathBuf)> = Vec::new();
     let mut tests = Vec::new();
-    // The other builds do not have the drivers that these programs test.
-    if build.ours && build.drivers {
-        tests.push(bin.join("rust_task_test"));
-        tests.push(bin.join("rust_vma_test"));
-        tests.push(bin.join("rust_pid_test"));
-        tests.push(bin.join("rust_kthread_test"));
+    for test in &manifest.test {
+        // The other builds do not have the drivers that these programs test.
+        if test.drivers && !(build.ours && build.drivers) {
+            continue;
+        }
+        if let Some(symbol) = &test.config {
+            if !kernel::has(build, &format!("CONFIG_{symbol}=y"))? {
+                continue;
+            }
+        }
+        let mut folder = bin.clone();
+        if let Some(source) = &test.folder {
+            step::run(
+                "selftests of the kernel",
+                &build.log("kselftest"),
+                tools
+                    .command("make")
+                    .arg("-C")
+                    .arg(build.tree.join(source))
+                    .arg(format!("OUTPUT={}", boot.display()))
+                    .arg(format!("KHDR_INCLUDES=-isystem {}", include.display()))
+                    .arg("LDFLAGS=-static"),
+            )?;
+            folder = boot.clone();
+        }
+        programs.push(("selftests", folder.join(&test.name)));
+        tests.push(test.name.clone());
     }
-    if kernel::has(build, "CONFIG_ANDROID_BINDER_IPC_RUST=y")? {
-        tests.push(bin.join("binder_test"));
-        step::run(
-            "selftests of the kernel",
-            &build.log("kselftest"),
-            tools
-                .command("make")
-                .arg("-C")
-                .arg(
-                    build
-                        .tree
-                        .join("tools/testing/selftests/filesystems/binderfs"),
-                )
-                .arg(format!("OUTPUT={}", boot.display()))
-                .arg(format!("KHDR_INCLUDES=-isystem {}", include.display()))
-                .arg("LDFLAGS=-static"),
-        )?;
-        tests.push(boot.join("binderfs_test"));
+    for test in &manifest.stress {
+        programs.push((&test.name, bin.join(&test.program)));
     }
-
-    let mut list = String::new();
-    let dirs = [
-        "dev",
-        "proc",
-        "sys",
-        "tmp",
-        "modules",
-        "selftests",
-        "bench",
-        "cost",
-        "known",
-    ];
-    for dir in dirs
-        .into_iter()
-        .chain(STRESS_TESTS.iter().map(|(name, _)| *name))
-    {
-        writeln!(list, "dir /{dir} 0755 0 0")?;
-    }
-    writeln!(list, "nod /dev/console 0600 0 0 c 5 1")?;
-    let mut file = |at: &str, from: &PathBuf| {
-        let mode = if at.ends_with(".ko") { "0644" } else { "0755" };
-        writeln!(list, "file {at} {} {mode} 0 0", from.display())
-    };
-    file("/init", &bin.join("init"))?;
-    file("/bench/binder_bench", &bin.join("binder_bench"))?;
-    for (dir, program) in STRESS_TESTS {
-        file(&format!("/{dir}/{program}"), &bin.join(program))?;
-    }
-    for (dir, program, objects) in [
-        ("cost", "rust_task_bench", "rust_task_bench"),
-        ("known", "rust_task_known", "known"),
-    ] {
-        file(&format!("/{dir}/{program}"), &bin.join(program))?;
-        let module = build.objects.join(objects).join(format!("{program}.ko"));
-        if module.exists() {
-            file(&format!("/{dir}/{program}.ko"), &module)?;
+    let mut modules: Vec<(&str, PathBuf)> = Vec::new();
+    for program in &manifest.program {
+        programs.push((&program.directory, bin.join(&program.name)));
+        if let Some(name) = &program.module {
+            let folder = manifest.module(name)?.directory();
+            let module = build.objects.join(folder).join(format!("{name}.ko"));
+            modules.push((&program.directory, module));
         }
     }
-    let mut programs = Vec::new();
-    for test in &tests {
-        let name = test.file_name().context("no name")?.to_string_lossy();
-        file(&format!("/selftests/{name}"), test)?;
-        programs.push(name.into_owned());
+    for driver in &manifest.driver {
+        modules.push(("modules", build.objects.join(driver.module())));
     }
-    for sample in ["rust_task_info", "rust_vma_buffer"] {
-        let module = build.objects.join(format!("samples/rust/{sample}.ko"));
-        if module.exists() {
-            file(&format!("/modules/{sample}.ko"), &module)?;
+    // A driver that is built in, or an external module that is not needed, has no file.
+    modules.retain(|(_, module)| module.exists());
+
+    let mut list = String::new();
+    let mut directories: BTreeSet<&str> =
+        ["dev", "proc", "sys", "tmp", "modules", "selftests"].into();
+    directories.extend(programs.iter().map(|(directory, _)| *directory));
+    for directory in directories.into_iter().filter(|name| !name.is_empty()) {
+        writeln!(list, "dir /{directory} 0755 0 0")?;
+    }
+    writeln!(list, "nod /dev/console 0600 0 0 c 5 1")?;
+    for (files, mode) in [(&programs, "0755"), (&modules, "0644")] {
+        for (directory, file) in files {
+            let name = file.file_name().context("no file name")?;
+            let at = Path::new("/").join(directory).join(name);
+            writeln!(list, "file {} {} {mode} 0 0", at.display(), file.display())?;
         }
     }
     let spec = boot.join("initramfs.list");
@@ -156,5 +142,8 @@ pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
         .context("gen_init_cpio")?
         .stdout;
     fs::write(&archive, bytes)?;
-    Ok(Initramfs { archive, programs })
+    Ok(Initramfs {
+        archive,
+        programs: tests,
+    })
 }

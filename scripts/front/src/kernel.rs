@@ -13,13 +13,6 @@ use std::{
     thread::available_parallelism,
 };
 
-/// Folders of modules that are built against a kernel, not as part of it.
-pub const MODULES: &[&str] = &[BENCH_MODULE, MAINLINE_BUGS_MODULE];
-/// The operations that `make bench` measures.
-pub const BENCH_MODULE: &str = "lib/rust_task_bench";
-/// The driver of `make mainline-bugs`.
-pub const MAINLINE_BUGS_MODULE: &str = "tests/known";
-
 /// Returns the bootable image.
 pub fn image(build: &Build) -> PathBuf {
     build.objects.join("arch/x86/boot/bzImage")
@@ -130,11 +123,8 @@ fn copy_objects(build: &Build, like: &Build) -> Result<()> {
     }
     let _ = fs::remove_file(stamp(build));
     // External modules do not depend on the configuration.
-    for module in MODULES {
-        let name = Path::new(module)
-            .file_name()
-            .context("the folder has no name")?;
-        let _ = fs::remove_dir_all(build.objects.join(name));
+    for module in &build.manifest.module {
+        let _ = fs::remove_dir_all(build.objects.join(module.directory()));
     }
 
     let path = |path: &Path| path.display().to_string();
@@ -255,11 +245,11 @@ pub fn has(build: &Build, line: &str) -> Result<bool> {
     Ok(config.lines().any(|l| l == line))
 }
 
-/// Builds the module in `folder` against a complete kernel.
-pub fn module(build: &Build, tools: &Tools, folder: &str) -> Result<()> {
-    let source = build.root.join(folder);
-    let name = source.file_name().context("the folder has no name")?;
-    let dir = build.objects.join(name);
+/// Builds an external module against a complete kernel. Returns the directory of its objects.
+pub fn module(build: &Build, tools: &Tools, name: &str) -> Result<PathBuf> {
+    let module = build.manifest.module(name)?;
+    let source = build.root.join(&module.folder);
+    let dir = build.objects.join(module.directory());
     fs::create_dir_all(&dir)?;
     for file in fs::read_dir(&source)?.flatten() {
         step::write_if_changed(
@@ -269,7 +259,13 @@ pub fn module(build: &Build, tools: &Tools, folder: &str) -> Result<()> {
     }
     let mut make = make(build, tools);
     make.arg(format!("M={}", dir.display())).arg("modules");
-    step::run("module", &build.log("module"), &mut make)
+    step::run("module", &build.log("module"), &mut make)?;
+    Ok(dir)
+}
+
+/// Returns whether `symbol` is set to y or m.
+pub fn is_set(build: &Build, symbol: &str) -> Result<bool> {
+    Ok(has(build, &format!("CONFIG_{symbol}=y"))? || has(build, &format!("CONFIG_{symbol}=m"))?)
 }
 
 /// Returns whether C's inline functions are inlined into Rust code.
@@ -292,7 +288,7 @@ pub fn same_llvm(build: &Build) -> Result<bool> {
 }
 
 /// The file that is written after a complete build.
-fn stamp(build: &Build) -> PathBuf {
+pub fn stamp(build: &Build) -> PathBuf {
     build.objects.join("built")
 }
 

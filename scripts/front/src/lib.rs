@@ -4,6 +4,7 @@
 //!
 //! Each module uses only modules that stand above it in this list.
 
+pub mod manifest;
 pub mod step;
 
 pub mod build;

@@ -99,7 +99,7 @@ pub fn files(build: &Build) -> Result<BTreeMap<PathBuf, PathBuf>> {
     let backport = backport(build)?;
     let mut all = BTreeMap::new();
     for top in [build.root.as_path(), backport.as_path()] {
-        for part in ["rust", "samples", "lib"] {
+        for part in &build.manifest.tree {
             for file in walk(&top.join(part))? {
                 let at = file.strip_prefix(top)?.to_owned();
                 if let Some(other) = all.insert(at.clone(), file) {
@@ -419,6 +419,7 @@ mod tests {
         fs::write(kdir.join("Makefile"), "VERSION = 7\nPATCHLEVEL = 4\n").unwrap();
 
         let build = Build {
+            manifest: crate::manifest::Manifest::read(&root).unwrap().into(),
             root,
             out: top.clone(),
             cache: top.clone(),
