@@ -8,6 +8,7 @@ mod bench;
 mod binder;
 mod curves;
 mod debug;
+mod edits;
 mod lint;
 mod mainline_bugs;
 mod mutants;
@@ -47,6 +48,8 @@ enum Command {
     Mutants,
     /// runs rustfmt, clippy, rustdoc, checkpatch and our own checks of the sources
     Lint,
+    /// prints the edits of the kernel's files as a diff (KERNEL=7.3)
+    Edits,
     /// compares the crate's public API with mainline's (KERNEL=7.3)
     Api,
     /// runs Rust Binder's tests, and compares its speed with mainline's (KERNEL=7.3)
@@ -104,6 +107,10 @@ fn run() -> Result<bool> {
 
     let tools = setup::ensure(&build)?;
     if let Command::Setup = args.command {
+        return Ok(true);
+    }
+    if let Command::Edits = args.command {
+        edits::print(&build)?;
         return Ok(true);
     }
     tree::assemble(&build)?;

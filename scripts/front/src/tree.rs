@@ -12,6 +12,7 @@ use serde::Deserialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    ops::Range,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
@@ -34,19 +35,98 @@ struct Link {
     to: PathBuf,
 }
 
-/// Lines to be put before, after or in the place of a line of the kernel's own. An anchor is the whole
-/// line, or its beginning if it ends in `…`.
+/// Lines that are inserted after or before a line of the kernel's file, or that replace lines of it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Insert {
     file: PathBuf,
-    after: Option<String>,
-    before: Option<String>,
-    instead_of: Option<String>,
-    /// With `instead_of`: the last line that goes, the next of this kind. It is the only one
-    /// without.
-    through: Option<String>,
+    after: Option<Anchor>,
+    before: Option<Anchor>,
+    instead_of: Option<Removed>,
     lines: String,
+}
+
+/// Lines of the kernel's file that are removed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Removed {
+    first: Anchor,
+    /// Optional if only one line is removed.
+    last: Option<Anchor>,
+    lines: usize,
+}
+
+/// A line without the spaces around it, or the beginning of one if the anchor ends in `…`.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+struct Anchor(String);
+
+impl Anchor {
+    fn matches(&self, line: &str) -> bool {
+        match self.0.strip_suffix('…') {
+            Some(beginning) => line.trim().starts_with(beginning),
+            None => line.trim() == self.0.trim(),
+        }
+    }
+
+    /// Returns the index of the only line that matches.
+    fn find(&self, lines: &[&str]) -> Result<usize> {
+        let all = (0..lines.len()).filter(|i| self.matches(lines[*i]));
+        match all.collect::<Vec<_>>()[..] {
+            [line] => Ok(line),
+            [] => bail!("no line is `{}`", self.0),
+            ref many => {
+                let numbers: Vec<_> = many.iter().map(|i| (i + 1).to_string()).collect();
+                bail!("lines {} are `{}`", numbers.join(", "), self.0)
+            }
+        }
+    }
+}
+
+impl Removed {
+    /// Returns the indices of the lines.
+    ///
+    /// # Errors
+    ///
+    /// - The first line does not occur exactly once.
+    /// - The last line is not where the number of lines says.
+    fn find(&self, lines: &[&str]) -> Result<Range<usize>> {
+        let last = match &self.last {
+            Some(last) => last,
+            None if self.lines == 1 => &self.first,
+            None => bail!(
+                "`instead_of` needs `last`, as it removes {} lines",
+                self.lines
+            ),
+        };
+        if self.lines == 0 {
+            bail!("`instead_of` removes no line");
+        }
+        let first = self.first.find(lines)?;
+        let end = first + self.lines;
+        if lines.get(end - 1).is_some_and(|line| last.matches(line)) {
+            return Ok(first..end);
+        }
+        let found = (first..lines.len()).find(|i| last.matches(lines[*i]));
+        bail!(
+            "{} lines from line {} (`{}`) should end at line {end} with `{}`, but that line is {}; {}",
+            self.lines,
+            first + 1,
+            self.first.0,
+            last.0,
+            lines.get(end - 1).map_or("missing".to_owned(), |line| format!("`{}`", line.trim())),
+            match found {
+                Some(i) => format!("such a line is line {}, after {} lines", i + 1, i + 1 - first),
+                None => "no later line is like that".to_owned(),
+            }
+        )
+    }
+}
+
+/// A file of the kernel that is edited.
+pub struct Edited {
+    pub before: String,
+    pub after: String,
 }
 
 /// What a path of the tree is, if it is not a link to the source.
@@ -170,27 +250,16 @@ pub fn assemble(build: &Build) -> Result<()> {
         );
     }
 
-    let path = backport(build)?.join("tree.toml");
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let manifest: Manifest = toml::from_str(&text).with_context(|| path.display().to_string())?;
-
     let mut ours: BTreeMap<PathBuf, Ours> = BTreeMap::new();
     for (at, file) in files(build)? {
         ours.insert(at, Ours::Link(file));
     }
-    let wanted = |at: &Path| build.drivers || !at.starts_with("drivers");
-    for link in manifest.link.into_iter().filter(|link| wanted(&link.to)) {
+    let links = manifest(build)?.link.into_iter();
+    for link in links.filter(|link| is_wanted(build, &link.to)) {
         ours.insert(link.to, Ours::Link(build.root.join(link.from)));
     }
-    let mut inserts: BTreeMap<PathBuf, Vec<Insert>> = BTreeMap::new();
-    for insert in manifest.insert.into_iter().filter(|i| wanted(&i.file)) {
-        inserts.entry(insert.file.clone()).or_default().push(insert);
-    }
-    for (file, inserts) in inserts {
-        let text = fs::read_to_string(base.join(&file))
-            .with_context(|| format!("{}: this kernel has no such file", file.display()))?;
-        let text = inserted(&text, &inserts).with_context(|| file.display().to_string())?;
-        ours.insert(file, Ours::Text(text));
+    for (file, edited) in edits(build)? {
+        ours.insert(file, Ours::Text(edited.after));
     }
 
     let mut real: BTreeSet<PathBuf> = REAL.iter().map(PathBuf::from).collect();
@@ -203,48 +272,64 @@ pub fn assemble(build: &Build) -> Result<()> {
     Ok(())
 }
 
-/// Puts the lines of `inserts` where their anchors stand in `text`.
-fn inserted(text: &str, inserts: &[Insert]) -> Result<String> {
+/// Reads the `tree.toml` of a build.
+fn manifest(build: &Build) -> Result<Manifest> {
+    let path = backport(build)?.join("tree.toml");
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    toml::from_str(&text).with_context(|| path.display().to_string())
+}
+
+/// Returns whether the file of the kernel may be changed: the drivers are unmodified in some builds.
+fn is_wanted(build: &Build, at: &Path) -> bool {
+    build.drivers || !at.starts_with("drivers")
+}
+
+/// Returns the files of the kernel that are edited.
+pub fn edits(build: &Build) -> Result<BTreeMap<PathBuf, Edited>> {
+    let base = base(build)?;
+    let mut inserts: BTreeMap<PathBuf, Vec<Insert>> = BTreeMap::new();
+    let all = manifest(build)?.insert.into_iter();
+    for insert in all.filter(|insert| is_wanted(build, &insert.file)) {
+        inserts.entry(insert.file.clone()).or_default().push(insert);
+    }
+    let mut edits = BTreeMap::new();
+    for (file, inserts) in inserts {
+        let before = fs::read_to_string(base.join(&file))
+            .with_context(|| format!("{}: this kernel has no such file", file.display()))?;
+        let after = edited(&before, &inserts).with_context(|| file.display().to_string())?;
+        edits.insert(file, Edited { before, after });
+    }
+    Ok(edits)
+}
+
+/// Returns `text` with the edits applied. All anchors refer to the original text.
+fn edited(text: &str, inserts: &[Insert]) -> Result<String> {
     let lines: Vec<&str> = text.lines().collect();
-    let mut at: BTreeMap<usize, String> = BTreeMap::new();
-    let mut gone = BTreeSet::new();
+    let mut inserted: BTreeMap<usize, String> = BTreeMap::new();
+    let mut removed = BTreeSet::new();
 
     for insert in inserts {
-        let (anchor, below) = match (&insert.after, &insert.before, &insert.instead_of) {
-            (Some(anchor), None, None) => (anchor, 1),
-            (None, Some(anchor), None) | (None, None, Some(anchor)) => (anchor, 0),
+        let at = match (&insert.after, &insert.before, &insert.instead_of) {
+            (Some(anchor), None, None) => anchor.find(&lines)? + 1,
+            (None, Some(anchor), None) => anchor.find(&lines)?,
+            (None, None, Some(range)) => {
+                let range = range.find(&lines)?;
+                for line in range.clone() {
+                    if !removed.insert(line) {
+                        bail!("line {} is removed twice", line + 1);
+                    }
+                }
+                range.start
+            }
             _ => bail!("an insertion needs one of `after`, `before` and `instead_of`"),
         };
-        if insert.through.is_some() && insert.instead_of.is_none() {
-            bail!("`through` is for lines that go: it needs `instead_of`");
-        }
-        let like = |i: &usize, anchor: &str| match anchor.strip_suffix('…') {
-            Some(beginning) => lines[*i].trim().starts_with(beginning),
-            None => lines[*i].trim() == anchor.trim(),
-        };
-        let mut found = (0..lines.len()).filter(|i| like(i, anchor));
-        let line = match (found.next(), found.next()) {
-            (Some(line), None) => line,
-            (None, _) => bail!("the line `{anchor}`, where ours belong, is not there"),
-            _ => bail!("the line `{anchor}`, where ours belong, is there more than once"),
-        };
-        at.entry(line + below).or_default().push_str(&insert.lines);
-
-        let last = match &insert.through {
-            Some(last) => (line + 1..lines.len())
-                .find(|i| like(i, last))
-                .with_context(|| format!("the line `{last}`, after `{anchor}`, is not there"))?,
-            None => line,
-        };
-        if insert.instead_of.is_some() {
-            gone.extend(line..=last);
-        }
+        inserted.entry(at).or_default().push_str(&insert.lines);
     }
 
     let mut out = String::new();
     for i in 0..=lines.len() {
-        out.push_str(at.get(&i).map_or("", String::as_str));
-        if let Some(line) = lines.get(i).filter(|_| !gone.contains(&i)) {
+        out.push_str(inserted.get(&i).map_or("", String::as_str));
+        if let Some(line) = lines.get(i).filter(|_| !removed.contains(&i)) {
             out.push_str(line);
             out.push('\n');
         }
@@ -329,55 +414,82 @@ mod tests {
     use super::*;
 
     fn insert(after: Option<&str>, before: Option<&str>) -> Insert {
+        let anchor = |text: &str| Anchor(text.to_owned());
         Insert {
             file: "lib.rs".into(),
-            after: after.map(Into::into),
-            before: before.map(Into::into),
+            after: after.map(anchor),
+            before: before.map(anchor),
             instead_of: None,
-            through: None,
             lines: "ours\n".into(),
         }
     }
 
+    fn replace(toml: &str) -> Insert {
+        Insert {
+            instead_of: Some(toml::from_str(toml).unwrap()),
+            ..insert(None, None)
+        }
+    }
+
     #[test]
-    fn lines_go_where_their_anchor_is() {
+    fn lines_are_inserted_at_their_anchor() {
         let text = "a\nb\nc\n";
-        let at = |insert| inserted(text, &[insert]).unwrap();
+        let at = |insert| edited(text, &[insert]).unwrap();
         assert_eq!(at(insert(Some("b"), None)), "a\nb\nours\nc\n");
         assert_eq!(at(insert(None, Some("b"))), "a\nours\nb\nc\n");
     }
 
     #[test]
-    fn lines_take_the_place_of_others() {
-        let mut insert = self::insert(None, None);
-        insert.instead_of = Some("b".into());
-        assert_eq!(inserted("a\nb\nc\n", &[insert]).unwrap(), "a\nours\nc\n");
+    fn lines_are_replaced() {
+        let one = replace("first = 'b'\nlines = 1");
+        assert_eq!(edited("a\nb\nc\n", &[one]).unwrap(), "a\nours\nc\n");
 
-        let mut insert = self::insert(None, None);
-        insert.instead_of = Some("b".into());
-        insert.through = Some("c".into());
-        let text = "c\nb\nx\n  c\nc\n";
-        assert_eq!(inserted(text, &[insert]).unwrap(), "c\nours\nc\n");
+        let three = || replace("first = 'b'\nlast = 'c'\nlines = 3");
+        assert_eq!(
+            edited("c\nb\nx\n  c\nc\n", &[three()]).unwrap(),
+            "c\nours\nc\n"
+        );
+        assert!(edited("b\nx\nc\n", &[three(), three()]).is_err());
 
-        let mut insert = self::insert(Some("b"), None);
-        insert.through = Some("c".into());
-        assert!(inserted(text, &[insert]).is_err());
+        let mut both = three();
+        both.after = Some(Anchor("b".into()));
+        assert!(edited("b\nx\nc\n", &[both]).is_err());
+        assert!(edited("b\nx\n", &[replace("first = 'b'\nlines = 2")]).is_err());
+        assert!(edited("b\n", &[replace("first = 'b'\nlines = 0")]).is_err());
+    }
+
+    #[test]
+    fn another_number_of_lines_is_an_error_with_numbers() {
+        let three = || replace("first = 'b'\nlast = 'c'\nlines = 3");
+        let error = |text: &str| edited(text, &[three()]).unwrap_err().to_string();
+        assert_eq!(
+            error("a\nb\nx\ny\nc\n"),
+            "3 lines from line 2 (`b`) should end at line 4 with `c`, but that line is `y`; \
+             such a line is line 5, after 4 lines"
+        );
+        assert_eq!(
+            error("b\nx\n"),
+            "3 lines from line 1 (`b`) should end at line 3 with `c`, but that line is missing; \
+             no later line is like that"
+        );
+        assert_eq!(error("b\nb\nc\n"), "lines 1, 2 are `b`");
+        assert_eq!(error("c\n"), "no line is `b`");
     }
 
     #[test]
     fn an_anchor_may_be_the_beginning_of_a_line() {
         let text = "a 1\nb 2\n";
         assert_eq!(
-            inserted(text, &[insert(Some("a…"), None)]).unwrap(),
+            edited(text, &[insert(Some("a…"), None)]).unwrap(),
             "a 1\nours\nb 2\n"
         );
-        assert!(inserted("a 1\na 2\n", &[insert(Some("a…"), None)]).is_err());
+        assert!(edited("a 1\na 2\n", &[insert(Some("a…"), None)]).is_err());
     }
 
     #[test]
-    fn an_anchor_that_is_not_there_once_is_refused() {
-        assert!(inserted("a\n", &[insert(Some("b"), None)]).is_err());
-        assert!(inserted("b\nb\n", &[insert(Some("b"), None)]).is_err());
+    fn an_anchor_must_occur_exactly_once() {
+        assert!(edited("a\n", &[insert(Some("b"), None)]).is_err());
+        assert!(edited("b\nb\n", &[insert(Some("b"), None)]).is_err());
     }
 
     /// Returns a temporary directory, with a tree of a later series that only consists of the anchors of
@@ -393,21 +505,21 @@ mod tests {
         let manifest = fs::read_to_string(root.join("backport/7.3/tree.toml")).unwrap();
         let manifest: Manifest = toml::from_str(&manifest).unwrap();
         let mut files: BTreeMap<PathBuf, String> = BTreeMap::new();
-        for Insert {
-            file,
-            after,
-            before,
-            instead_of,
-            through,
-            ..
-        } in manifest.insert
-        {
-            let anchor = after.or(before).or(instead_of).unwrap();
-            let last = through.unwrap_or_default();
-            let text = files.entry(file).or_default();
-            for line in [anchor, last] {
+        for insert in manifest.insert {
+            let text = files.entry(insert.file).or_default();
+            let anchors = insert.after.into_iter().chain(insert.before);
+            for Anchor(line) in anchors {
                 if !text.lines().any(|old| old == line) {
                     *text += &format!("{line}\n");
+                }
+            }
+            if let Some(removed) = insert.instead_of {
+                *text += &format!("{}\n", removed.first.0);
+                for _ in 2..removed.lines {
+                    *text += "removed\n";
+                }
+                if removed.lines > 1 {
+                    *text += &format!("{}\n", removed.last.unwrap().0);
                 }
             }
         }
