@@ -2,7 +2,7 @@
 
 //! rustfmt, clippy, rustdoc and checkpatch with the kernel's settings, and checks of our own.
 
-use crate::api;
+use crate::{api, words};
 use anyhow::Result;
 use front::{build::Build, initramfs, kernel, outcome::Outcome, setup::Tools, step, tree};
 use std::{fs, path::PathBuf, process::Command};
@@ -17,6 +17,7 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
         files.iter().filter(ends_so).collect()
     };
 
+    words::check(&build.root, outcome)?;
     let missing = unproven(build, &files)?;
     outcome.report(
         "rust/layout.c has each field that is read",

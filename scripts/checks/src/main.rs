@@ -12,9 +12,11 @@ mod edits;
 mod lint;
 mod mainline_bugs;
 mod mutants;
+mod prose;
 mod stress;
 mod tests;
 mod ui;
+mod words;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -50,6 +52,8 @@ enum Command {
     Lint,
     /// prints the edits of the kernel's files as a diff (KERNEL=7.3)
     Edits,
+    /// finds words that are not the kernel's terms in comments and documentation; fast
+    Words,
     /// compares the crate's public API with mainline's (KERNEL=7.3)
     Api,
     /// runs Rust Binder's tests, and compares its speed with mainline's (KERNEL=7.3)
@@ -100,6 +104,12 @@ fn run() -> Result<bool> {
         return Ok(true);
     }
     let build = Build::find(None)?;
+    if let Command::Words = args.command {
+        let mut outcome = Outcome::default();
+        words::check(&build.root, &mut outcome)?;
+        outcome.print();
+        return Ok(outcome.success());
+    }
     let _lock = step::lock(&build.out)?;
     if let Command::Test = args.command {
         return tests::test(build);
