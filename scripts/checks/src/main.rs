@@ -9,6 +9,8 @@ mod binder;
 mod curves;
 mod debug;
 mod edits;
+#[cfg(test)]
+mod imports;
 mod lint;
 mod mainline_bugs;
 mod mutants;
@@ -52,7 +54,7 @@ enum Command {
     Lint,
     /// prints the edits of the kernel's files as a diff (KERNEL=7.3)
     Edits,
-    /// finds words that are not the kernel's terms in comments and documentation; fast
+    /// finds words in comments and documents that are not the kernel's (ONLY=part of a path)
     Words,
     /// compares the crate's public API with mainline's (KERNEL=7.3)
     Api,

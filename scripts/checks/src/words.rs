@@ -8,7 +8,7 @@ use front::{outcome::Outcome, tree};
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use std::{
-    fmt, fs,
+    env, fmt, fs,
     path::{Path, PathBuf},
 };
 
@@ -37,6 +37,8 @@ const LIST: &str = "scripts/words.toml";
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct List {
+    #[serde(default)]
+    skip: Vec<PathBuf>,
     word: Vec<Word>,
     context: Vec<Sentence>,
 }
@@ -54,8 +56,6 @@ struct Word {
     except: Vec<Regex>,
     #[serde(default)]
     only: Vec<PathBuf>,
-    #[serde(default)]
-    not: Vec<PathBuf>,
 }
 
 /// A sentence of the sections `# Context`.
@@ -115,7 +115,7 @@ impl List {
         let below = |paths: &[PathBuf]| paths.iter().any(|path| file.starts_with(path));
         for paragraph in prose::paragraphs(file, text) {
             let words = self.word.iter();
-            for word in words.filter(|w| (w.only.is_empty() || below(&w.only)) && !below(&w.not)) {
+            for word in words.filter(|w| w.only.is_empty() || below(&w.only)) {
                 for hit in word.find.find_iter(&paragraph.text) {
                     let permitted = word.except.iter().any(|except| {
                         let mut matches = except.find_iter(&paragraph.text);
@@ -196,7 +196,7 @@ fn files(root: &Path) -> Result<Vec<PathBuf>> {
             let generated = at
                 .iter()
                 .any(|part| part == "target" || part == "Cargo.lock");
-            if !generated && at != Path::new(LIST) {
+            if !generated {
                 files.push(at);
             }
         }
@@ -208,15 +208,21 @@ fn files(root: &Path) -> Result<Vec<PathBuf>> {
 /// Checks all files. Prints what is to be changed.
 pub fn check(root: &Path, outcome: &mut Outcome) -> Result<()> {
     let list = List::read(root)?;
+    // `ONLY=` selects files by a part of their path.
+    let only = env::var("ONLY").unwrap_or_default();
     let (mut words, mut contexts) = (Vec::new(), Vec::new());
-    for file in files(root)? {
+    let files = files(root)?;
+    for file in files.iter().filter(|f| f.to_string_lossy().contains(&only)) {
+        if list.skip.contains(file) {
+            continue;
+        }
         // A file that is not text has no prose.
-        let Ok(text) = fs::read_to_string(root.join(&file)) else {
+        let Ok(text) = fs::read_to_string(root.join(file)) else {
             continue;
         };
-        words.extend(list.words(&file, &text));
+        words.extend(list.words(file, &text));
         if file.starts_with(CONTEXT) {
-            contexts.extend(list.contexts(&file, &text));
+            contexts.extend(list.contexts(file, &text));
         }
     }
     for (name, findings) in [
@@ -261,6 +267,7 @@ mod tests {
                 None => top.join("a.rs"),
             };
             let only = List {
+                skip: Vec::new(),
                 word: vec![word],
                 context: Vec::new(),
             };
