@@ -102,7 +102,7 @@ struct TestModule {
 
 impl kernel::Module for TestModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let name = c_str!("rust_task_test");
+        let name = c_str!("test_rust_task");
 
         Ok(Self {
             _device: KBox::pin_init(
@@ -132,7 +132,7 @@ impl MiscDevice for TestDevice {
             task: ARef::from(&**task),
             mm: ARef::from(&**task.mm().ok_or(ESRCH)?),
             ns: ARef::from(task.active_pid_ns().ok_or(ESRCH)?),
-            pid: task.get_task_pid(PidType::Thread).ok_or(ESRCH)?,
+            pid: task.get_task_pid(PidType::Pid).ok_or(ESRCH)?,
             errands: Arc::new(Errands::default(), GFP_KERNEL)?,
         };
 
@@ -163,7 +163,7 @@ impl MiscDevice for TestDevice {
                 writer.write(&u32::from(me.task.get_pid_ns().is_some()))?;
                 writer.write(&u32::from(current!().active_pid_ns() == Some(&*me.ns)))?;
                 writer.write(&me.pid.pid_vnr())?;
-                writer.write(&u32::from(me.pid.get_pid_task(PidType::Thread).is_some()))?;
+                writer.write(&u32::from(me.pid.get_pid_task(PidType::Pid).is_some()))?;
                 writer.write(&found(&me.task))?;
             }
             RELATIVES => {
@@ -451,7 +451,7 @@ fn relatives(nr: i32) -> Result<([i32; 2], [u32; 9], ARef<Task>)> {
     let mine = me.active_pid_ns().ok_or(ESRCH)?;
     let pid = Pid::find_get_pid(nr).ok_or(ESRCH)?;
     let own = pid.ns_of_pid();
-    let task = pid.get_pid_task(PidType::Thread).ok_or(ESRCH)?;
+    let task = pid.get_pid_task(PidType::Pid).ok_or(ESRCH)?;
     let number = |kind| {
         task.get_task_pid(kind)
             .map_or(0, |pid| pid.pid_vnr() as u32)
@@ -459,19 +459,19 @@ fn relatives(nr: i32) -> Result<([i32; 2], [u32; 9], ARef<Task>)> {
 
     let guard = rcu::read_lock();
     let again = mine.find_pid(nr, &guard).ok_or(ESRCH)?;
-    let found = again.pid_task(PidType::Thread, &guard).ok_or(ESRCH)?;
+    let found = again.pid_task(PidType::Pid, &guard).ok_or(ESRCH)?;
     if found != &*task || task.task_active_pid_ns(&guard).ok_or(ESRCH)? != own {
         return Err(EIO);
     }
-    let leader = task.leader(&guard).ok_or(ESRCH)?;
+    let leader = task.group_leader_rcu(&guard).ok_or(ESRCH)?;
     let parent = task.real_parent(&guard).ok_or(ESRCH)?;
     let facts = [
         own.level(),
         task.tgid_nr_ns(None) as u32,
         leader.tgid_nr_ns(None) as u32,
         parent.tgid_nr_ns(None) as u32,
-        number(PidType::Group),
-        number(PidType::Session),
+        number(PidType::Pgid),
+        number(PidType::Sid),
         task.threads(&guard).count() as u32,
         task.is_kthread().into(),
         mine.is_ancestor_of(own).into(),
@@ -522,7 +522,7 @@ fn there(task: &Task) -> Result<[u32; 2]> {
 fn found(task: &Task) -> u32 {
     let guard = rcu::read_lock();
     u32::from(task.real_parent(&guard).is_some())
-        + u32::from(task.leader(&guard).is_some())
+        + u32::from(task.group_leader_rcu(&guard).is_some())
         + u32::from(task.task_active_pid_ns(&guard).is_some())
 }
 

@@ -20,7 +20,7 @@ use kernel::{
     },
     mm::{
         fault::{
-            Served,
+            FaultResult,
             VmFault, //
         },
         pfnmap::Caching,
@@ -30,9 +30,11 @@ use kernel::{
         },
         vm_ops::{
             Access,
-            VmOperations,
-            VmaIdle,
-            VmaOf, //
+            DriverVma,
+            InactiveVma,
+            MmapHook,
+            MmapPrepareHook,
+            VmOperations, //
         },
         vma_desc::VmaDesc,
     },
@@ -46,7 +48,7 @@ use kernel::{
         ArcBorrow, //
     },
     uaccess::UserSlice,
-    vm_operations,
+    impl_has_vm_ops,
 };
 
 #[path = "test_rust_vma_abi.rs"]
@@ -85,8 +87,8 @@ struct TestModule {
 
 impl kernel::Module for TestModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let name = c_str!("rust_vma_test");
-        let prepared = c_str!("rust_vma_prepared");
+        let name = c_str!("test_rust_vma");
+        let prepared = c_str!("test_rust_vma_prepare");
 
         Ok(Self {
             _device: KBox::pin_init(
@@ -124,29 +126,31 @@ impl Drop for Piece {
     }
 }
 
-vm_operations!(Piece);
+impl_has_vm_ops!(Piece);
 
 #[vtable]
 impl VmOperations for Piece {
-    fn open(_vma: &VmaIdle<Self>) {
+    type Hook = MmapHook;
+
+    fn open(_vma: &InactiveVma<Self>) {
         count(OPENED);
     }
 
-    fn close(vma: &VmaIdle<Self>) {
+    fn close(vma: &InactiveVma<Self>) {
         // A piece that had been freed would hardly say this.
         if vma.data().what % 16 == 0 && vma.start() < vma.end() {
             count(CLOSED);
         }
     }
 
-    fn may_split(vma: &VmaOf<Self>, address: usize) -> Result {
+    fn may_split(vma: &DriverVma<Self>, address: usize) -> Result {
         if vma.data().what == abi::NO_SPLIT || !(vma.start()..vma.end()).contains(&address) {
             return Err(EINVAL);
         }
         Ok(())
     }
 
-    fn mremap(vma: &VmaOf<Self>) -> Result {
+    fn mremap(vma: &DriverVma<Self>) -> Result {
         if vma.data().what == abi::NO_MOVE {
             return Err(EINVAL);
         }
@@ -154,12 +158,12 @@ impl VmOperations for Piece {
         Ok(())
     }
 
-    fn fault<'a>(mut vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
+    fn fault<'a>(mut vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
         count(FAULTS);
 
         if vmf.data().what == abi::LATER {
             vmf = match vmf.retry_after(|| count(REPEATED)) {
-                Ok(served) => return served,
+                Ok(result) => return result,
                 Err(vmf) => vmf,
             };
         }
@@ -175,11 +179,11 @@ impl VmOperations for Piece {
             return unsafe { vmf.vmf_insert_mixed(vmf.data().frame()) };
         }
         // One that is not returned gives back its page.
-        drop(vmf.page(&vmf.data().page));
-        vmf.page(&vmf.data().page)
+        drop(vmf.return_page(&vmf.data().page));
+        vmf.return_page(&vmf.data().page)
     }
 
-    fn page_mkwrite(vma: &VmaOf<Self>, _pgoff: usize) -> Result {
+    fn page_mkwrite(vma: &DriverVma<Self>, _pgoff: usize) -> Result {
         if vma.data().what == abi::NO_WRITE {
             return Err(EPERM);
         }
@@ -187,7 +191,7 @@ impl VmOperations for Piece {
         Ok(())
     }
 
-    fn access(vma: &VmaOf<Self>, address: usize, what: Access<'_>) -> Result<usize> {
+    fn access(vma: &DriverVma<Self>, address: usize, what: Access<'_>) -> Result<usize> {
         // Each page of the area is the same frame.
         let offset = address % PAGE_SIZE;
         let data = vma.data();
@@ -320,23 +324,23 @@ impl Drop for Kept {
     }
 }
 
-vm_operations!(Kept);
+impl_has_vm_ops!(Kept);
 
 #[vtable]
 impl VmOperations for Kept {
-    const PREPARED: bool = true;
+    type Hook = MmapPrepareHook;
 
-    fn open(_vma: &VmaIdle<Self>) {
+    fn open(_vma: &InactiveVma<Self>) {
         count(OPENED);
     }
 
-    fn close(vma: &VmaIdle<Self>) {
+    fn close(vma: &InactiveVma<Self>) {
         if vma.data().what() == 1 && vma.start() < vma.end() {
             count(CLOSED);
         }
     }
 
-    fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
+    fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
         count(FAULTS);
 
         let page = &vmf.data().pages[0];
@@ -344,7 +348,7 @@ impl VmOperations for Kept {
             // SAFETY: As for the frame in `mmap_prepare()`.
             abi::LATE_FRAME => unsafe { vmf.vmf_insert_pfn(frame_of(page)) },
             abi::MIXED => vmf.vmf_insert_page(page),
-            _ => vmf.page(page),
+            _ => vmf.return_page(page),
         }
     }
 }

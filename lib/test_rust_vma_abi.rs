@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `/dev/rust_vma_test`, `/dev/rust_vma_prepared` and the selftests agree on.
+//! What `/dev/test_rust_vma`, `/dev/test_rust_vma_prepare` and the selftests agree on.
 
 // Neither side uses all of it.
 #![allow(dead_code, unreachable_pub)]

@@ -23,7 +23,8 @@
 #include <linux/stddef.h>
 #include <linux/user_namespace.h>
 
-#ifndef CONFIG_HAVE_MMAP_PREPARE
+/* Only where the kernel itself has no struct vm_area_desc. */
+#if __has_include("helpers/vma_desc.h")
 #include "helpers/vma_desc.h"
 #endif
 

@@ -11,11 +11,14 @@ use kernel::{
     c_str,
     mm::{
         fault::{
-            Served,
+            FaultResult,
             VmFault, //
         },
         virt::VmaNew,
-        vm_ops::VmOperations,
+        vm_ops::{
+            MmapHook,
+            VmOperations, //
+        },
     },
     pid::{
         Pid,
@@ -30,9 +33,9 @@ use kernel::{
     task::{
         Kuid,
         Rlimit,
-        Sleep, //
+        TaskState, //
     },
-    vm_operations,
+    impl_has_vm_ops,
     ModuleMetadata, //
 };
 
@@ -50,12 +53,14 @@ struct Data {
     page: Page,
 }
 
-vm_operations!(Data);
+impl_has_vm_ops!(Data);
 
 #[vtable]
 impl VmOperations for Data {
-    fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
-        vmf.page(&vmf.data().page)
+    type Hook = MmapHook;
+
+    fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
+        vmf.return_page(&vmf.data().page)
     }
 }
 
@@ -72,7 +77,7 @@ unsafe extern "C" fn rust_set_up(vma: *mut bindings::vm_area_struct) -> c_int {
         Ok(())
     };
     // SAFETY: As the caller says, and nothing has been done to the area before.
-    unsafe { VmaNew::set_up(vma, hook) }
+    unsafe { VmaNew::run_mmap_hook(vma, hook) }
 }
 
 impl Bench {
@@ -122,7 +127,7 @@ operations! {
     };
     rust_sleep: |b| {
         let reason = || Some(b.addr).filter(|addr| *addr != 0);
-        if let Ok(addr) = current!().sleep_until(Sleep::Interruptible, 1, reason) {
+        if let Ok(addr) = current!().wait_until(TaskState::Interruptible, 1, reason) {
             keep!(addr);
         }
     };
@@ -133,13 +138,13 @@ operations! {
         let _pid = ARef::from(b.pid());
         between();
     };
-    rust_pid_of_task: |b| if let Some(_pid) = b.task().get_task_pid(PidType::Thread) {
+    rust_pid_of_task: |b| if let Some(_pid) = b.task().get_task_pid(PidType::Pid) {
         between();
     };
     rust_pid_find: |_| if let Some(_pid) = Pid::find_get_pid(1) {
         between();
     };
-    rust_pid_task: |b| if let Some(_task) = b.pid().get_pid_task(PidType::Thread) {
+    rust_pid_task: |b| if let Some(_task) = b.pid().get_pid_task(PidType::Pid) {
         between();
     };
     rust_pid_number: |b| keep!(b.pid().pid_nr_ns(b.ns()));

@@ -2,22 +2,7 @@
 
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
-#include <linux/pagemap.h>
 #include <linux/sched/mm.h>
-
-#ifndef __rust_helper
-#define __rust_helper
-#endif
-
-__rust_helper bool rust_helper_mmget_not_zero(struct mm_struct *mm)
-{
-	return mmget_not_zero(mm);
-}
-
-__rust_helper void rust_helper_mmget(struct mm_struct *mm)
-{
-	mmget(mm);
-}
 
 __rust_helper void rust_helper_mmgrab(struct mm_struct *mm)
 {
@@ -29,9 +14,64 @@ __rust_helper void rust_helper_mmdrop(struct mm_struct *mm)
 	mmdrop(mm);
 }
 
+__rust_helper void rust_helper_mmget(struct mm_struct *mm)
+{
+	mmget(mm);
+}
+
+__rust_helper bool rust_helper_mmget_not_zero(struct mm_struct *mm)
+{
+	return mmget_not_zero(mm);
+}
+
+__rust_helper void rust_helper_mmap_read_lock(struct mm_struct *mm)
+{
+	mmap_read_lock(mm);
+}
+
+__rust_helper bool rust_helper_mmap_read_trylock(struct mm_struct *mm)
+{
+	return mmap_read_trylock(mm);
+}
+
+__rust_helper int rust_helper_mmap_read_lock_killable(struct mm_struct *mm)
+{
+	return mmap_read_lock_killable(mm);
+}
+
+__rust_helper void rust_helper_mmap_read_unlock(struct mm_struct *mm)
+{
+	mmap_read_unlock(mm);
+}
+
+__rust_helper void rust_helper_mmap_write_lock(struct mm_struct *mm)
+{
+	mmap_write_lock(mm);
+}
+
+__rust_helper int rust_helper_mmap_write_lock_killable(struct mm_struct *mm)
+{
+	return mmap_write_lock_killable(mm);
+}
+
+__rust_helper void rust_helper_mmap_write_downgrade(struct mm_struct *mm)
+{
+	mmap_write_downgrade(mm);
+}
+
+__rust_helper void rust_helper_mmap_write_unlock(struct mm_struct *mm)
+{
+	mmap_write_unlock(mm);
+}
+
 __rust_helper void rust_helper_vma_end_read(struct vm_area_struct *vma)
 {
 	vma_end_read(vma);
+}
+
+__rust_helper void rust_helper_release_fault_lock(struct vm_fault *vmf)
+{
+	release_fault_lock(vmf);
 }
 
 __rust_helper struct vm_area_struct *
@@ -40,24 +80,17 @@ rust_helper_vma_lookup(struct mm_struct *mm, unsigned long addr)
 	return vma_lookup(mm, addr);
 }
 
-__rust_helper bool rust_helper_mmap_read_trylock(struct mm_struct *mm)
+__rust_helper void rust_helper_vma_iter_init(struct vma_iterator *vmi,
+					     struct mm_struct *mm,
+					     unsigned long addr)
 {
-	return mmap_read_trylock(mm);
+	vma_iter_init(vmi, mm, addr);
 }
 
-__rust_helper void rust_helper_mmap_read_lock(struct mm_struct *mm)
+__rust_helper void rust_helper_vm_flags_mod(struct vm_area_struct *vma,
+					    vm_flags_t set, vm_flags_t clear)
 {
-	mmap_read_lock(mm);
-}
-
-__rust_helper void rust_helper_mmap_read_unlock(struct mm_struct *mm)
-{
-	mmap_read_unlock(mm);
-}
-
-__rust_helper void rust_helper_release_fault_lock(struct vm_fault *vmf)
-{
-	release_fault_lock(vmf);
+	vm_flags_mod(vma, set, clear);
 }
 
 __rust_helper void rust_helper_get_page(struct page *page)
@@ -75,16 +108,6 @@ __rust_helper unsigned long rust_helper_page_to_pfn(struct page *page)
 	return page_to_pfn(page);
 }
 
-__rust_helper pgprot_t rust_helper_pgprot_noncached(pgprot_t prot)
-{
-	return pgprot_noncached(prot);
-}
-
-__rust_helper pgprot_t rust_helper_pgprot_writecombine(pgprot_t prot)
-{
-	return pgprot_writecombine(prot);
-}
-
 __rust_helper int rust_helper_io_remap_pfn_range(struct vm_area_struct *vma,
 						 unsigned long addr,
 						 unsigned long pfn,
@@ -92,47 +115,4 @@ __rust_helper int rust_helper_io_remap_pfn_range(struct vm_area_struct *vma,
 						 pgprot_t prot)
 {
 	return io_remap_pfn_range(vma, addr, pfn, size, prot);
-}
-
-__rust_helper void rust_helper_lock_page(struct page *page)
-{
-	lock_page(page);
-}
-
-__rust_helper int rust_helper_mmap_read_lock_killable(struct mm_struct *mm)
-{
-	return mmap_read_lock_killable(mm);
-}
-
-__rust_helper void rust_helper_mmap_write_lock(struct mm_struct *mm)
-{
-	mmap_write_lock(mm);
-}
-
-__rust_helper int rust_helper_mmap_write_lock_killable(struct mm_struct *mm)
-{
-	return mmap_write_lock_killable(mm);
-}
-
-__rust_helper void rust_helper_mmap_write_unlock(struct mm_struct *mm)
-{
-	mmap_write_unlock(mm);
-}
-
-__rust_helper void rust_helper_mmap_write_downgrade(struct mm_struct *mm)
-{
-	mmap_write_downgrade(mm);
-}
-
-__rust_helper void rust_helper_vma_iter_init(struct vma_iterator *vmi,
-					     struct mm_struct *mm,
-					     unsigned long addr)
-{
-	vma_iter_init(vmi, mm, addr);
-}
-
-__rust_helper void rust_helper_vm_flags_set(struct vm_area_struct *vma,
-					    vm_flags_t flags)
-{
-	vm_flags_set(vma, flags);
 }

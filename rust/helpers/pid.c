@@ -2,10 +2,6 @@
 
 #include <linux/pid.h>
 
-#ifndef __rust_helper
-#define __rust_helper
-#endif
-
 __rust_helper struct pid *rust_helper_get_pid(struct pid *pid)
 {
 	return get_pid(pid);

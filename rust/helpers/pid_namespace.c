@@ -2,10 +2,6 @@
 
 #include <linux/pid_namespace.h>
 
-#ifndef __rust_helper
-#define __rust_helper
-#endif
-
 __rust_helper struct pid_namespace *
 rust_helper_get_pid_ns(struct pid_namespace *ns)
 {

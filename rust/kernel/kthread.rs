@@ -6,7 +6,7 @@
 //! for the closure's end: so the thread is gone before the module is that its code is in. (Who
 //! leaks a `KThread` has to keep the module.)
 //!
-//! The closure asks [`ThisKThread`] from time to time whether it should stop. It is dropped exactly
+//! The closure asks [`CurrentKThread`] from time to time whether it should stop. It is dropped exactly
 //! once, also if the thread was stopped before it ran.
 //!
 //! A thread can also be parked ([`KThread::park`]): it stays where it sleeps until it may go on.
@@ -15,6 +15,7 @@
 
 use crate::{
     bindings,
+    cpu::nr_cpu_ids,
     error::{
         from_err_ptr,
         to_result,
@@ -24,7 +25,7 @@ use crate::{
     str::CString,
     sync::aref::ARef,
     task::{
-        Sleep,
+        TaskState,
         Task,
         MAX_SCHEDULE_TIMEOUT, //
     },
@@ -48,9 +49,9 @@ use core::{
 ///
 /// # Invariants
 ///
-/// `task` was made by `kthread_create_on_node()`. `start`, if there is one, is the `Start<F>` that
+/// `task` was made by `kthread_create_on_node()`. `context`, if there is one, is the `Context<F>` that
 /// it was given, of the `F` that `free` is for, and ours to free once the thread has ended. Both
-/// sides only share its `Signs`.
+/// sides only share its `Shared`.
 ///
 /// # Examples
 ///
@@ -74,8 +75,8 @@ use core::{
 #[doc(alias = "kthread_run")]
 pub struct KThread {
     task: ARef<Task>,
-    start: Option<NonNull<Signs>>,
-    free: unsafe fn(NonNull<Signs>),
+    context: Option<NonNull<Shared>>,
+    free: unsafe fn(NonNull<Shared>),
 }
 
 // SAFETY: Any thread may stop a thread. The closure is `Send`, and so may be dropped anywhere.
@@ -88,20 +89,20 @@ unsafe impl Sync for KThread {}
 const FORMAT: &[u8] = b"%s\0";
 
 /// What owner and thread tell each other.
-struct Signs {
+struct Shared {
     /// Whether the owner wants the closure to be run.
     begin: AtomicBool,
-    /// Where it is to be run, or [`ANYWHERE`].
+    /// Where it is to be run, or [`ANY_CPU`].
     cpu: AtomicU32,
     /// One of the four below.
     parking: AtomicU32,
 }
 
 /// No number of a CPU.
-const ANYWHERE: u32 = u32::MAX;
+const ANY_CPU: u32 = u32::MAX;
 
 /// Neither of the others.
-const AT_LARGE: u32 = 0;
+const RUNNING: u32 = 0;
 /// The owner waits for the thread to be parked, so it must not end.
 const PARKING: u32 = 1;
 /// The thread is parked.
@@ -109,9 +110,9 @@ const PARKED: u32 = 2;
 /// The thread ends, so the owner must not wait for it to be parked.
 const ENDING: u32 = 3;
 
-impl Signs {
+impl Shared {
     /// Goes over from one state of `parking` to another. Otherwise returns which it is.
-    fn go(&self, from: u32, to: u32) -> Result<(), u32> {
+    fn transition(&self, from: u32, to: u32) -> Result<(), u32> {
         let (good, bad) = (Ordering::AcqRel, Ordering::Acquire);
         self.parking.compare_exchange(from, to, good, bad).map(drop)
     }
@@ -119,8 +120,8 @@ impl Signs {
 
 /// What a thread begins with.
 #[repr(C)]
-struct Start<F> {
-    signs: Signs,
+struct Context<F> {
+    shared: Shared,
     closure: UnsafeCell<Option<F>>,
 }
 
@@ -153,9 +154,9 @@ impl KThread {
     /// ```
     pub fn spawn<F>(name: fmt::Arguments<'_>, closure: F) -> Result<Self>
     where
-        F: FnOnce(&ThisKThread) -> c_int + Send + 'static,
+        F: FnOnce(&CurrentKThread) -> c_int + Send + 'static,
     {
-        Ok(Unstarted(Self::new(name, closure)?).start())
+        Ok(NewKThread(Self::new(name, closure)?).start())
     }
 
     /// Makes a thread that waits to be started. Otherwise as [`spawn`](Self::spawn).
@@ -173,42 +174,42 @@ impl KThread {
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "kthread_create")]
-    pub fn create<F>(name: fmt::Arguments<'_>, closure: F) -> Result<Unstarted>
+    pub fn create<F>(name: fmt::Arguments<'_>, closure: F) -> Result<NewKThread>
     where
-        F: FnOnce(&ThisKThread) -> c_int + Send + 'static,
+        F: FnOnce(&CurrentKThread) -> c_int + Send + 'static,
     {
         let thread = Self::new(name, closure)?;
         // It waits in `run()`, where nobody minds how long that takes.
         thread.task.wake_up();
-        Ok(Unstarted(thread))
+        Ok(NewKThread(thread))
     }
 
     // Both callers ask for a closure that may be sent and borrows nothing.
     fn new<F>(name: fmt::Arguments<'_>, closure: F) -> Result<Self>
     where
-        F: FnOnce(&ThisKThread) -> c_int,
+        F: FnOnce(&CurrentKThread) -> c_int,
     {
         // C prints a name twice, and warns if it is not the same both times.
         let name = CString::try_from_fmt(name)?;
-        let start = KBox::new(
-            Start {
-                signs: Signs {
+        let context = KBox::new(
+            Context {
+                shared: Shared {
                     begin: AtomicBool::new(false),
-                    cpu: AtomicU32::new(ANYWHERE),
-                    parking: AtomicU32::new(AT_LARGE),
+                    cpu: AtomicU32::new(ANY_CPU),
+                    parking: AtomicU32::new(RUNNING),
                 },
                 closure: UnsafeCell::new(Some(closure)),
             },
             GFP_KERNEL,
         )?;
-        let start = KBox::into_raw(start);
+        let context = KBox::into_raw(context);
 
-        // SAFETY: `run::<F>()` is made for `start`, which stays until the thread is gone. The
+        // SAFETY: `run::<F>()` is made for `context`, which stays until the thread is gone. The
         // format takes a string, which stays until the function has returned.
         let task = unsafe {
             bindings::kthread_create_on_node(
                 Some(run::<F>),
-                start.cast(),
+                context.cast(),
                 bindings::NUMA_NO_NODE,
                 FORMAT.as_ptr().cast(),
                 name.as_char_ptr(),
@@ -218,7 +219,7 @@ impl KThread {
             Ok(task) => task,
             Err(err) => {
                 // SAFETY: There is no thread, or one that has been told not to run.
-                drop(unsafe { KBox::from_raw(start) });
+                drop(unsafe { KBox::from_raw(context) });
                 return Err(err);
             }
         };
@@ -227,10 +228,10 @@ impl KThread {
         // early or not. CAST: `Task` is transparent around `task_struct`.
         let task = ARef::from(unsafe { &*task.cast::<Task>() });
 
-        // INVARIANT: As above. CAST: `Start<F>` begins with its `Signs`.
+        // INVARIANT: As above. CAST: `Context<F>` begins with its `Shared`.
         Ok(Self {
             task,
-            start: NonNull::new(start.cast()),
+            context: NonNull::new(context.cast()),
             free: free::<F>,
         })
     }
@@ -252,7 +253,7 @@ impl KThread {
         &self.task
     }
 
-    /// Has the thread wait where it sleeps next ([`ThisKThread::sleep`], [`ThisKThread::parkme`]),
+    /// Has the thread wait where it sleeps next ([`CurrentKThread::sleep`], [`CurrentKThread::parkme`]),
     /// until what this returns is dropped.
     ///
     /// Sleeps until the thread has come there, which no signal ends.
@@ -277,7 +278,7 @@ impl KThread {
     /// let parked = thread.park()?;
     /// let rounds = ROUNDS.load(Ordering::Relaxed);
     /// # let never = || None::<()>;
-    /// # let wait = || current!().sleep_until(kernel::task::Sleep::Idle, 5, never);
+    /// # let wait = || current!().wait_until(kernel::task::TaskState::Idle, 5, never);
     /// # assert_eq!(wait(), Err(ETIME));
     /// // Whatever it works on, it does not now.
     /// assert_eq!(ROUNDS.load(Ordering::Relaxed), rounds);
@@ -326,28 +327,28 @@ impl KThread {
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias("kthread_park", "kthread_unpark"))]
-    pub fn park(&mut self) -> Result<Parked<'_>> {
-        let signs = self.signs().ok_or(ESRCH)?;
+    pub fn park(&mut self) -> Result<ParkGuard<'_>> {
+        let shared = self.shared().ok_or(ESRCH)?;
         // It would be told that it is parked, and go on.
         if self.task.as_ptr() == Task::current_raw() {
             return Err(EBUSY);
         }
 
-        match signs.go(AT_LARGE, PARKING) {
+        match shared.transition(RUNNING, PARKING) {
             Ok(()) => {
                 // SAFETY: It is another thread of the kernel, and not about to exit, as it would
-                // have to go over from `AT_LARGE`. It is not parked: only the owner does that, who
+                // have to go over from `RUNNING`. It is not parked: only the owner does that, who
                 // parks, lets go and stops one at a time. So this waits for the thread.
                 let result = to_result(unsafe { bindings::kthread_park(self.task.as_ptr()) });
-                let now = if result.is_ok() { PARKED } else { AT_LARGE };
-                signs.parking.store(now, Ordering::Release);
+                let now = if result.is_ok() { PARKED } else { RUNNING };
+                shared.parking.store(now, Ordering::Release);
                 result?;
             }
             // It was not let go, as what `park()` has returned was forgotten.
             Err(PARKED) => (),
             Err(_) => return Err(ESRCH),
         }
-        Ok(Parked(self))
+        Ok(ParkGuard(self))
     }
 
     /// Stops the thread, and returns what its closure did.
@@ -375,22 +376,22 @@ impl KThread {
 
     /// What the thread looks at before it runs the closure.
     #[inline]
-    fn signs(&self) -> Option<&Signs> {
+    fn shared(&self) -> Option<&Shared> {
         // SAFETY: It is there until the thread has ended, by the type invariant, which `end()` sees
         // to.
-        self.start.map(|start| unsafe { start.as_ref() })
+        self.context.map(|context| unsafe { context.as_ref() })
     }
 
     /// Ends the thread, if this has not been done.
     fn end(&mut self) -> c_int {
-        let Some(start) = self.start.take() else {
+        let Some(context) = self.context.take() else {
             return 0;
         };
         // SAFETY: It is a thread of the kernel, and its task is allocated.
         let result = unsafe { bindings::kthread_stop(self.task.as_ptr()) };
         // SAFETY: The thread has ended. So it is ours to free, by the type invariant, and nobody
         // finds it in `self` any more.
-        unsafe { (self.free)(start) };
+        unsafe { (self.free)(context) };
         result
     }
 }
@@ -416,9 +417,9 @@ impl KThread {
 /// assert_eq!(thread.bind(u32::MAX), Err(EINVAL));
 /// # Ok::<(), Error>(())
 /// ```
-pub struct Unstarted(KThread);
+pub struct NewKThread(KThread);
 
-impl Unstarted {
+impl NewKThread {
     /// Has the closure run on one CPU.
     ///
     /// The thread moves there itself when it begins. (C's function does it from outside, and relies
@@ -431,10 +432,10 @@ impl Unstarted {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{kthread::{KThread, Unstarted}, prelude::*};
+    /// use kernel::{kthread::{KThread, NewKThread}, prelude::*};
     ///
     /// /// One thread per CPU keeps to what that CPU owns.
-    /// fn poller(cpu: u32) -> Result<Unstarted> {
+    /// fn poller(cpu: u32) -> Result<NewKThread> {
     ///     let mut thread = KThread::create(format_args!("poll/{cpu}"), |this| {
     ///         while !this.sleep(10) {}
     ///         0
@@ -446,12 +447,12 @@ impl Unstarted {
     /// ```
     #[doc(alias = "kthread_bind")]
     pub fn bind(&mut self, cpu: u32) -> Result {
-        // SAFETY: This asks in any context.
-        if !unsafe { bindings::cpu_online(cpu) } {
+        // SAFETY: `cpu_online()` reads one bit of a mask, and the CPU ID is in its range.
+        if cpu >= nr_cpu_ids() || !unsafe { bindings::cpu_online(cpu) } {
             return Err(EINVAL);
         }
-        if let Some(signs) = self.0.signs() {
-            signs.cpu.store(cpu, Ordering::Relaxed);
+        if let Some(shared) = self.0.shared() {
+            shared.cpu.store(cpu, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -461,18 +462,18 @@ impl Unstarted {
     /// # Examples
     ///
     /// ```
-    /// use kernel::kthread::{KThread, Unstarted};
+    /// use kernel::kthread::{KThread, NewKThread};
     ///
     /// /// Starts only what was not cancelled.
-    /// fn begin(waiting: Option<Unstarted>) -> Option<KThread> {
-    ///     waiting.map(Unstarted::start)
+    /// fn begin(waiting: Option<NewKThread>) -> Option<KThread> {
+    ///     waiting.map(NewKThread::start)
     /// }
     /// # assert!(begin(None).is_none());
     /// ```
     #[inline]
     pub fn start(self) -> KThread {
-        if let Some(signs) = self.0.signs() {
-            signs.begin.store(true, Ordering::Release);
+        if let Some(shared) = self.0.shared() {
+            shared.begin.store(true, Ordering::Release);
         }
         self.0.task.wake_up();
         self.0
@@ -493,13 +494,13 @@ impl Unstarted {
 ///     Ok(())
 /// }
 /// ```
-pub struct Parked<'a>(&'a mut KThread);
+pub struct ParkGuard<'a>(&'a mut KThread);
 
-impl Drop for Parked<'_> {
+impl Drop for ParkGuard<'_> {
     fn drop(&mut self) {
-        if let Some(signs) = self.0.signs() {
+        if let Some(shared) = self.0.shared() {
             // The thread may end as soon as it goes on.
-            signs.parking.store(AT_LARGE, Ordering::Release);
+            shared.parking.store(RUNNING, Ordering::Release);
         }
         // SAFETY: It is a thread of the kernel, and its task is allocated. Its owner lets it go.
         unsafe { bindings::kthread_unpark(self.0.task.as_ptr()) };
@@ -517,42 +518,42 @@ impl Drop for KThread {
 ///
 /// # Safety
 ///
-/// `start` is a `Start<F>` from a [`KBox`], and nobody uses it any more.
-unsafe fn free<F>(start: NonNull<Signs>) {
+/// `context` is a `Context<F>` from a [`KBox`], and nobody uses it any more.
+unsafe fn free<F>(context: NonNull<Shared>) {
     // SAFETY: As the caller says.
-    drop(unsafe { KBox::from_raw(start.cast::<Start<F>>().as_ptr()) });
+    drop(unsafe { KBox::from_raw(context.cast::<Context<F>>().as_ptr()) });
 }
 
 /// Runs the closure.
 ///
 /// # Safety
 ///
-/// To be called by `kthread()` with a `Start<F>`, which stays until the thread has ended.
-unsafe extern "C" fn run<F>(start: *mut c_void) -> c_int
+/// To be called by `kthread()` with a `Context<F>`, which stays until the thread has ended.
+unsafe extern "C" fn run<F>(context: *mut c_void) -> c_int
 where
-    F: FnOnce(&ThisKThread) -> c_int,
+    F: FnOnce(&CurrentKThread) -> c_int,
 {
     // SAFETY: As the caller says. Both sides only share it.
-    let start = unsafe { &*start.cast::<Start<F>>() };
+    let context = unsafe { &*context.cast::<Context<F>>() };
 
     // INVARIANT: This is the function of a thread of the kernel.
-    let this = ThisKThread(NotThreadSafe);
+    let this = CurrentKThread(NotThreadSafe);
 
-    let result = run_closure(start, &this);
+    let result = run_closure(context, &this);
     // Whoever waits for the thread to be parked has to be told that it is.
-    while start.signs.go(AT_LARGE, ENDING) == Err(PARKING) {
+    while context.shared.transition(RUNNING, ENDING) == Err(PARKING) {
         this.sleep(1);
     }
     result
 }
 
-fn run_closure<F>(start: &Start<F>, this: &ThisKThread) -> c_int
+fn run_closure<F>(context: &Context<F>, this: &CurrentKThread) -> c_int
 where
-    F: FnOnce(&ThisKThread) -> c_int,
+    F: FnOnce(&CurrentKThread) -> c_int,
 {
     // Whoever finds the thread may wake it before its owner does.
-    let begun = current!().sleep_until(Sleep::Idle, MAX_SCHEDULE_TIMEOUT, || {
-        if start.signs.begin.load(Ordering::Acquire) {
+    let begun = current!().wait_until(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, || {
+        if context.shared.begin.load(Ordering::Acquire) {
             return Some(true);
         }
         this.should_stop().then_some(false)
@@ -561,8 +562,8 @@ where
         return EINTR.to_errno();
     }
 
-    let cpu = start.signs.cpu.load(Ordering::Relaxed);
-    if cpu != ANYWHERE {
+    let cpu = context.shared.cpu.load(Ordering::Relaxed);
+    if cpu != ANY_CPU {
         // SAFETY: `bind()` has seen that there is such a CPU. A task may move itself, and if the
         // CPU is offline by now, it stays.
         let moved = unsafe {
@@ -574,7 +575,7 @@ where
     }
 
     // SAFETY: The owner looks at the closure when the thread has ended.
-    let closure = unsafe { &mut *start.closure.get() }.take();
+    let closure = unsafe { &mut *context.closure.get() }.take();
     closure.map_or(0, |closure| closure(this))
 }
 
@@ -587,27 +588,27 @@ where
 /// # Examples
 ///
 /// ```
-/// use kernel::kthread::ThisKThread;
+/// use kernel::kthread::CurrentKThread;
 ///
-/// fn serve(this: &ThisKThread) {
+/// fn serve(this: &CurrentKThread) {
 ///     while !this.should_stop() {
 ///         // Something to do, and then:
 ///         this.sleep(10);
 ///     }
 /// }
 /// ```
-pub struct ThisKThread(NotThreadSafe);
+pub struct CurrentKThread(NotThreadSafe);
 
-impl ThisKThread {
+impl CurrentKThread {
     /// Returns whether the owner wants the thread to end.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::kthread::ThisKThread;
+    /// use kernel::kthread::CurrentKThread;
     ///
     /// /// Looks for it between two pieces of a long job. Returns how far it has come.
-    /// fn pieces(this: &ThisKThread, piece: impl FnMut(usize)) -> usize {
+    /// fn pieces(this: &CurrentKThread, piece: impl FnMut(usize)) -> usize {
     ///     (0..1000).take_while(|_| !this.should_stop()).map(piece).count()
     /// }
     /// ```
@@ -625,10 +626,10 @@ impl ThisKThread {
     /// # Examples
     ///
     /// ```
-    /// use kernel::kthread::ThisKThread;
+    /// use kernel::kthread::CurrentKThread;
     ///
     /// /// Goes on without a pause, but for its owner.
-    /// fn poll(this: &ThisKThread, mut more: impl FnMut() -> bool) {
+    /// fn poll(this: &CurrentKThread, mut more: impl FnMut() -> bool) {
     ///     while more() && !this.should_stop() {
     ///         if this.should_park() {
     ///             // Nothing may be half done here.
@@ -649,9 +650,9 @@ impl ThisKThread {
     /// # Examples
     ///
     /// ```
-    /// use kernel::kthread::ThisKThread;
+    /// use kernel::kthread::CurrentKThread;
     ///
-    /// fn between_two_jobs(this: &ThisKThread) -> bool {
+    /// fn between_two_jobs(this: &CurrentKThread) -> bool {
     ///     this.parkme();
     ///     !this.should_stop()
     /// }
@@ -668,17 +669,17 @@ impl ThisKThread {
     ///
     /// If the owner parks the thread, it does not return before it is let go. It does not count as
     /// load. A wake-up that comes just before is not lost if its reason is that the thread should
-    /// end or be parked; for all others, there is [`CurrentTask::sleep_until`].
+    /// end or be parked; for all others, there is [`CurrentTask::wait_until`].
     ///
-    /// [`CurrentTask::sleep_until`]: crate::task::CurrentTask::sleep_until
+    /// [`CurrentTask::wait_until`]: crate::task::CurrentTask::wait_until
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::kthread::ThisKThread;
+    /// use kernel::kthread::CurrentKThread;
     ///
     /// /// Does something about ten times a second, where a second has 1000 jiffies.
-    /// fn regularly(this: &ThisKThread, mut something: impl FnMut()) {
+    /// fn regularly(this: &CurrentKThread, mut something: impl FnMut()) {
     ///     while !this.sleep(100) {
     ///         something();
     ///     }
@@ -686,7 +687,7 @@ impl ThisKThread {
     /// ```
     #[doc(alias("schedule_timeout", "TASK_IDLE"))]
     pub fn sleep(&self, jiffies: c_long) -> bool {
-        self.sleep_how(Sleep::Idle, jiffies)
+        self.sleep_in(TaskState::Idle, jiffies)
     }
 
     /// The same, or until a signal comes: see [`allow_signal`](Self::allow_signal).
@@ -696,10 +697,10 @@ impl ThisKThread {
     /// # Examples
     ///
     /// ```
-    /// use kernel::kthread::ThisKThread;
+    /// use kernel::kthread::CurrentKThread;
     ///
     /// /// Whether a signal has come before the owner wanted the thread to end.
-    /// fn signalled(this: &ThisKThread) -> bool {
+    /// fn signalled(this: &CurrentKThread) -> bool {
     ///     while !this.sleep_interruptible(1000) {
     ///         if current!().signal_pending() {
     ///             return true;
@@ -710,12 +711,12 @@ impl ThisKThread {
     /// ```
     #[doc(alias("schedule_timeout_interruptible", "TASK_INTERRUPTIBLE"))]
     pub fn sleep_interruptible(&self, jiffies: c_long) -> bool {
-        self.sleep_how(Sleep::Interruptible, jiffies)
+        self.sleep_in(TaskState::Interruptible, jiffies)
     }
 
-    fn sleep_how(&self, how: Sleep, jiffies: c_long) -> bool {
+    fn sleep_in(&self, how: TaskState, jiffies: c_long) -> bool {
         let reason = || self.should_stop() || self.should_park();
-        current!().sleep_unless(how, jiffies.max(1), reason);
+        current!().schedule_timeout_unless(how, jiffies.max(1), reason);
         if self.should_park() {
             self.parkme();
         }
@@ -790,10 +791,10 @@ impl ThisKThread {
     /// # Examples
     ///
     /// ```
-    /// use kernel::kthread::ThisKThread;
+    /// use kernel::kthread::CurrentKThread;
     ///
     /// /// They have said what they had to say.
-    /// fn seen(this: &ThisKThread) {
+    /// fn seen(this: &CurrentKThread) {
     ///     this.flush_signals();
     /// }
     /// ```

@@ -13,16 +13,17 @@
 
 use crate::{
     bindings,
+    c_struct::{
+        impl_c_struct,
+        impl_refcounted, //
+    },
     error::{
         to_result,
         Result, //
     },
     pid_namespace::PidNamespace,
     sync::{
-        aref::{
-            ARef,
-            AlwaysRefCounted, //
-        },
+        aref::ARef,
         rcu, //
     },
     task::{
@@ -48,8 +49,8 @@ use core::{
 ///
 /// /// Returns whether both are of one session, such as the programs of a terminal.
 /// fn same_session(one: &Task, other: &Task) -> bool {
-///     let session = one.get_task_pid(PidType::Session);
-///     session.is_some() && session == other.get_task_pid(PidType::Session)
+///     let session = one.get_task_pid(PidType::Sid);
+///     session.is_some() && session == other.get_task_pid(PidType::Sid)
 /// }
 /// assert!(same_session(current!(), current!()));
 /// ```
@@ -59,16 +60,16 @@ use core::{
 pub enum PidType {
     /// A thread.
     #[doc(alias = "PIDTYPE_PID")]
-    Thread = bindings::pid_type_PIDTYPE_PID,
+    Pid = bindings::pid_type_PIDTYPE_PID,
     /// A process. Its [`Pid`] is that of the thread that leads it.
     #[doc(alias = "PIDTYPE_TGID")]
-    Process = bindings::pid_type_PIDTYPE_TGID,
+    Tgid = bindings::pid_type_PIDTYPE_TGID,
     /// A process group.
     #[doc(alias = "PIDTYPE_PGID")]
-    Group = bindings::pid_type_PIDTYPE_PGID,
+    Pgid = bindings::pid_type_PIDTYPE_PGID,
     /// A session.
     #[doc(alias = "PIDTYPE_SID")]
-    Session = bindings::pid_type_PIDTYPE_SID,
+    Sid = bindings::pid_type_PIDTYPE_SID,
 }
 
 /// What stands behind the number of a task.
@@ -86,12 +87,12 @@ pub enum PidType {
 /// ```
 /// use kernel::pid::PidType;
 ///
-/// let pid = current!().get_task_pid(PidType::Thread).ok_or(ESRCH)?;
+/// let pid = current!().get_task_pid(PidType::Pid).ok_or(ESRCH)?;
 /// assert_eq!(pid.pid_nr(), current!().pid());
 /// assert_eq!(pid.pid_vnr(), current!().pid());
 ///
 /// // The way back, as long as there is a task.
-/// let task = pid.get_pid_task(PidType::Thread).ok_or(ESRCH)?;
+/// let task = pid.get_pid_task(PidType::Pid).ok_or(ESRCH)?;
 /// assert!(*task == **current!());
 /// # Ok::<(), Error>(())
 /// ```
@@ -101,39 +102,9 @@ pub struct Pid {
     inner: Opaque<bindings::pid>,
 }
 
+impl_c_struct!(Pid, pid);
+
 impl Pid {
-    /// Returns the C side's pointer.
-    #[inline]
-    pub fn as_ptr(&self) -> *mut bindings::pid {
-        // `Opaque::get()` would be a call in a kernel that is optimized for size. CAST: `Self` is
-        // transparent around it.
-        ptr::from_ref(self).cast_mut().cast()
-    }
-
-    /// Borrows what C code points to.
-    ///
-    /// # Safety
-    ///
-    /// `ptr` points to a `struct pid`. For the whole of `'a`, somebody owns a count on it, or the
-    /// caller holds the RCU read lock and has found it there.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::pid::{Pid, PidType};
-    ///
-    /// let pid = current!().get_task_pid(PidType::Thread).ok_or(ESRCH)?;
-    /// // SAFETY: `pid` owns a count for longer than this.
-    /// let same = unsafe { Pid::from_ptr(pid.as_ptr()) };
-    /// assert_eq!(same.pid_nr(), current!().pid());
-    /// # Ok::<(), Error>(())
-    /// ```
-    #[inline]
-    pub unsafe fn from_ptr<'a>(ptr: *const bindings::pid) -> &'a Self {
-        // SAFETY: Valid for `'a`, says the caller. CAST: `Self` is transparent around it.
-        unsafe { &*ptr.cast() }
-    }
-
     /// Takes over a count that C code has taken, if there is one.
     ///
     /// # Safety
@@ -169,7 +140,7 @@ impl Pid {
 
     /// Returns the task that this identifies, with a count.
     ///
-    /// For [`PidType::Process`] that is the thread that leads it; for a group or a session, any of
+    /// For [`PidType::Tgid`] that is the thread that leads it; for a group or a session, any of
     /// them. `None` if there is none any more. Any context.
     ///
     /// # Examples
@@ -177,14 +148,14 @@ impl Pid {
     /// ```
     /// use kernel::pid::PidType;
     ///
-    /// let pid = current!().get_task_pid(PidType::Process).ok_or(ESRCH)?;
+    /// let pid = current!().get_task_pid(PidType::Tgid).ok_or(ESRCH)?;
     /// // Later: is there still somebody to be woken?
-    /// if let Some(task) = pid.get_pid_task(PidType::Process) {
+    /// if let Some(task) = pid.get_pid_task(PidType::Tgid) {
     ///     task.wake_up();
     /// }
-    /// # assert!(*pid.get_pid_task(PidType::Process).ok_or(ESRCH)? == **current!());
+    /// # assert!(*pid.get_pid_task(PidType::Tgid).ok_or(ESRCH)? == **current!());
     /// // It leads no session.
-    /// assert!(pid.get_pid_task(PidType::Session).is_none());
+    /// assert!(pid.get_pid_task(PidType::Sid).is_none());
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
@@ -206,9 +177,9 @@ impl Pid {
     /// ```
     /// use kernel::{pid::PidType, sync::rcu};
     ///
-    /// let pid = current!().get_task_pid(PidType::Thread).ok_or(ESRCH)?;
+    /// let pid = current!().get_task_pid(PidType::Pid).ok_or(ESRCH)?;
     /// let guard = rcu::read_lock();
-    /// let task = pid.pid_task(PidType::Thread, &guard).ok_or(ESRCH)?;
+    /// let task = pid.pid_task(PidType::Pid, &guard).ok_or(ESRCH)?;
     /// assert_eq!(task.pid(), current!().pid());
     /// # Ok::<(), Error>(())
     /// ```
@@ -230,7 +201,7 @@ impl Pid {
     /// ```
     /// use kernel::pid::PidType;
     ///
-    /// let pid = current!().get_task_pid(PidType::Process).ok_or(ESRCH)?;
+    /// let pid = current!().get_task_pid(PidType::Tgid).ok_or(ESRCH)?;
     /// // For the log, which the administrator reads.
     /// pr_info!("opened by process {}\n", pid.pid_nr());
     /// # assert_eq!(pid.pid_nr(), current!().tgid());
@@ -254,7 +225,7 @@ impl Pid {
     /// fn told(pid: &Pid, ns: &PidNamespace) -> Option<i32> {
     ///     Some(pid.pid_nr_ns(ns)).filter(|nr| *nr != 0)
     /// }
-    /// let pid = current!().get_task_pid(PidType::Thread).ok_or(ESRCH)?;
+    /// let pid = current!().get_task_pid(PidType::Pid).ok_or(ESRCH)?;
     /// assert_eq!(told(&pid, pid.ns_of_pid()), Some(current!().pid()));
     /// # Ok::<(), Error>(())
     /// ```
@@ -279,7 +250,7 @@ impl Pid {
     ///         nr => Ok(nr),
     ///     }
     /// }
-    /// # let pid = current!().get_task_pid(kernel::pid::PidType::Process).ok_or(ESRCH)?;
+    /// # let pid = current!().get_task_pid(kernel::pid::PidType::Tgid).ok_or(ESRCH)?;
     /// # assert_eq!(owner(&pid), Ok(current!().tgid()));
     /// # Ok::<(), Error>(())
     /// ```
@@ -297,7 +268,7 @@ impl Pid {
     /// ```
     /// use kernel::pid::PidType;
     ///
-    /// let pid = current!().get_task_pid(PidType::Thread).ok_or(ESRCH)?;
+    /// let pid = current!().get_task_pid(PidType::Pid).ok_or(ESRCH)?;
     /// assert!(Some(pid.ns_of_pid()) == current!().active_pid_ns());
     /// # Ok::<(), Error>(())
     /// ```
@@ -325,7 +296,7 @@ impl Pid {
     /// ```
     /// use kernel::pid::{Pid, PidType};
     ///
-    /// let pid = current!().get_task_pid(PidType::Process).ok_or(ESRCH)?;
+    /// let pid = current!().get_task_pid(PidType::Tgid).ok_or(ESRCH)?;
     /// pid.kill_pid(0, true)?;
     /// assert_eq!(pid.kill_pid(-1, true), Err(EINVAL));
     /// assert_eq!(pid.kill_pid(1000, true), Err(EINVAL));
@@ -339,31 +310,9 @@ impl Pid {
     }
 }
 
-/// Two are equal when they are the same one: they identify the same task.
-impl PartialEq for Pid {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        ptr::eq(self, other)
-    }
-}
-
-impl Eq for Pid {}
-
-// SAFETY: `put_pid()` frees a `struct pid` with its last count. While its task is attached it has
-// one, which `free_pid()` gives up an RCU grace period after the last look-up can have found it.
-unsafe impl AlwaysRefCounted for Pid {
-    #[inline]
-    fn inc_ref(&self) {
-        // SAFETY: A reference exists, so the count is not zero.
-        unsafe { bindings::get_pid(self.as_ptr()) };
-    }
-
-    #[inline]
-    unsafe fn dec_ref(obj: NonNull<Self>) {
-        // SAFETY: The caller gives up a count that it owns.
-        unsafe { bindings::put_pid(obj.cast().as_ptr()) }
-    }
-}
+// SAFETY: `put_pid()` frees a `struct pid` when its last reference is released. An attached task holds
+// one, which `free_pid()` releases an RCU grace period after the last look-up can have found it.
+impl_refcounted!(unsafe Pid: get_pid, put_pid);
 
 // SAFETY: What a thread can do with a `Pid` that it was sent is to drop its count, and `put_pid()`
 // may be called by any thread.
@@ -384,7 +333,7 @@ impl PidNamespace {
     ///
     /// // The parent of all threads of the kernel.
     /// let pid = PidNamespace::init().find_get_pid(2).ok_or(ESRCH)?;
-    /// let task = pid.get_pid_task(PidType::Process).ok_or(ESRCH)?;
+    /// let task = pid.get_pid_task(PidType::Tgid).ok_or(ESRCH)?;
     /// assert!(task.is_kthread());
     /// # Ok::<(), Error>(())
     /// ```
@@ -452,7 +401,7 @@ impl PidNamespace {
 impl Task {
     /// Returns what identifies this task, or its process, group or session.
     ///
-    /// `None` if the thread has been reaped, or, for all but [`PidType::Thread`], the process. Any
+    /// `None` if the thread has been reaped, or, for all but [`PidType::Pid`], the process. Any
     /// context.
     ///
     /// # Examples
@@ -460,8 +409,8 @@ impl Task {
     /// ```
     /// use kernel::pid::PidType;
     ///
-    /// let thread = current!().get_task_pid(PidType::Thread).ok_or(ESRCH)?;
-    /// let process = current!().get_task_pid(PidType::Process).ok_or(ESRCH)?;
+    /// let thread = current!().get_task_pid(PidType::Pid).ok_or(ESRCH)?;
+    /// let process = current!().get_task_pid(PidType::Tgid).ok_or(ESRCH)?;
     /// // This thread of the kernel has no others.
     /// assert!(thread == process);
     /// # Ok::<(), Error>(())

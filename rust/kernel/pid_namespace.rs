@@ -41,7 +41,10 @@
 
 use crate::{
     bindings,
-    sync::aref::AlwaysRefCounted,
+    c_struct::{
+        impl_c_struct,
+        impl_refcounted, //
+    },
     types::Opaque, //
 };
 use core::ptr;
@@ -74,49 +77,9 @@ pub struct PidNamespace {
     inner: Opaque<bindings::pid_namespace>,
 }
 
+impl_c_struct!(PidNamespace, pid_namespace);
+
 impl PidNamespace {
-    /// Returns the C side's pointer to this namespace.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let task = current!();
-    /// let ns = task.active_pid_ns().ok_or(ESRCH)?;
-    /// assert!(!ns.as_ptr().is_null());
-    /// # Ok::<(), Error>(())
-    /// ```
-    #[inline]
-    pub fn as_ptr(&self) -> *mut bindings::pid_namespace {
-        // `Opaque::get()` would be a call in a kernel that is optimized for size. CAST: `Self` is
-        // transparent around it.
-        ptr::from_ref(self).cast_mut().cast()
-    }
-
-    /// Borrows a namespace that C code points to.
-    ///
-    /// # Safety
-    ///
-    /// `ptr` points to a `pid_namespace`. For the whole of `'a`, somebody owns a count on it, or it
-    /// is the initial one.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::pid_namespace::PidNamespace;
-    ///
-    /// let task = current!();
-    /// let ns = task.active_pid_ns().ok_or(ESRCH)?;
-    /// // SAFETY: `ns` is borrowed for longer than this.
-    /// let same = unsafe { PidNamespace::from_ptr(ns.as_ptr()) };
-    /// assert!(same == ns);
-    /// # Ok::<(), Error>(())
-    /// ```
-    #[inline]
-    pub unsafe fn from_ptr<'a>(ptr: *const bindings::pid_namespace) -> &'a Self {
-        // SAFETY: Valid for `'a`, says the caller. CAST: `Self` is transparent around it.
-        unsafe { &*ptr.cast() }
-    }
-
     /// Returns the initial namespace, in which each task has a number.
     ///
     /// # Examples
@@ -171,7 +134,7 @@ impl PidNamespace {
     ///         ns = here.parent();
     ///     }
     /// }
-    /// # let pid = current!().get_task_pid(PidType::Thread).ok_or(ESRCH)?;
+    /// # let pid = current!().get_task_pid(PidType::Pid).ok_or(ESRCH)?;
     /// # print_numbers(&pid);
     /// # Ok::<(), Error>(())
     /// ```
@@ -212,31 +175,9 @@ impl PidNamespace {
     }
 }
 
-// SAFETY: `put_pid_ns()` frees the namespace when the last count is gone; the initial one is never
-// freed. By the type invariant there is no `PidNamespace` that neither holds for.
-unsafe impl AlwaysRefCounted for PidNamespace {
-    #[inline]
-    fn inc_ref(&self) {
-        // SAFETY: A reference exists, so the count is not zero.
-        unsafe { bindings::get_pid_ns(self.as_ptr()) };
-    }
-
-    #[inline]
-    unsafe fn dec_ref(obj: ptr::NonNull<PidNamespace>) {
-        // SAFETY: The caller gives up a count that it owns.
-        unsafe { bindings::put_pid_ns(obj.cast().as_ptr()) }
-    }
-}
-
-/// Two namespaces are equal when they are the same one.
-impl PartialEq for PidNamespace {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        ptr::eq(self, other)
-    }
-}
-
-impl Eq for PidNamespace {}
+// SAFETY: `put_pid_ns()` frees the namespace when its last reference is released, and never frees the
+// initial one. By the type invariant, one of the two keeps each `PidNamespace` allocated.
+impl_refcounted!(unsafe PidNamespace: get_pid_ns, put_pid_ns);
 
 // SAFETY: What a thread can do with a `PidNamespace` that it was sent is to drop its count, and
 // `put_pid_ns()` may be called by any thread.

@@ -11,15 +11,13 @@
 
 use crate::{
     bindings,
+    c_struct::impl_refcounted,
     mm::MmWithUser,
     pid_namespace::PidNamespace,
     prelude::*,
     sync::{
-        aref::{
-            ARef,
-            AlwaysRefCounted, //
-        },
-        rcu, //
+        aref::ARef,
+        rcu::read_lock, //
     },
     types::{
         NotThreadSafe,
@@ -31,16 +29,16 @@ use core::{
     ptr, //
 };
 
-mod facts;
-pub use facts::{
-    ExitState,
-    Rlimit, //
+mod rcu;
+pub use rcu::{
+    Processes,
+    Threads, //
 };
 
-mod signal;
+mod rlimit;
+pub use rlimit::Rlimit;
 
-mod sleep;
-pub use sleep::Sleep;
+mod signal;
 
 mod task_work;
 pub use task_work::{
@@ -48,11 +46,10 @@ pub use task_work::{
     TaskWorkItem, //
 };
 
-mod tree;
-pub use tree::{
-    Processes,
-    Threads, //
-};
+mod wait;
+pub use wait::TaskState;
+
+pub use crate::uidgid::Kuid;
 
 /// The timeout, in jiffies, that never ends.
 pub const MAX_SCHEDULE_TIMEOUT: c_long = c_long::MAX;
@@ -260,9 +257,7 @@ impl Task {
     /// ```
     #[inline]
     pub fn as_ptr(&self) -> *mut bindings::task_struct {
-        // `Opaque::get()` would be a call in a kernel that is optimized for size. CAST: `Self` is
-        // transparent around it.
-        ptr::from_ref(self).cast_mut().cast()
+        self.0.get()
     }
 
     /// Returns the number of this thread in the initial PID namespace.
@@ -342,7 +337,7 @@ impl Task {
     #[doc(alias = "task_active_pid_ns")]
     #[inline]
     pub fn get_pid_ns(&self) -> Option<ARef<PidNamespace>> {
-        let _rcu = rcu::read_lock();
+        let _rcu = read_lock();
 
         // SAFETY: `task_struct` is allocated by the type invariant. The RCU read lock keeps the
         // `struct pid` that is read, as `free_pid()` frees it a grace period later at the earliest.
@@ -438,6 +433,109 @@ impl Task {
         // that the helper fills.
         unsafe { bindings::get_task_comm(name.as_mut_ptr().cast(), self.as_ptr()) };
         name
+    }
+
+    /// Returns whether the task has not been released yet.
+    ///
+    /// A zombie has not. It may be at any moment, but under the RCU read lock what it points to
+    /// stays there. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(current!().pid_alive());
+    /// ```
+    #[inline]
+    pub fn pid_alive(&self) -> bool {
+        // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field of
+        // it, which is stored to as one word.
+        let attached = unsafe { ptr::addr_of!((*self.as_ptr()).thread_pid).read_volatile() };
+
+        !attached.is_null()
+    }
+
+    /// Returns the nice value, from -20 to 19. A task that is nicer gets less of the CPU.
+    ///
+    /// Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!((-20..20).contains(&current!().nice()));
+    /// ```
+    #[doc(alias = "task_nice")]
+    #[inline]
+    pub fn nice(&self) -> c_int {
+        // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field
+        // of it. `set_user_nice()` stores to all of it.
+        let prio = unsafe { ptr::addr_of!((*self.as_ptr()).static_prio).read_volatile() };
+
+        prio.wrapping_sub(bindings::DEFAULT_PRIO as c_int)
+    }
+
+    /// Returns the number of the CPU that the task runs on, or ran on last. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// // The task may be moved to another one right after this.
+    /// pr_info!("on CPU {}\n", current!().cpu());
+    /// ```
+    #[doc(alias("task_cpu", "smp_processor_id"))]
+    #[inline]
+    pub fn cpu(&self) -> u32 {
+        // SAFETY: `task_cpu()` reads the thread's `cpu` at once. It lies in the `task_struct`, or
+        // in the stack that is kept as long, as with `signal_pending()`.
+        unsafe { bindings::task_cpu(self.as_ptr()) }
+    }
+
+    /// Returns when the task was made, in nanoseconds of the monotonic clock.
+    ///
+    /// A thread that calls `execve()` becomes as old as its process, while other CPUs see it. In
+    /// this moment, a 32-bit kernel may return a half of each. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::sync::rcu;
+    ///
+    /// let guard = rcu::read_lock();
+    /// let parent = current!().real_parent(&guard).ok_or(ESRCH)?;
+    /// assert!(parent.start_time() <= current!().start_time());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn start_time(&self) -> u64 {
+        // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field
+        // of it. `de_thread()` stores to it.
+        unsafe { ptr::addr_of!((*self.as_ptr()).start_time).read_volatile() }
+    }
+
+    /// Returns how far the task has got with its end. `None` if it has not been through
+    /// `exit_notify()`. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::{ExitState, Task};
+    ///
+    /// /// Returns whether the task is dead, and its parent has not asked for it.
+    /// fn is_zombie(task: &Task) -> bool {
+    ///     task.exit_state() == Some(ExitState::Zombie)
+    /// }
+    /// assert!(!is_zombie(current!()));
+    /// ```
+    #[inline]
+    pub fn exit_state(&self) -> Option<ExitState> {
+        // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field
+        // of it. All who store to it store all of it.
+        let state = unsafe { ptr::addr_of!((*self.as_ptr()).exit_state).read_volatile() } as c_uint;
+
+        match state {
+            0 => None,
+            bindings::EXIT_ZOMBIE => Some(ExitState::Zombie),
+            _ => Some(ExitState::Dead),
+        }
     }
 
     /// Makes the task runnable if it is in [`TASK_NORMAL`] sleep, and does nothing otherwise.
@@ -567,20 +665,26 @@ impl CurrentTask {
     }
 }
 
-// SAFETY: `usage` counts the references to a `task_struct`, and `__put_task_struct()` frees it when
-// the last is gone. By the type invariant there is no `Task` without such a count.
-unsafe impl AlwaysRefCounted for Task {
-    #[inline]
-    fn inc_ref(&self) {
-        // SAFETY: A reference exists, so the count is not zero.
-        unsafe { bindings::get_task_struct(self.as_ptr()) };
-    }
+// SAFETY: `usage` is the refcount of a `task_struct`, and `__put_task_struct()` frees it when the last
+// reference is released. By the type invariant, a `Task` exists only while a reference is held.
+impl_refcounted!(unsafe Task: get_task_struct, put_task_struct);
 
-    #[inline]
-    unsafe fn dec_ref(obj: ptr::NonNull<Self>) {
-        // SAFETY: The caller gives up a count that it owns.
-        unsafe { bindings::put_task_struct(obj.cast().as_ptr()) }
-    }
+/// How far a task has got with its end, once it has left its process.
+///
+/// # Examples
+///
+/// ```
+/// // Whoever asks for himself has not ended.
+/// assert!(current!().exit_state().is_none());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitState {
+    /// Somebody has still to be told of its end.
+    #[doc(alias = "EXIT_ZOMBIE")]
+    Zombie,
+    /// Nobody waits for it, or somebody is being told.
+    #[doc(alias("EXIT_DEAD", "EXIT_TRACE"))]
+    Dead,
 }
 
 /// Two tasks are equal when they are the same `task_struct`.
@@ -594,107 +698,6 @@ impl PartialEq for Task {
 }
 
 impl Eq for Task {}
-
-/// A user ID as the kernel has it, before any user namespace gives it a number.
-///
-/// # Examples
-///
-/// ```
-/// use kernel::task::Kuid;
-///
-/// // A kernel thread is root.
-/// assert!(current!().uid() == Kuid::current_euid());
-/// assert_eq!(Kuid::current_euid().into_uid_in_current_ns(), 0);
-/// ```
-#[doc(alias = "kuid_t")]
-#[derive(Copy, Clone)]
-pub struct Kuid {
-    // The number alone: an `Option` of a C struct is packed into a word and taken apart again where
-    // the kernel is optimized for size.
-    val: bindings::uid_t,
-}
-
-impl Kuid {
-    /// Returns the effective user ID that the current task acts with.
-    ///
-    /// Any context.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::task::Kuid;
-    ///
-    /// let root = Kuid::current_euid();
-    /// assert!(root == current!().uid());
-    /// ```
-    #[inline]
-    pub fn current_euid() -> Kuid {
-        // SAFETY: A task's own subjective credentials are replaced by no one else, so `current`
-        // may read them at any time.
-        Self::from_raw(unsafe { bindings::current_euid() })
-    }
-
-    /// Takes the C type.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::task::Kuid;
-    ///
-    /// let user = Kuid::from_raw(Kuid::current_euid().into_raw());
-    /// assert!(user == Kuid::current_euid());
-    /// ```
-    #[inline]
-    pub fn from_raw(kuid: bindings::kuid_t) -> Self {
-        Self { val: kuid.val }
-    }
-
-    /// Returns the C type.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::task::Kuid;
-    ///
-    /// // What a function of C takes.
-    /// let root = Kuid::current_euid().into_raw();
-    /// assert_eq!(root.val, 0);
-    /// ```
-    #[inline]
-    pub fn into_raw(self) -> bindings::kuid_t {
-        bindings::kuid_t { val: self.val }
-    }
-
-    /// Returns the number that the current task's user namespace gives to this user.
-    ///
-    /// `uid_t::MAX` if it gives none. Any context.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::{bindings, task::Kuid};
-    ///
-    /// let user = Kuid::from_raw(bindings::kuid_t { val: 1000 });
-    /// assert_eq!(user.into_uid_in_current_ns(), 1000);
-    /// ```
-    #[doc(alias = "from_kuid")]
-    #[inline]
-    pub fn into_uid_in_current_ns(self) -> bindings::uid_t {
-        // SAFETY: The namespace is that of the current task's own credentials, which keep a count
-        // on it and are not replaced during the call. Any `kuid_t` may be looked up.
-        unsafe { bindings::from_kuid(bindings::current_user_ns(), self.into_raw()) }
-    }
-}
-
-impl PartialEq for Kuid {
-    #[inline]
-    fn eq(&self, other: &Kuid) -> bool {
-        // SAFETY: `uid_eq()` compares two numbers.
-        unsafe { bindings::uid_eq(self.into_raw(), other.into_raw()) }
-    }
-}
-
-impl Eq for Kuid {}
 
 /// Says that the caller may sleep, and is a place where it may be rescheduled.
 ///

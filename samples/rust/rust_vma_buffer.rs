@@ -22,7 +22,7 @@ use kernel::{
     },
     mm::{
         fault::{
-            Served,
+            FaultResult,
             VmFault, //
         },
         virt::{
@@ -31,9 +31,10 @@ use kernel::{
             VmaRef, //
         },
         vm_ops::{
-            VmOperations,
-            VmaIdle,
-            VmaOf, //
+            DriverVma,
+            InactiveVma,
+            MmapHook,
+            VmOperations, //
         },
     },
     page::{
@@ -50,7 +51,7 @@ use kernel::{
         UserSliceReader,
         UserSliceWriter, //
     },
-    vm_operations,
+    impl_has_vm_ops,
 };
 
 #[path = "rust_vma_buffer_abi.rs"]
@@ -101,29 +102,31 @@ impl Drop for Buffer {
     }
 }
 
-vm_operations!(Buffer);
+impl_has_vm_ops!(Buffer);
 
 #[vtable]
 impl VmOperations for Buffer {
-    fn open(vma: &VmaIdle<Self>) {
+    type Hook = MmapHook;
+
+    fn open(vma: &InactiveVma<Self>) {
         vma.data().areas.fetch_add(1, Relaxed);
     }
 
-    fn close(vma: &VmaIdle<Self>) {
+    fn close(vma: &InactiveVma<Self>) {
         vma.data().areas.fetch_sub(1, Relaxed);
     }
 
-    fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
+    fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
         let buffer = vmf.data();
         // There is one, as `mmap()` has looked.
         let Some(page) = buffer.pages.get(vmf.pgoff()) else {
-            return vmf.error(EINVAL);
+            return vmf.return_error(EINVAL);
         };
 
         if vmf.vma().as_mixedmap_vma().is_some() {
             vmf.vmf_insert_page(page)
         } else {
-            vmf.page(page)
+            vmf.return_page(page)
         }
     }
 }
@@ -184,13 +187,13 @@ impl MiscDevice for Buffer {
 
 impl Buffer {
     /// Returns an area as one of this buffer, if it is one.
-    fn area_of<'a>(&self, vma: &'a VmaRef) -> Option<&'a VmaOf<Self>> {
+    fn area_of<'a>(&self, vma: &'a VmaRef) -> Option<&'a DriverVma<Self>> {
         vma.downcast::<Self>()
             .filter(|vma| core::ptr::eq(&*vma.data(), self))
     }
 
     /// Does something to the caller's area at `addr`, which has to be one of this buffer.
-    fn with_area(&self, addr: usize, what: impl FnOnce(&VmaOf<Self>) -> Result) -> Result {
+    fn with_area(&self, addr: usize, what: impl FnOnce(&DriverVma<Self>) -> Result) -> Result {
         let task = current!();
         let guard = task.mm().ok_or(ESRCH)?.mmap_read_lock_killable()?;
         let vma = guard.vma_lookup(addr).ok_or(EINVAL)?;

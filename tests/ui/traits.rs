@@ -6,7 +6,7 @@
 
 #[cfg(bad)]
 use kernel::mm::{fault, virt, vm_ops};
-use kernel::{kthread, mm, pid, pid_namespace, task, user_namespace};
+use kernel::{kthread, mm, pid, pid_namespace, task, uidgid, user_namespace};
 
 pub fn send<T: Send>() {}
 pub fn sync<T: Sync>() {}
@@ -30,15 +30,15 @@ pub fn may() {
     sync::<pid_namespace::PidNamespace>();
     send::<user_namespace::UserNamespace>();
     sync::<user_namespace::UserNamespace>();
-    send::<user_namespace::Kgid>();
-    sync::<user_namespace::Kgid>();
-    clone::<user_namespace::Kgid>();
+    send::<uidgid::Kgid>();
+    sync::<uidgid::Kgid>();
+    clone::<uidgid::Kgid>();
     send::<pid::Pid>();
     sync::<pid::Pid>();
     clone::<pid::PidType>();
     send::<kthread::KThread>();
-    send::<kthread::Unstarted>();
-    sync::<kthread::Unstarted>();
+    send::<kthread::NewKThread>();
+    sync::<kthread::NewKThread>();
 }
 
 #[cfg(bad)]
@@ -110,9 +110,9 @@ pub fn may_not() {
     //~[bad]^ ERROR: E0277: cannot be unpinned
     clone::<kthread::KThread>();
     //~[bad]^ ERROR: E0277: the trait bound
-    send::<kthread::ThisKThread>();
+    send::<kthread::CurrentKThread>();
     //~[bad]^ ERROR: E0277: cannot be sent between threads safely
-    sync::<kthread::ThisKThread>();
+    sync::<kthread::CurrentKThread>();
     //~[bad]^ ERROR: E0277: cannot be shared between threads safely
     clone::<pid::Pid>();
     //~[bad]^ ERROR: E0277: the trait bound
@@ -133,11 +133,11 @@ pub fn may_not() {
     send::<mm::VmaIter<'_>>();
     //~[bad]^ ERROR: E0277: cannot be sent between threads safely
     //~[bad]| ERROR: E0277: cannot be shared between threads safely
-    sync::<virt::VmaLocked>();
+    sync::<virt::VmaWriteLocked>();
     //~[bad]^ ERROR: E0277: cannot be shared between threads safely
-    sync::<vm_ops::VmaOf<u32>>();
+    sync::<vm_ops::DriverVma<u32>>();
     //~[bad]^ ERROR: E0277: cannot be shared between threads safely
-    sync::<vm_ops::VmaIdle<u32>>();
+    sync::<vm_ops::InactiveVma<u32>>();
     //~[bad]^ ERROR: E0277: cannot be shared between threads safely
     send::<fault::VmFault<'_, u32>>();
     //~[bad]^ ERROR: E0277: cannot be sent between threads safely

@@ -24,7 +24,7 @@ use crate::{
         virt::flags,
         vm_ops::{
             VmOperations,
-            VmaOf, //
+            DriverVma, //
         },
     },
     page::Page,
@@ -53,22 +53,24 @@ type Brand<'a> = PhantomData<fn(&'a ()) -> &'a ()>;
 /// # Examples
 ///
 /// ```
-/// use kernel::{mm::{fault::{Served, VmFault}, vm_ops::VmOperations}, page::Page, vm_operations};
+/// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::{MmapHook, VmOperations}}, page::Page, impl_has_vm_ops};
 ///
 /// /// One page, which all processes share.
 /// struct Board {
 ///     page: Page,
 /// }
 ///
-/// vm_operations!(Board);
+/// impl_has_vm_ops!(Board);
 ///
 /// #[vtable]
 /// impl VmOperations for Board {
-///     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
+///     type Hook = MmapHook;
+///
+///     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
 ///         if vmf.pgoff() != 0 {
-///             return vmf.error(EINVAL);
+///             return vmf.return_error(EINVAL);
 ///         }
-///         vmf.page(&vmf.data().page)
+///         vmf.return_page(&vmf.data().page)
 ///     }
 /// }
 /// ```
@@ -89,24 +91,24 @@ pub struct VmFault<'a, T> {
 /// # Examples
 ///
 /// ```
-/// use kernel::{mm::{fault::{Served, VmFault}, vm_ops::VmOperations}, page::Page};
+/// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::Page};
 ///
 /// /// Makes an outcome of what a search has found.
-/// fn found<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: Result<&Page>) -> Served<'a> {
+/// fn found<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: Result<&Page>) -> FaultResult<'a> {
 ///     match page {
-///         Ok(page) => vmf.page(page),
-///         Err(err) => vmf.error(err),
+///         Ok(page) => vmf.return_page(page),
+///         Err(err) => vmf.return_error(err),
 ///     }
 /// }
 /// ```
 #[must_use = "only what the handler returns reaches the program"]
-pub struct Served<'a> {
+pub struct FaultResult<'a> {
     reason: bindings::vm_fault_t,
     page: *mut bindings::page,
     brand: Brand<'a>,
 }
 
-impl Served<'_> {
+impl FaultResult<'_> {
     /// Returns the bits for the C side, and the page with its count, if there is one.
     #[inline]
     pub(super) fn into_raw(self) -> (bindings::vm_fault_t, Option<NonNull<bindings::page>>) {
@@ -115,7 +117,7 @@ impl Served<'_> {
     }
 }
 
-impl Drop for Served<'_> {
+impl Drop for FaultResult<'_> {
     #[inline]
     fn drop(&mut self) {
         if !self.page.is_null() {
@@ -130,7 +132,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// `vmf` is what the C side has called a handler of the table of `T` with, for an area whose
     /// lock it holds and whose address space is alive. `'a` is the handler's own, which returns as
-    /// this or the [`Served`] of it says.
+    /// this or the [`FaultResult`] of it says.
     #[inline]
     pub(super) unsafe fn from_raw(vmf: *mut bindings::vm_fault) -> Self {
         Self {
@@ -153,10 +155,10 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// }
     /// ```
     #[inline]
-    pub fn vma(&self) -> &VmaOf<T> {
+    pub fn vma(&self) -> &DriverVma<T> {
         // SAFETY: Who has `&self` shows that it is not borrowed mutably, so the lock is held for as
         // long as the result is used, by the type invariant, and the address space is alive.
-        unsafe { VmaOf::from_raw(self.vmf.as_ref().__bindgen_anon_1.vma) }
+        unsafe { DriverVma::from_raw(self.vmf.as_ref().__bindgen_anon_1.vma) }
     }
 
     /// Borrows the data of the area.
@@ -165,16 +167,18 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// ```
     /// use core::sync::atomic::{AtomicUsize, Ordering};
-    /// use kernel::{mm::{fault::VmFault, vm_ops::VmOperations}, vm_operations};
+    /// use kernel::{mm::{fault::VmFault, vm_ops::{MmapHook, VmOperations}}, impl_has_vm_ops};
     ///
     /// struct Counted {
     ///     faults: AtomicUsize,
     /// }
     ///
-    /// vm_operations!(Counted);
+    /// impl_has_vm_ops!(Counted);
     ///
     /// #[vtable]
-    /// impl VmOperations for Counted {}
+    /// impl VmOperations for Counted {
+    ///     type Hook = MmapHook;
+    /// }
     ///
     /// /// Counts the faults of all areas that share the data.
     /// fn count(vmf: &VmFault<'_, Counted>) -> usize {
@@ -238,14 +242,14 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{fault::{Served, VmFault}, vm_ops::VmOperations}, page::Page};
+    /// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::Page};
     ///
     /// /// Who reads what nobody has written gets `SIGBUS`.
-    /// fn new_page<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: &Page) -> Served<'a> {
+    /// fn new_page<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: &Page) -> FaultResult<'a> {
     ///     if !vmf.is_write() {
-    ///         return vmf.error(EINVAL);
+    ///         return vmf.return_error(EINVAL);
     ///     }
-    ///     vmf.page(page)
+    ///     vmf.return_page(page)
     /// }
     /// ```
     #[doc(alias = "FAULT_FLAG_WRITE")]
@@ -301,14 +305,14 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
+    /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
     ///
     /// /// Explains the `SIGBUS`. Where the kernel fails for the program, there is none.
-    /// fn refuse<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> Served<'a> {
+    /// fn refuse<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> FaultResult<'a> {
     ///     if vmf.is_user() {
     ///         pr_info!("{} has touched page {}\n", current!().pid(), vmf.pgoff());
     ///     }
-    ///     vmf.error(EINVAL)
+    ///     vmf.return_error(EINVAL)
     /// }
     /// ```
     #[doc(alias = "FAULT_FLAG_USER")]
@@ -323,10 +327,10 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// There is at least one, and it is right to return them while the lock is held.
     #[inline]
-    pub(super) unsafe fn end(&'a self, reason: bindings::vm_fault_t) -> Served<'a> {
+    pub(super) unsafe fn complete(&'a self, reason: bindings::vm_fault_t) -> FaultResult<'a> {
         // INVARIANT: As the caller says. The lock is held by the invariant of `self`, which cannot
         // be borrowed mutably any more.
-        Served {
+        FaultResult {
             reason,
             page: null_mut(),
             brand: PhantomData,
@@ -345,20 +349,20 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{fault::{Served, VmFault}, vm_ops::VmOperations}, page::Page};
+    /// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::Page};
     ///
     /// /// Gives the program memory that nothing but the mapping keeps.
-    /// fn zeroes<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> Served<'a> {
+    /// fn zeroes<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> FaultResult<'a> {
     ///     match Page::alloc_page(GFP_KERNEL | __GFP_ZERO) {
-    ///         Ok(page) => vmf.page(&page),
-    ///         Err(err) => vmf.error(err.into()),
+    ///         Ok(page) => vmf.return_page(&page),
+    ///         Err(err) => vmf.return_error(err.into()),
     ///     }
     /// }
     /// ```
     #[inline]
-    pub fn page(&'a self, page: &Page) -> Served<'a> {
+    pub fn return_page(&'a self, page: &Page) -> FaultResult<'a> {
         if self.vma().flags() & flags::PFNMAP != 0 {
-            return self.error(EINVAL);
+            return self.return_error(EINVAL);
         }
 
         let page = page.as_ptr();
@@ -366,8 +370,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         unsafe { bindings::get_page(page) };
         // INVARIANT: No bit is set, and the count is the one just taken. It is a single page that
         // belongs to no file and to no anonymous memory, which is all that `finish_fault()` and
-        // `do_cow_fault()` ask for. The lock is held as in `end()`.
-        Served {
+        // `do_cow_fault()` ask for. The lock is held as in `complete()`.
+        FaultResult {
             reason: 0,
             page,
             brand: PhantomData,
@@ -385,30 +389,30 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// ```
     /// use kernel::{
-    ///     mm::{fault::{Served, VmFault}, virt::VmaNew, vm_ops::VmOperations},
+    ///     mm::{fault::{FaultResult, VmFault}, virt::VmaNew, vm_ops::{MmapHook, VmOperations}},
     ///     page::Page,
     ///     sync::Arc,
     /// };
     ///
-    /// fn mmap<T: VmOperations>(data: Arc<T>, vma: &VmaNew) -> Result {
+    /// fn mmap<T: VmOperations<Hook = MmapHook>>(data: Arc<T>, vma: &VmaNew) -> Result {
     ///     vma.set_ops(data)?;
     ///     vma.set_mixedmap();
     ///     Ok(())
     /// }
     ///
-    /// fn fault<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: &Page) -> Served<'a> {
+    /// fn fault<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: &Page) -> FaultResult<'a> {
     ///     vmf.vmf_insert_page(page)
     /// }
     /// ```
     #[inline]
-    pub fn vmf_insert_page(&'a self, page: &Page) -> Served<'a> {
+    pub fn vmf_insert_page(&'a self, page: &Page) -> FaultResult<'a> {
         let Some(vma) = self.vma().as_mixedmap_vma() else {
-            return self.error(EINVAL);
+            return self.return_error(EINVAL);
         };
 
         match vma.vm_insert_page(self.address(), page) {
-            Err(err) if err != EBUSY => self.error(err),
-            _ => self.no_page(),
+            Err(err) if err != EBUSY => self.return_error(err),
+            _ => self.return_nopage(),
         }
     }
 
@@ -420,33 +424,33 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{fault::{Served, VmFault}, vm_ops::VmOperations}, page::{Page, PAGE_SIZE}};
+    /// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::{Page, PAGE_SIZE}};
     ///
     /// /// Maps the page that was touched, and `others` behind it, which need no fault then.
     /// fn ahead<'a, T: VmOperations>(
     ///     vmf: &'a VmFault<'a, T>,
     ///     page: &Page,
     ///     others: &[Page],
-    /// ) -> Served<'a> {
+    /// ) -> FaultResult<'a> {
     ///     let Some(vma) = vmf.vma().as_mixedmap_vma() else {
-    ///         return vmf.error(EINVAL);
+    ///         return vmf.return_error(EINVAL);
     ///     };
     ///     if let Err(err) = vma.vm_insert_page(vmf.address(), page) {
     ///         // Somebody may have been faster.
     ///         if err != EBUSY {
-    ///             return vmf.error(err);
+    ///             return vmf.return_error(err);
     ///         }
     ///     }
     ///     // It is well if these do not fit in.
     ///     let _ = vma.vm_insert_pages(vmf.address() + PAGE_SIZE, others);
-    ///     vmf.no_page()
+    ///     vmf.return_nopage()
     /// }
     /// ```
     #[doc(alias = "VM_FAULT_NOPAGE")]
     #[inline]
-    pub fn no_page(&'a self) -> Served<'a> {
+    pub fn return_nopage(&'a self) -> FaultResult<'a> {
         // SAFETY: The C side has nothing more to do then, and the program goes on or comes again.
-        unsafe { self.end(bindings::vm_fault_reason_VM_FAULT_NOPAGE) }
+        unsafe { self.complete(bindings::vm_fault_reason_VM_FAULT_NOPAGE) }
     }
 
     /// Ends the fault without a page.
@@ -457,18 +461,18 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
+    /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
     ///
     /// /// The device has been unplugged: `SIGBUS`.
-    /// fn gone<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> Served<'a> {
-    ///     vmf.error(ENODEV)
+    /// fn gone<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> FaultResult<'a> {
+    ///     vmf.return_error(ENODEV)
     /// }
     /// ```
     #[doc(alias = "vmf_error")]
     #[inline]
-    pub fn error(&'a self, err: Error) -> Served<'a> {
+    pub fn return_error(&'a self, err: Error) -> FaultResult<'a> {
         // SAFETY: The C side asks for nothing in case of an error.
-        unsafe { self.end(reason(err)) }
+        unsafe { self.complete(reason(err)) }
     }
 
     /// Gives back the lock, waits, and has the fault repeated.
@@ -480,20 +484,20 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
+    /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
     ///
-    /// fn later<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>, wait: impl Fn()) -> Served<'a> {
+    /// fn later<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>, wait: impl Fn()) -> FaultResult<'a> {
     ///     match vmf.retry_after(&wait) {
-    ///         Ok(served) => served,
+    ///         Ok(result) => result,
     ///         Err(vmf) => {
     ///             wait();
-    ///             vmf.no_page()
+    ///             vmf.return_nopage()
     ///         }
     ///     }
     /// }
     /// ```
     #[doc(alias("VM_FAULT_RETRY", "maybe_unlock_mmap_for_io"))]
-    pub fn retry_after(&'a mut self, wait: impl FnOnce()) -> Result<Served<'a>, &'a mut Self> {
+    pub fn retry_after(&'a mut self, wait: impl FnOnce()) -> Result<FaultResult<'a>, &'a mut Self> {
         let able = bindings::fault_flag_FAULT_FLAG_ALLOW_RETRY;
         let unable =
             bindings::fault_flag_FAULT_FLAG_RETRY_NOWAIT | bindings::fault_flag_FAULT_FLAG_TRIED;
@@ -518,7 +522,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         // The fault is repeated once, and not a second time if the lock was the area's own: it has
         // taken long enough to count as major, which has `FAULT_FLAG_TRIED` be set.
         // INVARIANT: The lock has been given back, and `FAULT_FLAG_ALLOW_RETRY` is set.
-        Ok(Served {
+        Ok(FaultResult {
             reason: bindings::vm_fault_reason_VM_FAULT_RETRY
                 | bindings::vm_fault_reason_VM_FAULT_MAJOR,
             page: null_mut(),

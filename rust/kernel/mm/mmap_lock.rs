@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The lock of an address space, held for writing, and taken by who can be killed.
+//! The mmap lock.
 //!
 //! C header: [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
 
@@ -12,11 +12,10 @@ use crate::{
     },
     mm::{
         virt::{
-            VmaLocked,
-            VmaRef, //
+            VmaRef,
+            VmaWriteLocked, //
         },
         MmWithUser,
-        MmapReadGuard,
         VmaIter, //
     },
     types::NotThreadSafe,
@@ -27,6 +26,65 @@ use core::{
 };
 
 impl MmWithUser {
+    /// Locks the address space for reading: no area appears, disappears or changes meanwhile.
+    ///
+    /// May sleep. A thread that touches user memory while it holds the lock, or takes it again,
+    /// can deadlock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let mm = task.mm().ok_or(EINVAL)?;
+    ///
+    /// {
+    ///     let guard = mm.mmap_read_lock();
+    ///     assert!(guard.vma_lookup(addr).is_some());
+    /// }
+    /// // The lock has been given back.
+    /// # assert!(mm.mmap_read_trylock().is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn mmap_read_lock(&self) -> MmapReadGuard<'_> {
+        // SAFETY: The `mm_struct` is allocated by the type invariant.
+        unsafe { bindings::mmap_read_lock(self.as_raw()) };
+
+        // SAFETY: The lock was taken by this thread.
+        unsafe { MmapReadGuard::new(self) }
+    }
+
+    /// Locks the address space for reading if that needs no waiting.
+    ///
+    /// `None` if a writer holds the lock. Does not sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let mm = task.mm().ok_or(EINVAL)?;
+    ///
+    /// let first = mm.mmap_read_trylock().ok_or(EAGAIN)?;
+    /// // There can be many readers.
+    /// let second = mm.mmap_read_trylock().ok_or(EAGAIN)?;
+    /// # assert!(first.vma_lookup(addr).is_some() && second.vma_lookup(addr).is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn mmap_read_trylock(&self) -> Option<MmapReadGuard<'_>> {
+        // SAFETY: The `mm_struct` is allocated by the type invariant.
+        if !unsafe { bindings::mmap_read_trylock(self.as_raw()) } {
+            return None;
+        }
+
+        // SAFETY: The lock was taken by this thread.
+        Some(unsafe { MmapReadGuard::new(self) })
+    }
+
     /// Like [`mmap_read_lock`](Self::mmap_read_lock), but gives up if the task is killed.
     ///
     /// Errors: `EINTR` if a fatal signal comes while it waits.
@@ -134,6 +192,120 @@ impl MmWithUser {
     }
 }
 
+/// Returns the VMA that contains `addr`.
+///
+/// # Safety
+///
+/// The mmap lock of `mm` must be held for the duration of `'a`, for reading at least.
+#[inline]
+unsafe fn vma_lookup<'a>(mm: &'a MmWithUser, addr: usize) -> Option<&'a VmaRef> {
+    // SAFETY: The caller holds the mmap lock, which `vma_lookup()` needs to walk the maple tree. The
+    // tree exists as `mm_users` is not zero. `addr` may be any value.
+    let vma = unsafe { bindings::vma_lookup(mm.as_raw(), addr) };
+
+    if vma.is_null() {
+        return None;
+    }
+
+    // SAFETY: Code that frees or changes a VMA holds the mmap lock for writing, so the VMA is stable
+    // for the duration of `'a`. `mm` is borrowed for as long, so `mm_users` is not zero.
+    Some(unsafe { VmaRef::from_raw(vma) })
+}
+
+/// The mmap lock of an address space, held for reading.
+///
+/// # Invariants
+///
+/// This thread holds the lock of `mm` for reading, once for each value of this type.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::mm::MmapReadGuard;
+///
+/// fn is_mapped(guard: &MmapReadGuard<'_>, addr: usize) -> bool {
+///     guard.vma_lookup(addr).is_some()
+/// }
+/// # // SAFETY: No `current!()` is in use yet.
+/// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+/// # let task = current!();
+/// # assert!(is_mapped(&task.mm().ok_or(EINVAL)?.mmap_read_lock(), addr));
+/// # Ok::<(), Error>(())
+/// ```
+pub struct MmapReadGuard<'a> {
+    mm: &'a MmWithUser,
+    // A reader-writer semaphore is given back by the task that took it.
+    _nts: NotThreadSafe,
+}
+
+impl<'a> MmapReadGuard<'a> {
+    /// # Safety
+    ///
+    /// This thread holds the lock of `mm` for reading, and leaves it to this value to give it back.
+    #[inline]
+    unsafe fn new(mm: &'a MmWithUser) -> Self {
+        // INVARIANT: As the caller says.
+        Self {
+            mm,
+            _nts: NotThreadSafe,
+        }
+    }
+
+    /// Finds the area that holds `vma_addr`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    ///
+    /// assert!(vma.start() <= addr && addr < vma.end());
+    /// # assert!(guard.vma_lookup(usize::MAX).is_none());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn vma_lookup(&self, vma_addr: usize) -> Option<&VmaRef> {
+        // SAFETY: The mmap lock is held for as long as `self` is borrowed, by the type invariant.
+        unsafe { vma_lookup(self.mm, vma_addr) }
+    }
+
+    /// Goes through the areas that have a part in `range`, from low to high addresses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # // SAFETY: No `current!()` is in use yet.
+    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// let task = current!();
+    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+    ///
+    /// // The first that ends behind an address, as C's `find_vma()` finds it.
+    /// let vma = guard.vmas(addr..usize::MAX).next().ok_or(EFAULT)?;
+    /// assert_eq!(vma.start(), addr);
+    /// # assert_eq!(guard.vmas(addr..addr + 1).count(), 1);
+    /// # assert_eq!(guard.vmas(addr..addr).count(), 0);
+    /// # assert_eq!(guard.vmas(0..0).count(), 0);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("find_vma", "for_each_vma"))]
+    #[inline]
+    pub fn vmas(&self, range: Range<usize>) -> VmaIter<'_> {
+        // SAFETY: The lock is held for as long as `self` is borrowed, by the type invariant.
+        unsafe { VmaIter::new(self.mm, range) }
+    }
+}
+
+impl Drop for MmapReadGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: This thread holds the lock, by the type invariant.
+        unsafe { bindings::mmap_read_unlock(self.mm.as_raw()) };
+    }
+}
+
 /// The mmap lock of an address space, held for writing.
 ///
 /// # Invariants
@@ -185,16 +357,13 @@ impl<'a> MmapWriteGuard<'a> {
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
-    pub fn vma_lookup(&self, vma_addr: usize) -> Option<&VmaLocked> {
-        // SAFETY: The lock is held, by the type invariant. Any number may be looked up.
-        let vma = unsafe { bindings::vma_lookup(self.mm.as_raw(), vma_addr) };
+    pub fn vma_lookup(&self, vma_addr: usize) -> Option<&VmaWriteLocked> {
+        // SAFETY: The mmap lock is held for as long as `self` is borrowed, by the type invariant.
+        let vma = unsafe { vma_lookup(self.mm, vma_addr) }?;
 
-        if vma.is_null() {
-            return None;
-        }
-
-        // SAFETY: The lock is held for writing for as long as `self` is borrowed.
-        Some(unsafe { VmaLocked::from_raw(vma) })
+        // SAFETY: The mmap lock is held for writing for as long as `self` is borrowed, by the type
+        // invariant.
+        Some(unsafe { VmaWriteLocked::from_raw(vma.as_ptr()) })
     }
 
     /// Goes through the areas that have a part in `range`, from low to high addresses.
@@ -218,12 +387,12 @@ impl<'a> MmapWriteGuard<'a> {
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
-    pub fn vmas(&self, range: Range<usize>) -> impl Iterator<Item = &VmaLocked> {
+    pub fn vmas(&self, range: Range<usize>) -> impl Iterator<Item = &VmaWriteLocked> {
         // SAFETY: The lock is held for as long as `self` is borrowed.
         let areas = unsafe { VmaIter::new(self.mm, range) };
 
         // SAFETY: The lock is held for writing for as long as `self` is borrowed.
-        areas.map(|vma| unsafe { VmaLocked::from_raw(vma.as_ptr()) })
+        areas.map(|vma| unsafe { VmaWriteLocked::from_raw(vma.as_ptr()) })
     }
 
     /// Lets others read again.

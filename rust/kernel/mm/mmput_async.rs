@@ -6,11 +6,9 @@
 
 use crate::{
     bindings,
+    c_struct::impl_refcounted,
     mm::MmWithUser,
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
-    },
+    sync::aref::ARef,
 };
 use core::{
     ops::Deref,
@@ -52,20 +50,9 @@ unsafe impl Send for MmWithUserAsync {}
 // SAFETY: A `&MmWithUserAsync` gives a `&MmWithUser` and the atomic count, and no more.
 unsafe impl Sync for MmWithUserAsync {}
 
-// SAFETY: As for `MmWithUser`: `mm_users` counts the references, and none exists without one.
-unsafe impl AlwaysRefCounted for MmWithUserAsync {
-    #[inline]
-    fn inc_ref(&self) {
-        // SAFETY: A reference exists, so the count is not zero.
-        unsafe { bindings::mmget(self.as_raw()) };
-    }
-
-    #[inline]
-    unsafe fn dec_ref(obj: NonNull<Self>) {
-        // SAFETY: The caller gives up a count that it owns.
-        unsafe { bindings::mmput_async(obj.cast().as_ptr()) };
-    }
-}
+// SAFETY: As for `MmWithUser`: `mm_users` is not zero while an `MmWithUserAsync` exists, and each user
+// keeps the `mm_struct` allocated. `mmput_async()` releases one user.
+impl_refcounted!(unsafe MmWithUserAsync: mmget, mmput_async);
 
 impl Deref for MmWithUserAsync {
     type Target = MmWithUser;

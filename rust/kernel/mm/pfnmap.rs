@@ -24,7 +24,7 @@ use crate::{
     },
     mm::{
         fault::{
-            Served,
+            FaultResult,
             VmFault, //
         },
         virt::{
@@ -239,9 +239,9 @@ impl VmaNew {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{pfnmap::Caching, virt::VmaNew, vm_ops::VmOperations}, sync::Arc};
+    /// use kernel::{mm::{pfnmap::Caching, virt::VmaNew, vm_ops::{MmapHook, VmOperations}}, sync::Arc};
     ///
-    /// fn mmap<T: VmOperations>(data: Arc<T>, vma: &VmaNew) -> Result {
+    /// fn mmap<T: VmOperations<Hook = MmapHook>>(data: Arc<T>, vma: &VmaNew) -> Result {
     ///     // The handler of its faults maps the frames.
     ///     vma.set_ops(data)?;
     ///     // SAFETY: Nothing else is done to the area.
@@ -282,27 +282,27 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
+    /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
     ///
     /// /// # Safety
     /// ///
     /// /// Any program may use the frames from `first` on, one for each page of the area.
-    /// unsafe fn frame<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, first: usize) -> Served<'a> {
+    /// unsafe fn frame<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, first: usize) -> FaultResult<'a> {
     ///     // SAFETY: As the caller says.
     ///     unsafe { vmf.vmf_insert_pfn(first + vmf.pgoff()) }
     /// }
     /// ```
     #[inline]
-    pub unsafe fn vmf_insert_pfn(&'a self, pfn: usize) -> Served<'a> {
+    pub unsafe fn vmf_insert_pfn(&'a self, pfn: usize) -> FaultResult<'a> {
         let vma = self.vma();
         if !vma.takes_frames() {
-            return self.error(EINVAL);
+            return self.return_error(EINVAL);
         }
 
         // SAFETY: The lock is held by the invariants of `self`, and the flags are what the function
         // asks for. The frame is as the caller says. What it returns is for the handler to return,
         // and has at least one bit set.
-        unsafe { self.end(bindings::vmf_insert_pfn(vma.as_ptr(), self.address(), pfn)) }
+        unsafe { self.complete(bindings::vmf_insert_pfn(vma.as_ptr(), self.address(), pfn)) }
     }
 
     /// Maps the page frame `pfn` at the address of the fault, among pages.
@@ -318,7 +318,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{fault::{Served, VmFault}, vm_ops::VmOperations}, page::Page};
+    /// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::Page};
     ///
     /// /// # Safety
     /// ///
@@ -327,7 +327,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     vmf: &'a VmFault<'a, T>,
     ///     first: usize,
     ///     last: &Page,
-    /// ) -> Served<'a> {
+    /// ) -> FaultResult<'a> {
     ///     if vmf.pgoff() + 1 == vmf.vma().vma_pages() {
     ///         return vmf.vmf_insert_page(last);
     ///     }
@@ -336,15 +336,15 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// }
     /// ```
     #[inline]
-    pub unsafe fn vmf_insert_mixed(&'a self, pfn: usize) -> Served<'a> {
+    pub unsafe fn vmf_insert_mixed(&'a self, pfn: usize) -> FaultResult<'a> {
         let Some(vma) = self.vma().as_mixedmap_vma() else {
-            return self.error(EINVAL);
+            return self.return_error(EINVAL);
         };
 
         // SAFETY: As for `vmf_insert_pfn()`, but for the flag, which is set. It may be private: a
         // program that writes there gets a copy.
         unsafe {
-            self.end(bindings::vmf_insert_mixed(
+            self.complete(bindings::vmf_insert_mixed(
                 vma.as_ptr(),
                 self.address(),
                 pfn,

@@ -20,11 +20,11 @@
 //! ```
 //! use kernel::{
 //!     alloc::KVec,
-//!     mm::{fault::{Served, VmFault}, virt::VmaNew, vm_ops::VmOperations},
+//!     mm::{fault::{FaultResult, VmFault}, virt::VmaNew, vm_ops::{MmapHook, VmOperations}},
 //!     page::Page,
 //!     prelude::*,
 //!     sync::Arc,
-//!     vm_operations,
+//!     impl_has_vm_ops,
 //! };
 //!
 //! /// Memory that is mapped when it is touched.
@@ -32,15 +32,17 @@
 //!     pages: KVec<Page>,
 //! }
 //!
-//! vm_operations!(Buffer);
+//! impl_has_vm_ops!(Buffer);
 //!
 //! #[vtable]
 //! impl VmOperations for Buffer {
-//!     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
+//!     type Hook = MmapHook;
+//!
+//!     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
 //!         let buffer = vmf.data();
 //!         match buffer.pages.get(vmf.pgoff()) {
-//!             Some(page) => vmf.page(page),
-//!             None => vmf.error(EINVAL),
+//!             Some(page) => vmf.return_page(page),
+//!             None => vmf.return_error(EINVAL),
 //!         }
 //!     }
 //! }
@@ -63,7 +65,7 @@ use crate::{
     mm::{
         fault::{
             self,
-            Served,
+            FaultResult,
             VmFault, //
         },
         virt::{
@@ -81,11 +83,13 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    mem::MaybeUninit,
     ops::Deref,
     ptr,
     slice, //
 };
+
+mod mapped;
+use mapped::Mapped;
 
 /// What somebody wants of memory that has no pages to look at.
 ///
@@ -122,6 +126,39 @@ pub enum Access<'a> {
     Write(&'a [u8]),
 }
 
+/// The hook in which a VMA gets its `vm_ops` and `vm_private_data`.
+///
+/// The trait is sealed: [`MmapHook`] and [`MmapPrepareHook`] are all that implement it.
+pub trait Hook: private::Sealed {
+    /// Whether this is `->mmap_prepare()`.
+    #[doc(hidden)]
+    const PREPARE: bool;
+}
+
+mod private {
+    pub trait Sealed {}
+}
+
+/// The `->mmap()` hook.
+#[doc(alias = "mmap")]
+pub enum MmapHook {}
+
+impl private::Sealed for MmapHook {}
+
+impl Hook for MmapHook {
+    const PREPARE: bool = false;
+}
+
+/// The `->mmap_prepare()` hook.
+#[doc(alias = "mmap_prepare")]
+pub enum MmapPrepareHook {}
+
+impl private::Sealed for MmapPrepareHook {}
+
+impl Hook for MmapPrepareHook {
+    const PREPARE: bool = true;
+}
+
 /// What an area of a driver does.
 ///
 /// An implementation is the data of an area, of which several areas may share one. The areas belong
@@ -136,32 +173,34 @@ pub enum Access<'a> {
 ///
 /// [`Mm::with_vma`]: crate::mm::MmWithUser::with_vma
 ///
-/// [`vm_operations!`](crate::vm_operations) completes the implementation.
+/// [`impl_has_vm_ops!`](crate::impl_has_vm_ops) completes the implementation.
 ///
 /// # Examples
 ///
 /// ```
 /// use core::sync::atomic::{AtomicUsize, Ordering};
-/// use kernel::{mm::vm_ops::{VmOperations, VmaIdle, VmaOf}, vm_operations};
+/// use kernel::{mm::vm_ops::{MmapHook, VmOperations, InactiveVma, DriverVma}, impl_has_vm_ops};
 ///
 /// /// A queue that knows in how many areas it is mapped. The first is counted in the `mmap` hook.
 /// struct Queue {
 ///     areas: AtomicUsize,
 /// }
 ///
-/// vm_operations!(Queue);
+/// impl_has_vm_ops!(Queue);
 ///
 /// #[vtable]
 /// impl VmOperations for Queue {
-///     fn open(vma: &VmaIdle<Self>) {
+///     type Hook = MmapHook;
+///
+///     fn open(vma: &InactiveVma<Self>) {
 ///         vma.data().areas.fetch_add(1, Ordering::Relaxed);
 ///     }
 ///
-///     fn close(vma: &VmaIdle<Self>) {
+///     fn close(vma: &InactiveVma<Self>) {
 ///         vma.data().areas.fetch_sub(1, Ordering::Relaxed);
 ///     }
 ///
-///     fn may_split(_vma: &VmaOf<Self>, _address: usize) -> Result {
+///     fn may_split(_vma: &DriverVma<Self>, _address: usize) -> Result {
 ///         // It is mapped as a whole, or not at all.
 ///         Err(EINVAL)
 ///     }
@@ -169,50 +208,49 @@ pub enum Access<'a> {
 /// ```
 #[doc(alias = "vm_operations_struct")]
 #[vtable]
-pub trait VmOperations: HasVmOperations + Send + Sync + Sized + 'static {
-    /// Whether areas get this data in an `mmap_prepare` hook ([`VmaDesc::set_ops`]). Otherwise they
-    /// do in an `mmap` hook ([`VmaNew::set_ops`]). What is for one is refused in the other when the
-    /// driver is built.
+pub trait VmOperations: HasVmOps + Send + Sync + Sized + 'static {
+    /// The hook in which a VMA gets this data: [`MmapHook`] for [`VmaNew::set_ops`],
+    /// [`MmapPrepareHook`] for [`VmaDesc::set_ops`].
     ///
     /// [`VmaDesc::set_ops`]: crate::mm::vma_desc::VmaDesc::set_ops
-    const PREPARED: bool = false;
+    type Hook: Hook;
 
     /// An area has come into being as a copy of one that exists: in a child process, at a new
     /// place, or because a part of it gets another fate. It is not called for the area that came of
     /// a hook, and a child whose `fork()` fails later closes it again.
-    fn open(_vma: &VmaIdle<Self>) {
+    fn open(_vma: &InactiveVma<Self>) {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// An area goes away. No page of it is mapped any more, and its count on `Self` is given back
     /// when this returns.
-    fn close(_vma: &VmaIdle<Self>) {
+    fn close(_vma: &InactiveVma<Self>) {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// Returns whether the area may be split at `address`, which may yet come to nothing. Faults of
     /// the area may be served at the same time. An error is what the caller of `munmap()`,
     /// `mprotect()` or the like gets.
-    fn may_split(_vma: &VmaOf<Self>, _address: usize) -> Result {
+    fn may_split(_vma: &DriverVma<Self>, _address: usize) -> Result {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// `mremap()` has moved an area here. After an error, it moves it back.
-    fn mremap(_vma: &VmaOf<Self>) -> Result {
+    fn mremap(_vma: &DriverVma<Self>) -> Result {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// A page is touched that is not mapped.
     ///
     /// Without it, that is `SIGBUS`.
-    fn fault<'a>(_vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
+    fn fault<'a>(_vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// A page of a shared area, the one of number `pgoff` of the file, is to become writable.
     ///
     /// Errors: `ENOMEM` is out of memory to the program, and all others are `SIGBUS`.
-    fn page_mkwrite(_vma: &VmaOf<Self>, _pgoff: usize) -> Result {
+    fn page_mkwrite(_vma: &DriverVma<Self>, _pgoff: usize) -> Result {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -221,7 +259,7 @@ pub trait VmOperations: HasVmOperations + Send + Sync + Sized + 'static {
     ///
     /// All the bytes are those of the area, and only a shared area that the program may write to is
     /// written to. Without it, and after an error, the other gets `EIO` or fewer bytes.
-    fn access(_vma: &VmaOf<Self>, _address: usize, _what: Access<'_>) -> Result<usize> {
+    fn access(_vma: &DriverVma<Self>, _address: usize, _what: Access<'_>) -> Result<usize> {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -231,10 +269,10 @@ pub trait VmOperations: HasVmOperations + Send + Sync + Sized + 'static {
 /// # Safety
 ///
 /// [`table`](Self::table) always returns the same table, one that was made by
-/// [`VmOperationsTable::new`] for `Self`, and no other type returns it.
-pub unsafe trait HasVmOperations {
+/// [`VmOpsTable::new`] for `Self`, and no other type returns it.
+pub unsafe trait HasVmOps {
     /// Returns the table.
-    fn table() -> &'static VmOperationsTable;
+    fn table() -> &'static VmOpsTable;
 }
 
 /// Gives a type that implements [`VmOperations`] its table.
@@ -242,15 +280,17 @@ pub unsafe trait HasVmOperations {
 /// # Examples
 ///
 /// ```
-/// use kernel::{mm::{virt::VmaRef, vm_ops::VmOperations}, prelude::*, vm_operations};
+/// use kernel::{mm::{virt::VmaRef, vm_ops::{MmapHook, VmOperations}}, prelude::*, impl_has_vm_ops};
 ///
 /// struct Registers;
 ///
-/// vm_operations!(Registers);
+/// impl_has_vm_ops!(Registers);
 ///
 /// #[vtable]
 /// impl VmOperations for Registers {
-///     fn may_split(_vma: &kernel::mm::vm_ops::VmaOf<Self>, _address: usize) -> Result {
+///     type Hook = MmapHook;
+///
+///     fn may_split(_vma: &kernel::mm::vm_ops::DriverVma<Self>, _address: usize) -> Result {
 ///         Err(EINVAL)
 ///     }
 /// }
@@ -260,15 +300,15 @@ pub unsafe trait HasVmOperations {
 /// }
 /// ```
 #[macro_export]
-macro_rules! vm_operations {
+macro_rules! impl_has_vm_ops {
     ($type:ty) => {
         // SAFETY: Each use of the macro has a `static` of its own, and a type has one use, as it
         // implements the trait once.
-        unsafe impl $crate::mm::vm_ops::HasVmOperations for $type {
+        unsafe impl $crate::mm::vm_ops::HasVmOps for $type {
             #[inline]
-            fn table() -> &'static $crate::mm::vm_ops::VmOperationsTable {
-                static TABLE: $crate::mm::vm_ops::VmOperationsTable =
-                    $crate::mm::vm_ops::VmOperationsTable::new::<$type>();
+            fn table() -> &'static $crate::mm::vm_ops::VmOpsTable {
+                static TABLE: $crate::mm::vm_ops::VmOpsTable =
+                    $crate::mm::vm_ops::VmOpsTable::new::<$type>();
                 &TABLE
             }
         }
@@ -277,24 +317,22 @@ macro_rules! vm_operations {
 
 /// The C side's table of operations for one type of data.
 #[repr(C)]
-pub struct VmOperationsTable {
+pub struct VmOpsTable {
     ops: bindings::vm_operations_struct,
     /// Gives back a count that an area had.
     release: unsafe fn(*mut c_void),
-    /// Takes a count for an area. The kernel's own table has no place for it.
-    #[cfg(not(CONFIG_HAVE_MMAP_PREPARE))]
-    pub(super) take: unsafe fn(*mut c_void),
+    /// What takes the reference of a VMA that `->mmap_prepare()` has described.
+    #[allow(dead_code)]
+    mapped: Mapped,
 }
 
-impl VmOperationsTable {
+impl VmOpsTable {
     /// Makes the table of `T`.
     pub const fn new<T: VmOperations>() -> Self {
         Self {
             ops: bindings::vm_operations_struct {
                 open: Some(open::<T>),
                 close: Some(close::<T>),
-                #[cfg(CONFIG_HAVE_MMAP_PREPARE)]
-                mapped: if T::PREPARED { Some(mapped::<T>) } else { None },
                 may_split: if T::HAS_MAY_SPLIT {
                     Some(may_split::<T>)
                 } else {
@@ -322,12 +360,10 @@ impl VmOperationsTable {
                     None
                 },
                 name: Some(name),
-                // SAFETY: The table is made of nullable pointers, for which zero is a value.
-                ..unsafe { MaybeUninit::zeroed().assume_init() }
+                ..mapped::vm_ops::<T>()
             },
             release: release::<T>,
-            #[cfg(not(CONFIG_HAVE_MMAP_PREPARE))]
-            take: take::<T>,
+            mapped: Mapped::new::<T>(),
         }
     }
 
@@ -386,19 +422,21 @@ impl VmOperationsTable {
 /// # Examples
 ///
 /// ```
-/// use kernel::{mm::{virt::VmaRef, vm_ops::{VmOperations, VmaOf}}, prelude::*, vm_operations};
+/// use kernel::{mm::{virt::VmaRef, vm_ops::{MmapHook, VmOperations, DriverVma}}, prelude::*, impl_has_vm_ops};
 ///
 /// struct Window {
 ///     id: u32,
 /// }
 ///
-/// vm_operations!(Window);
+/// impl_has_vm_ops!(Window);
 ///
 /// #[vtable]
-/// impl VmOperations for Window {}
+/// impl VmOperations for Window {
+///     type Hook = MmapHook;
+/// }
 ///
 /// fn id_of(vma: &VmaRef) -> Option<u32> {
-///     let window: &VmaOf<Window> = vma.downcast()?;
+///     let window: &DriverVma<Window> = vma.downcast()?;
 ///     Some(window.data().id)
 /// }
 /// # // SAFETY: No `current!()` is in use yet.
@@ -409,12 +447,12 @@ impl VmOperationsTable {
 /// # Ok::<(), Error>(())
 /// ```
 #[repr(transparent)]
-pub struct VmaOf<T> {
+pub struct DriverVma<T> {
     vma: VmaRef,
     data: PhantomData<Arc<T>>,
 }
 
-impl<T> Deref for VmaOf<T> {
+impl<T> Deref for DriverVma<T> {
     type Target = VmaRef;
 
     #[inline]
@@ -423,7 +461,7 @@ impl<T> Deref for VmaOf<T> {
     }
 }
 
-impl<T: VmOperations> VmaOf<T> {
+impl<T: VmOperations> DriverVma<T> {
     /// Borrows an area that C code points to.
     ///
     /// # Safety
@@ -440,10 +478,10 @@ impl<T: VmOperations> VmaOf<T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::vm_ops::{VmOperations, VmaOf}, sync::Arc};
+    /// use kernel::{mm::vm_ops::{VmOperations, DriverVma}, sync::Arc};
     ///
     /// /// The data lives on, whatever becomes of the area.
-    /// fn keep<T: VmOperations>(vma: &VmaOf<T>) -> Arc<T> {
+    /// fn keep<T: VmOperations>(vma: &DriverVma<T>) -> Arc<T> {
     ///     vma.data().into()
     /// }
     /// ```
@@ -481,20 +519,20 @@ unsafe fn borrow<'a, T>(vma: *mut bindings::vm_area_struct) -> ArcBorrow<'a, T> 
 /// # Examples
 ///
 /// ```
-/// use kernel::mm::vm_ops::VmaIdle;
+/// use kernel::mm::vm_ops::InactiveVma;
 ///
 /// /// The bytes that no program has from now on.
-/// fn size<T>(vma: &VmaIdle<T>) -> usize {
+/// fn size<T>(vma: &InactiveVma<T>) -> usize {
 ///     vma.end() - vma.start()
 /// }
 /// ```
 #[repr(transparent)]
-pub struct VmaIdle<T> {
+pub struct InactiveVma<T> {
     vma: Opaque<bindings::vm_area_struct>,
     data: PhantomData<Arc<T>>,
 }
 
-impl<T> VmaIdle<T> {
+impl<T> InactiveVma<T> {
     /// # Safety
     ///
     /// The type invariant holds for the whole of `'a`.
@@ -509,10 +547,10 @@ impl<T> VmaIdle<T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::vm_ops::VmaIdle, sync::Arc};
+    /// use kernel::{mm::vm_ops::InactiveVma, sync::Arc};
     ///
     /// /// Keeps the data beyond `close`, for what must be done without the lock.
-    /// fn keep<T>(vma: &VmaIdle<T>) -> Arc<T> {
+    /// fn keep<T>(vma: &InactiveVma<T>) -> Arc<T> {
     ///     vma.data().into()
     /// }
     /// ```
@@ -527,10 +565,10 @@ impl<T> VmaIdle<T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::vm_ops::VmaIdle;
+    /// use kernel::mm::vm_ops::InactiveVma;
     ///
     /// /// Returns whether this is the front of what was mapped at `first`.
-    /// fn is_front<T>(vma: &VmaIdle<T>, first: usize) -> bool {
+    /// fn is_front<T>(vma: &InactiveVma<T>, first: usize) -> bool {
     ///     vma.start() == first
     /// }
     /// ```
@@ -545,10 +583,10 @@ impl<T> VmaIdle<T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::vm_ops::VmaIdle, page::PAGE_SIZE};
+    /// use kernel::{mm::vm_ops::InactiveVma, page::PAGE_SIZE};
     ///
     /// /// Returns how many pages to take from the account in `close`.
-    /// fn pages<T>(vma: &VmaIdle<T>) -> usize {
+    /// fn pages<T>(vma: &InactiveVma<T>) -> usize {
     ///     (vma.end() - vma.start()) / PAGE_SIZE
     /// }
     /// ```
@@ -564,10 +602,10 @@ impl<T> VmaIdle<T> {
     ///
     /// ```
     /// use core::ops::Range;
-    /// use kernel::{mm::vm_ops::VmaIdle, page::PAGE_SIZE};
+    /// use kernel::{mm::vm_ops::InactiveVma, page::PAGE_SIZE};
     ///
     /// /// Returns which pages of the file are mapped once more, or once less.
-    /// fn pages<T>(vma: &VmaIdle<T>) -> Range<usize> {
+    /// fn pages<T>(vma: &InactiveVma<T>) -> Range<usize> {
     ///     vma.pgoff()..vma.pgoff() + (vma.end() - vma.start()) / PAGE_SIZE
     /// }
     /// ```
@@ -589,7 +627,7 @@ unsafe extern "C" fn open<T: VmOperations>(vma: *mut bindings::vm_area_struct) {
 
     if T::HAS_OPEN {
         // SAFETY: The area has its count, and its bounds change under the lock of the caller only.
-        T::open(unsafe { VmaIdle::from_raw(vma) });
+        T::open(unsafe { InactiveVma::from_raw(vma) });
     }
 }
 
@@ -600,31 +638,11 @@ unsafe extern "C" fn open<T: VmOperations>(vma: *mut bindings::vm_area_struct) {
 unsafe extern "C" fn close<T: VmOperations>(vma: *mut bindings::vm_area_struct) {
     if T::HAS_CLOSE {
         // SAFETY: The area has a count until the end of this function, and is out of reach.
-        T::close(unsafe { VmaIdle::from_raw(vma) });
+        T::close(unsafe { InactiveVma::from_raw(vma) });
     }
 
     // SAFETY: The area has a count, and nothing uses its data after this.
     unsafe { release::<T>((*vma).vm_private_data) };
-}
-
-/// # Safety
-///
-/// To be called by `mmap_action_complete()` for an area that an `mmap_prepare` hook has given the
-/// table of `T` and an `ArcBorrow<T>`, which is still there. The mmap lock has been held for
-/// writing since the area has been within reach.
-#[cfg(CONFIG_HAVE_MMAP_PREPARE)]
-unsafe extern "C" fn mapped<T: VmOperations>(
-    _start: c_ulong,
-    _end: c_ulong,
-    _pgoff: c_ulong,
-    _file: *const bindings::file,
-    data: *mut *mut c_void,
-) -> c_int {
-    // SAFETY: The caller lends a copy of the field.
-    let data = unsafe { *data };
-    // SAFETY: It is the pointer of the `ArcBorrow<T>`.
-    unsafe { take::<T>(data) };
-    0
 }
 
 /// Takes a count for an area.
@@ -655,7 +673,7 @@ unsafe extern "C" fn may_split<T: VmOperations>(
     address: c_ulong,
 ) -> c_int {
     // SAFETY: The lock is held, and splitting is for areas of living address spaces.
-    let vma = unsafe { VmaOf::from_raw(vma) };
+    let vma = unsafe { DriverVma::from_raw(vma) };
     errno(T::may_split(vma, address))
 }
 
@@ -712,7 +730,7 @@ unsafe extern "C" fn page_mkwrite<T: VmOperations>(
     // the page, and nobody changes these fields.
     let (vma, pgoff, page) = unsafe {
         (
-            VmaOf::from_raw((*vmf).__bindgen_anon_1.vma),
+            DriverVma::from_raw((*vmf).__bindgen_anon_1.vma),
             (*vmf).__bindgen_anon_1.pgoff,
             (*vmf).page,
         )
@@ -739,7 +757,7 @@ unsafe extern "C" fn access<T: VmOperations>(
     write: c_int,
 ) -> c_int {
     // SAFETY: The lock is held, and who looks at an address space keeps it alive.
-    let vma = unsafe { VmaOf::from_raw(vma) };
+    let vma = unsafe { DriverVma::from_raw(vma) };
     // The caller asks for all that is left to do, which may go on behind the area.
     let len = (len as usize).min(vma.end() - address);
     let buffer = buffer.cast::<u8>();
@@ -767,7 +785,7 @@ unsafe extern "C" fn access<T: VmOperations>(
     done.map_or_else(|err| err.to_errno(), |done| done.min(len) as c_int)
 }
 
-/// Marks a table as one of [`VmOperationsTable`].
+/// Marks a table as one of [`VmOpsTable`].
 ///
 /// The C side asks areas without a file for a name, and has another if there is none. There must be
 /// one of this function, so it is never made a part of others.

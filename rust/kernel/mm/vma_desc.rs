@@ -22,11 +22,11 @@
 //!
 //! ```
 //! use kernel::{
-//!     mm::{fault::{Served, VmFault}, vm_ops::VmOperations, vma_desc::VmaDesc},
+//!     mm::{fault::{FaultResult, VmFault}, vm_ops::{MmapPrepareHook, VmOperations}, vma_desc::VmaDesc},
 //!     page::Page,
 //!     prelude::*,
 //!     sync::{Arc, ArcBorrow},
-//!     vm_operations,
+//!     impl_has_vm_ops,
 //! };
 //!
 //! /// Memory that is mapped when it is touched.
@@ -34,14 +34,14 @@
 //!     page: Page,
 //! }
 //!
-//! vm_operations!(Buffer);
+//! impl_has_vm_ops!(Buffer);
 //!
 //! #[vtable]
 //! impl VmOperations for Buffer {
-//!     const PREPARED: bool = true;
+//!     type Hook = MmapPrepareHook;
 //!
-//!     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> Served<'a> {
-//!         vmf.page(&vmf.data().page)
+//!     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
+//!         vmf.return_page(&vmf.data().page)
 //!     }
 //! }
 //!
@@ -80,16 +80,17 @@ use crate::{
             REMAP_FLAGS, //
         },
         virt::{
-            array_of,
+            as_page_array,
             flags,
             vm_flags_t, //
         },
-        vm_ops::VmOperations,
+        vm_ops::{
+            MmapPrepareHook,
+            VmOperations, //
+        },
+        OwnedPage,
     },
-    page::{
-        Page,
-        PAGE_SHIFT, //
-    },
+    page::PAGE_SHIFT,
     sync::{
         Arc,
         ArcBorrow, //
@@ -99,21 +100,6 @@ use crate::{
 use core::{
     cell::Cell,
     marker::PhantomData, //
-};
-
-#[cfg(not(CONFIG_HAVE_MMAP_PREPARE))]
-use {
-    crate::{
-        error::to_result,
-        mm::{
-            virt::VmaNew,
-            vm_ops::VmOperationsTable, //
-        },
-    },
-    core::{
-        ffi::c_int,
-        mem::MaybeUninit, //
-    },
 };
 
 /// An area that a program has asked for.
@@ -227,10 +213,10 @@ impl<'a> VmaDesc<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::vma_desc::VmaDesc, page::Page};
+    /// use kernel::mm::{vma_desc::VmaDesc, OwnedPage};
     ///
     /// /// Whether there is a page for each of the area's.
-    /// fn enough(desc: &VmaDesc<'_>, pages: &[Page]) -> bool {
+    /// fn enough(desc: &VmaDesc<'_>, pages: &[OwnedPage]) -> bool {
     ///     desc.pgoff().checked_add(desc.vma_pages()).is_some_and(|end| end <= pages.len())
     /// }
     /// ```
@@ -281,152 +267,19 @@ impl<'a> VmaDesc<'a> {
         unsafe { (*self.desc.get()).vma_flags.__vma_flags[0] }
     }
 
+    flags::impl_set_flags!(self, &mut Self);
+    flags::impl_new_vma_flags!(self, &mut Self);
+
     /// Sets the flags in `set` and clears those in `unset`.
+    ///
+    /// # Safety
+    ///
+    /// A driver must be allowed to give the resulting combination to a new VMA.
     #[inline]
-    fn update_flags(&mut self, set: vm_flags_t, unset: vm_flags_t) {
+    unsafe fn update_flags(&mut self, set: vm_flags_t, unset: vm_flags_t) {
         let flags = (self.flags() | set) & !unset;
         // SAFETY: As for `start()`.
         unsafe { (*self.desc.get()).vma_flags.__vma_flags[0] = flags };
-    }
-
-    /// Sets [`flags::IO`]: nobody but the user's own code is to touch the pages.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::mm::vma_desc::VmaDesc;
-    ///
-    /// /// Where reading has effects, a core dump must not.
-    /// fn mmap_prepare(desc: &mut VmaDesc<'_>) -> Result {
-    ///     desc.set_io();
-    ///     Ok(())
-    /// }
-    /// ```
-    #[inline]
-    pub fn set_io(&mut self) {
-        self.update_flags(flags::IO, 0);
-    }
-
-    /// Sets [`flags::DONTEXPAND`]: `mremap()` cannot make the area larger, and it is not merged
-    /// with a neighbour.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::mm::vma_desc::VmaDesc;
-    ///
-    /// /// It is as large as it will ever be.
-    /// fn mmap_prepare(desc: &mut VmaDesc<'_>) -> Result {
-    ///     desc.set_dontexpand();
-    ///     Ok(())
-    /// }
-    /// ```
-    #[inline]
-    pub fn set_dontexpand(&mut self) {
-        self.update_flags(flags::DONTEXPAND, 0);
-    }
-
-    /// Sets [`flags::DONTCOPY`]: the area is not passed on by `fork()`.
-    ///
-    /// User space can undo this by `madvise()`, but not where [`flags::IO`] is set.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::mm::vma_desc::VmaDesc;
-    ///
-    /// fn not_for_children(desc: &mut VmaDesc<'_>) {
-    ///     desc.set_dontcopy();
-    ///     // For good.
-    ///     desc.set_io();
-    /// }
-    /// ```
-    #[inline]
-    pub fn set_dontcopy(&mut self) {
-        self.update_flags(flags::DONTCOPY, 0);
-    }
-
-    /// Sets [`flags::DONTDUMP`]: the area is left out of core dumps.
-    ///
-    /// User space can undo this by `madvise()`, but not where [`flags::IO`] or
-    /// [`flags::DONTEXPAND`] is set.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::mm::vma_desc::VmaDesc;
-    ///
-    /// fn secret(desc: &mut VmaDesc<'_>) {
-    ///     desc.set_dontdump();
-    /// }
-    /// ```
-    #[inline]
-    pub fn set_dontdump(&mut self) {
-        self.update_flags(flags::DONTDUMP, 0);
-    }
-
-    /// Forbids for ever that `mprotect()` makes the area readable.
-    ///
-    /// `EINVAL` if it is to be readable at once.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::mm::vma_desc::VmaDesc;
-    ///
-    /// fn write_only(desc: &mut VmaDesc<'_>) -> Result {
-    ///     desc.try_clear_mayread()
-    /// }
-    /// ```
-    #[inline]
-    pub fn try_clear_mayread(&mut self) -> Result {
-        self.try_clear(flags::READ, flags::MAYREAD)
-    }
-
-    /// Forbids for ever that `mprotect()` makes the area writable.
-    ///
-    /// `EINVAL` if it is to be writable at once.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::mm::vma_desc::VmaDesc;
-    ///
-    /// fn read_only(desc: &mut VmaDesc<'_>) -> Result {
-    ///     desc.try_clear_maywrite()
-    /// }
-    /// ```
-    #[inline]
-    pub fn try_clear_maywrite(&mut self) -> Result {
-        self.try_clear(flags::WRITE, flags::MAYWRITE)
-    }
-
-    /// Forbids for ever that `mprotect()` makes the area executable.
-    ///
-    /// `EINVAL` if it is to be executable at once.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::mm::vma_desc::VmaDesc;
-    ///
-    /// fn no_code(desc: &mut VmaDesc<'_>) -> Result {
-    ///     desc.try_clear_mayexec()
-    /// }
-    /// ```
-    #[inline]
-    pub fn try_clear_mayexec(&mut self) -> Result {
-        self.try_clear(flags::EXEC, flags::MAYEXEC)
-    }
-
-    /// Clears `may`, which goes with `now`, unless `now` is set.
-    #[inline]
-    fn try_clear(&mut self, now: vm_flags_t, may: vm_flags_t) -> Result {
-        if self.flags() & now != 0 {
-            return Err(EINVAL);
-        }
-        self.update_flags(0, may);
-        Ok(())
     }
 
     /// Returns whether the area is to hold data.
@@ -464,17 +317,18 @@ impl<'a> VmaDesc<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{vm_ops::VmOperations, vma_desc::VmaDesc}, sync::Arc};
+    /// use kernel::{mm::{vm_ops::{MmapPrepareHook, VmOperations}, vma_desc::VmaDesc}, sync::Arc};
     ///
-    /// fn mmap_prepare<'a, T: VmOperations>(data: &'a Arc<T>, desc: &mut VmaDesc<'a>) -> Result {
+    /// fn mmap_prepare<'a, T: VmOperations<Hook = MmapPrepareHook>>(data: &'a Arc<T>, desc: &mut VmaDesc<'a>) -> Result {
     ///     desc.set_ops(data.as_arc_borrow())
     /// }
     /// ```
     #[doc(alias("vm_ops", "private_data"))]
     #[inline]
-    pub fn set_ops<T: VmOperations>(&mut self, data: ArcBorrow<'a, T>) -> Result {
-        const { assert!(T::PREPARED, "this type is for `mmap` hooks") };
-
+    pub fn set_ops<T>(&mut self, data: ArcBorrow<'a, T>) -> Result
+    where
+        T: VmOperations<Hook = MmapPrepareHook>,
+    {
         if self.has_data() || self.has_action() {
             return Err(EBUSY);
         }
@@ -501,10 +355,10 @@ impl<'a> VmaDesc<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{vm_ops::VmOperations, vma_desc::VmaDesc}, sync::Arc};
+    /// use kernel::{mm::{vm_ops::{MmapPrepareHook, VmOperations}, vma_desc::VmaDesc}, sync::Arc};
     ///
     /// /// Its handler maps the pages by `vmf_insert_page()`.
-    /// fn mmap_prepare<'a, T: VmOperations>(data: &'a Arc<T>, desc: &mut VmaDesc<'a>) -> Result {
+    /// fn mmap_prepare<'a, T: VmOperations<Hook = MmapPrepareHook>>(data: &'a Arc<T>, desc: &mut VmaDesc<'a>) -> Result {
     ///     desc.set_mixedmap()?;
     ///     desc.set_ops(data.as_arc_borrow())
     /// }
@@ -514,7 +368,8 @@ impl<'a> VmaDesc<'a> {
         if self.has_contents() {
             return Err(EBUSY);
         }
-        self.update_flags(flags::MIXEDMAP, 0);
+        // SAFETY: The VMA is to hold neither a PFN mapping nor pages at once, as checked above.
+        unsafe { self.update_flags(flags::MIXEDMAP, 0) };
         Ok(())
     }
 
@@ -543,11 +398,11 @@ impl<'a> VmaDesc<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::{pfnmap::Caching, vm_ops::VmOperations, vma_desc::VmaDesc};
+    /// use kernel::mm::{pfnmap::Caching, vm_ops::{MmapPrepareHook, VmOperations}, vma_desc::VmaDesc};
     /// use kernel::sync::Arc;
     ///
     /// /// Its handler maps the frames by `vmf_insert_pfn()`.
-    /// fn mmap_prepare<'a, T: VmOperations>(data: &'a Arc<T>, desc: &mut VmaDesc<'a>) -> Result {
+    /// fn mmap_prepare<'a, T: VmOperations<Hook = MmapPrepareHook>>(data: &'a Arc<T>, desc: &mut VmaDesc<'a>) -> Result {
     ///     desc.set_pfnmap(Caching::WriteCombine)?;
     ///     desc.set_ops(data.as_arc_borrow())
     /// }
@@ -555,7 +410,8 @@ impl<'a> VmaDesc<'a> {
     #[inline]
     pub fn set_pfnmap(&mut self, caching: Caching) -> Result {
         self.set_caching(caching)?;
-        self.update_flags(REMAP_FLAGS, 0);
+        // SAFETY: `set_caching()` has checked that a PFN mapping may be made in the VMA.
+        unsafe { self.update_flags(REMAP_FLAGS, 0) };
         Ok(())
     }
 
@@ -661,67 +517,19 @@ impl<'a> VmaDesc<'a> {
     /// ```
     #[doc(alias = "mmap_action_map_kernel_pages")]
     #[inline]
-    pub fn map_kernel_pages<A: Allocator>(&mut self, pages: &'a Vec<Page, A>) -> Result {
+    pub fn map_kernel_pages<A: Allocator>(&mut self, pages: &'a Vec<OwnedPage, A>) -> Result {
         if self.has_data() || self.has_contents() {
             return Err(EBUSY);
         }
         if pages.is_empty() {
             return Ok(());
         }
-        let (start, array) = (self.start(), array_of(pages));
+        let (start, array) = (self.start(), as_page_array(pages));
         // SAFETY: As for `start()`. The function fills in the action. The pointers live for `'a`,
         // and the C side only reads them.
         unsafe {
             bindings::mmap_action_map_kernel_pages(self.desc.get(), start, array, pages.len())
         };
         Ok(())
-    }
-}
-
-#[cfg(not(CONFIG_HAVE_MMAP_PREPARE))]
-impl<'a> VmaDesc<'a> {
-    /// Runs the body of an `mmap_prepare` hook in an `mmap` hook, and returns what that has to
-    /// return.
-    ///
-    /// # Safety
-    ///
-    /// As for [`VmaNew::set_up`], and all that lives for `'a` lives until this returns.
-    pub(crate) unsafe fn compat_vma_mmap(
-        vma: *mut bindings::vm_area_struct,
-        hook: impl FnOnce(&mut Self) -> Result,
-    ) -> c_int {
-        let body = |vma: &VmaNew| {
-            let mut desc = bindings::vm_area_desc {
-                start: vma.start(),
-                end: vma.end(),
-                pgoff: vma.pgoff(),
-                page_prot: vma.page_prot(),
-                // SAFETY: The struct is made of numbers and nullable pointers, for which zero is a
-                // value: no operations, no data, no action.
-                ..unsafe { MaybeUninit::zeroed().assume_init() }
-            };
-            desc.vma_flags.__vma_flags[0] = vma.flags();
-            // What an area has that nobody has given any.
-            // SAFETY: The area is allocated, and this thread alone has it.
-            desc.vm_ops = unsafe { (*vma.as_ptr()).vm_ops };
-
-            // SAFETY: This is what stands for the hook. `do_mmap()` sets neither flag, and what
-            // lives for `'a` is as the caller says.
-            hook(unsafe { Self::from_raw(&mut desc) })?;
-            // The kernel would make such an area larger without asking the hook.
-            desc.vma_flags.__vma_flags[0] |= flags::DONTEXPAND;
-            // SAFETY: The area is being set up, and the description is what the hook has made of
-            // it. If this fails, there was an action, and so there is no data to give back.
-            to_result(unsafe { bindings::__compat_vma_mmap(&mut desc, vma.as_ptr()) })?;
-
-            if let Some(table) = VmOperationsTable::of(vma) {
-                // SAFETY: The area has the table and the data by `VmaDesc::set_ops()`. The data is
-                // borrowed for `'a`.
-                unsafe { (table.take)(desc.private_data) };
-            }
-            Ok(())
-        };
-        // SAFETY: As the caller says.
-        unsafe { VmaNew::set_up(vma, body) }
     }
 }

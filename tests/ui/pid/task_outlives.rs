@@ -8,7 +8,7 @@ use kernel::{pid::{Pid, PidType}, sync::rcu};
 
 pub fn number(pid: &Pid) -> Option<i32> {
     let guard = rcu::read_lock();
-    let task = pid.pid_task(PidType::Thread, &guard)?;
+    let task = pid.pid_task(PidType::Pid, &guard)?;
     #[cfg(bad)]
     drop(guard);
     //~[bad]^ ERROR: E0505: cannot move out of `guard` because it is borrowed

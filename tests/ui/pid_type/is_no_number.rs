@@ -8,7 +8,7 @@ use kernel::{pid::{Pid, PidType}, sync::aref::ARef, task::Task};
 
 pub fn any(pid: &Pid) -> Option<ARef<Task>> {
     #[cfg(good)]
-    let kind = PidType::Session;
+    let kind = PidType::Sid;
     #[cfg(bad)]
     let kind = 7;
     pid.get_pid_task(kind)

@@ -4,14 +4,14 @@
 
 //! Who has given the lock back has no fault any more.
 
-use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
+use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
 
-pub fn fault<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>) -> Served<'a> {
+pub fn fault<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>) -> FaultResult<'a> {
     let address = vmf.address();
     let retried = vmf.retry_after(|| assert_ne!(address, 0));
     #[cfg(good)]
-    return retried.unwrap_or_else(|vmf| vmf.no_page());
+    return retried.unwrap_or_else(|vmf| vmf.return_nopage());
     #[cfg(bad)]
-    return retried.unwrap_or_else(|_| vmf.no_page());
+    return retried.unwrap_or_else(|_| vmf.return_nopage());
     //~[bad]^ ERROR: E0502: cannot borrow `*vmf` as immutable
 }

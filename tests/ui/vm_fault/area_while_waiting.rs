@@ -4,9 +4,9 @@
 
 //! Nothing of the area is used while its lock is given back.
 
-use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
+use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
 
-pub fn fault<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>) -> Option<Served<'a>> {
+pub fn fault<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>) -> Option<FaultResult<'a>> {
     let vma = vmf.vma();
     let start = vma.start();
     #[cfg(good)]

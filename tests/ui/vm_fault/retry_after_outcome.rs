@@ -4,13 +4,13 @@
 
 //! Who has dealt with a fault cannot give the lock back any more.
 
-use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
+use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
 use kernel::page::Page;
 
-pub fn fault<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>, page: &Page) -> Served<'a> {
-    let served = vmf.page(page);
+pub fn fault<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>, page: &Page) -> FaultResult<'a> {
+    let served = vmf.return_page(page);
     #[cfg(good)]
-    let other = vmf.page(page);
+    let other = vmf.return_page(page);
     #[cfg(bad)]
     let other = vmf.retry_after(|| ()).ok();
     //~[bad]^ ERROR: E0502: cannot borrow `*vmf` as mutable

@@ -4,13 +4,13 @@
 
 //! Whatever becomes of the outcome, the lock is not there again.
 
-use kernel::mm::{fault::{Served, VmFault}, vm_ops::VmOperations};
+use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
 
-pub fn fault<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>) -> Served<'a> {
+pub fn fault<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>) -> FaultResult<'a> {
     #[cfg(good)]
     let _ = (&*vmf).address();
     #[cfg(bad)]
     let _ = (&mut *vmf).retry_after(|| ());
-    vmf.no_page()
+    vmf.return_nopage()
     //~[bad]^ ERROR: E0502: cannot borrow `*vmf` as immutable
 }

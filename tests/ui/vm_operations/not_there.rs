@@ -4,9 +4,9 @@
 
 //! Only data with operations is given to an area.
 
-use kernel::{mm::{virt::VmaNew, vm_ops::VmOperations}, prelude::*, sync::Arc};
+use kernel::{mm::{virt::VmaNew, vm_ops::{MmapHook, VmOperations}}, prelude::*, sync::Arc};
 
-pub fn with<T: VmOperations>(vma: &VmaNew, data: Arc<T>) -> Result {
+pub fn with<T: VmOperations<Hook = MmapHook>>(vma: &VmaNew, data: Arc<T>) -> Result {
     vma.set_ops(data).map(drop)
 }
 

@@ -4,10 +4,10 @@
 
 //! An area takes its count after the hook, so the data has to live longer than that.
 
-use kernel::mm::{vm_ops::VmOperations, vma_desc::VmaDesc};
+use kernel::mm::{vm_ops::{MmapPrepareHook, VmOperations}, vma_desc::VmaDesc};
 use kernel::{prelude::*, sync::Arc};
 
-pub fn mmap_prepare<'a, T: VmOperations>(
+pub fn mmap_prepare<'a, T: VmOperations<Hook = MmapPrepareHook>>(
     data: &'a Arc<T>,
     desc: &mut VmaDesc<'a>,
 ) -> Result {

@@ -2,7 +2,7 @@
 
 #include <linux/fs.h>
 
-struct file *rust_helper_get_file(struct file *file)
+__rust_helper struct file *rust_helper_get_file(struct file *file)
 {
 	return get_file(file);
 }

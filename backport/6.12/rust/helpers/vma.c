@@ -10,14 +10,14 @@
 
 #include "vma_desc.h"
 
-void rust_helper_zap_vma_range(struct vm_area_struct *vma, unsigned long addr,
+__rust_helper void rust_helper_zap_vma_range(struct vm_area_struct *vma, unsigned long addr,
 			       unsigned long size)
 {
 	zap_page_range_single(vma, addr, size, NULL);
 }
 
 /* This kernel's own is not in the bindings: it wants to be told what kind of frame it is. */
-vm_fault_t rust_helper_vmf_insert_mixed(struct vm_area_struct *vma,
+__rust_helper vm_fault_t rust_helper_vmf_insert_mixed(struct vm_area_struct *vma,
 					unsigned long addr, unsigned long pfn)
 {
 	return vmf_insert_mixed(vma, addr, __pfn_to_pfn_t(pfn, PFN_DEV));
@@ -30,14 +30,14 @@ EXPORT_SYMBOL_GPL(lock_vma_under_rcu);
 
 /* Mainline's functions for mmap_prepare() hooks. */
 
-void rust_helper_mmap_action_remap_full(struct vm_area_desc *desc,
+__rust_helper void rust_helper_mmap_action_remap_full(struct vm_area_desc *desc,
 					unsigned long start_pfn)
 {
 	desc->action.type = MMAP_REMAP_PFN;
 	desc->action.start_pfn = start_pfn;
 }
 
-void rust_helper_mmap_action_ioremap_full(struct vm_area_desc *desc,
+__rust_helper void rust_helper_mmap_action_ioremap_full(struct vm_area_desc *desc,
 					  unsigned long start_pfn)
 {
 	desc->action.type = MMAP_IO_REMAP_PFN;
@@ -45,7 +45,7 @@ void rust_helper_mmap_action_ioremap_full(struct vm_area_desc *desc,
 }
 
 /* Rust has pages mapped from the start only. */
-void rust_helper_mmap_action_map_kernel_pages(struct vm_area_desc *desc,
+__rust_helper void rust_helper_mmap_action_map_kernel_pages(struct vm_area_desc *desc,
 					      unsigned long start,
 					      struct page **pages,
 					      unsigned long nr_pages)
@@ -56,7 +56,7 @@ void rust_helper_mmap_action_map_kernel_pages(struct vm_area_desc *desc,
 }
 
 /* Makes an area what its description says, in an mmap() hook. */
-int rust_helper___compat_vma_mmap(struct vm_area_desc *desc,
+__rust_helper int rust_helper___compat_vma_mmap(struct vm_area_desc *desc,
 				  struct vm_area_struct *vma)
 {
 	struct mmap_action *action = &desc->action;

@@ -312,7 +312,7 @@ impl<T: MiscDevice> Operations<T> {
         // SAFETY: The caller has the file open for the time of the call.
         let (device, file) = unsafe { Self::borrow(file) };
         // SAFETY: The area is being set up until this returns.
-        unsafe { VmaNew::set_up(vma, |vma| T::mmap(device, file, vma)) }
+        unsafe { VmaNew::run_mmap_hook(vma, |vma| T::mmap(device, file, vma)) }
     }
 
     /// # Safety

@@ -2,10 +2,6 @@
 
 #include <linux/mm.h>
 
-#ifndef __rust_helper
-#define __rust_helper
-#endif
-
 __rust_helper void rust_helper_mmap_action_remap_full(struct vm_area_desc *desc,
 						      unsigned long start_pfn)
 {

@@ -5,20 +5,23 @@
 use crate::process::Process;
 use kernel::{
     mm::vm_ops::{
-        VmOperations,
-        VmaIdle, //
+        InactiveVma,
+        MmapHook,
+        VmOperations, //
     },
     prelude::*,
-    vm_operations, //
+    impl_has_vm_ops, //
 };
 
-vm_operations!(Process);
+impl_has_vm_ops!(Process);
 
 #[vtable]
 impl VmOperations for Process {
+    type Hook = MmapHook;
+
     /// The program has unmapped or moved the area, or a part of it. Its pages are not mapped any
     /// more from now on, as in the C driver.
-    fn close(vma: &VmaIdle<Self>) {
+    fn close(vma: &InactiveVma<Self>) {
         vma.data().pages.forget_vma();
     }
 }

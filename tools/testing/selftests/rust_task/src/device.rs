@@ -201,12 +201,12 @@ impl Pages {
     }
 }
 
-/// `/dev/rust_task_test`, opened.
+/// `/dev/test_rust_task`, opened.
 pub struct Tester(File);
 
 impl Tester {
     pub fn open() -> std::io::Result<Self> {
-        open("/dev/rust_task_test").map(Self)
+        open("/dev/test_rust_task").map(Self)
     }
 
     pub fn file(&self) -> &File {

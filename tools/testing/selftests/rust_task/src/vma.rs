@@ -212,15 +212,15 @@ impl Buffer {
     }
 }
 
-/// `/dev/rust_vma_test`, opened.
+/// `/dev/test_rust_vma`, opened.
 pub struct Tester(File);
 
-/// `/dev/rust_vma_prepared`, opened.
+/// `/dev/test_rust_vma_prepare`, opened.
 pub struct Prepared(File);
 
 impl Prepared {
     pub fn open() -> std::io::Result<Self> {
-        open("/dev/rust_vma_prepared").map(Self)
+        open("/dev/test_rust_vma_prepare").map(Self)
     }
 
     pub fn file(&self) -> &File {
@@ -259,7 +259,7 @@ impl Prepared {
 
 impl Tester {
     pub fn open() -> std::io::Result<Self> {
-        open("/dev/rust_vma_test").map(Self)
+        open("/dev/test_rust_vma").map(Self)
     }
 
     pub fn file(&self) -> &File {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Has `/dev/rust_task_test` start threads of the kernel, which borrow the memory of processes.
+//! Has `/dev/test_rust_task` start threads of the kernel, which borrow the memory of processes.
 
 use anyhow::{ensure, Result};
 use nix::{

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Asks `/dev/rust_task_test` how tasks hang together and what their numbers are, and compares that
+//! Asks `/dev/test_rust_task` how tasks hang together and what their numbers are, and compares that
 //! with /proc.
 
 use anyhow::{bail, ensure, Context, Result};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Maps `/dev/rust_vma_buffer`, `/dev/rust_vma_test` and `/dev/rust_vma_prepared`, does to the areas
+//! Maps `/dev/rust_vma_buffer`, `/dev/test_rust_vma` and `/dev/test_rust_vma_prepare`, does to the areas
 //! what programs can do to areas, and compares what the drivers know with /proc.
 
 use anyhow::{anyhow, ensure, Context, Result};
@@ -480,7 +480,7 @@ fn own_lock() -> Result<()> {
     let asked = events_after.faults - events.faults + events_after.written - events.written;
     ensure!(asked == all, "{asked} of {all} faults");
     let (served, retried) = (after.0 - before.0, after.1 - before.1);
-    did("faults under the area's own lock", served);
+    did("faults under the area's own lock", result);
     // Somebody else may wait for a page meanwhile.
     ensure!(
         served >= all && retried < all / 8,

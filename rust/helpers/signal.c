@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/sched/signal.h>
+
+__rust_helper int rust_helper_signal_pending(struct task_struct *t)
+{
+	return signal_pending(t);
+}
+
+__rust_helper int rust_helper_fatal_signal_pending(struct task_struct *t)
+{
+	return fatal_signal_pending(t);
+}
+
+__rust_helper int rust_helper_signal_pending_state(unsigned int state,
+						   struct task_struct *t)
+{
+	return signal_pending_state(state, t);
+}
+
+__rust_helper void rust_helper_allow_signal(int sig)
+{
+	allow_signal(sig);
+}
+
+__rust_helper unsigned long rust_helper_task_rlimit(const struct task_struct *t,
+						    unsigned int limit)
+{
+	return task_rlimit(t, limit);
+}

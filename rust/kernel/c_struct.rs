@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What types that wrap a C struct have in common.
+
+/// Implements [`AlwaysRefCounted`](crate::sync::aref::AlwaysRefCounted) for a wrapper of a C struct
+/// that has a refcount of its own.
+///
+/// Written `impl_refcounted!(unsafe Type: get, put)`, where `get` and `put` are C functions.
+///
+/// # Safety
+///
+/// - `Type` must be `repr(transparent)` around the C struct that both functions take.
+/// - While a `&Type` exists, the refcount must not be zero, so that `get` may increment it.
+/// - `put` must release one reference, and the C struct must stay allocated until the last reference
+///   has been released.
+macro_rules! impl_refcounted {
+    (unsafe $type:ty: $get:ident, $put:ident) => {
+        // SAFETY: The user of the macro guarantees that the refcount keeps the object allocated.
+        unsafe impl $crate::sync::aref::AlwaysRefCounted for $type {
+            #[inline]
+            fn inc_ref(&self) {
+                // CAST: The type is transparent around the C struct.
+                let ptr = ::core::ptr::from_ref(self).cast_mut().cast();
+
+                // SAFETY: `self` is borrowed, so the refcount is not zero.
+                unsafe { $crate::bindings::$get(ptr) };
+            }
+
+            #[inline]
+            unsafe fn dec_ref(obj: ::core::ptr::NonNull<Self>) {
+                // SAFETY: The caller passes on a reference that it holds. CAST: As above.
+                unsafe { $crate::bindings::$put(obj.as_ptr().cast()) };
+            }
+        }
+    };
+}
+pub(crate) use impl_refcounted;
+
+/// Implements the conversions from and to a pointer to the wrapped C struct, and equality as
+/// equality of addresses.
+///
+/// The type is a struct with a field `inner: Opaque<$c>`.
+macro_rules! impl_c_struct {
+    ($type:ident, $c:ident) => {
+        impl $type {
+            #[doc = concat!("Returns a pointer to the `struct ", stringify!($c), "`.")]
+            ///
+            /// # Context
+            ///
+            /// Any context, including NMI.
+            #[inline]
+            pub fn as_ptr(&self) -> *mut $crate::bindings::$c {
+                self.inner.get()
+            }
+
+            #[doc = concat!("Creates a reference to a `struct ", stringify!($c), "`.")]
+            ///
+            /// # Safety
+            ///
+            /// `ptr` must point to an object that satisfies the type invariants for the duration of
+            /// `'a`.
+            #[inline]
+            pub unsafe fn from_ptr<'a>(ptr: *const $crate::bindings::$c) -> &'a Self {
+                // SAFETY: The caller guarantees that `ptr` is valid for the duration of `'a`. CAST:
+                // The type is transparent around the C struct.
+                unsafe { &*ptr.cast() }
+            }
+        }
+
+        /// Two references are equal if they refer to the same object.
+        impl PartialEq for $type {
+            #[inline]
+            fn eq(&self, other: &Self) -> bool {
+                ::core::ptr::eq(self, other)
+            }
+        }
+
+        impl Eq for $type {}
+    };
+}
+pub(crate) use impl_c_struct;

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+//@revisions: good bad
+//@[good] check-pass
+
+//! A type whose VMAs get it in `->mmap()` is not accepted in `->mmap_prepare()`.
+
+use kernel::mm::{vm_ops::{MmapHook, MmapPrepareHook, VmOperations}, vma_desc::VmaDesc};
+use kernel::{impl_has_vm_ops, prelude::*, sync::Arc};
+
+pub struct LocalModule;
+
+impl kernel::ModuleMetadata for LocalModule {
+    const NAME: &'static kernel::str::CStr = kernel::c_str!("none");
+    const THIS_MODULE: ThisModule =
+        // SAFETY: Null stands for the kernel itself.
+        unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
+}
+
+pub struct Data;
+
+impl_has_vm_ops!(Data);
+
+#[vtable]
+impl VmOperations for Data {
+    #[cfg(good)]
+    type Hook = MmapPrepareHook;
+    #[cfg(bad)]
+    type Hook = MmapHook;
+}
+
+pub fn mmap_prepare<'a>(desc: &mut VmaDesc<'a>, data: &'a Arc<Data>) -> Result {
+    desc.set_ops(data.as_arc_borrow()) //~[bad] ERROR: E0271: type mismatch
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+//@revisions: good bad
+//@[good] check-pass
+
+//! A type whose VMAs get it in `->mmap_prepare()` is not accepted in `->mmap()`.
+
+use kernel::mm::{virt::VmaNew, vm_ops::{MmapHook, MmapPrepareHook, VmOperations}};
+use kernel::{impl_has_vm_ops, prelude::*, sync::Arc};
+
+pub struct LocalModule;
+
+impl kernel::ModuleMetadata for LocalModule {
+    const NAME: &'static kernel::str::CStr = kernel::c_str!("none");
+    const THIS_MODULE: ThisModule =
+        // SAFETY: Null stands for the kernel itself.
+        unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
+}
+
+pub struct Data;
+
+impl_has_vm_ops!(Data);
+
+#[vtable]
+impl VmOperations for Data {
+    #[cfg(good)]
+    type Hook = MmapHook;
+    #[cfg(bad)]
+    type Hook = MmapPrepareHook;
+}
+
+pub fn mmap(vma: &VmaNew, data: Arc<Data>) -> Result {
+    vma.set_ops(data).map(drop) //~[bad] ERROR: E0271: type mismatch
+}
