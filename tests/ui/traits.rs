@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! What other threads may do with each type, and whether it may be copied or moved.
+//! Which types are `Send`, `Sync`, `Clone` and `Unpin`.
 
 #[cfg(bad)]
 use kernel::mm::{fault, virt, vm_ops};
@@ -13,7 +13,7 @@ pub fn sync<T: Sync>() {}
 pub fn clone<T: Clone>() {}
 pub fn unpin<T: Unpin>() {}
 
-pub fn may() {
+pub fn implemented() {
     send::<task::Task>();
     sync::<task::Task>();
     send::<task::Kuid>();
@@ -42,7 +42,7 @@ pub fn may() {
 }
 
 #[cfg(bad)]
-pub fn may_not() {
+pub fn not_implemented() {
     clone::<task::Task>();
     //~[bad]^ ERROR: E0277: the trait bound
     unpin::<task::Task>();

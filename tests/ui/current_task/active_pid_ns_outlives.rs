@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! What `active_pid_ns()` returns is for the scope of the current task only.
+//! The result of `active_pid_ns()` cannot outlive the scope of `current!()`.
 
 use kernel::pid_namespace::PidNamespace;
 use kernel::{prelude::*, sync::aref::ARef};

@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! What `cred()` returns is for the scope of the current task only.
+//! The result of `cred()` cannot outlive the scope of `current!()`.
 
 use kernel::{cred::Credential, prelude::*, sync::aref::ARef};
 

@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! What `group_leader()` returns is for the scope of the current task only.
+//! The result of `group_leader()` cannot outlive the scope of `current!()`.
 
 use kernel::{prelude::*, sync::aref::ARef, task::Task};
 

@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! A static cannot hold the current task.
+//! A static cannot hold a reference to a `CurrentTask`.
 
 #[cfg(bad)]
 use kernel::task::CurrentTask;

@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! What `mm()` returns is for the scope of the current task only.
+//! The result of `mm()` cannot outlive the scope of `current!()`.
 
 use kernel::mm::MmWithUser;
 use kernel::{prelude::*, sync::aref::ARef};

@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! The current task is not returned from the scope that asked for it.
+//! A `CurrentTask` cannot be returned from the scope of `current!()`.
 
 use kernel::{prelude::*, task::CurrentTask};
 

@@ -2,11 +2,11 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! No other thread gets the current task, by value or by reference.
+//! Neither a `CurrentTask` nor a reference to it can be sent to another thread.
 
 use kernel::{prelude::*, task::Task};
 
-/// What starting a thread asks of the closure that it runs.
+/// Has the bounds of a function that runs a closure in another thread.
 pub fn spawn(_: impl FnOnce() + Send) {}
 
 pub fn caller() {

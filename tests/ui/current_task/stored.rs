@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! The current task is not stored where another task would find it.
+//! A `CurrentTask` cannot be stored where another task could find it.
 
 use kernel::{
     prelude::*,

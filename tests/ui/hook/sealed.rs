@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! A driver cannot declare a hook of its own.
+//! A driver cannot implement `Hook`, which is sealed.
 
 use kernel::mm::vm_ops::Hook;
 

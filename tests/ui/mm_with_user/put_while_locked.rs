@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! The last user does not leave while the lock is held.
+//! The reference to the `mm_struct` cannot be dropped while the mmap lock is held.
 
 use kernel::{mm::MmWithUser, sync::aref::ARef};
 

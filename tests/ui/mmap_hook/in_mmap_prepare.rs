@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! A type whose VMAs get it in `->mmap()` is not accepted in `->mmap_prepare()`.
+//! A type with `Hook = MmapHook` is not accepted in `->mmap_prepare()`.
 
 use kernel::mm::{vm_ops::{MmapHook, MmapPrepareHook, VmOperations}, vma_desc::VmaDesc};
 use kernel::{impl_has_vm_ops, prelude::*, sync::Arc};

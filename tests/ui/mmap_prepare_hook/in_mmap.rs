@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! A type whose VMAs get it in `->mmap_prepare()` is not accepted in `->mmap()`.
+//! A type with `Hook = MmapPrepareHook` is not accepted in `->mmap()`.
 
 use kernel::mm::{virt::VmaNew, vm_ops::{MmapHook, MmapPrepareHook, VmOperations}};
 use kernel::{impl_has_vm_ops, prelude::*, sync::Arc};

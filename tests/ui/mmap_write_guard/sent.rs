@@ -2,11 +2,11 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! The lock is given back by who took it.
+//! The mmap write lock must be released by the thread that has taken it.
 
 use kernel::mm::MmWithUser;
 
-/// What starting a thread asks of the closure that it runs.
+/// Has the bounds of a function that runs a closure in another thread.
 pub fn spawn(_: impl FnOnce() + Send) {}
 
 pub fn caller(mm: &MmWithUser) {

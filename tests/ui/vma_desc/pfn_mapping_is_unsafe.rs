@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+//@revisions: good bad
+//@[good] check-pass
+
+//! Mapping a PFN is unsafe: only the driver knows what else uses the memory.
+
+use kernel::mm::{pfnmap::Caching, vma_desc::VmaDesc};
+use kernel::prelude::*;
+
+pub fn mmap_prepare(desc: &mut VmaDesc<'_>) -> Result {
+    // SAFETY: This is not run.
+    #[cfg(good)]
+    unsafe { desc.io_remap_pfn_range(0, Caching::Normal) }
+    #[cfg(bad)]
+    desc.io_remap_pfn_range(0, Caching::Normal)
+    //~[bad]^ ERROR: E0133: call to unsafe
+}
