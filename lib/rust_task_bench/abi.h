@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What /dev/rust_task_bench and a program tell each other. */
+/* The ioctls of /dev/rust_task_bench. */
 
 #ifndef RUST_TASK_BENCH_ABI_H
 #define RUST_TASK_BENCH_ABI_H
@@ -8,18 +8,19 @@
 #include <linux/types.h>
 
 struct rust_task_bench_run {
-	/* To the device: which operation, how often, and whether with interrupts off. */
+	/* In: the index of the operation, and how often to run it. */
 	__u32 row;
 	__u32 rounds;
-	__u32 quiet;
+	/* In: whether interrupts are disabled. */
+	__u32 irqs_off;
 	__u32 reserved;
-	/* From the device: ticks of the time stamp counter in all, and the operation's name. */
+	/* Out: the ticks of the time stamp counter for all rounds, and the operation's name. */
 	__u64 c;
 	__u64 rust;
 	char name[64];
 };
 
-/* The facts of the sample driver's GET_INFO. */
+/* The same as the result of GET_INFO of samples/rust/rust_task_info.rs. */
 struct rust_task_bench_info {
 	__u32 pid;
 	__u32 tgid;

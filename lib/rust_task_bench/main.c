@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What an operation of the Rust abstractions costs, beside the same in C.
+ * Compares the cost of operations of the Rust abstractions with the same in C.
  *
- * A read of /dev/rust_task_bench has each operation done ROUNDS times in both
- * languages, with interrupts off, and tells the ticks of the time stamp counter
- * that went by. QEMU with -icount shift=0 makes it one tick an instruction.
- * An ioctl() has one operation done as often as it says.
+ * A read of /dev/rust_task_bench runs each operation ROUNDS times in both
+ * languages, with interrupts disabled, and returns the elapsed ticks of the time
+ * stamp counter. With QEMU's -icount shift=0, a tick is an instruction.
+ * RUST_TASK_BENCH_RUN runs one operation for a given number of rounds.
  */
 
 #include <linux/completion.h>
@@ -35,8 +35,8 @@
 #define ROUNDS 1000
 
 /*
- * What an operation is done with. ops.rs has the same. The areas are those of
- * the moment: whoever looks at them holds the mmap lock.
+ * The arguments of an operation; ops.rs has the same layout. The VMAs are only
+ * valid while the mmap lock is held.
  */
 struct bench {
 	struct task_struct *task;
@@ -47,43 +47,43 @@ struct bench {
 	struct page *page;
 	unsigned long addr;
 	struct pid *pid;
-	/* Their faults are handled in C and in Rust. Not in ops.rs. */
+	/* VMAs with a fault handler in C and in Rust. Not in ops.rs. */
 	struct vm_area_struct *c_faults;
 	struct vm_area_struct *rust_faults;
 };
 
-/* What a program maps of the device, by the first page of it. */
-enum { DEVICE, C_FAULTS, RUST_FAULTS, AREAS };
+/* The VMAs that userspace maps from the device, by page offset. */
+enum { DEVICE, C_FAULTS, RUST_FAULTS, NR_VMAS };
 
-/* Where it has them. */
+/* The start addresses of these VMAs. */
 struct state {
-	unsigned long start[AREAS];
+	unsigned long start[NR_VMAS];
 };
 
 typedef void operation(struct bench *b);
 
-/* Those of ops.rs. */
+/* Defined in ops.rs. */
 operation rust_empty, rust_current, rust_current_pid, rust_current_tgid,
 	rust_current_leader, rust_current_mm, rust_current_ns,
 	rust_current_euid, rust_task_pid, rust_task_tgid, rust_task_uid,
-	rust_task_number, rust_task_number_in_ns, rust_task_ns_counted,
+	rust_task_tgid_nr, rust_task_tgid_nr_ns, rust_task_get_ns,
 	rust_signal_pending, rust_wake_up, rust_same_user, rust_uid_in_ns,
-	rust_task_count, rust_mm_count, rust_mm_users, rust_mm_users_async,
-	rust_mm_not_zero, rust_ns_count, rust_mmap_lock, rust_mmap_trylock,
+	rust_task_clone, rust_mm_clone, rust_mm_users, rust_mm_users_async,
+	rust_mm_not_zero, rust_ns_clone, rust_mmap_lock, rust_mmap_trylock,
 	rust_vma_lookup, rust_vma_lock, rust_vma_fields, rust_vma_mixedmap,
 	rust_page_insert;
 
-/* Those of more.rs, which only our files offer. */
+/* Defined in more.rs. Mainline does not have the methods that these call. */
 operation rust_mmap_write_lock, rust_vma_each, rust_vma_file, rust_vma_typed,
-	rust_task_ns_rcu, rust_pid_count, rust_pid_of_task, rust_pid_find,
-	rust_pid_task, rust_pid_number, rust_process_each, rust_thread_each,
+	rust_task_ns_rcu, rust_pid_clone, rust_pid_of_task, rust_pid_find,
+	rust_pid_task, rust_pid_nr, rust_group_each, rust_thread_each,
 	rust_task_parent, rust_task_nice, rust_task_cpu, rust_task_start,
 	rust_task_exit_state, rust_task_rlimit, rust_task_cred, rust_cred,
-	rust_uid, rust_kuid, rust_user_ns, rust_sleep, rust_use_mm;
+	rust_uid, rust_kuid, rust_user_ns, rust_wait, rust_use_mm;
 typedef int hook(struct vm_area_struct *vma);
-hook rust_set_up;
+hook rust_mmap;
 
-/* The value has to be there, and so has all memory. Emits nothing. */
+/* Makes the compiler compute x and all memory. Emits no instruction. */
 #define use(x) ({ asm volatile("" : : "r"(x) : "memory"); })
 
 static noinline void c_empty(struct bench *b)
@@ -141,17 +141,17 @@ static noinline void c_task_uid(struct bench *b)
 	use(__kuid_val(task_uid(b->task)));
 }
 
-static noinline void c_task_number(struct bench *b)
+static noinline void c_task_tgid_nr(struct bench *b)
 {
 	use(task_tgid_nr_ns(b->task, NULL));
 }
 
-static noinline void c_task_number_in_ns(struct bench *b)
+static noinline void c_task_tgid_nr_ns(struct bench *b)
 {
 	use(task_tgid_nr_ns(b->task, b->ns));
 }
 
-static noinline void c_task_ns_counted(struct bench *b)
+static noinline void c_task_get_ns(struct bench *b)
 {
 	struct pid_namespace *ns;
 
@@ -188,7 +188,7 @@ static noinline void c_uid_in_ns(struct bench *b)
 	use(from_kuid(current_user_ns(), current_euid()));
 }
 
-static noinline void c_task_count(struct bench *b)
+static noinline void c_task_clone(struct bench *b)
 {
 	struct task_struct *task = b->task;
 
@@ -197,7 +197,7 @@ static noinline void c_task_count(struct bench *b)
 	put_task_struct(task);
 }
 
-static noinline void c_mm_count(struct bench *b)
+static noinline void c_mm_clone(struct bench *b)
 {
 	struct mm_struct *mm = b->mm;
 
@@ -234,7 +234,7 @@ static noinline void c_mm_not_zero(struct bench *b)
 	}
 }
 
-static noinline void c_ns_count(struct bench *b)
+static noinline void c_ns_clone(struct bench *b)
 {
 	struct pid_namespace *ns = get_pid_ns(b->ns);
 
@@ -404,7 +404,7 @@ static noinline void c_user_ns(struct bench *b)
 	put_user_ns(ns);
 }
 
-static noinline void c_sleep(struct bench *b)
+static noinline void c_wait(struct bench *b)
 {
 	unsigned long addr = READ_ONCE(b->addr);
 	long left = 1;
@@ -427,7 +427,7 @@ static noinline void c_use_mm(struct bench *b)
 	kthread_unuse_mm(b->mm);
 }
 
-static noinline void c_pid_count(struct bench *b)
+static noinline void c_pid_clone(struct bench *b)
 {
 	struct pid *pid = get_pid(READ_ONCE(b->pid));
 
@@ -465,13 +465,13 @@ static noinline void c_pid_task(struct bench *b)
 	}
 }
 
-static noinline void c_pid_number(struct bench *b)
+static noinline void c_pid_nr(struct bench *b)
 {
 	use(pid_nr_ns(b->pid, b->ns));
 }
 
 #ifndef MODULE
-static noinline void c_process_each(struct bench *b)
+static noinline void c_group_each(struct bench *b)
 {
 	struct task_struct *task;
 
@@ -492,14 +492,14 @@ static noinline void c_thread_each(struct bench *b)
 	rcu_read_unlock();
 }
 
-/* What a driver in C has for the lifetime of its areas. */
+/* The vm_private_data of a C driver. */
 struct c_data {
 	struct page *page;
 };
 
 static struct c_data c_data;
 
-static vm_fault_t c_handler(struct vm_fault *vmf)
+static vm_fault_t c_fault_handler(struct vm_fault *vmf)
 {
 	struct c_data *data = vmf->vma->vm_private_data;
 
@@ -509,7 +509,7 @@ static vm_fault_t c_handler(struct vm_fault *vmf)
 }
 
 static const struct vm_operations_struct c_vm_ops = {
-	.fault = c_handler,
+	.fault = c_fault_handler,
 };
 
 static noinline void c_vma_file(struct bench *b)
@@ -529,8 +529,8 @@ static noinline void c_vma_typed(struct bench *b)
 		use(vma);
 }
 
-/* Both have this caller, in place of the kernel's. */
-static void fault(struct vm_area_struct *vma)
+/* Calls both handlers, as __do_fault() does. */
+static void call_fault(struct vm_area_struct *vma)
 {
 	struct vm_fault vmf = { .vma = vma };
 
@@ -540,15 +540,15 @@ static void fault(struct vm_area_struct *vma)
 
 static noinline void c_fault(struct bench *b)
 {
-	fault(b->c_faults);
+	call_fault(b->c_faults);
 }
 
 static noinline void rust_fault(struct bench *b)
 {
-	fault(b->rust_faults);
+	call_fault(b->rust_faults);
 }
 
-static int set_up(struct vm_area_struct *vma)
+static int mmap_faults(struct vm_area_struct *vma)
 {
 	switch (vma->vm_pgoff) {
 	case C_FAULTS:
@@ -557,18 +557,18 @@ static int set_up(struct vm_area_struct *vma)
 		vma->vm_ops = &c_vm_ops;
 		return 0;
 	case RUST_FAULTS:
-		return rust_set_up(vma);
+		return rust_mmap(vma);
 	}
 	return -EINVAL;
 }
 #else
-static int set_up(struct vm_area_struct *vma)
+static int mmap_faults(struct vm_area_struct *vma)
 {
 	return -EINVAL;
 }
 #endif
 
-/* Ends where the page is found to be there, after all that an insertion does. */
+/* Fails with EBUSY, after all steps of an insertion, as a page is mapped. */
 static noinline void c_page_insert(struct bench *b)
 {
 	int err = vm_insert_page(b->device, b->device->vm_start, b->page);
@@ -587,82 +587,82 @@ struct row {
 
 static const struct row rows[] = {
 	row("current", current),
-	row("current's pid", current_pid),
-	row("current's tgid", current_tgid),
+	row("current's PID", current_pid),
+	row("current's TGID", current_tgid),
 	row("current's group leader", current_leader),
 	row("current's mm", current_mm),
 	row("current's active PID namespace", current_ns),
-	row("current's euid", current_euid),
-	row("a task's pid", task_pid),
-	row("a task's tgid", task_tgid),
-	row("a task's uid", task_uid),
-	row("a task's number in the initial namespace", task_number),
-	row("a task's number in a namespace", task_number_in_ns),
-	row("a task's namespace, counted and dropped", task_ns_counted),
+	row("current's EUID", current_euid),
+	row("a task's PID", task_pid),
+	row("a task's TGID", task_tgid),
+	row("a task's UID", task_uid),
+	row("a task's TGID in the initial PID namespace", task_tgid_nr),
+	row("a task's TGID in a PID namespace", task_tgid_nr_ns),
+	row("a task's PID namespace: get and put", task_get_ns),
 	row("signal_pending()", signal_pending),
 	row("wake_up_process(), running", wake_up),
-	row("a task's uid is current's euid", same_user),
-	row("euid in the current user namespace", uid_in_ns),
-	row("task: clone and drop", task_count),
-	row("mm: clone and drop", mm_count),
+	row("a task's UID is current's EUID", same_user),
+	row("EUID in the current user namespace", uid_in_ns),
+	row("task: clone and drop", task_clone),
+	row("mm: clone and drop", mm_clone),
 	row("mm with users: clone and drop", mm_users),
 	row("mm with users: clone, drop asynchronously", mm_users_async),
 	row("mmget_not_zero() and drop", mm_not_zero),
-	row("PID namespace: clone and drop", ns_count),
+	row("PID namespace: clone and drop", ns_clone),
 	row("mmap read lock and unlock", mmap_lock),
 	row("mmap read trylock and unlock", mmap_trylock),
 	row("mmap read lock, vma_lookup(), unlock", vma_lookup),
 	row("lock_vma_under_rcu() and unlock", vma_lock),
 #ifdef CONFIG_RUST_TASK_BENCH
 	row("mmap write lock and unlock", mmap_write_lock),
-	row("mmap read lock, each area, unlock", vma_each),
-	row("a task's namespace, under RCU", task_ns_rcu),
+	row("mmap read lock, each VMA, unlock", vma_each),
+	row("a task's PID namespace, under RCU", task_ns_rcu),
 	row("a task's parent, under RCU", task_parent),
 	row("a task's nice value", task_nice),
 	row("a task's CPU", task_cpu),
-	row("a task's start", task_start),
-	row("has a task ended", task_exit_state),
-	row("a task's limit of locked memory", task_rlimit),
+	row("a task's start time", task_start),
+	row("a task's exit state", task_exit_state),
+	row("a task's RLIMIT_MEMLOCK", task_rlimit),
 	row("get_task_cred() and drop", task_cred),
 	row("current's credentials", cred),
 	row("from_kuid()", uid),
 	row("make_kuid()", kuid),
-	row("a user namespace: get, put", user_ns),
-	row("sleeping, with a reason not to", sleep),
-	row("struct pid: clone and drop", pid_count),
-	row("a task's struct pid, counted and dropped", pid_of_task),
+	row("user namespace: clone and drop", user_ns),
+	row("wait, the condition is true", wait),
+	row("struct pid: clone and drop", pid_clone),
+	row("get_task_pid() and drop", pid_of_task),
 	row("find_get_pid(1) and drop", pid_find),
 	row("get_pid_task() and drop", pid_task),
-	row("pid_nr_ns()", pid_number),
+	row("pid_nr_ns()", pid_nr),
 #ifndef MODULE
 	/* Modules cannot reach the initial task. */
-	row("each process, under RCU", process_each),
+	row("each thread group, under RCU", group_each),
 #endif
-	row("each thread of a process, under RCU", thread_each),
+	row("each thread of a thread group, under RCU", thread_each),
 #endif
 };
 
-/* These are done with the mmap lock held. */
-static const struct row rows_of_areas[] = {
-	row("start, end, flags and mm of an area", vma_fields),
-	row("is an area VM_MIXEDMAP", vma_mixedmap),
+/* Run with the mmap lock held. */
+static const struct row vma_rows[] = {
+	row("start, end, flags and mm of a VMA", vma_fields),
+	row("is a VMA VM_MIXEDMAP", vma_mixedmap),
 #ifdef CONFIG_RUST_TASK_BENCH
-	row("pages and file of an area", vma_file),
-	row("is an area one of the driver's", vma_typed),
-	row("a fault's handler, which gives a page", fault),
+	row("pages and file of a VMA", vma_file),
+	row("is a VMA the driver's", vma_typed),
+	row("fault handler that returns a page", fault),
 #endif
-	row("vm_insert_page(), where one is", page_insert),
+	row("vm_insert_page(), EBUSY", page_insert),
 };
 
 typedef u64 measure(operation *what, struct bench *b, u32 rounds);
 
-/* Ticks, with interrupts off. */
+/* Returns the ticks of all rounds, with interrupts disabled. */
 static noinline u64 ticks(operation *what, struct bench *b, u32 rounds)
 {
 	unsigned long flags;
 	u64 begin, end;
 
-	/* Whatever happens only once happens now. */
+	/* Warm up. */
 	what(b);
 	local_irq_save(flags);
 	begin = rdtsc_ordered();
@@ -687,8 +687,8 @@ static int prepare(struct bench *b)
 	return b->page ? 0 : -ENOMEM;
 }
 
-/* Finds the areas, if they are there. The caller holds the mmap lock. */
-static bool areas_are_there(struct bench *b, const struct state *state)
+/* Looks up the VMAs. The caller holds the mmap lock. */
+static bool find_vmas(struct bench *b, const struct state *state)
 {
 	b->vma = vma_lookup(b->mm, b->addr);
 	b->device = vma_lookup(b->mm, state->start[DEVICE]);
@@ -718,14 +718,14 @@ static void show(struct seq_file *m, struct bench *b, const struct row *row,
 }
 
 #ifdef CONFIG_RUST_TASK_BENCH
-/* These are done in a thread of the kernel. */
-static const struct row rows_of_thread[] = {
+/* Run in a kthread. */
+static const struct row kthread_rows[] = {
 	row("kthread_use_mm() and kthread_unuse_mm()", use_mm),
 };
 
 /*
- * The least that one round takes, as if all did. That is for what lets in an
- * interrupt: it comes now and then.
+ * Returns the ticks of the fastest round, multiplied by the number of rounds.
+ * For operations that enable interrupts: some rounds are interrupted.
  */
 static noinline u64 least_ticks(operation *what, struct bench *b, u32 rounds)
 {
@@ -741,36 +741,36 @@ static noinline u64 least_ticks(operation *what, struct bench *b, u32 rounds)
 	return least * rounds;
 }
 
-struct in_thread {
+struct kthread_args {
 	struct seq_file *m;
 	struct bench *b;
 	struct completion done;
 };
 
-static int show_in_thread(void *data)
+static int kthread_show(void *data)
 {
-	struct in_thread *this = data;
+	struct kthread_args *this = data;
 
-	show(this->m, this->b, rows_of_thread, ARRAY_SIZE(rows_of_thread),
+	show(this->m, this->b, kthread_rows, ARRAY_SIZE(kthread_rows),
 	     least_ticks);
-	/* What this is part of may be unloaded now. */
+	/* The module may be unloaded after the completion. */
 	kthread_complete_and_exit(&this->done, 0);
 }
 
-static int show_of_thread(struct seq_file *m, struct bench *b)
+static int show_kthread_rows(struct seq_file *m, struct bench *b)
 {
-	struct in_thread this = { .m = m, .b = b };
+	struct kthread_args this = { .m = m, .b = b };
 	struct task_struct *task;
 
 	init_completion(&this.done);
-	task = kthread_run(show_in_thread, &this, "rust_task_bench");
+	task = kthread_run(kthread_show, &this, "rust_task_bench");
 	if (IS_ERR(task))
 		return PTR_ERR(task);
 	wait_for_completion(&this.done);
 	return 0;
 }
 #else
-static int show_of_thread(struct seq_file *m, struct bench *b)
+static int show_kthread_rows(struct seq_file *m, struct bench *b)
 {
 	return 0;
 }
@@ -786,14 +786,14 @@ static int rust_task_bench_show(struct seq_file *m, void *unused)
 
 	seq_printf(m, "rounds\t%d\n", ROUNDS);
 	mmap_read_lock(b.mm);
-	if (areas_are_there(&b, m->private))
-		show(m, &b, rows_of_areas, ARRAY_SIZE(rows_of_areas), ticks);
+	if (find_vmas(&b, m->private))
+		show(m, &b, vma_rows, ARRAY_SIZE(vma_rows), ticks);
 	else
 		err = -ENOENT;
 	mmap_read_unlock(b.mm);
 	if (!err) {
 		show(m, &b, rows, ARRAY_SIZE(rows), ticks);
-		err = show_of_thread(m, &b);
+		err = show_kthread_rows(m, &b);
 	}
 
 	__free_page(b.page);
@@ -801,8 +801,8 @@ static int rust_task_bench_show(struct seq_file *m, void *unused)
 }
 
 #ifdef CONFIG_RUST_TASK_BENCH
-/* The same with interrupts on, so that others can have the locks. */
-static noinline u64 ticks_aloud(operation *what, struct bench *b, u32 rounds)
+/* As ticks(), with interrupts enabled, so that other tasks can take the locks. */
+static noinline u64 ticks_irqs_on(operation *what, struct bench *b, u32 rounds)
 {
 	u64 begin;
 
@@ -813,29 +813,29 @@ static noinline u64 ticks_aloud(operation *what, struct bench *b, u32 rounds)
 	return rdtsc_ordered() - begin;
 }
 
-/* Does one operation as often as a program says. It is the program's time. */
+/* Runs one operation for the requested number of rounds. */
 static int run(struct rust_task_bench_run *run, const struct state *state)
 {
-	measure *count = run->quiet ? ticks : ticks_aloud;
-	bool of_areas = run->row < ARRAY_SIZE(rows_of_areas);
+	measure *count = run->irqs_off ? ticks : ticks_irqs_on;
+	bool of_vmas = run->row < ARRAY_SIZE(vma_rows);
 	struct bench b = {};
 	const struct row *row;
 	u32 i = run->row;
 	int err;
 
-	if (of_areas)
-		row = &rows_of_areas[i];
-	else if (i - ARRAY_SIZE(rows_of_areas) < ARRAY_SIZE(rows))
-		row = &rows[i - ARRAY_SIZE(rows_of_areas)];
+	if (of_vmas)
+		row = &vma_rows[i];
+	else if (i - ARRAY_SIZE(vma_rows) < ARRAY_SIZE(rows))
+		row = &rows[i - ARRAY_SIZE(vma_rows)];
 	else
 		return -ENOENT;
 
 	err = prepare(&b);
 	if (err)
 		return err;
-	if (of_areas) {
+	if (of_vmas) {
 		mmap_read_lock(b.mm);
-		if (!areas_are_there(&b, state))
+		if (!find_vmas(&b, state))
 			err = -ENXIO;
 	}
 	if (!err) {
@@ -846,14 +846,14 @@ static int run(struct rust_task_bench_run *run, const struct state *state)
 		run->rust = count(row->rust, &b, run->rounds) - rust;
 		strscpy_pad(run->name, row->name);
 	}
-	if (of_areas)
+	if (of_vmas)
 		mmap_read_unlock(b.mm);
 	__free_page(b.page);
 	return err;
 }
 
-/* What the sample driver tells a program, in C. */
-static int tell(void __user *to)
+/* GET_INFO of the sample driver, in C. */
+static int get_info(void __user *to)
 {
 	struct rust_task_bench_info info = {
 		.pid = current->pid,
@@ -879,7 +879,7 @@ static long rust_task_bench_ioctl(struct file *file, unsigned int cmd,
 
 	switch (cmd) {
 	case RUST_TASK_BENCH_INFO:
-		return tell(user);
+		return get_info(user);
 	case RUST_TASK_BENCH_RUN:
 		break;
 	default:
@@ -902,7 +902,7 @@ static int rust_task_bench_open(struct inode *inode, struct file *file)
 
 	if (!state)
 		return -ENOMEM;
-	/* A misc device finds its own here. */
+	/* misc_open() has stored the miscdevice here; single_open() needs NULL. */
 	file->private_data = NULL;
 	err = single_open_size(file, rust_task_bench_show, state, SZ_16K);
 	if (err)
@@ -918,7 +918,7 @@ static int rust_task_bench_release(struct inode *inode, struct file *file)
 	return single_release(inode, file);
 }
 
-/* A program has to map a page of each area first. */
+/* Userspace must map one page of each VMA before it reads from the file. */
 static int rust_task_bench_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct seq_file *m = file->private_data;
@@ -928,7 +928,7 @@ static int rust_task_bench_mmap(struct file *file, struct vm_area_struct *vma)
 	if (vma->vm_pgoff == DEVICE)
 		vm_flags_set(vma, VM_MIXEDMAP);
 	else
-		err = set_up(vma);
+		err = mmap_faults(vma);
 	if (!err)
 		state->start[vma->vm_pgoff] = vma->vm_start;
 	return err;
@@ -984,4 +984,4 @@ static void __exit rust_task_bench_exit(void)
 module_exit(rust_task_bench_exit);
 
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("Instructions of the Rust abstractions, beside those of C");
+MODULE_DESCRIPTION("Cost of the Rust abstractions, compared with C");

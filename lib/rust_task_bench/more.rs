@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The operations that only our files offer.
+//! Operations for which mainline's `rust/kernel/` has no methods.
 
 use super::*;
 use core::{
@@ -39,16 +39,17 @@ use kernel::{
     ModuleMetadata, //
 };
 
-/// What a table of callbacks asks of the module it is in. C's `main.c` is the rest of it.
+/// The module of a `#[vtable]` implementation. `main.c` has the rest of the module.
 pub(crate) struct LocalModule;
 
 impl ModuleMetadata for LocalModule {
     const NAME: &'static CStr = c_str!("rust_task_bench");
-    // SAFETY: Null stands for the kernel itself. A table of operations of areas has no owner.
+    // SAFETY: A null `struct module` stands for the kernel itself. A `vm_operations_struct` has no
+    // owner, so the pointer is not used.
     const THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(null_mut()) };
 }
 
-/// What an area of this driver knows.
+/// The `vm_private_data` of a VMA.
 struct Data {
     page: Page,
 }
@@ -64,26 +65,29 @@ impl VmOperations for Data {
     }
 }
 
-/// Gives an area to this driver.
+/// Sets the `vm_ops` of a VMA.
 ///
 /// # Safety
 ///
-/// It is what the hook in `main.c` has been called for, and what that returns is what this does.
+/// `vma` must be the VMA that `->mmap()` in `main.c` has been called for, and `->mmap()` must return
+/// the result of this function.
 #[no_mangle]
-unsafe extern "C" fn rust_set_up(vma: *mut bindings::vm_area_struct) -> c_int {
-    let hook = |vma: &VmaNew| {
+unsafe extern "C" fn rust_mmap(vma: *mut bindings::vm_area_struct) -> c_int {
+    let mmap = |vma: &VmaNew| {
         let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
         vma.set_ops(Arc::new(Data { page }, GFP_KERNEL)?)?;
         Ok(())
     };
-    // SAFETY: As the caller says, and nothing has been done to the area before.
-    unsafe { VmaNew::run_mmap_hook(vma, hook) }
+    // SAFETY: By the safety requirements of this function, `vma` is being mapped and the result is
+    // returned from `->mmap()`. `main.c` has not changed the VMA before this call.
+    unsafe { VmaNew::run_mmap_hook(vma, mmap) }
 }
 
 impl Bench {
     #[inline(always)]
     fn pid(&self) -> &Pid {
-        // SAFETY: It is the current task's own, which it is attached to.
+        // SAFETY: `main.c` has set it to `task_pid(current)`. The current task is attached to that
+        // `struct pid`, which holds a reference.
         unsafe { Pid::from_ptr(self.pid.as_ptr()) }
     }
 }
@@ -125,16 +129,16 @@ operations! {
         let _ns = ARef::from(current!().user_ns());
         between();
     };
-    rust_sleep: |b| {
-        let reason = || Some(b.addr).filter(|addr| *addr != 0);
-        if let Ok(addr) = current!().wait_until(TaskState::Interruptible, 1, reason) {
+    rust_wait: |b| {
+        let condition = || Some(b.addr).filter(|addr| *addr != 0);
+        if let Ok(addr) = current!().wait_until(TaskState::Interruptible, 1, condition) {
             keep!(addr);
         }
     };
     rust_use_mm: |b| {
         let _ = b.users().kthread_use_mm(between);
     };
-    rust_pid_count: |b| {
+    rust_pid_clone: |b| {
         let _pid = ARef::from(b.pid());
         between();
     };
@@ -147,8 +151,8 @@ operations! {
     rust_pid_task: |b| if let Some(_task) = b.pid().get_pid_task(PidType::Pid) {
         between();
     };
-    rust_pid_number: |b| keep!(b.pid().pid_nr_ns(b.ns()));
-    rust_process_each: |_| {
+    rust_pid_nr: |b| keep!(b.pid().pid_nr_ns(b.ns()));
+    rust_group_each: |_| {
         let guard = rcu::read_lock();
         for task in Task::processes(&guard) {
             keep!(task.as_ptr());
@@ -171,7 +175,7 @@ operations! {
         }
     };
     rust_vma_file: |b| {
-        // SAFETY: As for `rust_vma_fields`.
+        // SAFETY: `main.c` runs `vma_rows` with the mmap lock held.
         let vma = unsafe { b.device() };
         keep!(vma.vma_pages());
         if let Some(file) = vma.file() {
@@ -179,7 +183,7 @@ operations! {
         }
     };
     rust_vma_typed: |b| {
-        // SAFETY: As for `rust_vma_fields`.
+        // SAFETY: `main.c` runs `vma_rows` with the mmap lock held.
         if let Some(vma) = unsafe { b.vma() }.downcast::<Data>() {
             keep!(vma.as_ptr());
         }

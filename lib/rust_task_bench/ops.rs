@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The operations of `main.c` as a driver in Rust has them.
+//! The operations of `main.c` in Rust.
 
 use core::{
     arch::asm,
@@ -31,12 +31,14 @@ use kernel::{
     },
 };
 
-/// What an operation is done with.
+/// The arguments of an operation. The layout is that of `struct bench` in `main.c`.
 ///
 /// # Invariants
 ///
-/// All of it is that of the current task, which `main.c` calls it in. `vma` and `device` are areas
-/// of `mm` while the mmap lock is held, and `device` is `VM_MIXEDMAP` and has no huge pages then.
+/// - `task` is the current task. `mm`, `ns` and `pid` are its `mm`, its active PID namespace and its
+///   `thread_pid`.
+/// - While the mmap lock of `mm` is held, `vma` and `device` are VMAs of `mm`, and `device` has
+///   `VM_MIXEDMAP` and no huge pages.
 #[repr(C)]
 pub struct Bench {
     task: NonNull<bindings::task_struct>,
@@ -44,10 +46,10 @@ pub struct Bench {
     vma: NonNull<bindings::vm_area_struct>,
     device: NonNull<bindings::vm_area_struct>,
     ns: NonNull<bindings::pid_namespace>,
-    // `struct page *`, which is what `Page` has, and nothing else.
+    // `struct page *`: a `Page` consists of such a pointer.
     page: ManuallyDrop<Page>,
     addr: c_ulong,
-    // For `more.rs`.
+    // Used in `more.rs`.
     #[allow(dead_code)]
     pid: NonNull<bindings::pid>,
 }
@@ -57,61 +59,65 @@ const _: () = assert!(size_of::<Page>() == size_of::<*mut bindings::page>());
 impl Bench {
     #[inline(always)]
     fn task(&self) -> &Task {
-        // SAFETY: The current task is there while it runs this. CAST: `Task` is transparent around
-        // `task_struct`.
+        // CAST: `Task` is a transparent wrapper of `task_struct`.
+        // SAFETY: By the type invariants, `task` is the current task, which is valid while it runs.
         unsafe { self.task.cast().as_ref() }
     }
 
     #[inline(always)]
     fn mm(&self) -> &Mm {
-        // SAFETY: The current task keeps its `mm_struct` at least until it returns from `read()`.
+        // SAFETY: By the type invariants, `mm` is the current task's. The task holds a reference to
+        // it at least until it returns from the system call.
         unsafe { Mm::from_raw(self.mm.as_ptr()) }
     }
 
     #[inline(always)]
     fn users(&self) -> &MmWithUser {
-        // SAFETY: As for `mm`: of its own, a task has `mm_users`.
+        // SAFETY: By the type invariants, `mm` is the current task's. The task holds a reference of
+        // `mm_users` to it at least until it returns from the system call.
         unsafe { MmWithUser::from_raw(self.mm.as_ptr()) }
     }
 
     /// # Safety
     ///
-    /// The mmap lock is held for as long as the result is used.
+    /// The caller must hold the mmap lock of `mm` for as long as the result is used.
     #[inline(always)]
     unsafe fn vma(&self) -> &VmaRef {
-        // SAFETY: It is an area of a living address space by the type invariant and the caller's
-        // lock.
+        // SAFETY: The caller holds the mmap lock of `mm`, which has users. By the type invariants,
+        // `vma` is a VMA of `mm` then.
         unsafe { VmaRef::from_raw(self.vma.as_ptr()) }
     }
 
     /// # Safety
     ///
-    /// As for [`Self::vma`].
+    /// The caller must hold the mmap lock of `mm` for as long as the result is used.
     #[inline(always)]
     unsafe fn device(&self) -> &VmaMixedMap {
-        // SAFETY: As for `vma`, and the rest is the type invariant.
+        // SAFETY: The caller holds the mmap lock of `mm`, which has users. By the type invariants,
+        // `device` is a VMA of `mm` then, and has `VM_MIXEDMAP` and no huge pages.
         unsafe { VmaMixedMap::from_raw(self.device.as_ptr()) }
     }
 
     #[inline(always)]
     fn ns(&self) -> &PidNamespace {
-        // SAFETY: The current task is attached to a `struct pid` of it, which owns a count.
+        // SAFETY: The current task is attached to a `struct pid` of this namespace, which holds a
+        // reference to it.
         unsafe { PidNamespace::from_ptr(self.ns.as_ptr()) }
     }
 }
 
-/// The value has to be there, and so has all memory. Emits nothing.
+/// Makes the compiler compute the value and all memory. Emits no instruction.
 macro_rules! keep {
     ($value:expr) => {
-        // SAFETY: This is a comment.
+        // SAFETY: The assembly code is a comment.
         unsafe { asm!("/* {0:r} */", in(reg) $value, options(nostack, preserves_flags)) }
     };
 }
 
-/// All memory has to be there. Emits nothing.
+/// Makes the compiler compute all memory. Emits no instruction.
 #[inline(always)]
 fn between() {
-    // SAFETY: This is nothing.
+    // SAFETY: The assembly code is empty.
     unsafe { asm!("", options(nostack, preserves_flags)) }
 }
 
@@ -142,9 +148,9 @@ operations! {
     rust_task_pid: |b| keep!(b.task().pid());
     rust_task_tgid: |b| keep!(b.task().tgid());
     rust_task_uid: |b| keep!(b.task().uid().into_raw().val);
-    rust_task_number: |b| keep!(b.task().tgid_nr_ns(None));
-    rust_task_number_in_ns: |b| keep!(b.task().tgid_nr_ns(Some(b.ns())));
-    rust_task_ns_counted: |b| if let Some(ns) = b.task().get_pid_ns() {
+    rust_task_tgid_nr: |b| keep!(b.task().tgid_nr_ns(None));
+    rust_task_tgid_nr_ns: |b| keep!(b.task().tgid_nr_ns(Some(b.ns())));
+    rust_task_get_ns: |b| if let Some(ns) = b.task().get_pid_ns() {
         keep!(ns.as_ptr());
     };
     rust_signal_pending: |b| if b.task().signal_pending() {
@@ -155,11 +161,11 @@ operations! {
         between();
     };
     rust_uid_in_ns: |_| keep!(Kuid::current_euid().into_uid_in_current_ns());
-    rust_task_count: |b| {
+    rust_task_clone: |b| {
         let _task = ARef::from(b.task());
         between();
     };
-    rust_mm_count: |b| {
+    rust_mm_clone: |b| {
         let _mm = ARef::from(b.mm());
         between();
     };
@@ -175,7 +181,7 @@ operations! {
         let _mm = b.mm().mmget_not_zero();
         between();
     };
-    rust_ns_count: |b| {
+    rust_ns_clone: |b| {
         let _ns = ARef::from(b.ns());
         between();
     };
@@ -198,7 +204,7 @@ operations! {
         between();
     };
     rust_vma_fields: |b| {
-        // SAFETY: `main.c` does `rows_of_areas` under the lock.
+        // SAFETY: `main.c` runs `vma_rows` with the mmap lock held.
         let vma = unsafe { b.vma() };
         keep!(vma.start());
         keep!(vma.end());
@@ -206,21 +212,22 @@ operations! {
         keep!(vma.mm().as_raw());
     };
     rust_vma_mixedmap: |b| {
-        // SAFETY: As for `rust_vma_fields`.
+        // SAFETY: `main.c` runs `vma_rows` with the mmap lock held.
         if let Some(vma) = unsafe { b.device() }.as_mixedmap_vma() {
             keep!(vma.as_ptr());
         }
     };
     rust_page_insert: |b| {
-        // SAFETY: As for `rust_vma_fields`.
-        let area = unsafe { b.device() };
-        if let Err(err) = area.vm_insert_page(area.start(), &b.page) {
+        // SAFETY: `main.c` runs `vma_rows` with the mmap lock held.
+        let vma = unsafe { b.device() };
+        if let Err(err) = vma.vm_insert_page(vma.start(), &b.page) {
             keep!(err.to_errno());
         }
     };
 }
 
-// What mainline's files do not offer. Only a kernel with ours has this symbol.
+// Mainline's `rust/kernel/` does not have these methods. Only a kernel of this repository has this
+// Kconfig symbol.
 #[cfg(CONFIG_RUST_TASK_BENCH)]
 mod more;
 #[cfg(CONFIG_RUST_TASK_BENCH)]
