@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An address space for the examples of this module, which KUnit runs in a kernel thread.
+//! Fixtures for the examples of this module: an mm, a VMA, or a hook of a file that is mapped.
+//!
+//! KUnit runs an example in a kthread, which has no mm. A fixture gives it a new one for the
+//! duration of a closure.
 
 use crate::{
     bindings,
@@ -8,27 +11,48 @@ use crate::{
         from_err_ptr,
         Result, //
     },
+    mm::{
+        virt::{
+            VmaNew,
+            VmaRef,
+            VmaWriteLocked, //
+        },
+        vma_desc::VmaDesc,
+        MmWithUser,
+    },
     page::PAGE_SIZE,
+    prelude::*,
+    sync::aref::ARef,
+    uaccess::UserSlice,
 };
 use core::{
-    ffi::c_void,
-    ptr, //
+    mem::MaybeUninit,
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 
-/// Maps a private, writable page for the running test and returns its address.
-///
-/// KUnit first gives its thread an address space, if it has none. It lasts until the thread exits.
-///
-/// # Safety
-///
-/// To be called by a KUnit test, in the test's own thread, at a moment at which no
-/// [`CurrentTask`](crate::task::CurrentTask) reference is in use: the thread's `mm` may change.
-pub unsafe fn user_page() -> Result<usize> {
-    // SAFETY: The caller is a KUnit test, so there is one to be returned.
-    let test = unsafe { bindings::kunit_get_current_test() };
+mod hook;
 
-    // SAFETY: `test` is the running one and this is its thread. A null file and anonymous memory
-    // go together. `kunit_vm_mmap()` unmaps the page when the test ends.
+/// The number of pages that the fixtures map of a file.
+const FILE_PAGES: usize = 4;
+
+/// Runs `f` with a new mm that the current kthread uses, and the address of its only page.
+fn with_new_mm<R: Send>(f: impl FnOnce(&MmWithUser, usize) -> Result<R> + Send) -> Result<R> {
+    // SAFETY: Reads a field of the current task, which no other task writes.
+    let test = unsafe { bindings::kunit_get_current_test() };
+    if test.is_null() || !crate::current!().is_kthread() {
+        return Err(EINVAL);
+    }
+    if crate::current!().mm().is_some() {
+        return Err(EBUSY);
+    }
+
+    // SAFETY: `test` is the test that the current kthread runs. The kthread has no mm, so
+    // `kunit_vm_mmap()` allocates one by `mm_alloc()` and passes it to `kthread_use_mm()`. An
+    // anonymous mapping has no file. No reference that depends on `current->mm` exists, as there
+    // was no mm.
     let addr = unsafe {
         bindings::kunit_vm_mmap(
             test,
@@ -41,6 +65,289 @@ pub unsafe fn user_page() -> Result<usize> {
         )
     };
 
-    // `vm_mmap()` returns an address, or an errno in the place of one.
+    let task = crate::current!().as_ptr();
+    // SAFETY: Only the current task writes its own `mm`.
+    let mm = unsafe { (*task).mm };
+    let mm = NonNull::new(mm).ok_or(ENOMEM)?;
+    // SAFETY: The current kthread uses `mm` since `kunit_vm_mmap()`. No reference to it was derived
+    // from `current!()`. KUnit does not use it again: when the test ends, it frees only its own
+    // record of the mapping.
+    unsafe { bindings::kthread_unuse_mm(mm.as_ptr()) };
+    // SAFETY: `mm_alloc()` set `mm_users` to one, and the kthread, whose exit would have released
+    // that reference, does not have the mm any more. CAST: `MmWithUser` is transparent.
+    let mm: ARef<MmWithUser> = unsafe { ARef::from_raw(mm.cast()) };
+
+    // `kunit_vm_mmap()` returns zero if it could not allocate its record, and what `vm_mmap()`
+    // returned otherwise: an address or an errno.
+    if addr == 0 {
+        return Err(ENOMEM);
+    }
+    let addr = from_err_ptr(addr as *mut c_void)? as usize;
+
+    let mm = &*mm;
+    mm.kthread_use_mm(|| f(mm, addr))?
+}
+
+/// Runs `f` in a KUnit kthread that uses a new mm with one private, writable, anonymous page.
+///
+/// The second argument of `f` is the address of the page. When `f` has returned, the mm is torn
+/// down unless `f` has stored a reference.
+///
+/// # Errors
+///
+/// - `EINVAL`: the current task is not a KUnit kthread.
+/// - `EBUSY`: the current task uses an mm.
+/// - What `f` returns.
+///
+/// # Context
+///
+/// Process context; may sleep.
+pub fn with_user_mm(f: impl FnOnce(&MmWithUser, usize) -> Result + Send) -> Result {
+    with_new_mm(f)
+}
+
+/// Runs `f` with the VMA of [`with_user_mm`]'s page, under the mmap read lock.
+///
+/// # Errors
+///
+/// Those of [`with_user_mm`].
+///
+/// # Context
+///
+/// Process context; may sleep.
+pub fn with_vma(f: impl FnOnce(&VmaRef) -> Result + Send) -> Result {
+    with_new_mm(|mm, addr| f(mm.mmap_read_lock().vma_lookup(addr).ok_or(EFAULT)?))
+}
+
+/// Runs `f` with the VMA of [`with_user_mm`]'s page, under the mmap write lock.
+///
+/// # Errors
+///
+/// Those of [`with_user_mm`].
+///
+/// # Context
+///
+/// Process context; may sleep.
+pub fn with_vma_write_locked(f: impl FnOnce(&VmaWriteLocked) -> Result + Send) -> Result {
+    with_new_mm(|mm, addr| f(mm.mmap_write_lock().vma_lookup(addr).ok_or(EFAULT)?))
+}
+
+/// A hook of a file, with the argument that describes the VMA.
+type Hook<'a, T> = dyn FnMut(*mut T) -> c_int + Send + 'a;
+
+/// The `file_operations` of a file that is to be mapped.
+struct FileOps(bindings::file_operations);
+
+// SAFETY: No function changes it.
+unsafe impl Sync for FileOps {}
+
+impl FileOps {
+    /// Returns the `file_operations` of which all is null.
+    const fn zeroed() -> bindings::file_operations {
+        // SAFETY: All fields are integers or nullable pointers, for which zero is a valid value.
+        unsafe { MaybeUninit::zeroed().assume_init() }
+    }
+
+    fn as_ptr(&self) -> *const bindings::file_operations {
+        &self.0
+    }
+}
+
+/// Maps a new file with `fops` in a new mm, and then runs `f` with the address of the mapping.
+///
+/// # Safety
+///
+/// The mmap hook in `fops` must call [`call_hook`] with the file and a `*mut T`, and must do nothing
+/// else. `fops` must have no other functions.
+unsafe fn map_file<T, R: Send>(
+    fops: &'static FileOps,
+    hook: &mut Hook<'_, T>,
+    f: impl FnOnce(usize) -> Result<R> + Send,
+) -> Result<R> {
+    with_new_mm(|_, _| {
+        let mut hook = hook;
+        let data: *mut &mut Hook<'_, T> = ptr::addr_of_mut!(hook);
+
+        // SAFETY: The name is a string, and `fops` is valid permanently. The file does not use
+        // `data` by itself.
+        let file = from_err_ptr(unsafe {
+            bindings::anon_inode_getfile(
+                c"[kunit]".as_ptr().cast(),
+                fops.as_ptr(),
+                data.cast(),
+                bindings::O_RDWR as c_int,
+            )
+        })?;
+        // SAFETY: The reference on `file` is held until below, and the current task uses the new
+        // mm. The hook that this calls finds `data`, which points to `hook` and is not used
+        // otherwise meanwhile.
+        let addr = unsafe {
+            bindings::vm_mmap(
+                file,
+                0,
+                FILE_PAGES * PAGE_SIZE,
+                (bindings::PROT_READ | bindings::PROT_WRITE) as usize,
+                bindings::MAP_SHARED as usize,
+                0,
+            )
+        };
+
+        // `vm_mmap()` returns an address or an errno.
+        let result = from_err_ptr(addr as *mut c_void).and_then(|addr| f(addr as usize));
+        // SAFETY: This is the reference of `anon_inode_getfile()`. The VMA has its own, but does
+        // not call the hook again.
+        unsafe { bindings::fput(file) };
+        result
+    })
+}
+
+/// Calls the hook that [`map_file`] got.
+///
+/// # Safety
+///
+/// `vm_mmap()` of `map_file::<T>` must have called the mmap hook of `file`, which calls this once.
+unsafe fn call_hook<T>(file: *const bindings::file, vma: *mut T) -> c_int {
+    // SAFETY: The file is open, and `map_file()` has set the field to a pointer to its `&mut Hook`,
+    // which is valid and not used otherwise until `vm_mmap()` returns.
+    let hook = unsafe { &mut *(*file).private_data.cast::<&mut Hook<'_, T>>() };
+
+    hook(vma)
+}
+
+static MMAP: FileOps = FileOps(bindings::file_operations {
+    mmap: Some(mmap),
+    ..FileOps::zeroed()
+});
+
+/// # Safety
+///
+/// Must be called by `vm_mmap()` of `map_file::<vm_area_struct>`.
+unsafe extern "C" fn mmap(file: *mut bindings::file, vma: *mut bindings::vm_area_struct) -> c_int {
+    // SAFETY: Guaranteed by the caller.
+    unsafe { call_hook(file, vma) }
+}
+
+/// Maps a file whose `->mmap()` hook runs `setup`, and then runs `f` with the address.
+fn map_by_mmap<R: Send>(
+    setup: impl FnOnce(&VmaNew) -> Result + Send,
+    f: impl FnOnce(usize) -> Result<R> + Send,
+) -> Result<R> {
+    let mut setup = Some(setup);
+    let mut hook = |vma: *mut bindings::vm_area_struct| {
+        let body = |vma: &VmaNew| setup.take().ok_or(EINVAL)?(vma);
+        // SAFETY: `mmap_region()` has called `mmap()` with `vma`, and `mmap()` returns what this
+        // returns. `mmap_region()` does not set `VM_PFNMAP` before it calls the hook.
+        unsafe { VmaNew::run_mmap_hook(vma, body) }
+    };
+
+    // SAFETY: `mmap()` calls `call_hook()` only, with a `vm_area_struct`.
+    unsafe { map_file(&MMAP, &mut hook, f) }
+}
+
+/// Runs `f` as the `->mmap()` hook of a real file, and returns what `mmap()` returned.
+///
+/// The VMA is shared, readable and writable. It has four pages, and its page offset is zero.
+///
+/// # Errors
+///
+/// - Those of [`with_user_mm`].
+/// - What `f` returns.
+///
+/// # Context
+///
+/// Process context; may sleep.
+pub fn with_vma_new(f: impl FnOnce(&VmaNew) -> Result + Send) -> Result {
+    map_by_mmap(f, |_| Ok(()))
+}
+
+/// Runs `f` as the `->mmap_prepare()` hook of a real file, and returns what `mmap()` returned.
+///
+/// The mapping is that of [`with_vma_new`]. `f` may lend it what lives for `'a`, which is longer
+/// than the call.
+///
+/// # Errors
+///
+/// - Those of [`with_user_mm`].
+/// - What `f` returns.
+/// - What the core mm returns when it maps what `f` has asked for.
+///
+/// # Context
+///
+/// Process context; may sleep.
+pub fn with_vma_desc<'a>(f: impl FnOnce(&mut VmaDesc<'a>) -> Result + Send) -> Result {
+    hook::map_by_mmap_prepare(f, |_| Ok(()))
+}
+
+/// Returns the address of a page of the mapping at `addr`.
+fn page_address(addr: usize, page: usize) -> Result<UserPtr> {
+    if page >= FILE_PAGES {
+        return Err(EINVAL);
+    }
+    Ok(UserPtr::from_addr(addr + page * PAGE_SIZE))
+}
+
+/// Maps a real file whose `->mmap()` hook runs `setup`, and reads the first byte of page `page`
+/// from userspace memory.
+///
+/// # Errors
+///
+/// - Those of [`with_vma_new`].
+/// - `EINVAL`: the mapping has no such page.
+/// - `EFAULT`: the page fault failed.
+///
+/// # Context
+///
+/// Process context; may sleep.
+pub fn read_page(page: usize, setup: impl FnOnce(&VmaNew) -> Result + Send) -> Result<u8> {
+    map_by_mmap(setup, |addr| {
+        UserSlice::new(page_address(addr, page)?, 1)
+            .reader()
+            .read::<u8>()
+    })
+}
+
+/// Maps a real file whose `->mmap()` hook runs `setup`, and writes 1 to the first byte of page
+/// `page` in userspace memory.
+///
+/// # Errors
+///
+/// Those of [`read_page`].
+///
+/// # Context
+///
+/// Process context; may sleep.
+pub fn write_page(page: usize, setup: impl FnOnce(&VmaNew) -> Result + Send) -> Result {
+    map_by_mmap(setup, |addr| {
+        UserSlice::new(page_address(addr, page)?, 1)
+            .writer()
+            .write::<u8>(&1)
+    })
+}
+
+/// Maps a private, writable page for the running test and returns its address.
+///
+/// # Safety
+///
+/// The caller must be a KUnit test in its own kthread, and no
+/// [`CurrentTask`](crate::task::CurrentTask) reference may be in use: `current->mm` may change.
+pub unsafe fn user_page() -> Result<usize> {
+    // SAFETY: The caller is a KUnit test, so it is returned.
+    let test = unsafe { bindings::kunit_get_current_test() };
+
+    // SAFETY: `test` is the running test, and this is its kthread. An anonymous mapping has no
+    // file.
+    let addr = unsafe {
+        bindings::kunit_vm_mmap(
+            test,
+            ptr::null_mut(),
+            0,
+            PAGE_SIZE,
+            (bindings::PROT_READ | bindings::PROT_WRITE) as usize,
+            (bindings::MAP_PRIVATE | bindings::MAP_ANONYMOUS) as usize,
+            0,
+        )
+    };
+
+    // `vm_mmap()` returns an address or an errno.
     from_err_ptr(addr as *mut c_void).map(|addr| addr as usize)
 }
