@@ -2,24 +2,27 @@
 
 //! Address spaces.
 //!
-//! An address space (`struct mm_struct`) has two counts, and each type here stands for what is
-//! known about them:
+//! An address space (`struct mm_struct`, the mm) has two refcounts. Each type of this module stands
+//! for one of them:
 //!
-//! - [`Mm`]: the `mm_struct` is allocated (`mm_count`). The address space may be gone.
-//! - [`MmWithUser`]: the address space is alive (`mm_users`), so its areas may be looked at.
-//! - [`MmWithUserAsync`]: the same, and its count may be dropped in atomic context.
+//! | type | refcount | what it keeps | released by |
+//! | --- | --- | --- | --- |
+//! | [`Mm`] | `mm_count` | the `mm_struct` | `mmdrop()` |
+//! | [`MmWithUser`] | `mm_users` | the VMAs and the page tables as well | `mmput()` |
+//! | [`MmWithUserAsync`] | `mm_users` | the same | `mmput_async()` |
 //!
-//! The areas (VMAs) are reached through a lock: [`MmapReadGuard`] is that of the whole address
-//! space, [`VmaReadGuard`] that of one area. [`virt`] has the areas themselves.
+//! A VMA is stable only under a lock: the mmap lock, which covers the whole address space
+//! ([`MmapReadGuard`], [`MmapWriteGuard`]), or the VMA lock, which covers one VMA
+//! ([`VmaReadGuard`]). [`virt`] has the types of VMAs.
 //!
 //! # Examples
 //!
-//! Find the area that holds an address, by the cheap lock if it can be had:
+//! Look up a VMA under the VMA lock, and fall back to the mmap lock:
 //!
 //! ```
 //! use kernel::mm::MmWithUser;
 //!
-//! fn area_size(mm: &MmWithUser, addr: usize) -> Option<usize> {
+//! fn vma_size(mm: &MmWithUser, addr: usize) -> Option<usize> {
 //!     if let Some(vma) = mm.lock_vma_under_rcu(addr) {
 //!         return Some(vma.end() - vma.start());
 //!     }
@@ -27,13 +30,12 @@
 //!     let vma = guard.vma_lookup(addr)?;
 //!     Some(vma.end() - vma.start())
 //! }
-//! # use kernel::{mm::kunit, page::PAGE_SIZE};
-//! # // SAFETY: No `current!()` is in use yet.
-//! # let addr = unsafe { kunit::user_page() }?;
-//! # let task = current!();
-//! # let mm = task.mm().ok_or(EINVAL)?;
-//! # assert_eq!(area_size(mm, addr), Some(PAGE_SIZE));
-//! # assert_eq!(area_size(mm, 0), None);
+//! # use kernel::page::PAGE_SIZE;
+//! # kernel::mm::kunit::with_user_mm(|mm, addr| {
+//! # assert_eq!(vma_size(mm, addr), Some(PAGE_SIZE));
+//! # assert_eq!(vma_size(mm, 0), None);
+//! # Ok(())
+//! # })?;
 //! # Ok::<(), Error>(())
 //! ```
 //!
@@ -49,10 +51,7 @@ use crate::{
 };
 use core::{
     ops::Deref,
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ptr::NonNull, //
 };
 
 pub mod fault;
@@ -84,39 +83,48 @@ pub use mmput_async::MmWithUserAsync;
 #[doc(hidden)]
 pub mod kunit;
 
-/// A page that its owner frees.
+/// A page that has one owner, which frees it on drop.
 ///
-/// Slices and vectors of pages are of this type, so that the layout of [`Page`] itself can change.
+/// The reference on the page that `alloc_pages()` returned belongs to the value, and no other code
+/// drops it. A mapping of the page, such as one made by `vm_insert_page()`, holds a reference of
+/// its own, so the page may outlive the value.
+///
+/// Slices and vectors of pages have this as the type of their elements. A `[OwnedPage]` has the
+/// layout of an array of `struct page *`. A single page is passed as [`&Page`](Page), for which
+/// ownership does not matter.
 pub type OwnedPage = Page;
 
-/// The memory of an address space, which may itself be gone.
+/// An address space that may have no users any more.
 ///
-/// This is C's `struct mm_struct`. An `ARef<Mm>` owns one of its `mm_count`s, and is the cheap way
-/// to remember an address space for a long time: it keeps the struct, and not the user's memory.
-/// [`mmget_not_zero`](Self::mmget_not_zero) leads back to the living. Dropping it may free the
-/// struct and what the architecture keeps with it, which may sleep.
+/// This is `struct mm_struct`. An `ARef<Mm>` holds a reference on `mm_count`, which keeps the
+/// `mm_struct` allocated but keeps neither VMAs nor page tables. It is meant for a long-lived
+/// reference to an address space: [`mmget_not_zero`](Self::mmget_not_zero) upgrades it when the
+/// address space is to be accessed.
+///
+/// Dropping the last reference calls `__mmdrop()`, which takes spinlocks that are not IRQ-safe, and
+/// that sleep on PREEMPT_RT. An `ARef<Mm>` must therefore be dropped in process context.
 ///
 /// # Invariants
 ///
-/// The `mm_struct` stays allocated for as long as a reference to it exists, because somebody owns
-/// an `mm_count`.
+/// A reference on `mm_count` is held for as long as a reference to the `Mm` exists, so the
+/// `mm_struct` is allocated.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{mm::Mm, sync::aref::ARef};
-/// # // SAFETY: No `current!()` is in use yet.
-/// # unsafe { kernel::mm::kunit::user_page() }?;
 ///
-/// let task = current!();
-/// let mm: ARef<Mm> = ARef::from(&**task.mm().ok_or(EINVAL)?);
+/// # kernel::mm::kunit::with_user_mm(|user_mm, _| {
+/// let mm: ARef<Mm> = ARef::from(&**user_mm);
 ///
-/// // Later, perhaps in another thread: is anybody still using it?
-/// if let Some(alive) = mm.mmget_not_zero() {
-///     let guard = alive.mmap_read_lock();
+/// // Later, perhaps in another thread: does the address space still have users?
+/// if let Some(user_mm) = mm.mmget_not_zero() {
+///     let guard = user_mm.mmap_read_lock();
 ///     assert!(guard.vma_lookup(0).is_none());
 /// }
 /// # assert!(mm.mmget_not_zero().is_some());
+/// # Ok(())
+/// # })?;
 /// # Ok::<(), Error>(())
 /// ```
 #[doc(alias = "mm_struct")]
@@ -125,38 +133,43 @@ pub struct Mm {
     mm: Opaque<bindings::mm_struct>,
 }
 
-// SAFETY: What a thread can do with an `Mm` that it was sent is to drop its count, and `mmdrop()`
-// may be called by any thread.
+// SAFETY: A thread that an `Mm` was sent to may only release its reference. `mmdrop()` decrements
+// `mm_count` atomically and may be called by any thread.
 unsafe impl Send for Mm {}
-// SAFETY: The methods with `&self` change the counts only, and those are atomic.
+// SAFETY: The methods with `&self` write to no other fields than `mm_count` and `mm_users`, which
+// are atomic.
 unsafe impl Sync for Mm {}
 
 // SAFETY: `mm_count` is the refcount of an `mm_struct`, and `__mmdrop()` frees it when the last
 // reference is released. By the type invariant, an `Mm` exists only while a reference is held.
 impl_refcounted!(unsafe Mm: mmgrab, mmdrop);
 
-/// An address space that is alive.
+/// An address space that has users.
 ///
-/// `mm_users` is what keeps the areas and pages of an address space: when it reaches zero,
-/// `exit_mmap()` takes them down. An `ARef<MmWithUser>` owns one of them. Dropping it may sleep,
-/// and may do the whole work of `exit_mmap()`; see [`MmWithUserAsync`] for atomic context.
+/// An `ARef<MmWithUser>` holds a reference on `mm_users`. While that refcount is not zero, the VMAs
+/// and the page tables exist and may be accessed under the locks that they need. When it becomes
+/// zero, `__mmput()` tears them down by `exit_mmap()`, and it never becomes non-zero again.
+///
+/// Dropping an `ARef<MmWithUser>` calls `mmput()`, which may sleep and may run `exit_mmap()`. An
+/// [`MmWithUserAsync`] may be dropped in atomic context.
 ///
 /// # Invariants
 ///
-/// `mm_users` is not zero for as long as a reference exists.
+/// `mm_users` is not zero for as long as a reference to the `MmWithUser` exists.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{mm::MmWithUser, sync::aref::ARef};
-/// # // SAFETY: No `current!()` is in use yet.
-/// # unsafe { kernel::mm::kunit::user_page() }?;
 ///
-/// let task = current!();
-/// // A borrow costs nothing. A count is for keeping it beyond this scope.
-/// let mm: &MmWithUser = task.mm().ok_or(EINVAL)?;
-/// let kept: ARef<MmWithUser> = mm.into();
-/// # assert_eq!(kept.as_raw(), mm.as_raw());
+/// /// Takes a reference, which keeps the address space beyond the borrow of `mm`.
+/// fn keep(mm: &MmWithUser) -> ARef<MmWithUser> {
+///     mm.into()
+/// }
+/// # kernel::mm::kunit::with_user_mm(|mm, _| {
+/// # assert_eq!(keep(mm).as_raw(), mm.as_raw());
+/// # Ok(())
+/// # })?;
 /// # Ok::<(), Error>(())
 /// ```
 #[repr(transparent)]
@@ -164,19 +177,20 @@ pub struct MmWithUser {
     mm: Mm,
 }
 
-// SAFETY: What a thread can do with an `MmWithUser` that it was sent is to drop its count, and
-// `mmput()` may be called by any thread.
+// SAFETY: A thread that an `MmWithUser` was sent to may only release its reference. `mmput()`
+// decrements `mm_users` atomically and may be called by any thread.
 unsafe impl Send for MmWithUser {}
-// SAFETY: The methods with `&self` change the atomic counts, or take locks which are made for
-// being taken by many threads.
+// SAFETY: The methods with `&self` change `mm_count` and `mm_users`, which are atomic, or take the
+// mmap lock or a VMA lock, which any number of threads may try to take at the same time.
 unsafe impl Sync for MmWithUser {}
 
-// SAFETY: `mm_users` keeps the address space alive, and all of its users together hold one reference
-// on `mm_count`, which keeps the `mm_struct` allocated. By the type invariant, an `MmWithUser` exists
-// only while `mm_users` is not zero.
+// SAFETY: `mm_users` keeps the address space alive, and all of its users together hold one
+// reference on `mm_count`, which keeps the `mm_struct` allocated. By the type invariant, an
+// `MmWithUser` exists only while `mm_users` is not zero.
 impl_refcounted!(unsafe MmWithUser: mmget, mmput);
 
-// What may be done to any `Mm` may be done to one that is alive.
+// An `MmWithUser` satisfies the invariant of `Mm`, as the users of an address space hold a
+// reference on `mm_count`.
 impl Deref for MmWithUser {
     type Target = Mm;
 
@@ -186,20 +200,21 @@ impl Deref for MmWithUser {
     }
 }
 
-// These need no more than the allocation.
+// These methods need a reference on `mm_count` only.
 impl Mm {
-    /// Returns the C side's pointer to this address space.
+    /// Returns a pointer to the `struct mm_struct`.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let mm = task.mm().ok_or(EINVAL)?;
-    ///
+    /// # kernel::mm::kunit::with_user_mm(|mm, _| {
     /// assert!(!mm.as_raw().is_null());
-    /// # let _ = addr;
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
@@ -207,48 +222,54 @@ impl Mm {
         self.mm.get()
     }
 
-    /// Borrows an address space that C code points to.
+    /// Creates a reference to a `struct mm_struct`.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Safety
     ///
-    /// `ptr` points to an `mm_struct`, and somebody owns an `mm_count` of it for the whole of `'a`.
+    /// `ptr` must point to an `mm_struct`, and a reference on its `mm_count` must be held for the
+    /// duration of `'a`.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::mm::Mm;
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let mm = task.mm().ok_or(EINVAL)?;
     ///
-    /// // SAFETY: `mm` is borrowed for longer than this.
+    /// # kernel::mm::kunit::with_user_mm(|mm, _| {
+    /// // SAFETY: `mm` is borrowed until after the last use of `same`.
     /// let same = unsafe { Mm::from_raw(mm.as_raw()) };
     /// assert!(same.mmget_not_zero().is_some());
-    /// # let _ = addr;
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub unsafe fn from_raw<'a>(ptr: *const bindings::mm_struct) -> &'a Mm {
-        // SAFETY: Valid for `'a`, says the caller. CAST: `Mm` is transparent around it.
-        unsafe { &*ptr.cast() }
+        // CAST: `Mm` is transparent around `mm_struct`.
+        let ptr = ptr.cast();
+        // SAFETY: The caller guarantees that the `mm_struct` is allocated for the duration of `'a`.
+        unsafe { &*ptr }
     }
 
-    /// Takes a count of the address space's users, unless the last one has gone.
+    /// Takes a reference on `mm_users`, unless it is zero.
     ///
-    /// `None` means that the address space is being taken down or is gone, which is final. Any
-    /// context.
+    /// Returns `None` if the address space has no users any more. That is permanent.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let mm = task.mm().ok_or(EINVAL)?;
-    ///
-    /// let alive = mm.mmget_not_zero().ok_or(ESRCH)?;
-    /// assert!(alive.mmap_read_lock().vma_lookup(addr).is_some());
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
+    /// let user_mm = mm.mmget_not_zero().ok_or(ESRCH)?;
+    /// assert!(user_mm.mmap_read_lock().vma_lookup(addr).is_some());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
@@ -260,36 +281,43 @@ impl Mm {
 
         // CAST: `MmWithUser` is transparent around `Mm`.
         let mm = NonNull::from(self).cast();
-        // SAFETY: The count of `mm_users` that was taken above is ours.
+        // INVARIANT: `mmget_not_zero()` has incremented `mm_users`.
+        // SAFETY: That reference was taken above and passes to the `ARef`.
         Some(unsafe { ARef::from_raw(mm) })
     }
 }
 
-// These look at the areas, so `mm_users` must not be zero.
+// These methods access VMAs, so they need a reference on `mm_users`.
 impl MmWithUser {
-    /// Borrows an address space that C code points to.
+    /// Creates a reference to a `struct mm_struct` that has users.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Safety
     ///
-    /// `ptr` points to an `mm_struct` whose `mm_users` is not zero at any time in `'a`.
+    /// `ptr` must point to an `mm_struct` whose `mm_users` is not zero for the duration of `'a`.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::mm::MmWithUser;
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let mm = task.mm().ok_or(EINVAL)?;
     ///
-    /// // SAFETY: `mm` is borrowed for longer than this.
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
+    /// // SAFETY: `mm` is borrowed until after the last use of `same`.
     /// let same = unsafe { MmWithUser::from_raw(mm.as_raw()) };
     /// assert!(same.mmap_read_lock().vma_lookup(addr).is_some());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub unsafe fn from_raw<'a>(ptr: *const bindings::mm_struct) -> &'a MmWithUser {
-        // SAFETY: Valid for `'a`, says the caller. CAST: `MmWithUser` is transparent around it.
-        unsafe { &*ptr.cast() }
+        // CAST: `MmWithUser` is transparent around `Mm`, and that around `mm_struct`.
+        let ptr = ptr.cast();
+        // SAFETY: The caller guarantees that `mm_users` is not zero for the duration of `'a`. The
+        // users hold a reference on `mm_count`, so the `mm_struct` is allocated.
+        unsafe { &*ptr }
     }
 }
