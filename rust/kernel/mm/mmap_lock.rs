@@ -2,6 +2,28 @@
 
 //! The mmap lock.
 //!
+//! The mmap lock is a read/write semaphore of the `mm_struct`. It protects the tree of VMAs and the
+//! fields of each VMA:
+//!
+//! - Held for reading, it stabilises all VMAs of the address space: no VMA is added, removed, split
+//!   or merged, and the fields that describe a VMA do not change. Page faults, and other readers,
+//!   still run, so page table entries may change.
+//! - Held for writing, it permits changes of VMAs as well. A change to a VMA that others can find
+//!   also needs the VMA write lock (`vma_start_write()`), as page faults may hold only the VMA
+//!   lock ([`VmaReadGuard`](super::VmaReadGuard)). `mmap_write_unlock()` releases all VMA write
+//!   locks.
+//!
+//! # Lock ordering
+//!
+//! - A thread must not take the mmap lock of an address space while it holds it. A second reader
+//!   deadlocks if a writer waits in between. ([`mmap_read_trylock`](MmWithUser::mmap_read_trylock)
+//!   does not wait.)
+//! - A thread must not take the mmap lock while it holds a VMA lock: a writer, which holds the mmap
+//!   lock, may wait for that VMA lock.
+//! - A page fault takes the mmap lock, so a thread must not access userspace memory while it holds
+//!   the lock. A lock that is held during such an access must be taken before the mmap lock.
+//! - The folio lock, the rmap locks and the page table locks are taken within the mmap lock.
+//!
 //! C header: [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
 
 use crate::{
@@ -26,25 +48,28 @@ use core::{
 };
 
 impl MmWithUser {
-    /// Locks the address space for reading: no area appears, disappears or changes meanwhile.
+    /// Takes the mmap lock for reading.
     ///
-    /// May sleep. A thread that touches user memory while it holds the lock, or takes it again,
-    /// can deadlock.
+    /// While the guard exists, no VMA is added, removed or changed. The caller must not hold a
+    /// VMA lock of this address space, and must not access userspace memory before the guard is
+    /// dropped: both may deadlock.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller must not hold the mmap lock.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let mm = task.mm().ok_or(EINVAL)?;
-    ///
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
     /// {
     ///     let guard = mm.mmap_read_lock();
     ///     assert!(guard.vma_lookup(addr).is_some());
     /// }
-    /// // The lock has been given back.
-    /// # assert!(mm.mmap_read_trylock().is_some());
+    /// // The lock has been released.
+    /// # assert!(mm.mmap_write_lock().vma_lookup(addr).is_some());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
@@ -52,26 +77,29 @@ impl MmWithUser {
         // SAFETY: The `mm_struct` is allocated by the type invariant.
         unsafe { bindings::mmap_read_lock(self.as_raw()) };
 
-        // SAFETY: The lock was taken by this thread.
+        // SAFETY: This thread took the lock above, and only the guard releases it.
         unsafe { MmapReadGuard::new(self) }
     }
 
-    /// Locks the address space for reading if that needs no waiting.
+    /// Takes the mmap lock for reading if that does not need to wait.
     ///
-    /// `None` if a writer holds the lock. Does not sleep.
+    /// Returns `None` if the lock is held for writing, or if a writer waits for it. As it does not
+    /// wait, it cannot deadlock, and the caller may hold the mmap lock or a VMA lock.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let mm = task.mm().ok_or(EINVAL)?;
-    ///
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
     /// let first = mm.mmap_read_trylock().ok_or(EAGAIN)?;
-    /// // There can be many readers.
+    /// // Readers do not exclude each other.
     /// let second = mm.mmap_read_trylock().ok_or(EAGAIN)?;
     /// # assert!(first.vma_lookup(addr).is_some() && second.vma_lookup(addr).is_some());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
@@ -81,22 +109,30 @@ impl MmWithUser {
             return None;
         }
 
-        // SAFETY: The lock was taken by this thread.
+        // SAFETY: This thread took the lock above, and only the guard releases it.
         Some(unsafe { MmapReadGuard::new(self) })
     }
 
-    /// Like [`mmap_read_lock`](Self::mmap_read_lock), but gives up if the task is killed.
+    /// Takes the mmap lock for reading, unless the task is killed while it waits.
     ///
-    /// Errors: `EINTR` if a fatal signal comes while it waits.
+    /// The rules of [`mmap_read_lock`](Self::mmap_read_lock) apply.
+    ///
+    /// # Errors
+    ///
+    /// - `EINTR`: the lock is contended, and a fatal signal is pending.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller must not hold the mmap lock.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock_killable()?;
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
+    /// let guard = mm.mmap_read_lock_killable()?;
     /// assert!(guard.vma_lookup(addr).is_some());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
@@ -104,26 +140,30 @@ impl MmWithUser {
         // SAFETY: The `mm_struct` is allocated by the type invariant.
         to_result(unsafe { bindings::mmap_read_lock_killable(self.as_raw()) })?;
 
-        // SAFETY: The lock was taken by this thread.
+        // SAFETY: This thread took the lock above, and only the guard releases it.
         Ok(unsafe { MmapReadGuard::new(self) })
     }
 
-    /// Locks the address space for writing: nobody else looks at its areas meanwhile.
+    /// Takes the mmap lock for writing.
     ///
-    /// May sleep. A thread that touches user memory while it holds the lock, or takes it again,
-    /// deadlocks.
+    /// While the guard exists, no other thread holds the mmap lock. Other threads may hold the
+    /// VMA lock of a VMA that the guard's holder has not write-locked. The caller must not hold a
+    /// VMA lock of this address space, and must not access userspace memory before the guard is
+    /// dropped: both deadlock.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller must not hold the mmap lock.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let mm = task.mm().ok_or(EINVAL)?;
-    ///
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
     /// let guard = mm.mmap_write_lock();
     /// assert!(guard.vma_lookup(addr).is_some());
     /// assert!(mm.mmap_read_trylock().is_none());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
@@ -131,25 +171,33 @@ impl MmWithUser {
         // SAFETY: The `mm_struct` is allocated by the type invariant.
         unsafe { bindings::mmap_write_lock(self.as_raw()) };
 
-        // INVARIANT: The lock was taken by this thread.
+        // INVARIANT: This thread took the lock above, and only the guard releases it.
         MmapWriteGuard {
             mm: self,
             _nts: NotThreadSafe,
         }
     }
 
-    /// Like [`mmap_write_lock`](Self::mmap_write_lock), but gives up if the task is killed.
+    /// Takes the mmap lock for writing, unless the task is killed while it waits.
     ///
-    /// Errors: `EINTR` if a fatal signal comes while it waits.
+    /// The rules of [`mmap_write_lock`](Self::mmap_write_lock) apply.
+    ///
+    /// # Errors
+    ///
+    /// - `EINTR`: the lock is contended, and a fatal signal is pending.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller must not hold the mmap lock.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let guard = task.mm().ok_or(EINVAL)?.mmap_write_lock_killable()?;
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
+    /// let guard = mm.mmap_write_lock_killable()?;
     /// assert!(guard.vma_lookup(addr).is_some());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
@@ -157,28 +205,31 @@ impl MmWithUser {
         // SAFETY: The `mm_struct` is allocated by the type invariant.
         to_result(unsafe { bindings::mmap_write_lock_killable(self.as_raw()) })?;
 
-        // INVARIANT: The lock was taken by this thread.
+        // INVARIANT: This thread took the lock above, and only the guard releases it.
         Ok(MmapWriteGuard {
             mm: self,
             _nts: NotThreadSafe,
         })
     }
 
-    /// Asks about the area that holds `addr`, under its own lock if that is free and under the mmap
-    /// lock otherwise.
+    /// Runs `ask` on the VMA that contains `addr`, under the VMA lock if that is available, and
+    /// under the mmap read lock otherwise.
     ///
-    /// `None` if there is no such area. May sleep.
+    /// Returns `None` if no VMA contains `addr`, which may be any value. The rules of
+    /// [`mmap_read_lock`](Self::mmap_read_lock) apply to the caller and to `ask`.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller must not hold the mmap lock.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let mm = task.mm().ok_or(EINVAL)?;
-    ///
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
     /// assert_eq!(mm.with_vma(addr, |vma| vma.start()), Some(addr));
     /// assert_eq!(mm.with_vma(0, |vma| vma.start()), None);
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
@@ -199,24 +250,26 @@ impl MmWithUser {
 /// The mmap lock of `mm` must be held for the duration of `'a`, for reading at least.
 #[inline]
 unsafe fn vma_lookup<'a>(mm: &'a MmWithUser, addr: usize) -> Option<&'a VmaRef> {
-    // SAFETY: The caller holds the mmap lock, which `vma_lookup()` needs to walk the maple tree. The
-    // tree exists as `mm_users` is not zero. `addr` may be any value.
+    // SAFETY: The caller holds the mmap lock, which `vma_lookup()` needs to walk the maple tree.
+    // The tree exists as `mm_users` is not zero. `addr` may be any value.
     let vma = unsafe { bindings::vma_lookup(mm.as_raw(), addr) };
 
     if vma.is_null() {
         return None;
     }
 
-    // SAFETY: Code that frees or changes a VMA holds the mmap lock for writing, so the VMA is stable
-    // for the duration of `'a`. `mm` is borrowed for as long, so `mm_users` is not zero.
+    // SAFETY: Code that frees or changes a VMA holds the mmap lock for writing, so the VMA is
+    // stable for the duration of `'a`. `mm` is borrowed for as long, so `mm_users` is not zero.
     Some(unsafe { VmaRef::from_raw(vma) })
 }
 
-/// The mmap lock of an address space, held for reading.
+/// A guard that holds the mmap lock for reading.
+///
+/// The lock is released when the guard is dropped.
 ///
 /// # Invariants
 ///
-/// This thread holds the lock of `mm` for reading, once for each value of this type.
+/// The current thread holds the mmap lock of `mm` for reading, once for each guard.
 ///
 /// # Examples
 ///
@@ -226,44 +279,54 @@ unsafe fn vma_lookup<'a>(mm: &'a MmWithUser, addr: usize) -> Option<&'a VmaRef> 
 /// fn is_mapped(guard: &MmapReadGuard<'_>, addr: usize) -> bool {
 ///     guard.vma_lookup(addr).is_some()
 /// }
-/// # // SAFETY: No `current!()` is in use yet.
-/// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-/// # let task = current!();
-/// # assert!(is_mapped(&task.mm().ok_or(EINVAL)?.mmap_read_lock(), addr));
+/// # kernel::mm::kunit::with_user_mm(|mm, addr| {
+/// # assert!(is_mapped(&mm.mmap_read_lock(), addr));
+/// # Ok(())
+/// # })?;
 /// # Ok::<(), Error>(())
 /// ```
+#[must_use = "the mmap lock is released immediately when the guard is unused"]
 pub struct MmapReadGuard<'a> {
     mm: &'a MmWithUser,
-    // A reader-writer semaphore is given back by the task that took it.
+    // The task that took a read/write semaphore must release it.
     _nts: NotThreadSafe,
 }
 
 impl<'a> MmapReadGuard<'a> {
+    /// Creates the guard of a lock that has been taken.
+    ///
     /// # Safety
     ///
-    /// This thread holds the lock of `mm` for reading, and leaves it to this value to give it back.
+    /// The current thread must hold the mmap lock of `mm` for reading, and must leave it to the
+    /// guard to release it.
     #[inline]
     unsafe fn new(mm: &'a MmWithUser) -> Self {
-        // INVARIANT: As the caller says.
+        // INVARIANT: Guaranteed by the caller.
         Self {
             mm,
             _nts: NotThreadSafe,
         }
     }
 
-    /// Finds the area that holds `vma_addr`.
+    /// Returns the VMA that contains `vma_addr`.
+    ///
+    /// `vma_addr` may be any value.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
+    /// let guard = mm.mmap_read_lock();
     /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
     ///
     /// assert!(vma.start() <= addr && addr < vma.end());
     /// # assert!(guard.vma_lookup(usize::MAX).is_none());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
@@ -272,28 +335,33 @@ impl<'a> MmapReadGuard<'a> {
         unsafe { vma_lookup(self.mm, vma_addr) }
     }
 
-    /// Goes through the areas that have a part in `range`, from low to high addresses.
+    /// Returns an iterator over the VMAs that overlap `range`, in ascending order.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
+    /// let guard = mm.mmap_read_lock();
     ///
-    /// // The first that ends behind an address, as C's `find_vma()` finds it.
+    /// // C's `find_vma()`: the first VMA whose exclusive end address is above `addr`.
     /// let vma = guard.vmas(addr..usize::MAX).next().ok_or(EFAULT)?;
     /// assert_eq!(vma.start(), addr);
     /// # assert_eq!(guard.vmas(addr..addr + 1).count(), 1);
     /// # assert_eq!(guard.vmas(addr..addr).count(), 0);
     /// # assert_eq!(guard.vmas(0..0).count(), 0);
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias("find_vma", "for_each_vma"))]
     #[inline]
     pub fn vmas(&self, range: Range<usize>) -> VmaIter<'_> {
-        // SAFETY: The lock is held for as long as `self` is borrowed, by the type invariant.
+        // SAFETY: The mmap lock is held for as long as `self` is borrowed, by the type invariant.
+        // `self.mm` is borrowed for as long, so `mm_users` is not zero.
         unsafe { VmaIter::new(self.mm, range) }
     }
 }
@@ -301,59 +369,70 @@ impl<'a> MmapReadGuard<'a> {
 impl Drop for MmapReadGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: This thread holds the lock, by the type invariant.
+        // SAFETY: The current thread holds the lock for reading, by the type invariant.
         unsafe { bindings::mmap_read_unlock(self.mm.as_raw()) };
     }
 }
 
-/// The mmap lock of an address space, held for writing.
+/// A guard that holds the mmap lock for writing.
+///
+/// The lock is released when the guard is dropped, and so are the VMA write locks that were taken
+/// under it.
 ///
 /// # Invariants
 ///
-/// This thread holds the lock of `mm` for writing.
+/// The current thread holds the mmap lock of `mm` for writing.
 ///
 /// # Examples
 ///
 /// ```
-/// use kernel::mm::{virt::flags, MmWithUser};
+/// use kernel::mm::{
+///     virt::flags,
+///     MmWithUser, //
+/// };
 ///
-/// /// Keeps what is mapped at `addr` from all children.
-/// fn keep_from_children(mm: &MmWithUser, addr: usize) -> Result {
+/// /// Excludes the VMA that contains `addr` from `fork()`.
+/// fn set_dontcopy(mm: &MmWithUser, addr: usize) -> Result {
 ///     let guard = mm.mmap_write_lock_killable()?;
 ///     let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
 ///     vma.set_dontcopy();
 ///     assert!(vma.flags() & flags::DONTCOPY != 0);
 ///     Ok(())
 /// }
-/// # // SAFETY: No `current!()` is in use yet.
-/// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-/// # let task = current!();
-/// # keep_from_children(task.mm().ok_or(EINVAL)?, addr)?;
+/// # kernel::mm::kunit::with_user_mm(|mm, addr| set_dontcopy(mm, addr))?;
 /// # Ok::<(), Error>(())
 /// ```
+#[must_use = "the mmap lock is released immediately when the guard is unused"]
 pub struct MmapWriteGuard<'a> {
     mm: &'a MmWithUser,
-    // A reader-writer semaphore is given back by the task that took it.
+    // The task that took a read/write semaphore must release it.
     _nts: NotThreadSafe,
 }
 
 impl<'a> MmapWriteGuard<'a> {
-    /// Finds the area that holds `vma_addr`.
+    /// Returns the VMA that contains `vma_addr`.
+    ///
+    /// `vma_addr` may be any value.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::mm::virt::flags;
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let guard = task.mm().ok_or(EINVAL)?.mmap_write_lock();
+    ///
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
+    /// let guard = mm.mmap_write_lock();
     /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
     ///
-    /// // Under this lock, the area may be changed as well.
+    /// // Under the write lock, the VMA may be changed.
     /// vma.set_dontdump();
     /// assert!(vma.flags() & flags::DONTDUMP != 0);
     /// # assert!(guard.vma_lookup(usize::MAX).is_none());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
@@ -366,50 +445,62 @@ impl<'a> MmapWriteGuard<'a> {
         Some(unsafe { VmaWriteLocked::from_raw(vma.as_ptr()) })
     }
 
-    /// Goes through the areas that have a part in `range`, from low to high addresses.
+    /// Returns an iterator over the VMAs that overlap `range`, in ascending order.
     ///
-    /// None of them is split where `range` begins or ends.
+    /// A VMA is returned whole: none is split where `range` starts or ends.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::virt::flags, page::PAGE_SIZE};
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let guard = task.mm().ok_or(EINVAL)?.mmap_write_lock();
+    /// use kernel::{
+    ///     mm::virt::flags,
+    ///     page::PAGE_SIZE, //
+    /// };
+    ///
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
+    /// let guard = mm.mmap_write_lock();
     ///
     /// let range = addr..addr + PAGE_SIZE;
     /// guard.vmas(range.clone()).for_each(|vma| vma.set_dontcopy());
     /// assert!(guard.vmas(range.clone()).all(|vma| vma.flags() & flags::DONTCOPY != 0));
     /// # assert_eq!(guard.vmas(range).count(), 1);
     /// # assert_eq!(guard.vmas(addr..addr).count(), 0);
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn vmas(&self, range: Range<usize>) -> impl Iterator<Item = &VmaWriteLocked> {
-        // SAFETY: The lock is held for as long as `self` is borrowed.
-        let areas = unsafe { VmaIter::new(self.mm, range) };
+        // SAFETY: The mmap lock is held for as long as `self` is borrowed, by the type invariant.
+        // `self.mm` is borrowed for as long, so `mm_users` is not zero.
+        let vmas = unsafe { VmaIter::new(self.mm, range) };
 
-        // SAFETY: The lock is held for writing for as long as `self` is borrowed.
-        areas.map(|vma| unsafe { VmaWriteLocked::from_raw(vma.as_ptr()) })
+        // SAFETY: The mmap lock is held for writing for as long as `self` is borrowed, by the type
+        // invariant.
+        vmas.map(|vma| unsafe { VmaWriteLocked::from_raw(vma.as_ptr()) })
     }
 
-    /// Lets others read again.
+    /// Downgrades the guard to one that holds the mmap lock for reading.
     ///
-    /// Nobody writes in between.
+    /// No other writer holds the lock in between. The VMA write locks are released.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let mm = task.mm().ok_or(EINVAL)?;
-    ///
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
     /// let guard = mm.mmap_write_lock().downgrade();
     /// assert!(guard.vma_lookup(addr).is_some());
     /// assert!(mm.mmap_read_trylock().is_some());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "mmap_write_downgrade")]
@@ -417,10 +508,11 @@ impl<'a> MmapWriteGuard<'a> {
     pub fn downgrade(self) -> MmapReadGuard<'a> {
         let me = ManuallyDrop::new(self);
 
-        // SAFETY: This thread holds the lock for writing, by the type invariant, and nothing is
-        // borrowed from the guard.
+        // SAFETY: The current thread holds the lock for writing, by the type invariant. `self` was
+        // passed by value, so no reference to a VMA is borrowed from it.
         unsafe { bindings::mmap_write_downgrade(me.mm.as_raw()) };
-        // SAFETY: This thread holds the lock for reading now, and gives it back once.
+        // SAFETY: The current thread holds the lock for reading. `me` does not release it, as
+        // `ManuallyDrop` suppresses its destructor, so only the new guard does.
         unsafe { MmapReadGuard::new(me.mm) }
     }
 }
@@ -428,7 +520,7 @@ impl<'a> MmapWriteGuard<'a> {
 impl Drop for MmapWriteGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: This thread holds the lock for writing, by the type invariant.
+        // SAFETY: The current thread holds the lock for writing, by the type invariant.
         unsafe { bindings::mmap_write_unlock(self.mm.as_raw()) };
     }
 }
