@@ -2,6 +2,23 @@
 
 //! The VMA lock.
 //!
+//! The VMA lock behaves like a read/write semaphore of one VMA. Held for reading, it stabilises
+//! that VMA: the VMA is neither freed, split nor merged, and the fields that describe it do not
+//! change. Other VMAs of the address space may change meanwhile. Page fault handlers use it to run
+//! without the mmap lock.
+//!
+//! A read lock is obtained by [`lock_vma_under_rcu`](MmWithUser::lock_vma_under_rcu), which never
+//! waits and may fail at any time. Code must fall back to the [mmap lock](super::MmapReadGuard).
+//! The write lock is not available here: code that changes a VMA takes it by `vma_start_write()`
+//! while it holds the mmap lock for writing.
+//!
+//! # Lock ordering
+//!
+//! The mmap lock comes before the VMA lock: a thread may take a VMA lock while it holds the mmap
+//! lock for reading, but must not wait for the mmap lock while it holds a VMA lock. A writer, which
+//! holds the mmap lock, may wait for that VMA lock. For the same reason, a thread must not access
+//! userspace memory while it holds a VMA lock: the page fault may take the mmap lock.
+//!
 //! C header: [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
 
 use crate::{
@@ -15,43 +32,53 @@ use crate::{
 use core::ops::Deref;
 
 impl MmWithUser {
-    /// Tries to lock the one area that holds `vma_addr`, for reading.
+    /// Tries to take the VMA lock of the VMA that contains `vma_addr`, for reading.
     ///
-    /// `None` means that there is no such area, or that a writer holds it or the mmap lock just
-    /// now, or that the kernel has no such locks (`CONFIG_PER_VMA_LOCK`). It proves nothing: ask
-    /// again under [`mmap_read_lock`](Self::mmap_read_lock). Does not sleep.
+    /// `vma_addr` may be any value. `None` does not mean that no VMA contains it; the look-up must
+    /// be repeated under [`mmap_read_lock`](Self::mmap_read_lock). It is returned in these cases:
+    ///
+    /// - No VMA contains `vma_addr`.
+    /// - The VMA is write-locked, or was changed during the look-up.
+    /// - The kernel is built without `CONFIG_PER_VMA_LOCK`.
+    ///
+    /// While it holds the guard, the caller must not take the mmap lock and must not access
+    /// userspace memory: both may deadlock.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let mm = task.mm().ok_or(EINVAL)?;
-    ///
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
     /// if let Some(vma) = mm.lock_vma_under_rcu(addr) {
     ///     assert_eq!(vma.start(), addr);
     /// }
     /// assert!(mm.lock_vma_under_rcu(0).is_none());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn lock_vma_under_rcu(&self, vma_addr: usize) -> Option<VmaReadGuard<'_>> {
         #[cfg(CONFIG_PER_VMA_LOCK)]
         {
-            // SAFETY: The tree of areas is there while `mm_users` is not zero, by the type
-            // invariant. Any number may be looked up.
+            // SAFETY: The maple tree of VMAs exists while `mm_users` is not zero, by the type
+            // invariant. `lock_vma_under_rcu()` walks it under RCU. `vma_addr` may be any value.
             let vma = unsafe { bindings::lock_vma_under_rcu(self.as_raw(), vma_addr) };
 
             if vma.is_null() {
                 return None;
             }
 
-            // INVARIANT: The function returned the area with its lock held for reading.
+            // INVARIANT: `lock_vma_under_rcu()` returned the VMA with its lock held for reading by
+            // the current thread, and only the guard releases it.
             Some(VmaReadGuard {
-                // SAFETY: An area is not freed or changed while its lock is held for reading, and
-                // the guard, which never gives away the whole of this lifetime, holds it.
-                // `mm_users` is kept by the borrow of `self`.
+                // SAFETY: Code that frees or changes the VMA takes the VMA write lock, which the
+                // read lock excludes. The guard holds the read lock, and never hands out a
+                // reference with the lifetime of its field. `mm_users` is not zero while `self` is
+                // borrowed.
                 vma: unsafe { VmaRef::from_raw(vma) },
                 _nts: NotThreadSafe,
             })
@@ -65,29 +92,30 @@ impl MmWithUser {
     }
 }
 
-/// The lock of one area, held for reading.
+/// A guard that holds the VMA lock for reading.
 ///
-/// It dereferences to the area.
+/// It dereferences to the VMA. The lock is released when the guard is dropped.
 ///
 /// # Invariants
 ///
-/// This thread holds the lock of `vma` for reading, once for each value of this type.
+/// The current thread holds the VMA lock of `vma` for reading, once for each guard.
 ///
 /// # Examples
 ///
 /// ```
-/// # // SAFETY: No `current!()` is in use yet.
-/// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-/// let task = current!();
-///
-/// if let Some(vma) = task.mm().ok_or(EINVAL)?.lock_vma_under_rcu(addr) {
+/// # kernel::mm::kunit::with_user_mm(|mm, addr| {
+/// if let Some(vma) = mm.lock_vma_under_rcu(addr) {
 ///     assert!(vma.start() <= addr && addr < vma.end());
 /// }
+/// # Ok(())
+/// # })?;
 /// # Ok::<(), Error>(())
 /// ```
+#[doc(alias = "vma_end_read")]
+#[must_use = "the VMA lock is released immediately when the guard is unused"]
 pub struct VmaReadGuard<'a> {
     vma: &'a VmaRef,
-    // As for the mmap lock: it is given back by the task that took it.
+    // The task that took the lock must release it.
     _nts: NotThreadSafe,
 }
 
@@ -103,7 +131,7 @@ impl Deref for VmaReadGuard<'_> {
 impl Drop for VmaReadGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: This thread holds the area's lock, by the type invariant.
+        // SAFETY: The current thread holds the VMA lock for reading, by the type invariant.
         unsafe { bindings::vma_end_read(self.vma.as_ptr()) };
     }
 }
