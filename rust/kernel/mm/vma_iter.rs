@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One area after the other.
+//! Iteration over the VMAs of an address space.
+//!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::{
     bindings,
@@ -15,55 +17,63 @@ use core::{
     ops::Range, //
 };
 
-/// The areas of a range of addresses, from low to high.
+/// An iterator over the VMAs that overlap a range of addresses, in ascending order.
 ///
 /// # Invariants
 ///
-/// The mmap lock of the address space that `vmi` walks is held, and the address space is alive, for
-/// the whole of `'a`.
+/// For the duration of `'a`, the mmap lock of the address space that `vmi` walks is held, for
+/// reading or for writing, and `mm_users` is not zero.
 ///
 /// # Examples
 ///
 /// ```
-/// use kernel::mm::{virt::VmaRef, MmWithUser};
+/// use kernel::mm::{
+///     virt::VmaRef,
+///     MmWithUser, //
+/// };
 ///
-/// /// Returns how many pages a process has mapped.
-/// fn pages(mm: &MmWithUser) -> usize {
+/// /// Returns how many pages all VMAs together have.
+/// fn total_vm(mm: &MmWithUser) -> usize {
 ///     let guard = mm.mmap_read_lock();
 ///     guard.vmas(0..usize::MAX).map(VmaRef::vma_pages).sum()
 /// }
-/// # // SAFETY: No `current!()` is in use yet.
-/// # unsafe { kernel::mm::kunit::user_page() }?;
-/// # let task = current!();
-/// # assert!(pages(task.mm().ok_or(EINVAL)?) >= 1);
+/// # kernel::mm::kunit::with_user_mm(|mm, _| {
+/// # assert_eq!(total_vm(mm), 1);
+/// # Ok(())
+/// # })?;
 /// # Ok::<(), Error>(())
 /// ```
 #[doc(alias("vma_iterator", "for_each_vma", "for_each_vma_range"))]
 pub struct VmaIter<'a> {
     vmi: bindings::vma_iterator,
-    /// The last address of the range.
+    /// The last address of the range, inclusive.
     last: usize,
-    areas: PhantomData<&'a VmaRef>,
+    vmas: PhantomData<&'a VmaRef>,
 }
 
 impl VmaIter<'_> {
+    /// Creates an iterator over the VMAs of `mm` that overlap `range`.
+    ///
     /// # Safety
     ///
-    /// The mmap lock of `mm` is held for the whole of the result's lifetime.
+    /// The mmap lock of `mm` must be held, and `mm_users` must not be zero, for the lifetime of the
+    /// result.
     #[inline]
     pub(super) unsafe fn new(mm: &MmWithUser, range: Range<usize>) -> Self {
-        // An empty range has no last address. Nothing is found if it comes before the first.
+        // An empty range has no last address. With `last` below the start, `mas_find()` returns
+        // null.
         let range = if range.is_empty() { 1..1 } else { range };
         let mut vmi = MaybeUninit::uninit();
 
-        // SAFETY: It fills in the whole of `vmi`, which has no pointers into itself.
+        // SAFETY: `vma_iter_init()` initializes all of `vmi`, and stores no pointer to it. The
+        // `mm_struct` is allocated, as `mm` is borrowed.
         unsafe { bindings::vma_iter_init(vmi.as_mut_ptr(), mm.as_raw(), range.start) };
-        // INVARIANT: As the caller says.
+        // INVARIANT: The caller guarantees that the lock is held and that `mm_users` is not zero.
         Self {
-            // SAFETY: It was filled in.
+            // SAFETY: It was initialized above.
             vmi: unsafe { vmi.assume_init() },
             last: range.end - 1,
-            areas: PhantomData,
+            vmas: PhantomData,
         }
     }
 }
@@ -73,15 +83,17 @@ impl<'a> Iterator for VmaIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a VmaRef> {
-        // SAFETY: The tree of areas does not change while the lock is held, which is what `vmi`
-        // relies on from one call to the next. What the tree holds is areas, as `vma_find()` knows.
+        // SAFETY: The mmap lock is held by the type invariant. The maple tree is changed under the
+        // mmap write lock only, so the position in `vmi` is valid from one call to the next. The
+        // entries of the tree are VMAs: `vma_find()` of C makes the same call.
         let vma = unsafe { bindings::mas_find(&mut self.vmi.mas, self.last) };
         let vma: *mut bindings::vm_area_struct = vma.cast();
 
         if vma.is_null() {
             return None;
         }
-        // SAFETY: The area is there, and stays as it is, for as long as the lock is held.
+        // SAFETY: The mmap lock is held, and `mm_users` is not zero, for the duration of `'a`, by
+        // the type invariant. So the VMA is stable for as long.
         Some(unsafe { VmaRef::from_raw(vma) })
     }
 }
