@@ -1,42 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An address space whose count may be dropped in atomic context.
+//! References to an address space that may be dropped in atomic context.
 //!
-//! `mmput_async()` exists with `CONFIG_MMU` only, and so does this file.
+//! `mmput_async()` exists only with `CONFIG_MMU`, and so does this file.
 
 use crate::{
-    bindings,
     c_struct::impl_refcounted,
     mm::MmWithUser,
-    sync::aref::ARef,
+    sync::aref::ARef, //
 };
-use core::{
-    ops::Deref,
-    ptr::NonNull, //
-};
+use core::ops::Deref;
 
-/// An address space that is alive, and whose last user may leave in atomic context.
+/// An address space that has users, and whose reference may be dropped in atomic context.
 ///
-/// This is [`MmWithUser`] but for one thing: dropping an `ARef` of it calls `mmput_async()`, which
-/// leaves the taking down to a workqueue and does not sleep.
+/// This is [`MmWithUser`] with another way to release the reference on `mm_users`: dropping an
+/// `ARef<MmWithUserAsync>` calls `mmput_async()`. If that was the last reference, it schedules a
+/// work item that runs `exit_mmap()`. It does not sleep.
 ///
 /// # Invariants
 ///
-/// `mm_users` is not zero for as long as a reference exists.
+/// `mm_users` is not zero for as long as a reference to the `MmWithUserAsync` exists.
 ///
 /// # Examples
 ///
 /// ```
-/// use kernel::{mm::{MmWithUser, MmWithUserAsync}, new_spinlock, sync::aref::ARef};
-/// # // SAFETY: No `current!()` is in use yet.
-/// # unsafe { kernel::mm::kunit::user_page() }?;
+/// use kernel::{
+///     mm::{
+///         MmWithUser,
+///         MmWithUserAsync, //
+///     },
+///     new_spinlock,
+///     sync::aref::ARef, //
+/// };
 ///
-/// let mm: ARef<MmWithUser> = current!().mm().ok_or(EINVAL)?.into();
-/// let mm: ARef<MmWithUserAsync> = MmWithUser::into_mmput_async(mm);
-///
+/// # kernel::mm::kunit::with_user_mm(|mm, _| {
+/// let mm: ARef<MmWithUserAsync> = MmWithUser::into_mmput_async(mm.into());
 /// let slot = KBox::pin_init(new_spinlock!(Some(mm)), GFP_KERNEL)?;
-/// // The count is dropped with the spinlock held.
+///
+/// // The reference is dropped while the spinlock is held.
 /// *slot.lock() = None;
+/// # Ok(())
+/// # })?;
 /// # Ok::<(), Error>(())
 /// ```
 #[repr(transparent)]
@@ -44,14 +48,16 @@ pub struct MmWithUserAsync {
     mm: MmWithUser,
 }
 
-// SAFETY: What a thread can do with an `MmWithUserAsync` that it was sent is to drop its count, and
-// `mmput_async()` may be called by any thread.
+// SAFETY: A thread that an `MmWithUserAsync` was sent to may only release its reference.
+// `mmput_async()` decrements `mm_users` atomically and may be called by any thread.
 unsafe impl Send for MmWithUserAsync {}
-// SAFETY: A `&MmWithUserAsync` gives a `&MmWithUser` and the atomic count, and no more.
+// SAFETY: A `&MmWithUserAsync` gives access to the `MmWithUser`, which is `Sync`, and to
+// `mm_users`, which is atomic.
 unsafe impl Sync for MmWithUserAsync {}
 
-// SAFETY: As for `MmWithUser`: `mm_users` is not zero while an `MmWithUserAsync` exists, and each user
-// keeps the `mm_struct` allocated. `mmput_async()` releases one user.
+// SAFETY: `mm_users` is not zero while an `MmWithUserAsync` exists, by the type invariant. All
+// users together hold one reference on `mm_count`, which keeps the `mm_struct` allocated.
+// `mmput_async()` releases one reference on `mm_users`.
 impl_refcounted!(unsafe MmWithUserAsync: mmget, mmput_async);
 
 impl Deref for MmWithUserAsync {
@@ -64,24 +70,31 @@ impl Deref for MmWithUserAsync {
 }
 
 impl MmWithUser {
-    /// Turns a count into one that may be dropped in atomic context.
+    /// Converts a reference into one that may be dropped in atomic context.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::mm::MmWithUser;
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # unsafe { kernel::mm::kunit::user_page() }?;
     ///
-    /// let mm = MmWithUser::into_mmput_async(current!().mm().ok_or(EINVAL)?.into());
+    /// # kernel::mm::kunit::with_user_mm(|mm, _| {
+    /// let mm = MmWithUser::into_mmput_async(mm.into());
     /// assert!(mm.mmget_not_zero().is_some());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "mmput_async")]
     #[inline]
     pub fn into_mmput_async(me: ARef<MmWithUser>) -> ARef<MmWithUserAsync> {
-        // SAFETY: Both types own a count of `mm_users`, and it moves from one to the other.
         // CAST: `MmWithUserAsync` is transparent around `MmWithUser`.
-        unsafe { ARef::from_raw(ARef::into_raw(me).cast()) }
+        let mm = ARef::into_raw(me).cast();
+        // INVARIANT: `mm_users` is not zero, as `me` held a reference.
+        // SAFETY: Both types hold a reference on `mm_users`. It passes from one to the other.
+        unsafe { ARef::from_raw(mm) }
     }
 }
