@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Address spaces that a thread of the kernel borrows.
+//! Kthreads that use a userspace address space.
 //!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
@@ -17,35 +17,45 @@ use crate::{
 };
 
 impl MmWithUser {
-    /// Has the current thread of the kernel use this address space while `scope` runs.
+    /// Runs `scope` while the current kthread uses this address space.
     ///
-    /// There, [`current!`](crate::current!)`().mm()` is this one, and user pointers are those of
-    /// its programs. They may do anything to their memory meanwhile: unmap it, execute another
-    /// program, end. The address space stays.
+    /// Within `scope`, [`current!`](crate::current!)`().mm()` returns this address space, and
+    /// userspace pointers refer to it. Userspace may run at the same time: it may unmap memory,
+    /// call `execve()` or exit. The address space stays alive until `scope` has returned.
     ///
-    /// A task is the same inside and outside, but its address space is not. So nothing of the
-    /// current task crosses the border: what `scope` uses of the outside has to be [`Send`], which
-    /// neither a [`CurrentTask`](crate::task::CurrentTask) nor a guard is, and what it leaves
-    /// behind has to outlive it, which nothing does that was borrowed from a `current!()` inside.
+    /// `current->mm` differs inside and outside of `scope`, so no reference that depends on it may
+    /// cross the boundary. The bounds guarantee this:
     ///
-    /// Process context; `scope` may sleep.
+    /// - What `scope` captures must be [`Send`]. Neither a
+    ///   [`CurrentTask`](crate::task::CurrentTask) nor a guard is.
+    /// - What `scope` stores outside must outlive it. A reference obtained from a `current!()`
+    ///   inside does not.
     ///
-    /// Errors: `EINVAL` if the current task is not a thread of the kernel, `EBUSY` if it uses an
-    /// address space already.
+    /// # Errors
+    ///
+    /// - `EINVAL`: the current task is not a kthread.
+    /// - `EBUSY`: the current task uses an address space.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::MmWithUser;
-    ///
-    /// /// To be called by a workqueue's thread, for example.
-    /// fn has_it(mm: &MmWithUser) -> Result<bool> {
-    ///     mm.kthread_use_mm(|| current!().mm().is_some())
-    /// }
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # unsafe { kernel::mm::kunit::user_page() }?;
-    /// # // KUnit's thread has an address space by now.
-    /// # assert_eq!(has_it(current!().mm().ok_or(EINVAL)?).err(), Some(EBUSY));
+    /// # use kernel::sync::aref::ARef;
+    /// # let mut new_mm = None;
+    /// # kernel::mm::kunit::with_user_mm(|mm, _| {
+    /// #     assert_eq!(mm.kthread_use_mm(|| ()), Err(EBUSY));
+    /// #     new_mm = Some(ARef::from(mm));
+    /// #     Ok(())
+    /// # })?;
+    /// # let mm = new_mm.ok_or(EINVAL)?;
+    /// // In a kthread, such as a worker of a workqueue:
+    /// assert!(current!().mm().is_none());
+    /// let uses_mm = mm.kthread_use_mm(|| current!().mm().is_some())?;
+    /// assert!(uses_mm);
+    /// # assert!(current!().mm().is_none());
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "kthread_unuse_mm")]
@@ -57,12 +67,15 @@ impl MmWithUser {
             return Err(EBUSY);
         }
 
-        // SAFETY: A thread of the kernel without an address space may take one. It has users for as
-        // long as `self` is borrowed, that is to the end of this function.
+        // SAFETY: The current task is a kthread that uses no address space, as checked above, so
+        // `kthread_use_mm()` may be called. `self` is borrowed until the end of this function, so
+        // `mm_users` is not zero until after `kthread_unuse_mm()`.
         unsafe { bindings::kthread_use_mm(self.as_raw()) };
         let result = scope();
-        // SAFETY: It is still the one from above: whoever else takes one gives it back before
-        // `scope()` returns, or has been refused.
+        // SAFETY: The current task still uses the address space set above: a nested call of this
+        // function within `scope()` fails with `EBUSY`, and other code that calls
+        // `kthread_use_mm()` undoes it before it returns. `scope()` has returned, so no reference
+        // that depends on `current->mm` exists.
         unsafe { bindings::kthread_unuse_mm(self.as_raw()) };
         Ok(result)
     }
