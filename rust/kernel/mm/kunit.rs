@@ -102,6 +102,21 @@ fn with_new_mm<R: Send>(f: impl FnOnce(&MmWithUser, usize) -> Result<R> + Send) 
 /// # Context
 ///
 /// Process context; may sleep.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::mm::kunit::with_user_mm;
+///
+/// with_user_mm(|mm, addr| {
+///     assert!(mm.mmap_read_lock().vma_lookup(addr).is_some());
+///     // The kthread has only one mm.
+///     assert_eq!(with_user_mm(|_, _| Ok(())), Err(EBUSY));
+///     Ok(())
+/// })?;
+/// assert!(current!().mm().is_none());
+/// # Ok::<(), Error>(())
+/// ```
 pub fn with_user_mm(f: impl FnOnce(&MmWithUser, usize) -> Result + Send) -> Result {
     with_new_mm(f)
 }
@@ -115,6 +130,16 @@ pub fn with_user_mm(f: impl FnOnce(&MmWithUser, usize) -> Result + Send) -> Resu
 /// # Context
 ///
 /// Process context; may sleep.
+///
+/// # Examples
+///
+/// ```
+/// kernel::mm::kunit::with_vma(|vma| {
+///     assert_eq!(vma.vma_pages(), 1);
+///     Ok(())
+/// })?;
+/// # Ok::<(), Error>(())
+/// ```
 pub fn with_vma(f: impl FnOnce(&VmaRef) -> Result + Send) -> Result {
     with_new_mm(|mm, addr| f(mm.mmap_read_lock().vma_lookup(addr).ok_or(EFAULT)?))
 }
@@ -128,6 +153,16 @@ pub fn with_vma(f: impl FnOnce(&VmaRef) -> Result + Send) -> Result {
 /// # Context
 ///
 /// Process context; may sleep.
+///
+/// # Examples
+///
+/// ```
+/// kernel::mm::kunit::with_vma_write_locked(|vma| {
+///     vma.set_dontcopy();
+///     Ok(())
+/// })?;
+/// # Ok::<(), Error>(())
+/// ```
 pub fn with_vma_write_locked(f: impl FnOnce(&VmaWriteLocked) -> Result + Send) -> Result {
     with_new_mm(|mm, addr| f(mm.mmap_write_lock().vma_lookup(addr).ok_or(EFAULT)?))
 }
@@ -157,8 +192,8 @@ impl FileOps {
 ///
 /// # Safety
 ///
-/// The mmap hook in `fops` must call [`call_hook`] with the file and a `*mut T`, and must do nothing
-/// else. `fops` must have no other functions.
+/// The mmap hook in `fops` must call [`call_hook`] with the file and a `*mut T`, and must do
+/// nothing else. `fops` must have no other functions.
 unsafe fn map_file<T, R: Send>(
     fops: &'static FileOps,
     hook: &mut Hook<'_, T>,
@@ -256,6 +291,21 @@ fn map_by_mmap<R: Send>(
 /// # Context
 ///
 /// Process context; may sleep.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::mm::kunit::with_vma_new;
+///
+/// let mut pages = 0;
+/// with_vma_new(|vma| {
+///     pages = vma.vma_pages();
+///     Ok(())
+/// })?;
+/// assert_eq!(pages, 4);
+/// assert_eq!(with_vma_new(|_| Err(EPERM)), Err(EPERM));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn with_vma_new(f: impl FnOnce(&VmaNew) -> Result + Send) -> Result {
     map_by_mmap(f, |_| Ok(()))
 }
@@ -274,6 +324,27 @@ pub fn with_vma_new(f: impl FnOnce(&VmaNew) -> Result + Send) -> Result {
 /// # Context
 ///
 /// Process context; may sleep.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     alloc::KVec,
+///     mm::{
+///         kunit::with_vma_desc,
+///         OwnedPage, //
+///     }, //
+/// };
+///
+/// let mut pages: KVec<OwnedPage> = KVec::new();
+/// pages.push(OwnedPage::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
+/// with_vma_desc(|desc| {
+///     assert_eq!((desc.vma_pages(), desc.pgoff()), (4, 0));
+///     desc.map_kernel_pages(&pages)
+/// })?;
+/// assert_eq!(with_vma_desc(|_| Err(EPERM)), Err(EPERM));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn with_vma_desc<'a>(f: impl FnOnce(&mut VmaDesc<'a>) -> Result + Send) -> Result {
     hook::map_by_mmap_prepare(f, |_| Ok(()))
 }
@@ -298,6 +369,23 @@ fn page_address(addr: usize, page: usize) -> Result<UserPtr> {
 /// # Context
 ///
 /// Process context; may sleep.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     mm::kunit::read_page,
+///     page::Page, //
+/// };
+///
+/// let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+/// let insert = |vma: &kernel::mm::virt::VmaNew| {
+///     vma.set_mixedmap().vm_insert_page(vma.start(), &page)
+/// };
+/// assert_eq!(read_page(0, insert), Ok(0));
+/// assert_eq!(read_page(1, insert), Err(EFAULT));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn read_page(page: usize, setup: impl FnOnce(&VmaNew) -> Result + Send) -> Result<u8> {
     map_by_mmap(setup, |addr| {
         UserSlice::new(page_address(addr, page)?, 1)
@@ -316,6 +404,28 @@ pub fn read_page(page: usize, setup: impl FnOnce(&VmaNew) -> Result + Send) -> R
 /// # Context
 ///
 /// Process context; may sleep.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     mm::{
+///         kunit::write_page,
+///         virt::VmaNew, //
+///     },
+///     page::Page, //
+/// };
+///
+/// let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+/// let insert = |vma: &VmaNew| vma.set_mixedmap().vm_insert_page(vma.start(), &page);
+/// write_page(0, insert)?;
+/// let mut byte = 0;
+/// // SAFETY: `byte` is valid for writes of one byte. The page is not mapped any more.
+/// unsafe { page.read_raw(&mut byte, 0, 1) }?;
+/// assert_eq!(byte, 1);
+/// assert_eq!(write_page(1, insert), Err(EFAULT));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn write_page(page: usize, setup: impl FnOnce(&VmaNew) -> Result + Send) -> Result {
     map_by_mmap(setup, |addr| {
         UserSlice::new(page_address(addr, page)?, 1)
