@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sleeping until there is a reason not to.
+//! Waiting for a condition.
 //!
-//! Whoever waits says what for, and whoever makes it true wakes the task afterwards
-//! ([`Task::wake_up`](super::Task::wake_up)). The state of the task is set before the reason is
-//! looked for, each time, and reset afterwards: so no wake-up is lost, and no state forgotten.
+//! [`CurrentTask::wait_until`] sets the task state before each check of the condition and resets it
+//! to `TASK_RUNNING` afterwards. The waker makes the condition true first and calls
+//! [`Task::wake_up`](super::Task::wake_up) second. A wake-up between the check and
+//! `schedule_timeout()` sets the state to `TASK_RUNNING`, so it is not lost.
 //!
-//! A condition variable (`CondVar`) is more convenient where a lock guards the reason. This needs
-//! no lock and no list of those who wait.
+//! `CondVar` is more convenient if a lock protects the condition. This needs no lock and no wait
+//! queue.
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
@@ -24,38 +25,43 @@ use crate::{
     prelude::*,
 };
 
-/// How a task sleeps: what may wake it, and whether it counts as load.
+/// The state in which a task sleeps.
+///
+/// It determines which signals interrupt the sleep, and whether the sleep counts towards the load
+/// average.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::task::TaskState;
 ///
-/// /// A device that does not answer for a while should not look like one that has died.
-/// fn until_the_device_answers(quick: bool) -> TaskState {
-///     if quick { TaskState::Uninterruptible } else { TaskState::Killable }
+/// /// Returns the state for a wait that the device ends, within a bounded time or not.
+/// fn device_wait_state(bounded: bool) -> TaskState {
+///     if bounded { TaskState::Uninterruptible } else { TaskState::Killable }
 /// }
-/// # assert!(until_the_device_answers(false) == TaskState::Killable);
+/// assert_eq!(device_wait_state(false), TaskState::Killable);
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskState {
-    /// Any signal ends it.
+    /// Interrupted by any signal.
     #[doc(alias = "TASK_INTERRUPTIBLE")]
     Interruptible,
-    /// A signal that kills ends it.
+    /// Interrupted by fatal signals only.
     #[doc(alias = "TASK_KILLABLE")]
     Killable,
-    /// No signal does. It counts as load, and two minutes of it as a fault.
+    /// Not interrupted by signals. Counts towards the load average and is watched by the hung-task
+    /// detector.
     #[doc(alias = "TASK_UNINTERRUPTIBLE")]
     Uninterruptible,
-    /// No signal does, and it does not count: for threads of the kernel that have nothing to do.
+    /// Not interrupted by signals, and not counted towards the load average. For idle kthreads.
     #[doc(alias = "TASK_IDLE")]
     Idle,
 }
 
 impl TaskState {
+    /// Returns the value for `task_struct::__state`.
     #[inline]
-    fn state(self) -> c_uint {
+    fn bits(self) -> c_uint {
         match self {
             Self::Interruptible => bindings::TASK_INTERRUPTIBLE,
             Self::Killable => bindings::TASK_WAKEKILL | bindings::TASK_UNINTERRUPTIBLE,
@@ -66,16 +72,25 @@ impl TaskState {
 }
 
 impl CurrentTask {
-    /// Sleeps until `reason` returns something, and returns that.
+    /// Sleeps until `condition` returns `Some`, and returns its value.
     ///
-    /// `reason` is asked before each sleep, and whenever the task is woken; the kernel's checks
-    /// complain if it sleeps itself. What it looks for is to be made true before the task is woken.
-    /// Sleeps if there is no reason, so not for atomic context.
+    /// `condition` is called at least once, before each sleep, and after each wake-up. It must not
+    /// sleep: it runs with the task state set, and `CONFIG_DEBUG_ATOMIC_SLEEP` reports a violation.
+    /// The waker must make the condition true before it calls [`Task::wake_up`].
     ///
-    /// Errors: `ETIME` after so many jiffies ([`MAX_SCHEDULE_TIMEOUT`](super::MAX_SCHEDULE_TIMEOUT)
-    /// is for ever, and what is negative is none); `ERESTARTSYS` if something waits for the task
-    /// that ends such a sleep, which is a signal as a rule
-    /// ([`Interruptible`](TaskState::Interruptible), [`Killable`](TaskState::Killable)).
+    /// `timeout` is in jiffies. [`MAX_SCHEDULE_TIMEOUT`](super::MAX_SCHEDULE_TIMEOUT) waits without
+    /// a limit. With zero or a negative value, `condition` is called once, without a sleep.
+    ///
+    /// # Errors
+    ///
+    /// - `ETIME`: `condition` did not return `Some` within `timeout` jiffies.
+    /// - `ERESTARTSYS`: a signal, or other work that sets `TIF_NOTIFY_SIGNAL`, is pending and
+    ///   interrupts this state ([`Interruptible`](TaskState::Interruptible) or
+    ///   [`Killable`](TaskState::Killable)). The condition is checked before the signal.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
     ///
     /// # Examples
     ///
@@ -87,7 +102,7 @@ impl CurrentTask {
     ///
     /// let waiter: ARef<Task> = ARef::from(&**current!());
     /// let worker = KThread::spawn(format_args!("worker"), move |this| {
-    ///     // First what the other waits for, and then:
+    ///     // Make the condition true before the wake-up.
     ///     DONE.store(true, Ordering::Release);
     ///     waiter.wake_up();
     ///     while !this.sleep(MAX_SCHEDULE_TIMEOUT) {}
@@ -97,82 +112,92 @@ impl CurrentTask {
     /// let done = || DONE.load(Ordering::Acquire).then_some(());
     /// current!().wait_until(TaskState::Uninterruptible, MAX_SCHEDULE_TIMEOUT, done)?;
     ///
-    /// // Nobody makes this true.
+    /// // This condition never becomes true.
     /// let never = || None::<()>;
     /// assert_eq!(current!().wait_until(TaskState::Idle, 1, never), Err(ETIME));
     /// # assert_eq!(current!().wait_until(TaskState::Killable, -1, never), Err(ETIME));
     /// # assert_eq!(current!().wait_until(TaskState::Interruptible, 0, || Some(1)), Ok(1));
     /// # assert_eq!(worker.stop(), 0);
     /// #
-    /// # // Somebody else is faster than the sleep: it does not begin.
-    /// # // SAFETY: The clock runs.
-    /// # let now = || unsafe { kernel::bindings::ktime_get() };
-    /// # let (mut asked, begin) = (0, now());
-    /// # let at_once = current!().wait_until(TaskState::Idle, 5_000, || {
-    /// #     asked += 1;
+    /// # // Each check of the condition wakes the task, so no sleep lasts until the timeout.
+    /// # let mut calls = 0;
+    /// # current!().wait_until(TaskState::Idle, 5_000, || {
+    /// #     calls += 1;
     /// #     current!().wake_up();
-    /// #     (asked == 3).then(|| now() - begin < 4_000_000_000)
+    /// #     (calls == 10).then_some(())
     /// # })?;
-    /// # assert!(at_once);
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias("set_current_state", "schedule_timeout", "wait_event"))]
     #[inline]
     pub fn wait_until<R>(
         &self,
-        how: TaskState,
-        jiffies: c_long,
-        mut reason: impl FnMut() -> Option<R>,
+        state: TaskState,
+        timeout: c_long,
+        mut condition: impl FnMut() -> Option<R>,
     ) -> Result<R> {
-        match reason() {
-            Some(found) => Ok(found),
-            None => Self::wait(how, jiffies, reason),
+        match condition() {
+            Some(value) => Ok(value),
+            None => Self::wait_until_slow(state, timeout, condition),
         }
     }
 
-    // This is apart, and does without `self`: who need not sleep need not find the current task.
+    // Out of line and without `self`, so that the fast path does not have to load `current`.
     #[inline(never)]
-    fn wait<R>(how: TaskState, jiffies: c_long, mut reason: impl FnMut() -> Option<R>) -> Result<R> {
-        let mut left = jiffies.max(0);
+    fn wait_until_slow<R>(
+        state: TaskState,
+        timeout: c_long,
+        mut condition: impl FnMut() -> Option<R>,
+    ) -> Result<R> {
+        let mut remaining = timeout.max(0);
 
-        while left != 0 {
-            // SAFETY: The function reads the flags of the current task.
-            if unsafe { bindings::signal_pending_state(how.state(), Task::current_raw()) } != 0 {
+        while remaining != 0 {
+            // SAFETY: `signal_pending_state()` reads the thread flags and the pending signals of
+            // `current`, which is valid while this code runs.
+            if unsafe { bindings::signal_pending_state(state.bits(), Task::current_raw()) } != 0 {
                 return Err(ERESTARTSYS);
             }
 
-            let mut found = None;
-            left = current!().schedule_timeout_unless(how, left, || {
-                found = reason();
-                found.is_some()
+            let mut value = None;
+            remaining = current!().schedule_timeout_unless(state, remaining, || {
+                value = condition();
+                value.is_some()
             });
-            if let Some(found) = found.or_else(&mut reason) {
-                return Ok(found);
+            if let Some(value) = value.or_else(&mut condition) {
+                return Ok(value);
             }
         }
         Err(ETIME)
     }
 
-    /// Sleeps until somebody wakes the task, for so many jiffies at most, unless there is a reason
-    /// not to. Returns how many are left.
+    /// Sleeps until the task is woken or `timeout` jiffies have elapsed, unless `condition` is
+    /// true. Returns the remaining jiffies.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
     pub(crate) fn schedule_timeout_unless(
         &self,
-        how: TaskState,
-        jiffies: c_long,
-        reason: impl FnOnce() -> bool,
+        state: TaskState,
+        timeout: c_long,
+        condition: impl FnOnce() -> bool,
     ) -> c_long {
-        // SAFETY: It is the current task's own state. A full memory barrier follows, so what is
-        // looked for is not older.
-        unsafe { bindings::set_current_state(how.state()) };
-        let left = if reason() {
-            jiffies
+        // SAFETY: `set_current_state()` writes the state of `current`, which only the task itself
+        // sets to a sleeping state. It ends with a full memory barrier, so `condition` is evaluated
+        // after the store of the state. This pairs with the barrier in `try_to_wake_up()`.
+        unsafe { bindings::set_current_state(state.bits()) };
+        let remaining = if condition() {
+            timeout
         } else {
-            // SAFETY: The caller wants to sleep, so this is a context where a task may. The number
-            // is not negative. If a signal waits that ends such a sleep, this returns at once.
-            unsafe { bindings::schedule_timeout(jiffies.max(0)) }
+            // SAFETY: The caller is in process context and may sleep. The timeout is not negative,
+            // as `schedule_timeout()` requires. `__schedule()` does not put the task to sleep if a
+            // signal that interrupts this state is pending, or after a wake-up has set the state to
+            // `TASK_RUNNING`.
+            unsafe { bindings::schedule_timeout(timeout.max(0)) }
         };
-        // SAFETY: It is the current task's own state. Nothing has to come after this.
+        // SAFETY: This writes the state of `current`. Setting `TASK_RUNNING` needs no barrier, as no
+        // later access has to be ordered after it.
         unsafe { bindings::__set_current_state(bindings::TASK_RUNNING) };
-        left
+        remaining
     }
 }
