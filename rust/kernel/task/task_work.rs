@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a task does before it returns to user space.
+//! Work that a task runs before it returns to userspace.
 //!
-//! Nothing of the kernel's own is under way then: no lock is held, and no file that was borrowed
-//! from the task's table is in use any more. So this is the place for what must not happen in the
-//! middle of a call, such as the last `fput()` of a file that the call has closed.
+//! At that point the task holds no lock, and no system call of it still uses a file borrowed from
+//! its file descriptor table. Task work is therefore the place for what must not happen during a
+//! system call, such as the last `fput()` of a file that the call has closed.
 //!
 //! C header: [`include/linux/task_work.h`](srctree/include/linux/task_work.h)
 
@@ -23,44 +23,40 @@ use core::{
     ptr, //
 };
 
-/// What there is to do.
+/// Work that a task runs before it returns to userspace.
 ///
-/// It is `Send` for what it keeps out: a guard must not be taken to user space.
+/// `Send` keeps out lock and RCU guards, which must not be held there.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{fs::File, prelude::*, sync::aref::ARef, task::TaskWorkItem};
-/// # use kernel::ModuleMetadata;
-/// # // What `module!` declares for a driver.
-/// # struct LocalModule;
-/// # impl ModuleMetadata for LocalModule {
-/// #     const NAME: &'static CStr = kernel::c_str!("doctest");
-/// #     const THIS_MODULE: ThisModule =
-/// #         // SAFETY: This is a part of the kernel itself.
-/// #         unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
-/// # }
 ///
-/// /// A file that the call has closed, but may still be using.
+/// /// A file that the system call has closed and may still use.
 /// struct Closed(ARef<File>);
 ///
 /// #[vtable]
 /// impl TaskWorkItem for Closed {
 ///     fn run(self) {
-///         // This may be the last count.
+///         // This may drop the last reference.
 ///         drop(self.0);
 ///     }
 /// }
 /// ```
 #[vtable]
 pub trait TaskWorkItem: Sized + Send + 'static {
-    /// Does it, in the task that has added it.
+    /// Runs the work in the task that added it.
     ///
-    /// May sleep. A task that is exiting has no address space and no files any more.
+    /// In a task that is exiting, `exit_mm()` and `exit_files()` have already run: it has neither
+    /// an mm nor files.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
     fn run(self);
 }
 
-/// The C side's part of a [`TaskWork`].
+/// The part of a [`TaskWork`] that `task_work_add()` and [`run`] use.
 #[repr(C)]
 struct Head {
     work: bindings::callback_head,
@@ -68,36 +64,29 @@ struct Head {
     module: *mut bindings::module,
 }
 
-/// Something to do, and the memory that adding it takes.
+/// A [`TaskWorkItem`] with the memory that [`CurrentTask::task_work_add`] needs.
+///
+/// The memory is allocated in advance, so adding the work does not allocate.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{prelude::*, task::{TaskWork, TaskWorkItem}};
-/// # use kernel::ModuleMetadata;
 ///
-/// struct Say(u32);
-/// # // What `module!` declares for a driver.
-/// # struct LocalModule;
-/// # impl ModuleMetadata for LocalModule {
-/// #     const NAME: &'static CStr = kernel::c_str!("doctest");
-/// #     const THIS_MODULE: ThisModule =
-/// #         // SAFETY: This is a part of the kernel itself.
-/// #         unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
-/// # }
+/// struct Message(u32);
 ///
 /// #[vtable]
-/// impl TaskWorkItem for Say {
+/// impl TaskWorkItem for Message {
 ///     fn run(self) {
-///         pr_info!("back to user space, with {}\n", self.0);
+///         pr_info!("back to userspace, with {}\n", self.0);
 ///     }
 /// }
 ///
 /// let task = current!();
-/// match task.task_work_add(TaskWork::new(Say(1), GFP_KERNEL)?) {
-///     // There is time to change it until then.
-///     Ok(say) => say.0 += 1,
-///     // KUnit runs this in a kernel thread, which never returns to user space.
+/// match task.task_work_add(TaskWork::new(Message(1), GFP_KERNEL)?) {
+///     // The item can be changed until the work runs.
+///     Ok(message) => message.0 += 1,
+///     // KUnit runs this in a kthread, which never returns to userspace.
 ///     Err(work) => assert_eq!(TaskWork::into_item(work).0, 1),
 /// }
 /// # assert!(task.is_kthread());
@@ -110,21 +99,32 @@ pub struct TaskWork<T> {
     item: T,
 }
 
-// SAFETY: Nobody looks at `head` before the work is added, and by then it belongs to the C side.
+// SAFETY: `head` is uninitialized, and not accessed, until `task_work_add()` takes the box. From then
+// on only the task that added the work accesses it. The item is `Send`.
 unsafe impl<T: Send> Send for TaskWork<T> {}
 
-// SAFETY: As above.
+// SAFETY: No method accesses `head` through a shared reference. The item is `Sync`.
 unsafe impl<T: Sync> Sync for TaskWork<T> {}
 
 impl<T> TaskWork<T> {
     /// Allocates memory for `item`.
+    ///
+    /// The context below is that of `GFP_ATOMIC`. With `GFP_KERNEL` the allocation may sleep.
+    ///
+    /// # Errors
+    ///
+    /// - `AllocError`: the allocation failed.
+    ///
+    /// # Context
+    ///
+    /// Hard IRQ except on PREEMPT_RT, softirq, process context.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::task::TaskWork;
     ///
-    /// // Adding it cannot fail for want of memory any more.
+    /// // Adding it does not allocate memory.
     /// let work = TaskWork::new(5, GFP_KERNEL)?;
     /// # assert_eq!(TaskWork::into_item(work), 5);
     /// # Ok::<(), Error>(())
@@ -136,15 +136,19 @@ impl<T> TaskWork<T> {
         KBox::new(Self { head, item }, flags)
     }
 
-    /// Takes the item out.
+    /// Returns the item and frees the memory of `work`.
+    ///
+    /// # Context
+    ///
+    /// Hard IRQ except on PREEMPT_RT, softirq, process context.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::task::{TaskWork, TaskWorkItem};
     ///
-    /// /// Does the work now if the task takes none.
-    /// fn soon<T: TaskWorkItem>(work: KBox<TaskWork<T>>) {
+    /// /// Runs the work at once if it cannot be added.
+    /// fn run_soon<T: TaskWorkItem>(work: KBox<TaskWork<T>>) {
     ///     if let Err(work) = current!().task_work_add(work) {
     ///         TaskWork::into_item(work).run();
     ///     }
@@ -159,17 +163,31 @@ impl<T> TaskWork<T> {
 }
 
 impl CurrentTask {
-    /// Has the task do something before it returns to user space, or else when it exits.
+    /// Adds work that the task runs before it returns to userspace, or in `do_exit()`.
     ///
-    /// What was added last is done first. Until this context ends, the item can still be changed.
-    /// The module that it is of stays loaded. Any context but NMI: an interrupt adds it to the task
-    /// that was interrupted.
+    /// Work that was added last runs first. The item can be changed through the returned reference
+    /// until the context of `self` ends. The work holds a reference on the module of `T`, so the
+    /// module is not unloaded before it has run. In an interrupt, the work is added to the
+    /// interrupted task.
     ///
-    /// The work is handed back if the task is a kernel thread, which never returns there, or has
-    /// got too far in exiting, or if the module is not loaded yet or is being unloaded. (The user
-    /// workers of vhost and io_uring come by when they get a signal, or exit.)
-    // The reference is to what the caller has given, and no part of `self`.
-    #[allow(clippy::mut_from_ref)]
+    /// A vhost or io_uring worker never returns to userspace. It runs the work when it handles a
+    /// signal, or when it exits.
+    ///
+    /// # Errors
+    ///
+    /// Returns the work if it cannot be added:
+    ///
+    /// - The task is a kthread, which never returns to userspace.
+    /// - The task is exiting and has already run its task work for the last time.
+    /// - The module of `T` is still in its `init()` or is being unloaded.
+    ///
+    /// # Context
+    ///
+    /// Any context except NMI.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the result borrows from `work`; `self` only bounds the lifetime"
+    )]
     #[inline]
     pub fn task_work_add<T: TaskWorkItem>(
         &self,
@@ -180,18 +198,20 @@ impl CurrentTask {
         if self.is_kthread() {
             return Err(work);
         }
-        // A module whose `init()` fails is freed whatever its count is.
-        // SAFETY: Unless it is null, the module is that of the caller, which is there.
+        // If `init()` fails, the module is freed regardless of its refcount.
+        // SAFETY: If the pointer is not null, it is the module of `T`, whose code calls this function
+        // or has been instantiated by the caller, so it is not freed during the call.
         if !module.is_null() && unsafe { bindings::module_is_coming(module) } {
             return Err(work);
         }
-        // SAFETY: As above. Once loaded, a module is either there or going, which this refuses.
+        // SAFETY: The module is null or not freed during the call, as above. A module that is not
+        // coming is live or going, and `try_module_get()` refuses one that is going.
         if !unsafe { bindings::try_module_get(module) } {
             return Err(work);
         }
 
         let work = KBox::into_raw(work);
-        // SAFETY: The box was ours alone.
+        // SAFETY: `work` comes from a `KBox`, so it is valid and exclusive.
         let TaskWork { head, item } = unsafe { &mut *work };
         head.write(Head {
             work: bindings::callback_head {
@@ -202,8 +222,9 @@ impl CurrentTask {
             module,
         });
 
-        // SAFETY: The task is the current one, so it is alive. If it takes the work, `run()` gets
-        // the box from it, once. Nobody else touches `head` until then, which is where it begins.
+        // SAFETY: `self` is `current`, so it is alive. `head` is at offset 0 of the `repr(C)` struct
+        // and `work` at offset 0 of `head`. If `task_work_add()` succeeds, `task_work_run()` calls
+        // `run()` once and passes this pointer. Until then only C code accesses `head`.
         let added = unsafe {
             bindings::task_work_add(
                 self.as_ptr(),
@@ -212,42 +233,49 @@ impl CurrentTask {
             )
         };
         if added != 0 {
-            // SAFETY: The count was taken above.
+            // SAFETY: `try_module_get()` above took this reference.
             unsafe { bindings::module_put(module) };
-            // SAFETY: The box has not been taken, so it is ours as before.
+            // SAFETY: `task_work_add()` failed, so it has not kept the pointer from `into_raw()`.
             return Err(unsafe { KBox::from_raw(work) });
         }
 
-        // `run()` is called by this task, in `task_work_run()`. That is on its way back to user
-        // space, where no code of drivers is below it, or in `do_exit()`, after which none of that
-        // goes on. So it is outside of the context in which `self` may be used, and the item is
-        // borrowed for as long. Nobody else has a pointer to it.
+        // The returned reference is exclusive: `task_work_run()` calls `run()` in this task, either
+        // on the return to userspace, with no driver code below it on the stack, or in `do_exit()`,
+        // which does not return to the code below it. Both are outside the task context in which
+        // `self` may be used, and the reference is borrowed for no longer than `self`. No other
+        // pointer to the item exists.
         Ok(item)
     }
 }
 
-/// Does what was added, and then lets go of its module, which this function is no part of.
+/// Runs the work and then drops the reference on its module. This function is not part of that
+/// module, so it may run after the module is gone.
 ///
 /// # Safety
 ///
-/// `work` is that of a `Head` which [`CurrentTask::task_work_add`] has filled in, and is the
-/// caller's to give away.
+/// `work` must point to the `work` field of a `Head` that [`CurrentTask::task_work_add`] has
+/// initialized. The caller passes on ownership of the box that contains it.
 unsafe extern "C" fn run(work: *mut bindings::callback_head) {
     let head = work.cast::<Head>();
-    // SAFETY: The caller says that it is filled in.
+    // SAFETY: `work` is at offset 0 of a `Head`. The caller guarantees that it is initialized.
     let &Head { run, module, .. } = unsafe { &*head };
 
-    // SAFETY: It is the function for this work, which the caller gives away.
+    // SAFETY: `task_work_add()` has stored the `run_item` of the type of this work, and the caller
+    // passes on ownership.
     unsafe { run(head) };
-    // SAFETY: This is the count that `task_work_add()` took. Nothing of the module is running.
+    // SAFETY: `task_work_add()` took this reference. The item's `run()` and drop have returned.
     unsafe { bindings::module_put(module) };
 }
 
+/// Runs the item of a `TaskWork<T>`.
+///
 /// # Safety
 ///
-/// `head` is that of a box of `TaskWork<T>`, which is the caller's to give away.
+/// `head` must point to the head of a `TaskWork<T>` in a `KBox`, whose ownership the caller passes
+/// on.
 unsafe fn run_item<T: TaskWorkItem>(head: *mut Head) {
-    // SAFETY: The box begins with the head, and C code has kept the pointer that came from it.
+    // SAFETY: `head` is at offset 0 of the `TaskWork<T>`. The pointer is the one from
+    // `KBox::into_raw()`, and the caller passes on ownership.
     let work = unsafe { KBox::from_raw(head.cast::<TaskWork<T>>()) };
 
     TaskWork::into_item(work).run();
