@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Signals: whether some wait for a task, and sending one.
+//! Pending signals, and sending a signal to a thread.
 //!
-//! A signal to a process, or to a task that may be gone, is sent through its
+//! To signal a thread group, or a task that may have been reaped, use its
 //! [`Pid`](crate::pid::Pid).
 //!
 //! C header: [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h)
@@ -15,39 +15,49 @@ use crate::{
 };
 
 impl Task {
-    /// Returns whether a signal, or other work that interrupts sleep, waits for this task.
+    /// Returns whether a signal, or other work that interrupts a sleep (`TIF_NOTIFY_SIGNAL`), is
+    /// pending for this task.
     ///
-    /// The answer for another task may be out of date when it is returned. Any context.
+    /// For a task other than the current one, the result may be stale when it is returned.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// fn wait_a_little() -> Result {
+    /// fn poll_device() -> Result {
     ///     if current!().signal_pending() {
     ///         return Err(ERESTARTSYS);
     ///     }
     ///     // ...
     ///     Ok(())
     /// }
-    /// # assert!(wait_a_little().is_ok());
+    /// # assert!(poll_device().is_ok());
     /// ```
+    #[doc(alias = "TIF_SIGPENDING")]
     #[inline]
     pub fn signal_pending(&self) -> bool {
-        // SAFETY: `signal_pending()` reads two bits of the thread's flags. They lie either in the
-        // `task_struct`, which is allocated by the type invariant, or (without
-        // CONFIG_THREAD_INFO_IN_TASK) in the stack, which such kernels free no sooner than
-        // `free_task()`, that is with the `task_struct`.
+        // SAFETY: `signal_pending()` reads two bits of `thread_info::flags`. The `thread_info` is
+        // part of the `task_struct`, which is allocated by the type invariant. Without
+        // CONFIG_THREAD_INFO_IN_TASK it is part of the kernel stack, which `free_task()` frees
+        // together with the `task_struct`.
         unsafe { bindings::signal_pending(self.as_ptr()) != 0 }
     }
 
-    /// Returns whether the task is to be killed.
+    /// Returns whether a fatal signal (`SIGKILL`) is pending for this task.
     ///
-    /// The answer for another task may be out of date when it is returned. Any context.
+    /// For a task other than the current one, the result may be stale when it is returned.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// /// What takes long, but not for somebody who is about to die.
+    /// /// Copies `chunks` chunks, and stops early if the caller is being killed.
     /// fn copy_all(chunks: usize) -> Result {
     ///     for _ in 0..chunks {
     ///         if current!().fatal_signal_pending() {
@@ -61,35 +71,42 @@ impl Task {
     /// ```
     #[inline]
     pub fn fatal_signal_pending(&self) -> bool {
-        // SAFETY: As for `signal_pending()`. The set of signals that wait lies in the
-        // `task_struct`, too.
+        // SAFETY: `fatal_signal_pending()` reads what `signal_pending()` above reads, and one bit of
+        // `task_struct::pending`, which is allocated by the type invariant.
         unsafe { bindings::fatal_signal_pending(self.as_ptr()) != 0 }
     }
 
     /// Sends `signal` to this thread.
     ///
-    /// With `privileged`, the kernel is the sender, otherwise the current task. Nobody asks whether
-    /// it may do so. A task that is on its way out may not notice. Any context where a spinlock can
-    /// be taken.
+    /// If `privileged` is true, the sender is the kernel (`SEND_SIG_PRIV`), otherwise the current
+    /// task (`SEND_SIG_NOINFO`). Permissions are not checked. A task that is exiting may not handle
+    /// the signal.
     ///
-    /// Errors: `ESRCH` if the task has been reaped, `EINVAL` if there is no such signal.
+    /// # Errors
+    ///
+    /// - `EINVAL`: `signal` is not a valid signal number, or is zero.
+    /// - `ESRCH`: the task has been reaped.
+    ///
+    /// # Context
+    ///
+    /// Hard IRQ except on PREEMPT_RT, softirq, process context.
     ///
     /// # Examples
     ///
     /// ```
-    /// // There is nothing to be asked with signal 0.
+    /// // Signal 0 cannot be used to test whether the task exists.
     /// assert_eq!(current!().send_sig(0, true), Err(EINVAL));
     /// assert_eq!(current!().send_sig(1000, true), Err(EINVAL));
     /// ```
     pub fn send_sig(&self, signal: c_int, privileged: bool) -> Result {
-        // C's tables begin with signal 1.
+        // `valid_signal()` accepts 0, but `sigaddset()` expects signals from 1.
         if signal <= 0 {
             return Err(EINVAL);
         }
 
-        // SAFETY: `task_struct` is allocated by the type invariant. The function refuses numbers
-        // that are too great, and finds out under RCU whether there is a lock to take, which there
-        // is not when the task has been reaped.
+        // SAFETY: `task_struct` is allocated by the type invariant. `send_sig()` rejects signals
+        // above `_NSIG`. `lock_task_sighand()` reads `sighand` under RCU and fails if
+        // `__exit_signal()` has cleared it, which is the case after the task has been reaped.
         to_result(unsafe { bindings::send_sig(signal, self.as_ptr(), privileged.into()) })
     }
 }
