@@ -11,14 +11,14 @@ use crate::{
     prelude::*, //
 };
 
-/// A resource that a process may use up to a limit.
+/// A resource limit of a thread group.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::task::Rlimit;
 ///
-/// /// Whether the caller may lock so many bytes.
+/// /// Returns whether the calling process may lock `bytes` bytes of memory.
 /// fn may_lock(bytes: usize) -> bool {
 ///     bytes <= current!().rlimit(Rlimit::Memlock)
 /// }
@@ -28,55 +28,59 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Rlimit {
-    /// Time on a CPU, in seconds.
+    /// CPU time, in seconds.
     Cpu = bindings::RLIMIT_CPU,
-    /// The size of a file that is written, in bytes.
+    /// The size of a file that the process writes, in bytes.
     Fsize = bindings::RLIMIT_FSIZE,
     /// The data segment, in bytes.
     Data = bindings::RLIMIT_DATA,
     /// The stack, in bytes.
     Stack = bindings::RLIMIT_STACK,
-    /// A core file, in bytes.
+    /// The size of a core file, in bytes.
     Core = bindings::RLIMIT_CORE,
-    /// Resident memory, in bytes. Nothing enforces it.
+    /// Resident memory, in bytes. Not enforced.
     Rss = bindings::RLIMIT_RSS,
     /// Processes and threads of the user.
     Nproc = bindings::RLIMIT_NPROC,
-    /// One more than the greatest file descriptor.
+    /// The highest file descriptor plus one.
     Nofile = bindings::RLIMIT_NOFILE,
     /// Memory that is locked or pinned, in bytes.
     Memlock = bindings::RLIMIT_MEMLOCK,
     /// The address space, in bytes.
     As = bindings::RLIMIT_AS,
-    /// File locks. Nothing enforces it.
+    /// File locks. Not enforced.
     Locks = bindings::RLIMIT_LOCKS,
-    /// Signals that wait for the user's processes.
+    /// Queued signals of the user.
     Sigpending = bindings::RLIMIT_SIGPENDING,
     /// POSIX message queues, in bytes.
     Msgqueue = bindings::RLIMIT_MSGQUEUE,
-    /// How nice a task need not be: 20 minus the nice value.
+    /// The ceiling of the nice value, encoded as `20 - nice`.
     Nice = bindings::RLIMIT_NICE,
-    /// Priority among real-time tasks.
+    /// The ceiling of the real-time priority.
     Rtprio = bindings::RLIMIT_RTPRIO,
-    /// Time on a CPU of a real-time task that does not sleep, in microseconds.
+    /// CPU time that a real-time task may use without blocking, in microseconds.
     Rttime = bindings::RLIMIT_RTTIME,
 }
 
 impl Rlimit {
-    /// The limit of what is not limited. All numbers are below or equal.
+    /// The value of a limit that is not set. It is the maximum of the type.
     #[doc(alias = "RLIM_INFINITY")]
     pub const INFINITY: usize = usize::MAX;
 }
 
 impl Task {
-    /// Returns the soft limit of the task's process, in the unit of the resource. Any context.
+    /// Returns the soft limit of the task's thread group, in the unit of the resource.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::task::Rlimit;
     ///
-    /// /// Refuses a file more if the program has `open` already.
+    /// /// Fails if the calling process may not open another file besides `open` ones.
     /// fn may_open(open: usize) -> Result {
     ///     if open >= current!().rlimit(Rlimit::Nofile) {
     ///         return Err(EMFILE);
@@ -89,9 +93,9 @@ impl Task {
     #[doc(alias("task_rlimit", "rlim_cur"))]
     #[inline]
     pub fn rlimit(&self, resource: Rlimit) -> usize {
-        // SAFETY: `task_rlimit()` reads a number from an array in `signal`. `__put_task_struct()`
-        // gives up the task's count on that, so it is allocated by the type invariant, and all
-        // values of `Rlimit` are less than `RLIM_NLIMITS`.
+        // SAFETY: `task_rlimit()` reads one word of `signal->rlim` with `READ_ONCE()`. The task holds
+        // a reference on its `signal_struct` until `__put_task_struct()`, so it is allocated by the
+        // type invariant. All values of `Rlimit` are below `RLIM_NLIMITS`.
         unsafe { bindings::task_rlimit(self.as_ptr(), resource as c_uint) }
     }
 }
