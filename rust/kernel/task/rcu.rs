@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How tasks hang together: parents, leaders, processes and their threads.
+//! Relations between tasks, under RCU: parent, thread-group leader, threads, all thread groups.
 //!
-//! All of it changes at any time, so all of it is seen under the RCU read lock, and borrowed for as
-//! long. An [`ARef`](crate::sync::aref::ARef) of what was found may be kept for longer.
+//! They can change at any time. They are read in an RCU read-side critical section, and the results
+//! are valid for its duration. An [`ARef`](crate::sync::aref::ARef) of a result may be kept longer.
 //!
-//! A task is found through one that is *attached*, that is before `release_task()`. What it points
-//! to then is freed an RCU grace period after its own release at the earliest. A task that has been
-//! released points to what may have been freed long ago; so each method asks first.
+//! A task is *attached* until `release_task()` has run for it, which clears `thread_pid`
+//! ([`Task::pid_alive`]). The tasks that an attached task points to are freed an RCU grace period
+//! after their own release at the earliest. The pointers in a released task may dangle, so each
+//! method checks `pid_alive()` first.
 //!
 //! C headers: [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h),
 //! [`include/linux/sched.h`](srctree/include/linux/sched.h)
@@ -25,30 +26,36 @@ use core::{
 };
 
 impl Task {
-    /// Borrows a task that was found under the RCU read lock.
+    /// Creates a reference to a task that was found under the RCU read lock.
     ///
     /// # Safety
     ///
-    /// The lock is held for `'a`, and `ptr` points to a task that was attached at some time since
-    /// it was taken.
+    /// The RCU read lock must be held for the duration of `'a`. `ptr` must point to a task that was
+    /// attached at some time since the lock was taken.
     #[inline]
-    unsafe fn seen<'a>(ptr: *const bindings::task_struct) -> &'a Self {
-        // SAFETY: `release_task()` has an RCU grace period go by before it gives up the count that
-        // stands for the life of the task (`put_task_struct_rcu_user()`). CAST: `Self` is
-        // transparent around `task_struct`.
+    unsafe fn from_rcu<'a>(ptr: *const bindings::task_struct) -> &'a Self {
+        // CAST: `Self` is transparent around `task_struct`.
+        // SAFETY: `release_task()` calls `put_task_struct_rcu_user()`, which drops the reference that
+        // a task holds on itself after an RCU grace period. The task was attached since the RCU read
+        // lock was taken, so that grace period does not end within `'a`.
         unsafe { &*ptr.cast() }
     }
 
-    /// Returns the process that has made this one, or that its children were left to.
+    /// Returns the parent of the task: the task that created it, or the one it was reparented to.
     ///
-    /// `None` if this task has been released, or is the idle task of a CPU. Any context.
+    /// Returns `None` if this task has been released, or is the idle task of a CPU.
+    ///
+    /// # Context
+    ///
+    /// Within an RCU read-side critical section.
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::sync::rcu;
     ///
-    /// // KUnit runs in a thread that `kthreadd` has made.
+    /// // KUnit runs in a kthread, whose parent is `kthreadd`.
     /// let guard = rcu::read_lock();
     /// let parent = current!().real_parent(&guard).ok_or(ESRCH)?;
     /// assert_eq!(parent.pid(), 2);
@@ -56,25 +63,31 @@ impl Task {
     /// ```
     #[inline]
     pub fn real_parent<'a>(&self, _rcu: &'a rcu::Guard) -> Option<&'a Task> {
-        // An idle task is nobody's child, so nobody gives it another parent.
+        // An idle task is not in the `children` list of its parent, so it is not reparented when that
+        // task exits.
         if !self.pid_alive() || self.pid() == 0 {
             return None;
         }
 
         // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field of
-        // it, which is stored to as one word.
+        // it. `RCU_INIT_POINTER()` stores to it as one word; the volatile read pairs with that.
         let parent = unsafe { ptr::addr_of!((*self.as_ptr()).real_parent).read_volatile() };
 
-        // SAFETY: The task was attached since the lock was taken. A parent leaves its children to
-        // others (`forget_original_parent()`) before it is released, so what an attached task
-        // points to is attached.
-        Some(unsafe { Self::seen(parent) })
+        // SAFETY: This task was attached since the lock was taken. `forget_original_parent()` gives
+        // the children of a task to another task before the task is released, so the parent of an
+        // attached task is attached.
+        Some(unsafe { Self::from_rcu(parent) })
     }
 
-    /// Returns the thread that leads this task's process.
+    /// Returns the thread-group leader of this task.
     ///
-    /// `None` if this task has been released. For the current task, [`group_leader`] needs no lock.
-    /// Any context.
+    /// Returns `None` if this task has been released. For the current task, [`group_leader`] does
+    /// not need the RCU read lock.
+    ///
+    /// # Context
+    ///
+    /// Within an RCU read-side critical section.
+    /// Any context, including NMI.
     ///
     /// [`group_leader`]: super::CurrentTask::group_leader
     ///
@@ -95,18 +108,25 @@ impl Task {
             return None;
         }
 
-        // SAFETY: As in `real_parent()`.
+        // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field of
+        // it. `de_thread()` stores to it as one word.
         let leader = unsafe { ptr::addr_of!((*self.as_ptr()).group_leader).read_volatile() };
 
-        // SAFETY: The task was attached since the lock was taken. A leader is released when no
-        // other thread is attached, or after `de_thread()` has made another one the leader of all.
-        Some(unsafe { Self::seen(leader) })
+        // SAFETY: This task was attached since the lock was taken. A leader is released only when no
+        // other thread of the group is attached, or after `de_thread()` has made another thread the
+        // leader of all threads. So the leader of an attached task is attached.
+        Some(unsafe { Self::from_rcu(leader) })
     }
 
     /// Returns this task's active PID namespace.
     ///
-    /// `None` if the task has been released. [`Task::get_pid_ns`] is the same with a count, and the
-    /// [module](crate::pid_namespace) explains the difference. Any context.
+    /// Returns `None` if the task has been released. [`Task::get_pid_ns`] takes a reference instead;
+    /// the [module](crate::pid_namespace) explains the difference.
+    ///
+    /// # Context
+    ///
+    /// Within an RCU read-side critical section.
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -118,19 +138,24 @@ impl Task {
     /// ```
     #[inline]
     pub fn task_active_pid_ns<'a>(&self, _rcu: &'a rcu::Guard) -> Option<&'a PidNamespace> {
-        // SAFETY: `task_struct` is allocated by the type invariant. The RCU read lock keeps the
-        // `struct pid` that is read.
+        // SAFETY: `task_struct` is allocated by the type invariant. The RCU read lock keeps
+        // the `struct pid` in `thread_pid` allocated: `free_pid()` frees it by `call_rcu()`.
         let ns = unsafe { bindings::task_active_pid_ns(self.as_ptr()) };
 
-        // SAFETY: The `struct pid` owns a count on its namespace until it is freed, an RCU grace
-        // period after it was attached.
+        // SAFETY: The `struct pid` holds a reference on its namespace until it is freed. That is an
+        // RCU grace period after it was detached, hence not within `'a`.
         (!ns.is_null()).then(|| unsafe { PidNamespace::from_ptr(ns) })
     }
 
-    /// Returns all processes, each as the thread that leads it.
+    /// Returns all thread groups, each as its leader.
     ///
-    /// Those that come or go meanwhile may be among them or not. The lock is held for the whole of
-    /// the walk, so not much may be done with each. Any context.
+    /// A thread group that is created or released during the walk may or may not be returned. The
+    /// walk is a single RCU read-side critical section, so it must not sleep and should be short.
+    ///
+    /// # Context
+    ///
+    /// Within an RCU read-side critical section.
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -143,13 +168,13 @@ impl Task {
     /// assert!(Task::processes(&guard).count() > 2);
     /// ```
     #[doc(alias("for_each_process", "next_task"))]
-    // Modules cannot reach the initial task on their own.
-    #[inline(never)]
+    #[inline]
     pub fn processes(_rcu: &rcu::Guard) -> Processes<'_> {
-        // SAFETY: The initial task is a static, of which only the address is taken.
+        // SAFETY: `init_task` is a static. Only the address of its field is taken.
         let head = unsafe { ptr::addr_of!(bindings::init_task.tasks) };
 
-        // INVARIANT: It is the head of the list, and is there for ever.
+        // INVARIANT: `init_task.tasks` is the head of the list of all thread-group leaders. It is
+        // static, hence valid for `'a`.
         Processes {
             head,
             last: head,
@@ -157,10 +182,15 @@ impl Task {
         }
     }
 
-    /// Returns the threads of this task's process.
+    /// Returns the threads of this task's thread group.
     ///
-    /// Those that come or go meanwhile may be among them or not; once all have been released, there
-    /// are none. Any context.
+    /// A thread that is created or released during the walk may or may not be returned. The walk is
+    /// empty if all threads have been released.
+    ///
+    /// # Context
+    ///
+    /// Within an RCU read-side critical section.
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -173,11 +203,13 @@ impl Task {
     #[doc(alias = "for_each_thread")]
     #[inline]
     pub fn threads<'a>(&'a self, _rcu: &'a rcu::Guard) -> Threads<'a> {
-        // SAFETY: `task_struct` is allocated by the type invariant, and `signal`, which does not
-        // change, for as long. Only the address of the list is taken.
+        // SAFETY: `task_struct` is allocated by the type invariant. `signal` does not change, and
+        // the task holds a reference on it until `__put_task_struct()`. Only the address of the list
+        // head is taken.
         let head = unsafe { ptr::addr_of!((*(*self.as_ptr()).signal).thread_head) };
 
-        // INVARIANT: The list is that of a process, and `self` keeps its head for `'a`.
+        // INVARIANT: `head` is the `thread_head` of a `signal_struct`, which stays allocated while
+        // `self` is borrowed, hence for `'a`.
         Threads {
             head,
             last: head,
@@ -186,19 +218,19 @@ impl Task {
     }
 }
 
-/// The processes, from [`Task::processes`].
+/// An iterator over all thread groups, returned by [`Task::processes`].
 ///
 /// # Invariants
 ///
-/// `head` is the head of the list of all processes. `last` is that, or was in the list since the
-/// lock of `'a` was taken.
+/// - `head` is the head of the list of all thread-group leaders.
+/// - `last` is `head`, or an entry that was in the list since the RCU read lock of `'a` was taken.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{sync::rcu, task::{Processes, Task}};
 ///
-/// /// Returns how many threads the kernel has of its own.
+/// /// Returns the number of kthreads.
 /// fn kthreads(all: Processes<'_>) -> usize {
 ///     all.filter(|task| task.is_kthread()).count()
 /// }
@@ -211,24 +243,24 @@ pub struct Processes<'a> {
     rcu: PhantomData<&'a rcu::Guard>,
 }
 
-/// The threads of a process, from [`Task::threads`].
+/// An iterator over the threads of a thread group, returned by [`Task::threads`].
 ///
 /// # Invariants
 ///
-/// `head` is the head of the process's list of threads, which stays for `'a`. `last` is that, or
-/// was in the list since the lock of `'a` was taken.
+/// - `head` is the head of the thread list of a thread group, valid for `'a`.
+/// - `last` is `head`, or an entry that was in the list since the RCU read lock of `'a` was taken.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{sync::rcu, task::Threads};
 ///
-/// /// Returns whether nobody else is in the process.
-/// fn is_alone(mut threads: Threads<'_>) -> bool {
+/// /// Returns whether the thread group has a single thread.
+/// fn is_single_threaded(mut threads: Threads<'_>) -> bool {
 ///     threads.nth(1).is_none()
 /// }
 /// let guard = rcu::read_lock();
-/// assert!(is_alone(current!().threads(&guard)));
+/// assert!(is_single_threaded(current!().threads(&guard)));
 /// ```
 pub struct Threads<'a> {
     head: *const bindings::list_head,
@@ -236,19 +268,20 @@ pub struct Threads<'a> {
     rcu: PhantomData<&'a rcu::Guard>,
 }
 
-/// Returns what follows in a list, unless that is its head.
+/// Returns the entry after `last`, or `None` if that is the head.
 ///
 /// # Safety
 ///
-/// The caller holds the RCU read lock, and `last` is the head, or was in the list since then.
+/// The caller must hold the RCU read lock. `last` must be `head`, or an entry that was in the list
+/// since the lock was taken.
 #[inline]
 unsafe fn next(
     head: *const bindings::list_head,
     last: *const bindings::list_head,
 ) -> Option<*const bindings::list_head> {
-    // SAFETY: The caller has the memory of `last`. It points on into the list also when it was
-    // taken out (`list_del_rcu()`) or exchanged for another (`list_replace_rcu()`), and is stored
-    // to as one word.
+    // SAFETY: The caller guarantees that `last` is allocated. `list_del_rcu()` and
+    // `list_replace_rcu()` leave the `next` pointer of a removed entry in place. Writers store it as
+    // one word (`WRITE_ONCE()` or `rcu_assign_pointer()`); the volatile read pairs with that.
     let next = unsafe { ptr::addr_of!((*last).next).read_volatile() };
 
     (!ptr::eq(next, head)).then_some(next)
@@ -259,12 +292,16 @@ impl<'a> Iterator for Processes<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a Task> {
-        // SAFETY: By the type invariant; a process in the list has its memory for `'a`.
+        // INVARIANT: `next()` returns the entry after one that was in the list under this RCU read
+        // lock, so the new entry was in it under the lock, too.
+        // SAFETY: By the type invariant, `last` is the head or was in the list under the RCU read
+        // lock, which is held for `'a`.
         self.last = unsafe { next(self.head, self.last) }?;
-        // SAFETY: All but the head is a part of a task, which was attached when it was in the list.
+        // SAFETY: Each entry but the head is a field of a `task_struct`. `__unhash_process()` removes
+        // it in `release_task()`, so a task in the list is attached.
         unsafe {
             let task = container_of!(self.last, bindings::task_struct, tasks);
-            Some(Task::seen(task))
+            Some(Task::from_rcu(task))
         }
     }
 }
@@ -274,12 +311,16 @@ impl<'a> Iterator for Threads<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a Task> {
-        // SAFETY: By the type invariant; a thread in the list has its memory for `'a`.
+        // INVARIANT: `next()` returns the entry after one that was in the list under this RCU read
+        // lock, so the new entry was in it under the lock, too.
+        // SAFETY: By the type invariant, `last` is the head or was in the list under the RCU read
+        // lock, which is held for `'a`.
         self.last = unsafe { next(self.head, self.last) }?;
-        // SAFETY: All but the head is a part of a task, which was attached when it was in the list.
+        // SAFETY: Each entry but the head is a field of a `task_struct`. `__unhash_process()` removes
+        // it in `release_task()`, so a task in the list is attached.
         unsafe {
             let task = container_of!(self.last, bindings::task_struct, thread_node);
-            Some(Task::seen(task))
+            Some(Task::from_rcu(task))
         }
     }
 }
