@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Areas of an address space (VMAs).
+//! VMAs: the mappings of an address space.
 //!
-//! Each type here is C's `struct vm_area_struct`, seen by somebody with certain rights:
+//! Each type here is a C `struct vm_area_struct`. The types differ in what the holder of a
+//! reference may do, which depends on the locks that are held:
 //!
-//! - [`VmaRef`]: somebody who holds a lock for reading. The area stays as it is.
-//! - [`VmaMixedMap`]: the same, and the area takes single pages ([`flags::MIXEDMAP`]).
-//! - [`VmaWriteLocked`]: somebody who holds the mmap lock for writing, and may change the area.
-//! - [`VmaNew`]: an `mmap` hook, which sets up an area that nobody else can see yet.
+//! - [`VmaRef`]: the mmap lock or the VMA lock is held for reading, so the VMA does not change.
+//! - [`VmaMixedMap`]: the same, and [`flags::MIXEDMAP`] is set, so a driver may map its pages.
+//! - [`VmaWriteLocked`]: the mmap lock is held for writing, so some flags may be set.
+//! - [`VmaNew`]: an `->mmap()` hook sets up the VMA, which no other task can find yet.
 //!
 //! Addresses and sizes are in bytes.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
-
 
 pub mod flags;
 
@@ -29,6 +29,6 @@ pub use vma_ref::VmaRef;
 mod write_locked;
 pub use write_locked::VmaWriteLocked;
 
-/// The type of VMA flags: see [`flags`].
+/// The type of VMA flags. The flags are the constants of [`flags`].
 #[doc(inline)]
 pub use crate::bindings::vm_flags_t;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! VMAs that may hold pages of a driver (`VM_MIXEDMAP`).
+//! VMAs in which a driver may map its pages (`VM_MIXEDMAP`).
 
 use super::VmaRef;
 use crate::{
@@ -20,22 +20,31 @@ use core::{
     ops::Deref, //
 };
 
-/// An area that takes single pages, locked for reading.
+/// A [`flags::MIXEDMAP`](super::flags::MIXEDMAP) VMA that is locked for reading.
 ///
 /// # Invariants
 ///
-/// As for [`VmaRef`], [`flags::MIXEDMAP`] is set, and no PUD of the area maps a huge page.
+/// - The invariants of [`VmaRef`] hold.
+/// - `VM_MIXEDMAP` is set.
+/// - No PUD of the VMA maps a huge page.
 ///
 /// # Examples
 ///
 /// ```
-/// use kernel::{mm::virt::VmaMixedMap, page::{Page, PAGE_SIZE}};
+/// use kernel::{
+///     mm::virt::VmaMixedMap,
+///     page::{Page, PAGE_SIZE}, //
+/// };
 ///
-/// /// Maps `page` at the front, and `others` behind it.
-/// fn map_all(vma: &VmaMixedMap, page: &Page, others: &[Page]) -> Result {
-///     vma.vm_insert_page(vma.start(), page)?;
+/// /// Maps `first` at the start of the VMA, and `others` after it.
+/// fn map_all(vma: &VmaMixedMap, first: &Page, others: &[Page]) -> Result {
+///     vma.vm_insert_page(vma.start(), first)?;
 ///     vma.vm_insert_pages(vma.start() + PAGE_SIZE, others)
 /// }
+/// # let first = Page::alloc_page(GFP_KERNEL)?;
+/// # let others = [Page::alloc_page(GFP_KERNEL)?, Page::alloc_page(GFP_KERNEL)?];
+/// # kernel::mm::kunit::with_vma_new(|vma| map_all(vma.set_mixedmap(), &first, &others))?;
+/// # Ok::<(), Error>(())
 /// ```
 #[repr(transparent)]
 pub struct VmaMixedMap {
@@ -52,96 +61,146 @@ impl Deref for VmaMixedMap {
 }
 
 impl VmaMixedMap {
-    /// Borrows an area that C code points to.
+    /// Creates a reference from a C pointer.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Safety
     ///
-    /// As for [`VmaRef::from_raw`], `VM_MIXEDMAP` is set in the area's flags, and no PUD of it maps
-    /// a huge page.
+    /// - The requirements of [`VmaRef::from_raw`] must be met.
+    /// - `VM_MIXEDMAP` must be set in the flags of the VMA.
+    /// - No PUD of the VMA may map a huge page.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::virt::{VmaMixedMap, VmaRef};
+    /// use kernel::mm::virt::VmaMixedMap;
     ///
-    /// fn same(vma: &VmaMixedMap) -> &VmaRef {
-    ///     // SAFETY: `vma` is borrowed for as long as the result, and has the flag.
-    ///     unsafe { VmaMixedMap::from_raw(vma.as_ptr()) }
-    /// }
+    /// # kernel::mm::kunit::with_vma_new(|vma| {
+    /// let vma = vma.set_mixedmap();
+    /// // SAFETY: `vma` is a valid reference to a `VmaMixedMap`, and `same` is not used after it.
+    /// let same = unsafe { VmaMixedMap::from_raw(vma.as_ptr()) };
+    /// assert_eq!(same.start(), vma.start());
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub unsafe fn from_raw<'a>(vma: *const bindings::vm_area_struct) -> &'a Self {
-        // SAFETY: The caller vouches for the type invariant. CAST: `Self` is transparent around it.
-        unsafe { &*vma.cast() }
+        // CAST: `VmaMixedMap` is `repr(transparent)` over `VmaRef`, which is `repr(transparent)`
+        // over `Opaque<vm_area_struct>`.
+        let vma: *const Self = vma.cast();
+
+        // SAFETY: The caller guarantees that `vma` points to a VMA, which is not freed during `'a`,
+        // as a lock is held.
+        // INVARIANT: The caller guarantees the invariants of `VmaRef`, the flag and the PUDs.
+        unsafe { &*vma }
     }
 
-    /// Maps `page` at the page that holds `address`.
+    /// Maps `page` at the page that contains `address`.
     ///
-    /// The mapping has a count of its own on the page, so the page may be dropped before it. User
-    /// space may write to what it can map, so the page must hold nothing that the kernel relies on;
-    /// in particular, none of those behind a `VBox`.
-    /// May sleep, as page tables may have to be allocated.
+    /// The mapping holds its own reference on the page, so `page` may be dropped first.
     ///
-    /// Errors: `EFAULT` if `address` is outside of the area, `EBUSY` if a page is mapped there,
-    /// `ENOMEM` without memory for page tables.
+    /// Userspace may write to the page, if it may write to the VMA. The kernel must not rely on its
+    /// content; in particular, the page must not be one of those behind a `VBox`.
+    ///
+    /// # Errors
+    ///
+    /// - `EFAULT`: `address` is outside of the VMA.
+    /// - `EBUSY`: a page is mapped there already.
+    /// - `EINVAL`: the page is one that the core mm does not map this way.
+    /// - `ENOMEM`: a page table could not be allocated.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::virt::VmaMixedMap, page::Page};
+    /// use kernel::page::Page;
     ///
-    /// fn first(vma: &VmaMixedMap, page: &Page) -> Result {
-    ///     vma.vm_insert_page(vma.start(), page)
-    /// }
+    /// let page = Page::alloc_page(GFP_KERNEL)?;
+    /// # kernel::mm::kunit::with_vma_new(|vma| {
+    /// let vma = vma.set_mixedmap();
+    ///
+    /// vma.vm_insert_page(vma.start(), &page)?;
+    /// // A page is mapped there now.
+    /// assert_eq!(vma.vm_insert_page(vma.start(), &page), Err(EBUSY));
+    /// assert_eq!(vma.vm_insert_page(vma.end(), &page), Err(EFAULT));
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn vm_insert_page(&self, address: usize, page: &Page) -> Result {
-        // SAFETY: One of the locks is held, which is enough as `VM_MIXEDMAP` is set already; both
-        // by the type invariant. A `Page` is a single page with a count, which the function adds
-        // its own to, and it refuses those that belong to anonymous memory or to the slab.
+        // SAFETY: By the type invariants, the mmap lock or the VMA lock is held and `VM_MIXEDMAP`
+        // is set, so `vm_insert_page()` does not change the flags, for which it would need the mmap
+        // lock for writing. A `Page` is a single page with a reference. The function takes its own
+        // reference, and refuses pages of anonymous memory and of the slab allocator.
         match unsafe { bindings::vm_insert_page(self.as_ptr(), address, page.as_ptr()) } {
-            // Without a call.
+            // This avoids the call of `to_result()`.
             0 => Ok(()),
             err => to_result(err),
         }
     }
 
-    /// Maps `pages` one behind the other, the first at `address`.
+    /// Maps `pages` at consecutive addresses, the first page at `address`.
     ///
-    /// As [`vm_insert_page`](Self::vm_insert_page) for each, but with fewer locks taken. If it
-    /// fails, some are mapped.
+    /// This does for each page what [`vm_insert_page`](Self::vm_insert_page) does, but takes the
+    /// page table lock less often. If it fails, it may have mapped some of the pages.
+    ///
+    /// # Errors
+    ///
+    /// - `EFAULT`: a part of the range is outside of the VMA.
+    /// - `EBUSY`, `EINVAL`, `ENOMEM`: as for [`vm_insert_page`](Self::vm_insert_page).
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::{virt::VmaMixedMap, OwnedPage};
+    /// use kernel::page::Page;
     ///
-    /// fn all(vma: &VmaMixedMap, pages: &[OwnedPage]) -> Result {
-    ///     vma.vm_insert_pages(vma.start(), pages)
-    /// }
+    /// let pages = [Page::alloc_page(GFP_KERNEL)?, Page::alloc_page(GFP_KERNEL)?];
+    /// # kernel::mm::kunit::with_vma_new(|vma| {
+    /// let vma = vma.set_mixedmap();
+    /// vma.vm_insert_pages(vma.start(), &pages)?;
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn vm_insert_pages(&self, address: usize, pages: &[OwnedPage]) -> Result {
-        // Otherwise the C side makes a table for the address, which may be that behind the area.
+        // For no pages, `vm_insert_pages()` would still allocate a page table for `address`, which
+        // may be the exclusive end address of the VMA.
         if pages.is_empty() {
             return Ok(());
         }
         let array = as_page_array(pages);
         let mut left = pages.len();
 
-        // SAFETY: As for `vm_insert_page()`. The function refuses a range that is not in the area,
-        // and reads so many pointers.
+        // SAFETY: By the type invariants, the mmap lock or the VMA lock is held and `VM_MIXEDMAP`
+        // is set, so the flags do not change. `array` is valid for reads of `left` pointers to
+        // single pages with a reference. The function takes its own reference on each. It refuses a
+        // range that is not within the VMA, pages of anonymous memory and of the slab allocator.
         to_result(unsafe { bindings::vm_insert_pages(self.as_ptr(), address, array, &mut left) })
     }
 }
 
-/// Returns the array of pointers that C functions want, which only read it.
+/// Returns `pages` as the array of pointers that C functions take.
+///
+/// The C functions must only read the array.
 #[inline]
 pub(in crate::mm) fn as_page_array(pages: &[OwnedPage]) -> *mut *mut bindings::page {
-    // A `Page` is a pointer, and nothing else.
     const {
-        assert!(size_of::<Page>() == size_of::<*mut bindings::page>());
-        assert!(align_of::<Page>() == align_of::<*mut bindings::page>());
+        assert!(size_of::<OwnedPage>() == size_of::<*mut bindings::page>());
+        assert!(align_of::<OwnedPage>() == align_of::<*mut bindings::page>());
     }
+    // CAST: The only field of an `OwnedPage` with a size is a pointer to the page, see above.
     pages.as_ptr().cast_mut().cast()
 }

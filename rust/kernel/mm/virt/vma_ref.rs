@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! VMAs that are locked for reading.
+//! VMAs under the mmap lock or the VMA lock.
 
 use super::{
     flags,
@@ -25,34 +25,30 @@ use crate::{
 };
 use core::ptr;
 
-/// An area that is locked for reading.
+/// A VMA that is locked for reading.
 ///
-/// It is neither `Send` nor `Sync`, as the locks belong to a thread.
+/// It is neither `Send` nor `Sync`, as the task that has taken a lock must release it.
 ///
 /// # Invariants
 ///
-/// For as long as a reference exists, its user holds the mmap lock of the area's address space or
-/// the area's own lock, for reading or writing, and the address space is alive (`mm_users` is not
-/// zero).
+/// For as long as a reference to this type exists:
+///
+/// - The caller holds the mmap lock of the VMA's mm, or the VMA lock, for reading or for writing.
+/// - `mm_users` of that mm is not zero.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::mm::virt::flags;
-/// # // SAFETY: No `current!()` is in use yet.
-/// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
 ///
-/// let task = current!();
-/// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
-/// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
-///
+/// # kernel::mm::kunit::with_vma(|vma| {
+/// // `vma` is a private, writable, anonymous page.
 /// assert!(vma.flags() & flags::WRITE != 0);
 /// assert!(vma.flags() & flags::SHARED == 0);
-/// assert!(vma.as_mixedmap_vma().is_none());
-/// assert_eq!(vma.vma_pages(), 1);
 /// assert!(vma.file().is_none());
-/// # assert_eq!(vma.mm().as_raw(), task.mm().ok_or(EINVAL)?.as_raw());
-/// # assert_eq!((vma.start(), vma.end()), (addr, addr + kernel::page::PAGE_SIZE));
+/// assert_eq!(vma.vma_pages(), 1);
+/// # Ok(())
+/// # })?;
 /// # Ok::<(), Error>(())
 /// ```
 #[doc(alias = "vm_area_struct")]
@@ -61,48 +57,58 @@ pub struct VmaRef {
     vma: Opaque<bindings::vm_area_struct>,
 }
 
-// These need one of the locks, whatever the flags are.
+// These methods need one of the two locks, whatever the flags of the VMA are.
 impl VmaRef {
-    /// Borrows an area that C code points to.
+    /// Creates a reference from a C pointer.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Safety
     ///
-    /// `vma` points to an area of a living address space (`mm_users` is not zero), and the mmap
-    /// lock or the area's own lock is held, for reading at least, for the whole of `'a`.
+    /// - `vma` must point to a valid VMA.
+    /// - For the duration of `'a`, the caller must hold the mmap lock of the VMA's mm or the VMA
+    ///   lock, for reading at least.
+    /// - For the duration of `'a`, `mm_users` of that mm must not be zero.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::mm::virt::VmaRef;
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
-    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
     ///
-    /// // SAFETY: The lock is held for longer than this.
+    /// # kernel::mm::kunit::with_vma(|vma| {
+    /// // SAFETY: `vma` is a valid reference, and `same` is not used after it.
     /// let same = unsafe { VmaRef::from_raw(vma.as_ptr()) };
     /// assert_eq!(same.start(), vma.start());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub unsafe fn from_raw<'a>(vma: *const bindings::vm_area_struct) -> &'a Self {
-        // SAFETY: The caller vouches for the type invariant. CAST: `Self` is transparent around it.
-        unsafe { &*vma.cast() }
+        // CAST: `VmaRef` is `repr(transparent)` over `Opaque<vm_area_struct>`.
+        let vma: *const Self = vma.cast();
+
+        // SAFETY: The caller guarantees that `vma` points to a VMA. A lock is held for `'a`, so the
+        // VMA is not freed.
+        // INVARIANT: The caller guarantees the lock and `mm_users` for the duration of `'a`.
+        unsafe { &*vma }
     }
 
-    /// Returns the C side's pointer to this area.
+    /// Returns the C pointer to this VMA.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
-    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
-    ///
+    /// # kernel::mm::kunit::with_vma(|vma| {
     /// assert!(!vma.as_ptr().is_null());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
@@ -110,196 +116,240 @@ impl VmaRef {
         self.vma.get()
     }
 
-    /// Returns the address space that this area belongs to.
+    /// Returns the mm that this VMA belongs to.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
+    /// # kernel::mm::kunit::with_vma(|vma| {
     /// let task = current!();
-    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
-    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
-    ///
-    /// assert_eq!(vma.mm().as_raw(), task.mm().ok_or(EINVAL)?.as_raw());
+    /// assert_eq!(Some(vma.mm().as_raw()), task.mm().map(|mm| mm.as_raw()));
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "vm_mm")]
     #[inline]
     pub fn mm(&self) -> &MmWithUser {
-        // SAFETY: `vm_mm` is set when the area is allocated and stays. The address space is alive
-        // for as long as `self` is borrowed, by the type invariant.
+        // SAFETY: `vm_mm` is set when the VMA is allocated and does not change while the VMA can be
+        // found. By the type invariants, `mm_users` is not zero for as long as `self` is borrowed.
         unsafe { MmWithUser::from_raw((*self.as_ptr()).vm_mm) }
     }
 
-    /// Returns the flags, a combination of those in [`flags`].
+    /// Returns the flags, a combination of the constants in [`flags`].
     ///
-    /// The kernel may set some of them without a lock for writing, so two calls may differ in bits
-    /// that the caller does not know. Those that say what the area is do not change under a lock.
+    /// The core mm may set or clear some flags under a read lock, so two calls may return
+    /// different values. The flags that a driver tests (access rights, [`flags::SHARED`],
+    /// [`flags::PFNMAP`], [`flags::MIXEDMAP`], ...) do not change while a lock is held.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
-    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    /// use kernel::mm::virt::flags;
     ///
-    /// assert!(vma.flags() & kernel::mm::virt::flags::READ != 0);
+    /// # kernel::mm::kunit::with_vma(|vma| {
+    /// assert!(vma.flags() & flags::READ != 0);
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "vm_flags")]
     #[inline]
     pub fn flags(&self) -> vm_flags_t {
-        // SAFETY: The area is allocated by the type invariant, and this is one word of it. Under a
-        // read lock, the C side changes single bits of it at most, by an atomic operation or (in
-        // 6.12's `untrack_pfn()`) by one store, so a volatile read sees the word before or after.
+        // SAFETY: By the type invariants, the VMA is valid, and this reads one aligned word of it.
+        // Under a read lock, C code changes only single bits of the word: by an atomic operation
+        // (`vma_set_atomic_flag()`), or by one store (`untrack_pfn()` of 6.12). The volatile read
+        // returns the value before or after, and is no data race with these.
         unsafe { ptr::addr_of!((*self.as_ptr()).__bindgen_anon_2.vm_flags).read_volatile() }
     }
 
-    /// Returns the address of the first byte.
+    /// Returns the start address.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
-    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
-    ///
-    /// assert!(vma.start() <= addr);
+    /// # kernel::mm::kunit::with_vma(|vma| {
+    /// assert_eq!(vma.start() % kernel::page::PAGE_SIZE, 0);
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "vm_start")]
     #[inline]
     pub fn start(&self) -> usize {
-        // SAFETY: Who moves an end of an area holds the mmap lock and the area's lock for writing.
-        // One of them is held here for reading at least, by the type invariant.
+        // SAFETY: C code stores to `vm_start` only with both the mmap lock and the VMA lock held
+        // for writing. By the type invariants, one of them is held here for reading at least, so
+        // there is no data race.
         unsafe { (*self.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.vm_start }
     }
 
-    /// Returns the address behind the last byte.
+    /// Returns the exclusive end address.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
-    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
-    ///
-    /// assert!(addr < vma.end());
+    /// # kernel::mm::kunit::with_vma(|vma| {
+    /// assert!(vma.start() < vma.end());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "vm_end")]
     #[inline]
     pub fn end(&self) -> usize {
-        // SAFETY: As for `start()`.
+        // SAFETY: C code stores to `vm_end` only with both the mmap lock and the VMA lock held for
+        // writing. By the type invariants, one of them is held here for reading at least, so there
+        // is no data race.
         unsafe { (*self.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.vm_end }
     }
 
-    /// Returns how many pages the area has.
+    /// Returns the length in pages.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::virt::VmaRef;
+    /// use kernel::page::PAGE_SIZE;
     ///
-    /// /// Returns which pages of the file are mapped.
-    /// fn pages(vma: &VmaRef) -> core::ops::Range<usize> {
-    ///     vma.pgoff()..vma.pgoff() + vma.vma_pages()
-    /// }
+    /// # kernel::mm::kunit::with_vma(|vma| {
+    /// assert_eq!(vma.vma_pages() * PAGE_SIZE, vma.end() - vma.start());
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn vma_pages(&self) -> usize {
-        // The end is behind the start, so nothing wraps.
+        // The end is greater than the start, so the subtraction does not wrap.
         self.end().wrapping_sub(self.start()) >> PAGE_SHIFT
     }
 
-    /// Returns the file that is mapped, or `None` for memory without one.
+    /// Returns the file that is mapped, or `None` for a VMA without a file.
     ///
-    /// It need not be the one that `mmap()` was called with: some drivers put another in its place.
-    /// To keep it for longer than the area, count it, with `ARef::from(file)`.
+    /// This may be another file than the one passed to `mmap()`, as an `->mmap()` hook may replace
+    /// it (`vma_set_file()`). Use `ARef::from(file)` to hold a reference that outlives the lock.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{
     ///     fs::File,
-    ///     mm::virt::VmaRef,
     ///     sync::aref::ARef, //
     /// };
     ///
-    /// fn keep(vma: &VmaRef) -> Option<ARef<File>> {
-    ///     vma.file().map(ARef::from)
-    /// }
+    /// # kernel::mm::kunit::with_vma_new(|vma| {
+    /// let file: ARef<File> = vma.file().ok_or(ENODEV)?.into();
+    /// # drop(file);
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "vm_file")]
     #[inline]
     pub fn file(&self) -> Option<&File> {
-        // SAFETY: The `vm_area_struct` is allocated by the type invariants. Only who makes an area
-        // stores to the field, before others can find it: `mmap_region()`, `dup_mmap()` and the
-        // like, and hooks, mostly through `vma_set_file()`.
+        // SAFETY: By the type invariants, the VMA is valid. C code stores to `vm_file` only before
+        // the VMA can be found by another task: in `mmap_region()`, in `dup_mmap()` and the other
+        // functions that create a VMA, and in `->mmap()` hooks, mostly by `vma_set_file()`.
         let file = unsafe { (*self.as_ptr()).vm_file };
 
         if file.is_null() {
             None
         } else {
-            // SAFETY: The area holds a count of its file until it is freed, and the borrow ends
-            // before that. That count keeps `fdget_pos()` from going without the lock of the file,
-            // see `file_needs_f_pos_lock()`.
+            // SAFETY: The VMA holds a reference on its file until it is freed, and the borrow ends
+            // before that. While that reference exists, `fdget_pos()` of another task does not skip
+            // `f_pos_lock`: see `file_needs_f_pos_lock()`.
             Some(unsafe { File::from_raw_file(file) })
         }
     }
 
-    /// Returns which page of the file the area begins with.
+    /// Returns the page offset of the VMA's first page in the file.
     ///
-    /// For anonymous memory, it is a number that only the kernel makes sense of.
+    /// For anonymous memory, the value has a meaning only to the core mm.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::virt::VmaRef, page::PAGE_SIZE};
+    /// use kernel::{
+    ///     mm::virt::VmaRef,
+    ///     page::PAGE_SIZE, //
+    /// };
     ///
-    /// /// Returns which page of the file is mapped at `address`.
-    /// fn page_at(vma: &VmaRef, address: usize) -> usize {
+    /// /// Returns the page offset that is mapped at `address`.
+    /// fn pgoff_at(vma: &VmaRef, address: usize) -> usize {
     ///     vma.pgoff() + (address - vma.start()) / PAGE_SIZE
     /// }
+    /// # kernel::mm::kunit::with_vma_new(|vma| {
+    /// #     assert_eq!(pgoff_at(vma, vma.start() + PAGE_SIZE), 1);
+    /// #     Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "vm_pgoff")]
     #[inline]
     pub fn pgoff(&self) -> usize {
-        // SAFETY: As for `start()`; it changes along with it.
+        // SAFETY: C code stores to `vm_pgoff` where it stores to `vm_start`, with both the mmap
+        // lock and the VMA lock held for writing. By the type invariants, one of them is held here
+        // for reading at least, so there is no data race.
         unsafe { (*self.as_ptr()).vm_pgoff }
     }
 
-    /// Takes the pages at `address .. address + size` out of the page tables.
+    /// Removes the pages at `address .. address + size` from the page tables.
     ///
-    /// What they hold is lost if nothing else refers to it (anonymous memory), and kept if
-    /// something does (a file's pages, or those of a driver). The area stays: the next touch is a
-    /// page fault. May sleep.
+    /// The content of a page is lost if nothing else refers to the page (private anonymous
+    /// memory), and kept otherwise (the page cache, pages of a driver). The VMA stays, so the next
+    /// access faults.
     ///
-    /// The call has no effect unless both numbers are multiples of [`PAGE_SIZE`] and the range lies
-    /// within the area, and none on an area of huge pages ([`flags::HUGETLB`]), which the C side
-    /// can only zap in units of its own.
+    /// The call has no effect if
+    ///
+    /// - `address` or `size` is not a multiple of [`PAGE_SIZE`], or `size` is zero,
+    /// - the range does not lie within the VMA, or
+    /// - the VMA belongs to hugetlbfs ([`flags::HUGETLB`]), as C code can only zap whole huge pages
+    ///   there.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
-    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
-    ///
-    /// // Off a page, longer than the area, or empty: nothing happens.
-    /// vma.zap_vma_range(addr + 1, 4096);
-    /// vma.zap_vma_range(addr, usize::MAX & !4095);
-    /// vma.zap_vma_range(addr, 0);
-    /// // The page is given back, and the area stays.
+    /// # kernel::mm::kunit::with_vma(|vma| {
     /// vma.zap_vma_range(vma.start(), vma.end() - vma.start());
-    /// assert!(guard.vma_lookup(addr).is_some());
+    /// # // These have no effect: not aligned, longer than the VMA, empty.
+    /// # vma.zap_vma_range(vma.start() + 1, 4096);
+    /// # vma.zap_vma_range(vma.start(), usize::MAX & !4095);
+    /// # vma.zap_vma_range(vma.start(), 0);
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias("zap_page_range_single", "zap_vma_ptes"))]
     #[inline]
     pub fn zap_vma_range(&self, address: usize, size: usize) {
         let Some(end) = address.checked_add(size) else {
@@ -314,29 +364,31 @@ impl VmaRef {
             return;
         }
 
-        // SAFETY: One of the locks is held, by the type invariant, which keeps the page tables of
-        // the area from being freed. The walk over them ends where an address equals the end of
-        // the range, which is why both must be on a page boundary, and it must not leave the area;
-        // `__unmap_hugepage_range()` is a BUG() on a part of a huge page. All were checked.
+        // SAFETY: By the type invariants, the mmap lock or the VMA lock is held, so
+        // `free_pgtables()` does not free the page tables of the VMA. The page table walk ends
+        // where an address equals the end of the range, so both must be page-aligned, and the range
+        // must lie within the VMA. `__unmap_hugepage_range()` has a `BUG_ON()` for a part of a huge
+        // page. All of this has been checked above.
         unsafe { bindings::zap_vma_range(self.as_ptr(), address, size) };
     }
 
-    /// Returns the area as one that takes single pages, if [`flags::MIXEDMAP`] is set.
+    /// Returns the VMA as a [`VmaMixedMap`] if [`flags::MIXEDMAP`] is set.
     ///
-    /// `None` also for an area whose owner may map huge pages there: C's way down to the place of a
-    /// single page takes no notice of a huge one in the upper levels.
+    /// Returns `None` also if the `vm_ops` of the VMA have a `huge_fault` function:
+    /// `get_locked_pte()`, which maps a single page, does not notice a huge page in the PUD.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-    /// let task = current!();
-    /// let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
-    /// let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
-    ///
-    /// // Anonymous memory takes no pages of a driver.
+    /// # kernel::mm::kunit::with_vma(|vma| {
+    /// // A driver cannot map its pages in anonymous memory.
     /// assert!(vma.as_mixedmap_vma().is_none());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
@@ -345,19 +397,27 @@ impl VmaRef {
             return None;
         }
 
-        // SAFETY: The flag is set, and nothing in the kernel clears it. The rest is the invariant
-        // of `VmaRef`, which holds for the lifetime of `self`, and what was asked above.
+        // SAFETY: `VM_MIXEDMAP` is set, and C code does not clear it. As `may_map_huge()` returned
+        // `false`, no PUD of the VMA maps a huge page. The other requirements are the invariants of
+        // `VmaRef`, which hold while `self` is borrowed.
         Some(unsafe { VmaMixedMap::from_raw(self.as_ptr()) })
     }
 
-    /// Returns the area as one that holds a `T`, if it is one.
+    /// Returns the VMA as a [`DriverVma<T>`] if its `vm_ops` are those of `T`.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::{virt::VmaRef, vm_ops::VmOperations};
+    /// use kernel::mm::{
+    ///     virt::VmaRef,
+    ///     vm_ops::VmOperations, //
+    /// };
     ///
-    /// /// Whatever else may be mapped there by now, this has no effect on it.
+    /// /// Zaps `vma`, unless userspace has mapped something else at this address meanwhile.
     /// fn revoke<T: VmOperations>(vma: &VmaRef) {
     ///     if let Some(vma) = vma.downcast::<T>() {
     ///         vma.zap_vma_range(vma.start(), vma.end() - vma.start());
@@ -370,26 +430,27 @@ impl VmaRef {
             return None;
         }
 
-        // SAFETY: The area has the table of `T`. The rest is the invariant of `VmaRef`, which holds
-        // for the lifetime of `self`.
+        // SAFETY: The `vm_ops` of the VMA are those of `T`. The other requirements are the
+        // invariants of `VmaRef`, which hold while `self` is borrowed.
         Some(unsafe { DriverVma::from_raw(self.as_ptr()) })
     }
 
-    /// Returns the area's table of operations.
+    /// Returns the `vm_ops` of the VMA.
     #[inline]
     fn vm_ops(&self) -> *const bindings::vm_operations_struct {
-        // SAFETY: The area is allocated by the type invariant, and this is one word of it. It is
-        // set before the area can be found, and whoever changes it later stores one pointer.
+        // SAFETY: By the type invariants, the VMA is valid, and this reads one aligned word of it.
+        // `vm_ops` is set before the VMA can be found. Code that replaces it later stores one
+        // pointer, so the volatile read returns the pointer before or after.
         unsafe { ptr::addr_of!((*self.as_ptr()).vm_ops).read_volatile() }
     }
 
-    /// Returns whether the area's operations can fill it with huge pages.
+    /// Returns whether the `vm_ops` of the VMA can map huge pages.
     #[inline]
     fn may_map_huge(&self) -> bool {
         let ops = self.vm_ops();
 
-        // SAFETY: A table that is not null is part of the kernel, or of a module that the area's
-        // file keeps for as long as the area is there.
+        // SAFETY: `vm_ops` is null or points to a constant in the kernel or in a module. The file
+        // of the VMA holds a reference on that module for as long as the VMA exists.
         !ops.is_null() && unsafe { (*ops).huge_fault.is_some() }
     }
 }
