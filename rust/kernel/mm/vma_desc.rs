@@ -1,35 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Areas before they are made.
+//! VMA descriptors, which `->mmap_prepare()` hooks fill in.
 //!
-//! A program wants to map a file of a driver. The driver's `mmap_prepare` hook is shown a
-//! [`VmaDesc`] and says what the area is to be. The kernel makes it, or makes a neighbour larger,
-//! when the hook has returned: so a hook that fails leaves nothing to undo, and no half-made area
-//! is ever within reach.
+//! The core mm calls the hook of a driver before it creates the VMA. The hook describes the VMA in
+//! a [`VmaDesc`]. The core mm allocates the VMA, or extends a neighbour, after the hook has
+//! returned. A hook that fails therefore has nothing to undo, and no other task can find a VMA that
+//! is only half set up.
 //!
-//! What a hook may ask for:
-//! - that the area holds data of the driver, which then serves its faults
-//!   ([`VmaDesc::set_ops`]),
-//! - or that it is filled at once: with page frames ([`VmaDesc::remap_pfn_range`]) or with pages
+//! A hook may do one of the following:
+//!
+//! - attach data of the driver, whose `vm_ops` handle page faults ([`VmaDesc::set_ops`]),
+//! - have the whole VMA mapped: PFNs ([`VmaDesc::remap_pfn_range`]) or pages
 //!   ([`VmaDesc::map_kernel_pages`]).
 //!
-//! It is one of these, as the kernel does not tell a driver whether filling an area has failed
-//! before or after the area got the data.
+//! The two cannot be combined: if mapping fails, the core mm does not tell the driver whether the
+//! VMA had taken its reference on the data by then.
 //!
-//! Where the kernel knows no such hooks, the driver's framework calls them from an `mmap` hook.
+//! On kernels without `->mmap_prepare()`, the framework of the driver (such as the miscdevice
+//! abstraction) calls the hook from its `->mmap()` hook.
 //!
 //! # Examples
 //!
 //! ```
 //! use kernel::{
-//!     mm::{fault::{FaultResult, VmFault}, vm_ops::{MmapPrepareHook, VmOperations}, vma_desc::VmaDesc},
+//!     impl_has_vm_ops,
+//!     mm::{
+//!         fault::{FaultResult, VmFault},
+//!         vm_ops::{MmapPrepareHook, VmOperations},
+//!         vma_desc::VmaDesc, //
+//!     },
 //!     page::Page,
 //!     prelude::*,
-//!     sync::{Arc, ArcBorrow},
-//!     impl_has_vm_ops,
+//!     sync::Arc, //
 //! };
 //!
-//! /// Memory that is mapped when it is touched.
+//! /// A page that is mapped when it is first accessed.
 //! struct Buffer {
 //!     page: Page,
 //! }
@@ -45,18 +50,22 @@
 //!     }
 //! }
 //!
-//! /// What an open file of the driver has.
-//! struct Opened {
+//! /// The data of an open file.
+//! struct OpenFile {
 //!     buffer: Arc<Buffer>,
 //! }
 //!
-//! /// What the driver does in its `mmap_prepare` hook.
-//! fn mmap_prepare<'a>(opened: &'a Opened, desc: &mut VmaDesc<'a>) -> Result {
-//!     if desc.vma_pages() != 1 {
+//! /// The `->mmap_prepare()` hook.
+//! fn mmap_prepare<'a>(file: &'a OpenFile, desc: &mut VmaDesc<'a>) -> Result {
+//!     if desc.pgoff() != 0 {
 //!         return Err(EINVAL);
 //!     }
-//!     desc.set_ops(opened.buffer.as_arc_borrow())
+//!     desc.set_ops(file.buffer.as_arc_borrow())
 //! }
+//! # let page = Page::alloc_page(GFP_KERNEL)?;
+//! # let file = OpenFile { buffer: Arc::new(Buffer { page }, GFP_KERNEL)? };
+//! # kernel::mm::kunit::with_vma_desc(|desc| mmap_prepare(&file, desc))?;
+//! # Ok::<(), Error>(())
 //! ```
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
@@ -102,24 +111,23 @@ use core::{
     marker::PhantomData, //
 };
 
-/// An area that a program has asked for.
+/// The description of a VMA that userspace has requested.
 ///
-/// What it borrows for `'a` stays until the area is complete, with its own counts, or has come to
-/// nothing.
+/// What the hook lends for `'a` is valid until the core mm has created the VMA, which then holds
+/// references of its own, or has failed to.
 ///
 /// # Invariants
 ///
-/// - An `mmap_prepare` hook runs in this thread, and was given this description. Nobody else uses
-///   it meanwhile.
-/// - All that lives for `'a` lives until the C side has done with the area what the description
-///   says.
-/// - `private_data` is null, or the pointer of an `Arc<T>` that lives for `'a`. In that case,
-///   `vm_ops` is the table of `T`, `VM_DONTEXPAND` is set, and there is no action.
-/// - At most one of `VM_PFNMAP`, `VM_MIXEDMAP` and an action is there.
+/// - The current task runs an `->mmap_prepare()` hook that was called with this descriptor. Nothing
+///   else accesses the descriptor meanwhile.
+/// - All that is valid for `'a` is valid until C code has done what the descriptor says.
+/// - `private_data` is null, or the pointer of an `Arc<T>` that is valid for `'a`. In the latter
+///   case, `vm_ops` points to the `vm_ops` of `T`, `VM_DONTEXPAND` is set, and there is no action.
+/// - At most one of these three is there: `VM_PFNMAP`, `VM_MIXEDMAP`, an action.
 ///
 /// # Examples
 ///
-/// A hook that checks what it is asked for:
+/// A hook that checks the request of userspace:
 ///
 /// ```
 /// use kernel::mm::vma_desc::VmaDesc;
@@ -128,38 +136,50 @@ use core::{
 ///     if desc.pgoff() != 0 {
 ///         return Err(EINVAL);
 ///     }
-///     // Not writable now, nor by `mprotect()` later.
-///     desc.try_clear_maywrite()?;
+///     // Fails if the VMA is executable, and forbids `mprotect()` to make it executable.
+///     desc.try_clear_mayexec()?;
 ///     desc.set_dontdump();
 ///     Ok(())
 /// }
+/// # kernel::mm::kunit::with_vma_desc(|desc| mmap_prepare(desc))?;
+/// # Ok::<(), Error>(())
 /// ```
 #[doc(alias = "vm_area_desc")]
 #[repr(transparent)]
 pub struct VmaDesc<'a> {
     desc: Opaque<bindings::vm_area_desc>,
-    // Invariant: what is kept may be neither shorter lived nor longer.
+    // `'a` is invariant: the type of a descriptor must not change to one that borrows for less or
+    // for more.
     kept: PhantomData<Cell<&'a ()>>,
 }
 
 impl<'a> VmaDesc<'a> {
-    /// Borrows a description that C code points to.
+    /// Creates a reference from the C pointer that an `->mmap_prepare()` hook was called with.
+    ///
+    /// # Context
+    ///
+    /// Process context. The caller holds the mmap lock for writing.
     ///
     /// # Safety
     ///
-    /// - `desc` is what an `mmap_prepare` hook was given, which does not return before the end of
-    ///   `'b`, and nobody else uses it until then.
-    /// - The hook returns what comes of it. If that is success, all that lives for `'a` lives until
-    ///   `mmap_region()` or `compat_vma_mmap()` is done with the area.
-    /// - Neither `private_data` nor an action is set, nor `VM_PFNMAP` or `VM_MIXEDMAP`.
+    /// - An `->mmap_prepare()` hook must have been called with `desc`. It must not return during
+    ///   `'b`, and nothing else may access the descriptor until then.
+    /// - The hook must return the result of what is done with the descriptor. If that is success,
+    ///   all that is valid for `'a` must stay valid until `mmap_region()` or `compat_vma_mmap()`
+    ///   has finished with the VMA.
+    /// - `private_data` and the action must not be set, nor `VM_PFNMAP` or `VM_MIXEDMAP`.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::{bindings, mm::vma_desc::VmaDesc};
+    /// use kernel::{
+    ///     bindings,
+    ///     mm::vma_desc::VmaDesc, //
+    /// };
     ///
     /// unsafe extern "C" fn mmap_prepare(desc: *mut bindings::vm_area_desc) -> i32 {
-    ///     // SAFETY: This is the hook, and nothing but the area itself is kept.
+    ///     // SAFETY: This is the hook, which nothing has changed the descriptor before. What is
+    ///     // `'static` stays valid.
     ///     let desc: &mut VmaDesc<'static> = unsafe { VmaDesc::from_raw(desc) };
     ///     desc.set_dontexpand();
     ///     0
@@ -167,108 +187,171 @@ impl<'a> VmaDesc<'a> {
     /// ```
     #[inline]
     pub unsafe fn from_raw<'b>(desc: *mut bindings::vm_area_desc) -> &'b mut Self {
-        // SAFETY: The caller vouches for the type invariant. CAST: `Opaque` is transparent, and the
-        // other field has no size.
-        unsafe { &mut *desc.cast() }
+        // CAST: `VmaDesc` is `repr(transparent)` over `Opaque<vm_area_desc>`, as its other field
+        // has no size.
+        let desc: *mut Self = desc.cast();
+
+        // SAFETY: The caller guarantees that the descriptor is valid, and that nothing else
+        // accesses it, for the duration of `'b`.
+        // INVARIANT: The caller guarantees that the current task runs the hook, and how long what
+        // is valid for `'a` stays valid. `private_data` is null, and neither flag nor action is
+        // set.
+        unsafe { &mut *desc }
     }
 
-    /// Returns the address of the first byte.
+    /// Returns the C descriptor, for reading.
+    #[inline]
+    fn raw(&self) -> &bindings::vm_area_desc {
+        // SAFETY: By the type invariants, the hook that was called with the descriptor has not
+        // returned, so the descriptor is valid. It is initialized, and nothing else accesses it.
+        // Writes by this type need `&mut self`, so there is none while `self` is borrowed.
+        unsafe { &*self.desc.get() }
+    }
+
+    /// Returns the C descriptor, for writing.
+    ///
+    /// What the caller writes must keep the type invariants.
+    #[inline]
+    fn raw_mut(&mut self) -> &mut bindings::vm_area_desc {
+        // SAFETY: By the type invariants, the hook that was called with the descriptor has not
+        // returned, so the descriptor is valid. It is initialized, and nothing else accesses it.
+        // `self` is borrowed exclusively.
+        unsafe { &mut *self.desc.get() }
+    }
+
+    /// Returns the start address.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::mm::vma_desc::VmaDesc;
     ///
-    /// /// Whether the area could be mapped by huge pages of 2 MiB.
+    /// /// Returns whether the start address suits huge pages of 2 MiB.
     /// fn is_aligned(desc: &VmaDesc<'_>) -> bool {
     ///     desc.start() % (2 << 20) == 0
     /// }
+    /// # kernel::mm::kunit::with_vma_desc(|desc| {
+    /// #     is_aligned(desc);
+    /// #     Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn start(&self) -> usize {
-        // SAFETY: The description is there, and nobody else uses it, by the type invariant.
-        unsafe { (*self.desc.get()).start }
+        self.raw().start
     }
 
-    /// Returns the address behind the last byte.
+    /// Returns the exclusive end address.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::vma_desc::VmaDesc;
-    ///
-    /// /// Returns the length in bytes.
-    /// fn size(desc: &VmaDesc<'_>) -> usize {
-    ///     desc.end() - desc.start()
-    /// }
+    /// # kernel::mm::kunit::with_vma_desc(|desc| {
+    /// assert!(desc.start() < desc.end());
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn end(&self) -> usize {
-        // SAFETY: As for `start()`.
-        unsafe { (*self.desc.get()).end }
+        self.raw().end
     }
 
     /// Returns the length in pages.
     ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::{vma_desc::VmaDesc, OwnedPage};
+    /// use kernel::mm::{
+    ///     vma_desc::VmaDesc,
+    ///     OwnedPage, //
+    /// };
     ///
-    /// /// Whether there is a page for each of the area's.
-    /// fn enough(desc: &VmaDesc<'_>, pages: &[OwnedPage]) -> bool {
+    /// /// Returns whether `pages` has a page for each page offset of the VMA.
+    /// fn has_all(desc: &VmaDesc<'_>, pages: &[OwnedPage]) -> bool {
     ///     desc.pgoff().checked_add(desc.vma_pages()).is_some_and(|end| end <= pages.len())
     /// }
+    /// # kernel::mm::kunit::with_vma_desc(|desc| {
+    /// #     assert!(!has_all(desc, &[]));
+    /// #     Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "vma_desc_pages")]
     #[inline]
     pub fn vma_pages(&self) -> usize {
+        // The end is greater than the start, so the subtraction does not wrap.
         self.end().wrapping_sub(self.start()) >> PAGE_SHIFT
     }
 
-    /// Returns which page of the file the area begins with.
+    /// Returns the page offset of the VMA's first page in the file.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::mm::vma_desc::VmaDesc;
     ///
-    /// /// Each page of the file is a register block of its own.
+    /// /// Returns the index of the register block for a device that has eight, one in each page.
     /// fn block(desc: &VmaDesc<'_>) -> Result<usize> {
     ///     match (desc.pgoff(), desc.vma_pages()) {
     ///         (block @ 0..8, 1) => Ok(block),
     ///         _ => Err(EINVAL),
     ///     }
     /// }
+    /// # kernel::mm::kunit::with_vma_desc(|desc| {
+    /// #     assert_eq!(block(desc), Err(EINVAL));
+    /// #     Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn pgoff(&self) -> usize {
-        // SAFETY: As for `start()`.
-        unsafe { (*self.desc.get()).pgoff }
+        self.raw().pgoff
     }
 
-    /// Returns what user space may do, and more: see [`flags`].
+    /// Returns the flags, a combination of the constants in [`flags`].
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::{virt::flags, vma_desc::VmaDesc};
+    /// use kernel::mm::virt::flags;
     ///
-    /// fn for_reading(desc: &VmaDesc<'_>) -> Result {
-    ///     if desc.flags() & flags::WRITE != 0 {
-    ///         return Err(EPERM);
-    ///     }
-    ///     Ok(())
+    /// # kernel::mm::kunit::with_vma_desc(|desc| {
+    /// if desc.flags() & flags::SHARED == 0 {
+    ///     return Err(EINVAL);
     /// }
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn flags(&self) -> vm_flags_t {
-        // SAFETY: As for `start()`. All flags of `flags` are in the first word.
-        unsafe { (*self.desc.get()).vma_flags.__vma_flags[0] }
+        // All constants of `flags` are bits of the first word.
+        self.raw().vma_flags.__vma_flags[0]
     }
 
-    flags::impl_set_flags!(self, &mut Self);
-    flags::impl_new_vma_flags!(self, &mut Self);
+    flags::impl_set_flags!(self, &mut Self, "with_vma_desc");
+    flags::impl_new_vma_flags!(self, &mut Self, "with_vma_desc");
 
     /// Sets the flags in `set` and clears those in `unset`.
     ///
@@ -278,50 +361,74 @@ impl<'a> VmaDesc<'a> {
     #[inline]
     unsafe fn update_flags(&mut self, set: vm_flags_t, unset: vm_flags_t) {
         let flags = (self.flags() | set) & !unset;
-        // SAFETY: As for `start()`.
-        unsafe { (*self.desc.get()).vma_flags.__vma_flags[0] = flags };
+        self.raw_mut().vma_flags.__vma_flags[0] = flags;
     }
 
-    /// Returns whether the area is to hold data.
+    /// Returns whether data is attached.
     #[inline]
     fn has_data(&self) -> bool {
-        // SAFETY: As for `start()`.
-        !unsafe { (*self.desc.get()).private_data }.is_null()
+        !self.raw().private_data.is_null()
     }
 
-    /// Returns whether the area is to be filled at once.
+    /// Returns whether there is an action: the core mm is to map the whole VMA.
     #[inline]
     fn has_action(&self) -> bool {
-        // SAFETY: As for `start()`.
-        let action = unsafe { (*self.desc.get()).action.type_ };
-        action != bindings::mmap_action_type_MMAP_NOTHING
+        self.raw().action.type_ != bindings::mmap_action_type_MMAP_NOTHING
     }
 
-    /// Returns whether it has been said what is mapped in the area.
+    /// Returns whether the hook has said what is mapped in the VMA.
     #[inline]
     fn has_contents(&self) -> bool {
         self.has_action() || self.flags() & (flags::PFNMAP | flags::MIXEDMAP) != 0
     }
 
-    /// Gives the area `data`, and the operations of its type.
+    /// Attaches `data` to the VMA, together with the `vm_ops` of its type.
     ///
-    /// The area takes its count when it is there, and gives it back when it is unmapped; so does
-    /// each area that is made from it: see [`vm_ops`](crate::mm::vm_ops). The type has to be
-    /// [`PREPARED`](VmOperations::PREPARED).
+    /// The VMA takes a reference on `data` when it is created, and drops it when it is unmapped.
+    /// Each VMA that the core mm makes from it later (`fork()`, a split) holds a reference of its
+    /// own: see [`vm_ops`](crate::mm::vm_ops).
     ///
-    /// This sets [`flags::DONTEXPAND`]. Otherwise the kernel would merge areas of one file without
-    /// a look at their data.
+    /// This sets [`flags::DONTEXPAND`]. Otherwise, the core mm would merge VMAs of one file without
+    /// comparing their data.
     ///
-    /// `EBUSY` if the area has data already, or is to be filled at once.
+    /// # Errors
+    ///
+    /// - `EBUSY`: the VMA has data already, or the core mm is to map the whole VMA.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{vm_ops::{MmapPrepareHook, VmOperations}, vma_desc::VmaDesc}, sync::Arc};
+    /// use kernel::{
+    ///     impl_has_vm_ops,
+    ///     mm::{
+    ///         vm_ops::{MmapPrepareHook, VmOperations},
+    ///         vma_desc::VmaDesc, //
+    ///     },
+    ///     sync::{Arc, ArcBorrow}, //
+    /// };
     ///
-    /// fn mmap_prepare<'a, T: VmOperations<Hook = MmapPrepareHook>>(data: &'a Arc<T>, desc: &mut VmaDesc<'a>) -> Result {
-    ///     desc.set_ops(data.as_arc_borrow())
+    /// fn mmap_prepare<'a, T>(data: ArcBorrow<'a, T>, desc: &mut VmaDesc<'a>) -> Result
+    /// where
+    ///     T: VmOperations<Hook = MmapPrepareHook>,
+    /// {
+    ///     desc.set_ops(data)
     /// }
+    /// # struct Registers;
+    /// #
+    /// # impl_has_vm_ops!(Registers);
+    /// #
+    /// # #[vtable]
+    /// # impl VmOperations for Registers {
+    /// #     type Hook = MmapPrepareHook;
+    /// # }
+    /// #
+    /// # let registers = Arc::new(Registers, GFP_KERNEL)?;
+    /// # kernel::mm::kunit::with_vma_desc(|desc| mmap_prepare(registers.as_arc_borrow(), desc))?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias("vm_ops", "private_data"))]
     #[inline]
@@ -334,186 +441,314 @@ impl<'a> VmaDesc<'a> {
         }
 
         self.set_dontexpand();
-        // The pointer of an `Arc` is for the count, too, and that of what it holds is not.
-        let count = Arc::into_raw(Arc::from(data));
-        // SAFETY: As for `start()`. The two fields belong to the hook.
-        // INVARIANT: Both belong to `T`. The data lives for `'a`.
-        unsafe {
-            (*self.desc.get()).private_data = count.cast_mut().cast();
-            (*self.desc.get()).vm_ops = T::table().as_ptr();
-        }
-        // SAFETY: It was made above, and this was its count.
-        drop(unsafe { Arc::from_raw(count) });
+        // `Arc::into_raw()` returns a pointer whose provenance includes the refcount. A pointer to
+        // the `T` alone would not do.
+        let ptr = Arc::into_raw(Arc::from(data));
+        let desc = self.raw_mut();
+        // INVARIANT: `private_data` is the pointer of an `Arc<T>`, which `data` keeps valid for
+        // `'a`, and `vm_ops` points to the `vm_ops` of `T`. `VM_DONTEXPAND` was set above, and
+        // there is no action.
+        desc.private_data = ptr.cast_mut().cast();
+        desc.vm_ops = T::table().as_ptr();
+        // SAFETY: `ptr` is what `Arc::into_raw()` returned above. This drops that reference; the
+        // caller's reference, which `data` borrows, stays.
+        drop(unsafe { Arc::from_raw(ptr) });
         Ok(())
     }
 
-    /// Has the area take single pages when they are touched: see
+    /// Sets [`flags::MIXEDMAP`]: the page fault handler may map pages of the driver. See
     /// [`VmaMixedMap`](super::virt::VmaMixedMap).
     ///
-    /// `EBUSY` if it is for page frames alone, or is to be filled at once.
+    /// # Errors
+    ///
+    /// - `EBUSY`: [`flags::MIXEDMAP`] or [`flags::PFNMAP`] is set, or the core mm is to map the
+    ///   whole VMA.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{vm_ops::{MmapPrepareHook, VmOperations}, vma_desc::VmaDesc}, sync::Arc};
+    /// use kernel::{
+    ///     impl_has_vm_ops,
+    ///     mm::{
+    ///         vm_ops::{MmapPrepareHook, VmOperations},
+    ///         vma_desc::VmaDesc, //
+    ///     },
+    ///     sync::{Arc, ArcBorrow}, //
+    /// };
     ///
-    /// /// Its handler maps the pages by `vmf_insert_page()`.
-    /// fn mmap_prepare<'a, T: VmOperations<Hook = MmapPrepareHook>>(data: &'a Arc<T>, desc: &mut VmaDesc<'a>) -> Result {
+    /// // `T::fault()` maps pages with `vmf_insert_page()`.
+    /// fn mmap_prepare<'a, T>(data: ArcBorrow<'a, T>, desc: &mut VmaDesc<'a>) -> Result
+    /// where
+    ///     T: VmOperations<Hook = MmapPrepareHook>,
+    /// {
     ///     desc.set_mixedmap()?;
-    ///     desc.set_ops(data.as_arc_borrow())
+    ///     desc.set_ops(data)
     /// }
+    /// # struct Registers;
+    /// #
+    /// # impl_has_vm_ops!(Registers);
+    /// #
+    /// # #[vtable]
+    /// # impl VmOperations for Registers {
+    /// #     type Hook = MmapPrepareHook;
+    /// # }
+    /// #
+    /// # let registers = Arc::new(Registers, GFP_KERNEL)?;
+    /// # kernel::mm::kunit::with_vma_desc(|desc| mmap_prepare(registers.as_arc_borrow(), desc))?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn set_mixedmap(&mut self) -> Result {
         if self.has_contents() {
             return Err(EBUSY);
         }
-        // SAFETY: The VMA is to hold neither a PFN mapping nor pages at once, as checked above.
+        // SAFETY: A driver may set `VM_MIXEDMAP` on a new VMA that is not a PFN mapping, which was
+        // checked above.
+        // INVARIANT: There is no action, and `VM_PFNMAP` is not set.
         unsafe { self.update_flags(flags::MIXEDMAP, 0) };
         Ok(())
     }
 
-    /// Checks that the area can have frames, and sets how they are cached.
+    /// Checks that the VMA may become a PFN mapping, and sets its cache mode.
+    ///
+    /// # Errors
+    ///
+    /// - `EBUSY`: there is an action.
+    /// - Those of [`Caching::pgprot_for_pfnmap`].
     fn set_caching(&mut self, caching: Caching) -> Result {
         if self.has_action() {
             return Err(EBUSY);
         }
-        // SAFETY: As for `start()`.
-        let old = unsafe { (*self.desc.get()).page_prot };
-        let new = caching.for_frames(self.flags(), old)?;
-        // SAFETY: As for `start()`.
-        unsafe { (*self.desc.get()).page_prot = new };
+        let prot = caching.pgprot_for_pfnmap(self.flags(), self.raw().page_prot)?;
+        self.raw_mut().page_prot = prot;
         Ok(())
     }
 
-    /// Has the area take page frames when they are touched: see
+    /// Makes the VMA a PFN mapping that page faults fill: see
     /// [`vmf_insert_pfn`](super::fault::VmFault::vmf_insert_pfn).
     ///
-    /// The area becomes [`flags::PFNMAP`], [`flags::IO`], [`flags::DONTEXPAND`] and
-    /// [`flags::DONTDUMP`].
+    /// This sets [`flags::PFNMAP`], [`flags::IO`], [`flags::DONTEXPAND`] and [`flags::DONTDUMP`].
     ///
-    /// Errors: `EBUSY` if it takes pages, or is to be filled at once; `EINVAL` if it is private and
-    /// may become writable (see [`try_clear_maywrite`](Self::try_clear_maywrite)).
+    /// # Errors
+    ///
+    /// - `EBUSY`: [`flags::MIXEDMAP`] or [`flags::PFNMAP`] is set, or the core mm is to map the
+    ///   whole VMA.
+    /// - `EINVAL`: the VMA is private and may become writable (see
+    ///   [`try_clear_maywrite`](Self::try_clear_maywrite)).
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::{pfnmap::Caching, vm_ops::{MmapPrepareHook, VmOperations}, vma_desc::VmaDesc};
-    /// use kernel::sync::Arc;
+    /// use kernel::{
+    ///     impl_has_vm_ops,
+    ///     mm::{
+    ///         pfnmap::Caching,
+    ///         vm_ops::{MmapPrepareHook, VmOperations},
+    ///         vma_desc::VmaDesc, //
+    ///     },
+    ///     sync::{Arc, ArcBorrow}, //
+    /// };
     ///
-    /// /// Its handler maps the frames by `vmf_insert_pfn()`.
-    /// fn mmap_prepare<'a, T: VmOperations<Hook = MmapPrepareHook>>(data: &'a Arc<T>, desc: &mut VmaDesc<'a>) -> Result {
+    /// // `T::fault()` maps PFNs with `vmf_insert_pfn()`.
+    /// fn mmap_prepare<'a, T>(data: ArcBorrow<'a, T>, desc: &mut VmaDesc<'a>) -> Result
+    /// where
+    ///     T: VmOperations<Hook = MmapPrepareHook>,
+    /// {
     ///     desc.set_pfnmap(Caching::WriteCombine)?;
-    ///     desc.set_ops(data.as_arc_borrow())
+    ///     desc.set_ops(data)
     /// }
+    /// # struct Registers;
+    /// #
+    /// # impl_has_vm_ops!(Registers);
+    /// #
+    /// # #[vtable]
+    /// # impl VmOperations for Registers {
+    /// #     type Hook = MmapPrepareHook;
+    /// # }
+    /// #
+    /// # let registers = Arc::new(Registers, GFP_KERNEL)?;
+    /// # kernel::mm::kunit::with_vma_desc(|desc| mmap_prepare(registers.as_arc_borrow(), desc))?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn set_pfnmap(&mut self, caching: Caching) -> Result {
         self.set_caching(caching)?;
-        // SAFETY: `set_caching()` has checked that a PFN mapping may be made in the VMA.
+        // SAFETY: A driver may set these flags on a new VMA that is not `VM_MIXEDMAP`, not private
+        // and writable, and in which nothing is to be mapped. `set_caching()` has checked that.
+        // INVARIANT: There is no action, and `VM_MIXEDMAP` is not set.
         unsafe { self.update_flags(REMAP_FLAGS, 0) };
         Ok(())
     }
 
-    /// Checks that the area can be filled with frames at once.
-    fn for_remap(&mut self, caching: Caching) -> Result {
+    /// Checks that the whole VMA may be mapped by PFN, and sets its cache mode.
+    ///
+    /// # Errors
+    ///
+    /// - `EBUSY`: data is attached.
+    /// - Those of `set_caching()`.
+    fn set_remap_caching(&mut self, caching: Caching) -> Result {
         if self.has_data() {
             return Err(EBUSY);
         }
         self.set_caching(caching)
     }
 
-    /// Has the area filled with the page frames from `pfn` on.
+    /// Has the core mm map consecutive PFNs, starting with `pfn`, in the whole VMA.
     ///
-    /// It becomes what [`set_pfnmap`](Self::set_pfnmap) makes of it. The program sees the errors of
-    /// doing so: `ENOMEM`, or `EINVAL` if the frames are cached otherwise elsewhere.
+    /// The VMA then has the flags that [`set_pfnmap`](Self::set_pfnmap) sets. The core mm maps the
+    /// PFNs after the hook has returned. Userspace gets the errors of that: those of
+    /// [`VmaNew::remap_pfn_range`](super::virt::VmaNew::remap_pfn_range).
     ///
-    /// Errors: `EBUSY` if the area has data, takes pages or frames, or is to be filled already;
-    /// `EINVAL` if it is private and may become writable.
+    /// # Errors
+    ///
+    /// - `EBUSY`: the VMA has data, [`flags::MIXEDMAP`] or [`flags::PFNMAP`] is set, or the core mm
+    ///   is to map the whole VMA already.
+    /// - `EINVAL`: the VMA is private and may become writable (see
+    ///   [`try_clear_maywrite`](Self::try_clear_maywrite)).
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Safety
     ///
-    /// For as long as a frame of these is mapped, a program may read it, may write to it if the
-    /// area may be written to, and may cache it like this.
+    /// For as long as one of the PFNs is mapped, userspace must be allowed to read it, to write to
+    /// it if the VMA is or may become writable, and to access it with this cache mode.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::{pfnmap::Caching, vma_desc::VmaDesc};
+    /// use kernel::mm::{
+    ///     pfnmap::Caching,
+    ///     vma_desc::VmaDesc, //
+    /// };
     ///
     /// /// # Safety
     /// ///
-    /// /// The frames from `pfn` on are registers that any program may use while it has the device
-    /// /// open, and there are as many as the area has pages.
+    /// /// The PFNs from `pfn` on must be those of memory that userspace may access while it has
+    /// /// the file open. There must be as many as the VMA has pages.
     /// unsafe fn mmap_prepare(desc: &mut VmaDesc<'_>, pfn: usize) -> Result {
-    ///     // SAFETY: As the caller says. The area keeps the file.
-    ///     unsafe { desc.io_remap_pfn_range(pfn, Caching::Noncached) }
+    ///     // SAFETY: Guaranteed by the caller. The VMA holds a reference on the file.
+    ///     unsafe { desc.remap_pfn_range(pfn, Caching::Normal) }
     /// }
+    /// # // SAFETY: This is the BIOS of a PC. The VMA is unmapped without having been accessed.
+    /// # kernel::mm::kunit::with_vma_desc(|desc| unsafe { mmap_prepare(desc, 0xf0) })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "mmap_action_remap_full")]
     #[inline]
     pub unsafe fn remap_pfn_range(&mut self, pfn: usize, caching: Caching) -> Result {
-        self.for_remap(caching)?;
-        // SAFETY: As for `start()`. The function fills in the action.
-        unsafe { bindings::mmap_action_remap_full(self.desc.get(), pfn) };
+        self.set_remap_caching(caching)?;
+        // SAFETY: `raw_mut()` returns a valid, exclusive pointer. `mmap_action_remap_full()` only
+        // fills in the action. The caller guarantees that the core mm may map the PFNs.
+        // INVARIANT: `set_remap_caching()` has checked that there was no data, no action, and
+        // neither `VM_PFNMAP` nor `VM_MIXEDMAP`.
+        unsafe { bindings::mmap_action_remap_full(self.raw_mut(), pfn) };
         Ok(())
     }
 
-    /// The same for frames of a device.
+    /// Has the core mm map consecutive PFNs of a device, starting with `pfn`, in the whole VMA.
     ///
-    /// Where memory is encrypted, these are not.
+    /// This differs from [`remap_pfn_range`](Self::remap_pfn_range) where memory is encrypted: the
+    /// mapping is then a decrypted one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`remap_pfn_range`](Self::remap_pfn_range).
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Safety
     ///
-    /// As for [`Self::remap_pfn_range`].
+    /// The requirements of [`remap_pfn_range`](Self::remap_pfn_range) must be met.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{pfnmap::Caching, vma_desc::VmaDesc}, page::PAGE_SHIFT};
+    /// use kernel::{
+    ///     mm::{pfnmap::Caching, vma_desc::VmaDesc},
+    ///     page::PAGE_SHIFT, //
+    /// };
     ///
     /// /// # Safety
     /// ///
-    /// /// At the physical address `base` is a frame buffer of `pages` pages, which any program may
-    /// /// paint while it has the device open.
+    /// /// The physical address `base` must be that of a frame buffer of `pages` pages, which
+    /// /// userspace may access while it has the file open.
     /// unsafe fn mmap_prepare(desc: &mut VmaDesc<'_>, base: usize, pages: usize) -> Result {
     ///     if desc.pgoff() != 0 || desc.vma_pages() > pages {
     ///         return Err(EINVAL);
     ///     }
-    ///     // SAFETY: As the caller says. The area keeps the file, and ends with the buffer.
+    ///     // SAFETY: Guaranteed by the caller. The VMA holds a reference on the file, and is not
+    ///     // longer than the buffer.
     ///     unsafe { desc.io_remap_pfn_range(base >> PAGE_SHIFT, Caching::WriteCombine) }
     /// }
+    /// # // SAFETY: This is the frame buffer of VGA. The VMA is unmapped without having been
+    /// # // accessed.
+    /// # kernel::mm::kunit::with_vma_desc(|desc| unsafe { mmap_prepare(desc, 0xa_0000, 16) })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "mmap_action_ioremap_full")]
     #[inline]
     pub unsafe fn io_remap_pfn_range(&mut self, pfn: usize, caching: Caching) -> Result {
-        self.for_remap(caching)?;
-        // SAFETY: As for `start()`. The function fills in the action.
-        unsafe { bindings::mmap_action_ioremap_full(self.desc.get(), pfn) };
+        self.set_remap_caching(caching)?;
+        // SAFETY: `raw_mut()` returns a valid, exclusive pointer. `mmap_action_ioremap_full()` only
+        // fills in the action. The caller guarantees that the core mm may map the PFNs.
+        // INVARIANT: `set_remap_caching()` has checked that there was no data, no action, and
+        // neither `VM_PFNMAP` nor `VM_MIXEDMAP`.
+        unsafe { bindings::mmap_action_ioremap_full(self.raw_mut(), pfn) };
         Ok(())
     }
 
-    /// Has `pages` mapped from the beginning of the area on.
+    /// Has the core mm map `pages` at consecutive addresses, from the start of the VMA on.
     ///
-    /// Each mapping has a count of its own on its page. User space may write to what it can map, so
-    /// this wants a vector: that owns its pages, which have nothing else in them. The area becomes
-    /// [`flags::MIXEDMAP`]. The program sees the errors of mapping the pages: `EFAULT` if there are
-    /// more than the area has, `ENOMEM`.
+    /// Each mapping holds its own reference on its page. Userspace may write to the pages, if it
+    /// may write to the VMA. `pages` is a `Vec`, not a slice, as a `Vec` owns its pages, so that
+    /// nothing else is stored in them. The VMA then has [`flags::MIXEDMAP`].
     ///
-    /// `EBUSY` if the area has data, takes pages or frames, or is to be filled already.
+    /// The core mm maps the pages after the hook has returned. Userspace gets the errors of that:
+    /// `EFAULT` if there are more pages than the VMA has, or `ENOMEM`.
+    ///
+    /// # Errors
+    ///
+    /// - `EBUSY`: the VMA has data, [`flags::MIXEDMAP`] or [`flags::PFNMAP`] is set, or the core mm
+    ///   is to map the whole VMA already.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::{alloc::KVec, mm::vma_desc::VmaDesc, page::Page};
+    /// use kernel::{
+    ///     alloc::KVec,
+    ///     mm::{vma_desc::VmaDesc, OwnedPage},
+    ///     page::Page, //
+    /// };
     ///
-    /// struct Opened {
-    ///     pages: KVec<Page>,
+    /// /// The data of an open file.
+    /// struct OpenFile {
+    ///     pages: KVec<OwnedPage>,
     /// }
     ///
-    /// fn mmap_prepare<'a>(opened: &'a Opened, desc: &mut VmaDesc<'a>) -> Result {
-    ///     desc.map_kernel_pages(&opened.pages)
+    /// fn mmap_prepare<'a>(file: &'a OpenFile, desc: &mut VmaDesc<'a>) -> Result {
+    ///     desc.map_kernel_pages(&file.pages)
     /// }
+    /// # let mut pages = KVec::new();
+    /// # pages.push(Page::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
+    /// # let file = OpenFile { pages };
+    /// # kernel::mm::kunit::with_vma_desc(|desc| mmap_prepare(&file, desc))?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "mmap_action_map_kernel_pages")]
     #[inline]
@@ -525,10 +760,13 @@ impl<'a> VmaDesc<'a> {
             return Ok(());
         }
         let (start, array) = (self.start(), as_page_array(pages));
-        // SAFETY: As for `start()`. The function fills in the action. The pointers live for `'a`,
-        // and the C side only reads them.
+        // SAFETY: `raw_mut()` returns a valid, exclusive pointer. `mmap_action_map_kernel_pages()`
+        // only fills in the action. `array` is valid for reads of `pages.len()` pointers for `'a`,
+        // which by the type invariants is until the core mm has mapped the pages, and C code only
+        // reads it.
+        // INVARIANT: There was no data, no action, and neither `VM_PFNMAP` nor `VM_MIXEDMAP`.
         unsafe {
-            bindings::mmap_action_map_kernel_pages(self.desc.get(), start, array, pages.len())
+            bindings::mmap_action_map_kernel_pages(self.raw_mut(), start, array, pages.len())
         };
         Ok(())
     }

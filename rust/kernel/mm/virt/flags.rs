@@ -2,104 +2,160 @@
 
 //! VMA flags.
 //!
-//! The names are those of C without `VM_`.
+//! The names are those of C without the prefix `VM_`.
 
 use super::vm_flags_t;
 use crate::bindings;
 
-// What user space may do, now and after `mprotect()`.
+// Access rights, now and after `mprotect()`.
 
 /// No flag.
 pub const NONE: vm_flags_t = bindings::VM_NONE as vm_flags_t;
-/// User space may read.
+/// Userspace may read.
 pub const READ: vm_flags_t = bindings::VM_READ as vm_flags_t;
 /// `mprotect()` may set [`READ`].
 pub const MAYREAD: vm_flags_t = bindings::VM_MAYREAD as vm_flags_t;
-/// User space may write.
+/// Userspace may write.
 pub const WRITE: vm_flags_t = bindings::VM_WRITE as vm_flags_t;
 /// `mprotect()` may set [`WRITE`].
 pub const MAYWRITE: vm_flags_t = bindings::VM_MAYWRITE as vm_flags_t;
-/// User space may execute.
+/// Userspace may execute.
 pub const EXEC: vm_flags_t = bindings::VM_EXEC as vm_flags_t;
 /// `mprotect()` may set [`EXEC`].
 pub const MAYEXEC: vm_flags_t = bindings::VM_MAYEXEC as vm_flags_t;
-/// A write is seen by everyone who maps the same memory.
+/// A write is visible in all shared mappings of the same memory.
 pub const SHARED: vm_flags_t = bindings::VM_SHARED as vm_flags_t;
-/// The memory can be shared.
+/// The VMA was mapped with `MAP_SHARED`. Unlike [`SHARED`], it is also set if the file is not
+/// writable.
 pub const MAYSHARE: vm_flags_t = bindings::VM_MAYSHARE as vm_flags_t;
 
 // What is mapped.
 
-/// Pages and bare page frames may be mapped side by side.
+/// Pages and PFNs may be mapped in the same VMA.
 pub const MIXEDMAP: vm_flags_t = bindings::VM_MIXEDMAP as vm_flags_t;
-/// Page frames without a `struct page` are mapped.
+/// PFNs are mapped. The core mm does not use their `struct page`, even if they have one.
 pub const PFNMAP: vm_flags_t = bindings::VM_PFNMAP as vm_flags_t;
-/// Memory of a device.
+/// Memory of a device, such as MMIO registers.
 pub const IO: vm_flags_t = bindings::VM_IO as vm_flags_t;
-/// An area of hugetlbfs.
+/// A VMA of hugetlbfs.
 pub const HUGETLB: vm_flags_t = bindings::VM_HUGETLB as vm_flags_t;
-/// A page fault waits for the file's metadata (`MAP_SYNC`).
+/// A page fault for writing waits until the metadata of the file is on disk (`MAP_SYNC`).
 pub const SYNC: vm_flags_t = bindings::VM_SYNC as vm_flags_t;
-/// Has a meaning of its own on each architecture.
+/// The meaning depends on the architecture.
 pub const ARCH_1: vm_flags_t = bindings::VM_ARCH_1 as vm_flags_t;
 
-// What becomes of it in `fork()`, `mremap()` and core dumps.
+// Effects on `fork()`, `mremap()` and core dumps.
 
-/// `fork()` leaves the area out.
+/// `fork()` does not copy the VMA to the child.
 pub const DONTCOPY: vm_flags_t = bindings::VM_DONTCOPY as vm_flags_t;
-/// After `fork()`, the child finds zeroes here.
+/// After `fork()`, the memory of the child is zeroed here.
 pub const WIPEONFORK: vm_flags_t = bindings::VM_WIPEONFORK as vm_flags_t;
-/// `mremap()` cannot make the area larger.
+/// `mremap()` cannot grow the VMA.
 pub const DONTEXPAND: vm_flags_t = bindings::VM_DONTEXPAND as vm_flags_t;
-/// Core dumps leave the area out.
+/// Core dumps leave the VMA out.
 pub const DONTDUMP: vm_flags_t = bindings::VM_DONTDUMP as vm_flags_t;
 
-// How its memory is counted and kept.
+// Accounting and reclaim.
 
-/// The area was mapped with `MAP_NORESERVE`.
+/// The VMA was mapped with `MAP_NORESERVE`.
 pub const NORESERVE: vm_flags_t = bindings::VM_NORESERVE as vm_flags_t;
-/// The area counts towards the limit on committed memory.
+/// The VMA is charged to the limit on committed memory.
 pub const ACCOUNT: vm_flags_t = bindings::VM_ACCOUNT as vm_flags_t;
-/// Pages are locked into memory when they are first touched.
+/// A page is locked into memory when it is first accessed.
 pub const LOCKONFAULT: vm_flags_t = bindings::VM_LOCKONFAULT as vm_flags_t;
-/// The area is tracked, and is new or was written to.
+/// Soft-dirty tracking reports all pages of the VMA as dirty.
 pub const SOFTDIRTY: vm_flags_t = bindings::VM_SOFTDIRTY as vm_flags_t;
-/// Equal pages may be merged (KSM).
+/// KSM may merge pages with the same content.
 pub const MERGEABLE: vm_flags_t = bindings::VM_MERGEABLE as vm_flags_t;
-/// `madvise()` has asked for huge pages.
+/// `madvise(MADV_HUGEPAGE)` was called.
 pub const HUGEPAGE: vm_flags_t = bindings::VM_HUGEPAGE as vm_flags_t;
-/// `madvise()` has asked for none.
+/// `madvise(MADV_NOHUGEPAGE)` was called.
 pub const NOHUGEPAGE: vm_flags_t = bindings::VM_NOHUGEPAGE as vm_flags_t;
 
 /// Implements the methods that set flags which a driver may set on any VMA.
 ///
-/// The type has an `unsafe fn update_flags(set, unset)`.
+/// The type has an `unsafe fn update_flags(set, unset)`. `$fixture` is a function of
+/// [`kunit`](crate::mm::kunit) that calls a closure with a reference to the type.
 macro_rules! impl_set_flags {
-    ($self:ident, $receiver:ty) => {
+    ($self:ident, $receiver:ty, $fixture:literal) => {
         /// Sets [`flags::DONTEXPAND`]: `mremap()` cannot grow the VMA, and the core mm does not
         /// merge it with a neighbour.
+        ///
+        /// # Context
+        ///
+        /// Process context; may sleep. The caller holds the mmap lock for writing.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kernel::mm::virt::flags;
+        ///
+        #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
+        /// vma.set_dontexpand();
+        /// assert!(vma.flags() & flags::DONTEXPAND != 0);
+        /// # Ok(())
+        /// # })?;
+        /// # Ok::<(), Error>(())
+        /// ```
         #[inline]
         pub fn set_dontexpand($self: $receiver) {
             // SAFETY: `VM_DONTEXPAND` only forbids operations, whatever the VMA maps.
+            // `remap_pfn_range()` sets it, too, on a VMA that C code has already set up.
             unsafe { $self.update_flags($crate::mm::virt::flags::DONTEXPAND, 0) };
         }
 
         /// Sets [`flags::DONTCOPY`]: `fork()` does not copy the VMA to the child.
         ///
         /// Userspace can clear the flag with `madvise(MADV_DOFORK)`, unless [`flags::IO`] is set.
+        /// (Newer kernels refuse this for [`flags::DONTEXPAND`], [`flags::PFNMAP`] and
+        /// [`flags::MIXEDMAP`], too.)
+        ///
+        /// # Context
+        ///
+        /// Process context; may sleep. The caller holds the mmap lock for writing.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kernel::mm::virt::flags;
+        ///
+        #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
+        /// vma.set_dontcopy();
+        /// assert!(vma.flags() & flags::DONTCOPY != 0);
+        /// # Ok(())
+        /// # })?;
+        /// # Ok::<(), Error>(())
+        /// ```
         #[inline]
         pub fn set_dontcopy($self: $receiver) {
-            // SAFETY: `madvise(MADV_DONTFORK)` sets `VM_DONTCOPY` on any VMA.
+            // SAFETY: `madvise(MADV_DONTFORK)` sets `VM_DONTCOPY` on any VMA, for userspace.
             unsafe { $self.update_flags($crate::mm::virt::flags::DONTCOPY, 0) };
         }
 
         /// Sets [`flags::DONTDUMP`]: core dumps leave the VMA out.
         ///
-        /// Userspace can clear the flag with `madvise(MADV_DODUMP)`, unless [`flags::IO`] or
-        /// [`flags::DONTEXPAND`] is set.
+        /// Userspace can clear the flag with `madvise(MADV_DODUMP)`, unless [`flags::IO`],
+        /// [`flags::DONTEXPAND`], [`flags::PFNMAP`] or [`flags::MIXEDMAP`] is set.
+        ///
+        /// # Context
+        ///
+        /// Process context; may sleep. The caller holds the mmap lock for writing.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kernel::mm::virt::flags;
+        ///
+        #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
+        /// vma.set_dontdump();
+        /// assert!(vma.flags() & flags::DONTDUMP != 0);
+        /// # Ok(())
+        /// # })?;
+        /// # Ok::<(), Error>(())
+        /// ```
         #[inline]
         pub fn set_dontdump($self: $receiver) {
-            // SAFETY: `madvise(MADV_DONTDUMP)` sets `VM_DONTDUMP` on any VMA.
+            // SAFETY: `madvise(MADV_DONTDUMP)` sets `VM_DONTDUMP` on any VMA, for userspace.
             unsafe { $self.update_flags($crate::mm::virt::flags::DONTDUMP, 0) };
         }
     };
@@ -108,34 +164,101 @@ pub(in crate::mm) use impl_set_flags;
 
 /// Implements the methods that read and change the flags of a VMA that a driver sets up.
 ///
-/// The type has `fn flags()` and an `unsafe fn update_flags(set, unset)`.
+/// The type has `fn flags()` and an `unsafe fn update_flags(set, unset)` that takes no lock.
+/// `$fixture` is a function of [`kunit`](crate::mm::kunit) that calls a closure with a reference to
+/// the type, for a VMA that is readable and writable.
 macro_rules! impl_new_vma_flags {
-    ($self:ident, $receiver:ty) => {
+    ($self:ident, $receiver:ty, $fixture:literal) => {
         /// Sets [`flags::IO`]: the VMA maps memory with side effects on access, such as MMIO
         /// registers.
         ///
         /// Core dumps leave such a VMA out, and `ptrace()` reaches it through
         /// [`VmOperations::access`](crate::mm::vm_ops::VmOperations::access) only.
+        ///
+        /// # Context
+        ///
+        /// Any context, including NMI.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kernel::mm::virt::flags;
+        ///
+        #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
+        /// vma.set_io();
+        /// assert!(vma.flags() & flags::IO != 0);
+        /// # Ok(())
+        /// # })?;
+        /// # Ok::<(), Error>(())
+        /// ```
         #[inline]
         pub fn set_io($self: $receiver) {
-            // SAFETY: A driver may set `VM_IO` on each VMA that it sets up: the flag restricts what
-            // the core mm does with the VMA.
+            // SAFETY: `VM_IO` restricts what the core mm does with the VMA. `remap_pfn_range()`
+            // sets it on a VMA that an `->mmap()` hook sets up, as well.
             unsafe { $self.update_flags($crate::mm::virt::flags::IO, 0) };
         }
 
         /// Returns whether userspace may read the VMA ([`flags::READ`]).
+        ///
+        /// # Context
+        ///
+        /// Any context, including NMI.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
+        /// if !vma.readable() {
+        ///     return Err(EACCES);
+        /// }
+        /// # Ok(())
+        /// # })?;
+        /// # Ok::<(), Error>(())
+        /// ```
         #[inline]
         pub fn readable(&$self) -> bool {
             $self.flags() & $crate::mm::virt::flags::READ != 0
         }
 
         /// Returns whether userspace may write to the VMA ([`flags::WRITE`]).
+        ///
+        /// # Context
+        ///
+        /// Any context, including NMI.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
+        /// if !vma.writable() {
+        ///     return Err(EACCES);
+        /// }
+        /// # Ok(())
+        /// # })?;
+        /// # Ok::<(), Error>(())
+        /// ```
         #[inline]
         pub fn writable(&$self) -> bool {
             $self.flags() & $crate::mm::virt::flags::WRITE != 0
         }
 
         /// Returns whether userspace may execute the VMA ([`flags::EXEC`]).
+        ///
+        /// # Context
+        ///
+        /// Any context, including NMI.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
+        /// if vma.executable() {
+        ///     return Err(EACCES);
+        /// }
+        /// # Ok(())
+        /// # })?;
+        /// # Ok::<(), Error>(())
+        /// ```
         #[inline]
         pub fn executable(&$self) -> bool {
             $self.flags() & $crate::mm::virt::flags::EXEC != 0
@@ -146,12 +269,28 @@ macro_rules! impl_new_vma_flags {
         /// # Errors
         ///
         /// - `EINVAL`: the VMA is readable.
+        ///
+        /// # Context
+        ///
+        /// Any context, including NMI.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
+        /// // Userspace has mapped this for reading.
+        /// assert_eq!(vma.try_clear_mayread(), Err(EINVAL));
+        /// # Ok(())
+        /// # })?;
+        /// # Ok::<(), Error>(())
+        /// ```
         #[inline]
         pub fn try_clear_mayread($self: $receiver) -> Result {
             if $self.readable() {
                 return Err(EINVAL);
             }
-            // SAFETY: `VM_READ` is not set, and a VMA may lack each permission that it does not use.
+            // SAFETY: `VM_READ` is not set, and a VMA may lack each permission that it does not
+            // use: `mprotect()` and `check_vma_flags()` only test `VM_MAYREAD`.
             unsafe { $self.update_flags(0, $crate::mm::virt::flags::MAYREAD) };
             Ok(())
         }
@@ -161,13 +300,28 @@ macro_rules! impl_new_vma_flags {
         /// # Errors
         ///
         /// - `EINVAL`: the VMA is writable.
+        ///
+        /// # Context
+        ///
+        /// Any context, including NMI.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
+        /// // Userspace has mapped this for writing.
+        /// assert_eq!(vma.try_clear_maywrite(), Err(EINVAL));
+        /// # Ok(())
+        /// # })?;
+        /// # Ok::<(), Error>(())
+        /// ```
         #[inline]
         pub fn try_clear_maywrite($self: $receiver) -> Result {
             if $self.writable() {
                 return Err(EINVAL);
             }
             // SAFETY: `VM_WRITE` is not set, and a VMA may lack each permission that it does not
-            // use.
+            // use: `binder_mmap()` clears `VM_MAYWRITE`, too.
             unsafe { $self.update_flags(0, $crate::mm::virt::flags::MAYWRITE) };
             Ok(())
         }
@@ -177,12 +331,30 @@ macro_rules! impl_new_vma_flags {
         /// # Errors
         ///
         /// - `EINVAL`: the VMA is executable.
+        ///
+        /// # Context
+        ///
+        /// Any context, including NMI.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kernel::mm::virt::flags;
+        ///
+        #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
+        /// vma.try_clear_mayexec()?;
+        /// assert!(vma.flags() & flags::MAYEXEC == 0);
+        /// # Ok(())
+        /// # })?;
+        /// # Ok::<(), Error>(())
+        /// ```
         #[inline]
         pub fn try_clear_mayexec($self: $receiver) -> Result {
             if $self.executable() {
                 return Err(EINVAL);
             }
-            // SAFETY: `VM_EXEC` is not set, and a VMA may lack each permission that it does not use.
+            // SAFETY: `VM_EXEC` is not set, and a VMA may lack each permission that it does not
+            // use: `do_mmap()` clears `VM_MAYEXEC`, too, for a file of a `noexec` mount.
             unsafe { $self.update_flags(0, $crate::mm::virt::flags::MAYEXEC) };
             Ok(())
         }

@@ -31,31 +31,37 @@ use core::{
     ptr, //
 };
 
-/// An area that an `mmap` hook is setting up.
+/// A VMA that an `->mmap()` hook sets up.
 ///
-/// Nobody else can find it yet, so the hook may decide what it is. When the hook has returned, the
-/// kernel may go on with the area, or merge it with its neighbour and free it.
+/// No other task can find the VMA yet, so the hook may change what it maps. When the hook has
+/// returned, the core mm inserts the VMA into the maple tree, or merges it with a neighbour and
+/// frees it.
 ///
 /// # Invariants
 ///
-/// As for [`VmaRef`]; the mmap lock is held for writing, the area is not in the tree of its address
-/// space, and no other thread has a pointer to it.
+/// - The invariants of [`VmaRef`] hold.
+/// - The current task holds the mmap lock for writing.
+/// - The VMA is not in the maple tree of its mm, and no other task has a pointer to it.
 ///
 /// # Examples
 ///
-/// The hook of a device whose memory is for reading by everyone:
+/// The hook of a driver whose memory is not writable:
 ///
 /// ```
-/// use kernel::mm::virt::VmaNew;
+/// use kernel::{
+///     mm::virt::VmaNew,
+///     page::Page, //
+/// };
 ///
-/// fn mmap(vma: &VmaNew) -> Result {
-///     // Not writable now, nor by `mprotect()` later.
+/// fn mmap(vma: &VmaNew, page: &Page) -> Result {
+///     // Fails if the VMA is writable, and forbids `mprotect()` to make it writable.
 ///     vma.try_clear_maywrite()?;
-///     vma.set_dontexpand();
-///     let _area = vma.set_mixedmap();
-///     // ... `_area.vm_insert_page(...)` ...
-///     Ok(())
+///     vma.set_mixedmap().vm_insert_page(vma.start(), page)
 /// }
+/// # let page = Page::alloc_page(GFP_KERNEL)?;
+/// # // The fixture maps the file for writing.
+/// # assert_eq!(kernel::mm::kunit::with_vma_new(|vma| mmap(vma, &page)), Err(EINVAL));
+/// # Ok::<(), Error>(())
 /// ```
 #[repr(transparent)]
 pub struct VmaNew {
@@ -72,22 +78,32 @@ impl Deref for VmaNew {
 }
 
 impl VmaNew {
-    /// Borrows an area that C code points to.
+    /// Creates a reference from the C pointer that an `->mmap()` hook was called with.
+    ///
+    /// # Context
+    ///
+    /// Process context. The caller holds the mmap lock for writing.
     ///
     /// # Safety
     ///
-    /// For the whole of `'a`, `vma` is being set up by an `mmap` hook: `mmap_region()` has called
-    /// the hook with it, and the hook has not returned. `VM_PFNMAP` is not set in its flags.
+    /// - `mmap_region()` must have called an `->mmap()` hook with `vma`, and the hook must not
+    ///   return during `'a`.
+    /// - `VM_PFNMAP` must not be set in the flags of the VMA.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::{bindings, mm::virt::VmaNew};
+    /// use kernel::{
+    ///     bindings,
+    ///     mm::virt::VmaNew, //
+    /// };
     ///
-    /// type Area = bindings::vm_area_struct;
-    ///
-    /// unsafe extern "C" fn mmap(_file: *mut bindings::file, vma: *mut Area) -> i32 {
-    ///     // SAFETY: This is the hook that sets up the area.
+    /// unsafe extern "C" fn mmap(
+    ///     _file: *mut bindings::file,
+    ///     vma: *mut bindings::vm_area_struct,
+    /// ) -> i32 {
+    ///     // SAFETY: `mmap_region()` calls this hook with the VMA that it sets up. It does not set
+    ///     // `VM_PFNMAP`.
     ///     let vma = unsafe { VmaNew::from_raw(vma) };
     ///     vma.set_dontexpand();
     ///     0
@@ -95,30 +111,45 @@ impl VmaNew {
     /// ```
     #[inline]
     pub unsafe fn from_raw<'a>(vma: *mut bindings::vm_area_struct) -> &'a Self {
-        // SAFETY: `mmap_region()` holds the mmap lock of the current task for writing, and has
-        // just allocated the area, so the type invariant holds. CAST: `Self` is transparent.
-        unsafe { &*vma.cast() }
+        // CAST: `VmaNew` is `repr(transparent)` over `VmaRef`, which is `repr(transparent)` over
+        // `Opaque<vm_area_struct>`.
+        let vma: *mut Self = vma.cast();
+
+        // SAFETY: The caller guarantees that this is the VMA of an `->mmap()` hook, which does not
+        // return during `'a`, so the VMA is valid.
+        // INVARIANT: `mmap_region()` holds the mmap lock of the current task's mm for writing. It
+        // has just allocated the VMA, and has not inserted it into the maple tree.
+        unsafe { &*vma }
     }
 
-    /// Runs the body of an `mmap` hook, and returns what the hook has to return.
+    /// Runs `hook` as the body of an `->mmap()` hook, and returns what the hook must return.
     ///
-    /// The C side forgets an area's operations when its hook fails. This gives back the data that
-    /// it got by [`set_ops`](Self::set_ops).
+    /// If an `->mmap()` hook fails, the core mm does not call the `vm_ops` that the hook has set.
+    /// This function then releases the data that [`set_ops`](Self::set_ops) has attached.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller holds the mmap lock for writing.
     ///
     /// # Safety
     ///
-    /// As for [`from_raw`](Self::from_raw), for the time of the call; and the hook goes on to
-    /// return what this does.
+    /// - The requirements of [`from_raw`](Self::from_raw) must be met for the duration of the call.
+    /// - The `->mmap()` hook must return what this function returns.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::{bindings, mm::virt::VmaNew};
+    /// use kernel::{
+    ///     bindings,
+    ///     mm::virt::VmaNew, //
+    /// };
     ///
-    /// type Area = bindings::vm_area_struct;
-    ///
-    /// unsafe extern "C" fn mmap(_file: *mut bindings::file, vma: *mut Area) -> i32 {
-    ///     // SAFETY: This is the hook that sets up the area.
+    /// unsafe extern "C" fn mmap(
+    ///     _file: *mut bindings::file,
+    ///     vma: *mut bindings::vm_area_struct,
+    /// ) -> i32 {
+    ///     // SAFETY: `mmap_region()` calls this hook with the VMA that it sets up, and the hook
+    ///     // returns what `run_mmap_hook()` returns.
     ///     unsafe { VmaNew::run_mmap_hook(vma, |vma| vma.try_clear_maywrite()) }
     /// }
     /// ```
@@ -126,20 +157,22 @@ impl VmaNew {
         vma: *mut bindings::vm_area_struct,
         hook: impl FnOnce(&Self) -> Result,
     ) -> c_int {
-        // SAFETY: As the caller says.
+        // SAFETY: The caller guarantees the requirements of `from_raw()` until this function
+        // returns.
         let vma = unsafe { Self::from_raw(vma) };
 
         match hook(vma) {
             Ok(()) => 0,
             Err(err) => {
                 if let Some(table) = VmOpsTable::of(vma) {
-                    // Other threads can reach what is mapped already, though they cannot find the
-                    // area. Pages have counts of their own, but frames may be those of the data.
+                    // Other threads of the process cannot find the VMA, but can already access what
+                    // is mapped. A mapped page has a reference of its own. A mapped PFN has none,
+                    // and may be that of memory which belongs to the data.
                     if vma.flags() & flags::PFNMAP != 0 {
                         vma.zap_vma_range(vma.start(), vma.end() - vma.start());
                     }
-                    // SAFETY: The table is that of `set_ops()`, and what the hook has borrowed from
-                    // the area has ended with it.
+                    // SAFETY: `table` is what `set_ops()` has stored in this VMA. References that
+                    // `hook` has derived from the VMA have ended with it.
                     unsafe { table.clear(vma) };
                 }
                 err.to_errno()
@@ -147,26 +180,51 @@ impl VmaNew {
         }
     }
 
-    /// Gives the area `data`, and the operations of its type.
+    /// Attaches `data` to the VMA, together with the `vm_ops` of its type.
     ///
-    /// The area owns a count on the data until it is unmapped, and so does each area that is made
-    /// from it later: see [`vm_ops`](crate::mm::vm_ops). If the hook fails after this, the count is
-    /// given back. (If the hook got the area from [`from_raw`](Self::from_raw), it is lost.)
+    /// The VMA holds the reference `data` until it is unmapped. Each VMA that the core mm makes
+    /// from it later (`fork()`, a split) holds a reference of its own: see
+    /// [`vm_ops`](crate::mm::vm_ops). If the hook fails after this, the reference is dropped by
+    /// [`run_mmap_hook`](Self::run_mmap_hook). A hook that uses [`from_raw`](Self::from_raw)
+    /// instead leaks it.
     ///
-    /// This sets [`flags::DONTEXPAND`]. Otherwise the kernel would merge areas of one file without
-    /// a look at their data.
+    /// This sets [`flags::DONTEXPAND`]. Otherwise, the core mm would merge VMAs of one file without
+    /// comparing their data.
     ///
-    /// `EBUSY` if the area has some already.
+    /// # Errors
+    ///
+    /// - `EBUSY`: the VMA has data already.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{virt::VmaNew, vm_ops::{MmapHook, VmOperations}}, sync::Arc};
+    /// use kernel::{
+    ///     impl_has_vm_ops,
+    ///     mm::vm_ops::{MmapHook, VmOperations},
+    ///     sync::Arc, //
+    /// };
     ///
-    /// fn mmap<T: VmOperations<Hook = MmapHook>>(data: &Arc<T>, vma: &VmaNew) -> Result {
-    ///     vma.set_ops(data.clone())?;
-    ///     Ok(())
+    /// struct Registers;
+    ///
+    /// impl_has_vm_ops!(Registers);
+    ///
+    /// #[vtable]
+    /// impl VmOperations for Registers {
+    ///     type Hook = MmapHook;
     /// }
+    ///
+    /// let registers = Arc::new(Registers, GFP_KERNEL)?;
+    /// # kernel::mm::kunit::with_vma_new(|vma| {
+    /// vma.set_ops(registers.clone())?;
+    /// assert!(vma.downcast::<Registers>().is_some());
+    /// assert!(matches!(vma.set_ops(registers), Err(err) if err == EBUSY));
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias("vm_ops", "vm_private_data"))]
     #[inline]
@@ -179,13 +237,15 @@ impl VmaNew {
         }
 
         self.set_dontexpand();
-        // SAFETY: The area is allocated, and nobody else has a pointer to it by the type invariant.
-        // As it had no data, nothing refers to it. The two fields belong to the hook.
+        // SAFETY: The VMA is valid, and no other task has a pointer to it by the type invariants.
+        // The two fields belong to the hook. The VMA had no data, so no reference to its data
+        // exists that this could invalidate.
         unsafe {
             (*self.as_ptr()).vm_private_data = Arc::into_raw(data).cast_mut().cast();
             (*self.as_ptr()).vm_ops = T::table().as_ptr();
         }
-        // SAFETY: The area has the table of `T`, and the count that was in `data`.
+        // SAFETY: The VMA has the `vm_ops` of `T`, and has taken over the reference `data`. The
+        // other requirements are the invariants of `VmaRef`, which hold while `self` is borrowed.
         Ok(unsafe { DriverVma::from_raw(self.as_ptr()) })
     }
 
@@ -193,39 +253,49 @@ impl VmaNew {
     ///
     /// # Safety
     ///
-    /// The result is a combination that a driver may give to an area.
+    /// A driver must be allowed to give the resulting combination to a new VMA.
     #[inline]
     pub(in crate::mm) unsafe fn update_flags(&self, set: vm_flags_t, unset: vm_flags_t) {
         let flags = (self.flags() | set) & !unset;
 
-        // SAFETY: The area is allocated, and nobody else has a pointer to it by the type
-        // invariant. `VmaNew` is not `Sync`, so this is not called twice at a time either. Like
-        // `vm_flags_init()`, a store is enough before the area is in the tree.
+        // SAFETY: The VMA is valid, and no other task has a pointer to it by the type invariants.
+        // `VmaNew` is not `Sync`, so two calls do not overlap. As in `vm_flags_init()`, a store
+        // suffices before the VMA is in the maple tree. The caller guarantees that the combination
+        // is allowed.
         unsafe { ptr::addr_of_mut!((*self.as_ptr()).__bindgen_anon_2.vm_flags).write(flags) };
     }
 
-    /// Sets [`flags::MIXEDMAP`]: the area takes single pages.
+    /// Sets [`flags::MIXEDMAP`]: the driver may map its pages in the VMA.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::virt::VmaNew;
+    /// use kernel::page::Page;
     ///
-    /// fn mmap(vma: &VmaNew, page: &kernel::page::Page) -> Result {
-    ///     vma.set_mixedmap().vm_insert_page(vma.start(), page)
-    /// }
+    /// let page = Page::alloc_page(GFP_KERNEL)?;
+    /// # kernel::mm::kunit::with_vma_new(|vma| {
+    /// vma.set_mixedmap().vm_insert_page(vma.start(), &page)?;
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn set_mixedmap(&self) -> &VmaMixedMap {
-        // SAFETY: The flag excludes `VM_PFNMAP`, which was not set when the hook began, and which
-        // nothing here sets.
+        // SAFETY: `VM_MIXEDMAP` must not be combined with `VM_PFNMAP`. That was not set when the
+        // hook was called. Only the unsafe functions of `mm::pfnmap` set it, whose callers
+        // guarantee that this function is not called for the same VMA.
         unsafe { self.update_flags(flags::MIXEDMAP, 0) };
 
-        // SAFETY: The flag was set above, and only single pages are mapped in a new area. The rest
-        // is the invariant of `VmaNew`.
+        // SAFETY: `VM_MIXEDMAP` was set above. Nothing maps a huge page in a new VMA: the
+        // functions that a hook can call do not. The other requirements are
+        // the invariants of `VmaNew`, which hold while `self` is borrowed.
         unsafe { VmaMixedMap::from_raw(self.as_ptr()) }
     }
 
-    flags::impl_set_flags!(self, &Self);
-    flags::impl_new_vma_flags!(self, &Self);
+    flags::impl_set_flags!(self, &Self, "with_vma_new");
+    flags::impl_new_vma_flags!(self, &Self, "with_vma_new");
 }

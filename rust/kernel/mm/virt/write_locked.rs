@@ -10,22 +10,28 @@ use super::{
 use crate::bindings;
 use core::ops::Deref;
 
-/// An area that is locked for writing.
+/// A VMA whose mm is locked for writing.
 ///
 /// # Invariants
 ///
-/// As for [`VmaRef`], and the mmap lock is held for writing.
+/// - The invariants of [`VmaRef`] hold.
+/// - The caller holds the mmap lock for writing.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::mm::virt::VmaWriteLocked;
 ///
-/// /// Makes a secret of an area: neither children nor core dumps have it.
+/// /// Keeps the content of a VMA out of child processes and core dumps.
 /// fn hide(vma: &VmaWriteLocked) {
 ///     vma.set_dontcopy();
 ///     vma.set_dontdump();
 /// }
+/// # kernel::mm::kunit::with_vma_write_locked(|vma| {
+/// #     hide(vma);
+/// #     Ok(())
+/// # })?;
+/// # Ok::<(), Error>(())
 /// ```
 #[repr(transparent)]
 pub struct VmaWriteLocked {
@@ -41,15 +47,25 @@ impl Deref for VmaWriteLocked {
     }
 }
 
-// Each waits until nobody holds the area's own lock for reading, as the C side does.
+// `vma_start_write()`, which each setter calls, waits until no task holds the VMA lock for reading.
 impl VmaWriteLocked {
+    /// Creates a reference from a C pointer.
+    ///
     /// # Safety
     ///
-    /// The type invariant holds for the whole of `'a`.
+    /// - `vma` must point to a valid VMA.
+    /// - For the duration of `'a`, the caller must hold the mmap lock of the VMA's mm for writing,
+    ///   and `mm_users` of that mm must not be zero.
     #[inline]
     pub(in crate::mm) unsafe fn from_raw<'a>(vma: *const bindings::vm_area_struct) -> &'a Self {
-        // SAFETY: The caller vouches for the type invariant. CAST: `Self` is transparent around it.
-        unsafe { &*vma.cast() }
+        // CAST: `VmaWriteLocked` is `repr(transparent)` over `VmaRef`, which is
+        // `repr(transparent)` over `Opaque<vm_area_struct>`.
+        let vma: *const Self = vma.cast();
+
+        // SAFETY: The caller guarantees that `vma` points to a VMA, which is not freed during `'a`,
+        // as the mmap lock is held.
+        // INVARIANT: The caller guarantees the lock and `mm_users` for the duration of `'a`.
+        unsafe { &*vma }
     }
 
     /// Sets the flags in `set` and clears those in `unset`.
@@ -59,10 +75,11 @@ impl VmaWriteLocked {
     /// A driver must be allowed to make this change to any VMA.
     #[inline]
     unsafe fn update_flags(&self, set: vm_flags_t, unset: vm_flags_t) {
-        // SAFETY: The mmap lock is held for writing by the type invariant, which is what
-        // `vm_flags_mod()` asserts. It takes the VMA lock for writing before it stores.
+        // SAFETY: The mmap lock is held for writing by the type invariants, which is what
+        // `vm_flags_mod()` asserts. It takes the VMA lock for writing before it stores. The caller
+        // guarantees that the change is allowed.
         unsafe { bindings::vm_flags_mod(self.as_ptr(), set, unset) };
     }
 
-    flags::impl_set_flags!(self, &Self);
+    flags::impl_set_flags!(self, &Self, "with_vma_write_locked");
 }
