@@ -6,7 +6,10 @@
 
 use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
 
-pub fn inner<'a: 'b, 'b, T: VmOperations>(vmf: &'a mut VmFault<'a, T>, other: FaultResult<'b>) -> FaultResult<'a> {
+pub fn inner<'a: 'b, 'b, T: VmOperations>(
+    vmf: &'a mut VmFault<'a, T>,
+    other: FaultResult<'b>,
+) -> FaultResult<'a> {
     let _ = &other;
     #[cfg(good)]
     return vmf.return_nopage();
@@ -15,7 +18,10 @@ pub fn inner<'a: 'b, 'b, T: VmOperations>(vmf: &'a mut VmFault<'a, T>, other: Fa
     //~[bad]^ ERROR: lifetime may not live long enough
 }
 
-pub fn outer<'a, 'b: 'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>, other: FaultResult<'b>) -> FaultResult<'a> {
+pub fn outer<'a, 'b: 'a, T: VmOperations>(
+    vmf: &'a mut VmFault<'a, T>,
+    other: FaultResult<'b>,
+) -> FaultResult<'a> {
     let _ = &other;
     #[cfg(good)]
     return vmf.return_nopage();
