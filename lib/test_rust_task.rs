@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A misc device for the selftests: what they need and no driver should offer.
+//! A misc device for the selftests, with operations that no other driver should have.
 //!
-//! It is built into the kernel or not at all: a workqueue item of a module could still be running
-//! when the module is unloaded, as there is no way yet to wait for it.
+//! It cannot be a module: a work item could still run when the module is unloaded, as the workqueue
+//! abstraction cannot wait for work items.
 
 use core::{
     mem::{
@@ -69,7 +69,7 @@ use kernel::{
 
 #[path = "test_rust_task_abi.rs"]
 mod abi;
-// It is in backport/, where rustfmt cannot follow.
+// The file is in backport/, where rustfmt does not find it.
 #[rustfmt::skip]
 #[path = "test_rust_task_ns.rs"]
 mod ns;
@@ -77,24 +77,25 @@ mod ns;
 module! {
     type: TestModule,
     name: "test_rust_task",
-    description: "Reference counts of tasks and address spaces, for the selftests",
+    description: "Operations on tasks and address spaces, for the selftests",
     license: "GPL",
 }
 
-const COUNTS: u32 = ioctl::_IOWR::<abi::Counts>(abi::MAGIC, abi::COUNTS);
+const REFCOUNTS: u32 = ioctl::_IOWR::<abi::Refcounts>(abi::MAGIC, abi::REFCOUNTS);
 const OPENER: u32 = ioctl::_IOR::<abi::Opener>(abi::MAGIC, abi::OPENER);
 const ZAP: u32 = ioctl::_IOW::<abi::Zap>(abi::MAGIC, abi::ZAP);
-const WATCH: u32 = ioctl::_IOWR::<i32>(abi::MAGIC, abi::WATCH);
-const RELATIVES: u32 = ioctl::_IOWR::<abi::Relatives>(abi::MAGIC, abi::RELATIVES);
+const WATCH_PID: u32 = ioctl::_IOWR::<i32>(abi::MAGIC, abi::WATCH_PID);
+const THREAD_INFO: u32 = ioctl::_IOWR::<abi::ThreadInfo>(abi::MAGIC, abi::THREAD_INFO);
 const POPULATION: u32 = ioctl::_IOR::<abi::Population>(abi::MAGIC, abi::POPULATION);
 const KILL: u32 = ioctl::_IOWR::<abi::Kill>(abi::MAGIC, abi::KILL);
-const BORROW: u32 = ioctl::_IOWR::<abi::Borrow>(abi::MAGIC, abi::BORROW);
+const USE_MM: u32 = ioctl::_IOWR::<abi::UseMm>(abi::MAGIC, abi::USE_MM);
 const SPAWN: u32 = ioctl::_IOWR::<abi::Spawn>(abi::MAGIC, abi::SPAWN);
-const LATER: u32 = ioctl::_IOWR::<abi::Later>(abi::MAGIC, abi::LATER);
+const TASK_WORK: u32 = ioctl::_IOWR::<abi::TaskWorkCounts>(abi::MAGIC, abi::TASK_WORK);
 const WORKER_HAS_MM: u32 = ioctl::_IOR::<u32>(abi::MAGIC, abi::WORKER_HAS_MM);
 
-/// How often [`WATCH`] looks. Nothing else is read meanwhile, so KCSAN hardly misses a change.
-const LOOKS: usize = 1 << 14;
+/// How often [`WATCH_PID`] reads the PID. Nothing else is read in between, so KCSAN is likely to
+/// see a data race.
+const READS: usize = 1 << 14;
 
 struct TestModule {
     _device: Pin<KBox<MiscDeviceRegistration<TestDevice>>>,
@@ -113,13 +114,13 @@ impl kernel::Module for TestModule {
     }
 }
 
-/// An open file, which remembers who has opened it.
+/// An open file, with references to the task that opened it and to what belongs to the task.
 struct TestDevice {
     task: ARef<Task>,
     mm: ARef<Mm>,
     ns: ARef<PidNamespace>,
     pid: ARef<Pid>,
-    errands: Arc<Errands>,
+    work_counts: Arc<WorkCounts>,
 }
 
 #[vtable]
@@ -133,7 +134,7 @@ impl MiscDevice for TestDevice {
             mm: ARef::from(&**task.mm().ok_or(ESRCH)?),
             ns: ARef::from(task.active_pid_ns().ok_or(ESRCH)?),
             pid: task.get_task_pid(PidType::Pid).ok_or(ESRCH)?,
-            errands: Arc::new(Errands::default(), GFP_KERNEL)?,
+            work_counts: Arc::new(WorkCounts::default(), GFP_KERNEL)?,
         };
 
         Ok(KBox::new(opener, GFP_KERNEL)?)
@@ -143,7 +144,7 @@ impl MiscDevice for TestDevice {
         let user = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(cmd));
 
         match cmd {
-            COUNTS => {
+            REFCOUNTS => {
                 let (mut reader, mut writer) = user.reader_writer();
                 let rounds = reader.read::<u32>()?;
                 let kind = reader.read::<u32>()?;
@@ -164,21 +165,21 @@ impl MiscDevice for TestDevice {
                 writer.write(&u32::from(current!().active_pid_ns() == Some(&*me.ns)))?;
                 writer.write(&me.pid.pid_vnr())?;
                 writer.write(&u32::from(me.pid.get_pid_task(PidType::Pid).is_some()))?;
-                writer.write(&found(&me.task))?;
+                writer.write(&count_relations(&me.task))?;
             }
-            RELATIVES => {
+            THREAD_INFO => {
                 let (mut reader, mut writer) = user.reader_writer();
                 let nr = reader.read::<i32>()?;
-                let (numbers, facts, task) = relatives(nr)?;
-                let (large, small) = more(&task);
-                let there = there(&task)?;
+                let (pids, relations, task) = relations(nr)?;
+                let (large, small) = properties(&task);
+                let own_ns = own_ns_ids(&task)?;
                 writer.write(&nr)?;
-                writer.write(&numbers)?;
-                writer.write(&facts)?;
+                writer.write(&pids)?;
+                writer.write(&relations)?;
                 writer.write(&task.comm())?;
                 writer.write(&large)?;
                 writer.write(&small)?;
-                writer.write(&there)?;
+                writer.write(&own_ns)?;
             }
             POPULATION => user.writer().write(&population()?)?,
             KILL => {
@@ -196,31 +197,32 @@ impl MiscDevice for TestDevice {
                 writer.write(&u32::from(me.task.fatal_signal_pending()))?;
             }
             ZAP => {
-                let mut question = user.reader();
-                let mut number = || Ok::<_, Error>(question.read::<u64>()? as usize);
-                let (area, addr, len) = (number()?, number()?, number()?);
+                let mut reader = user.reader();
+                let mut field = || Ok::<_, Error>(reader.read::<u64>()? as usize);
+                let (vma, addr, len) = (field()?, field()?, field()?);
 
                 let task = current!();
                 let guard = task.mm().ok_or(ESRCH)?.mmap_read_lock();
-                let vma = guard.vma_lookup(area).ok_or(ENOENT)?;
+                let vma = guard.vma_lookup(vma).ok_or(ENOENT)?;
                 vma.zap_vma_range(addr, len);
             }
-            WATCH => {
+            WATCH_PID => {
                 let (mut reader, mut writer) = user.reader_writer();
                 let known = reader.read::<i32>()?;
                 let task: &Task = &me.task;
-                let mut looks = (0..LOOKS).map(|_| {
-                    // Else a plain read in `pid()` is moved out of the loop, and races only once.
+                let mut pids = (0..READS).map(|_| {
+                    // Without this, the compiler may move a plain read in `pid()` out of the loop,
+                    // and there would be only one data race.
                     compiler_fence(SeqCst);
                     task.pid()
                 });
-                let new = looks.find(|pid| *pid != known);
+                let new = pids.find(|pid| *pid != known);
                 writer.write(&new.unwrap_or(known))?;
             }
-            BORROW => {
+            USE_MM => {
                 let (mut reader, mut writer) = user.reader_writer();
                 let (addr, rounds) = (reader.read::<u64>()?, reader.read::<u32>()?);
-                let (counts, errors) = borrow(addr as usize, rounds)?;
+                let (counts, errors) = use_mm(addr as usize, rounds)?;
                 writer.write(&addr)?;
                 writer.write(&rounds)?;
                 writer.write(&counts)?;
@@ -232,13 +234,13 @@ impl MiscDevice for TestDevice {
                 writer.write(&rounds)?;
                 writer.write(&spawn(rounds)?)?;
             }
-            LATER => {
+            TASK_WORK => {
                 let (mut reader, mut writer) = user.reader_writer();
                 let (rounds, again) = (reader.read::<u32>()?, reader.read::<u32>()?);
                 for _ in 0..rounds {
-                    Errand::leave(&me.errands, again)?;
+                    CountedWork::queue(&me.work_counts, again)?;
                 }
-                let Errands { done, wrong } = &*me.errands;
+                let WorkCounts { done, wrong } = &*me.work_counts;
                 writer.write(&rounds)?;
                 writer.write(&again)?;
                 writer.write(&[done.load(Relaxed), wrong.load(Relaxed)])?;
@@ -250,26 +252,26 @@ impl MiscDevice for TestDevice {
     }
 }
 
-/// What a thread of the kernel counts and is refused with.
+/// The results that the kthread of [`use_mm`] stores.
 #[derive(Default)]
-struct Borrowed {
+struct UseMmCounts {
     done: AtomicU32,
     wrong: AtomicU32,
     nested: AtomicI32,
 }
 
-/// Has a thread of the kernel add one to a number of the caller, in a scope for each round. Returns
-/// the rest of [`abi::Borrow`].
-fn borrow(addr: usize, rounds: u32) -> Result<([u32; 2], [i32; 3])> {
+/// Starts a kthread that adds one to a `u64` in the caller's memory, with a `kthread_use_mm()` for
+/// each round. Returns the result fields of [`abi::UseMm`].
+fn use_mm(addr: usize, rounds: u32) -> Result<([u32; 2], [i32; 3])> {
     let task = current!();
     let mm = ARef::from(task.mm().ok_or(ESRCH)?);
     let caller = mm.kthread_use_mm(|| ());
 
-    let all = Arc::new(Borrowed::default(), GFP_KERNEL)?;
+    let all = Arc::new(UseMmCounts::default(), GFP_KERNEL)?;
     let counts = all.clone();
     let ended = Arc::pin_init(Event::new(), GFP_KERNEL)?;
-    let over = ended.clone();
-    let thread = KThread::spawn(format_args!("borrow/{}", task.pid()), move |_this| {
+    let end = ended.clone();
+    let thread = KThread::spawn(format_args!("use_mm/{}", task.pid()), move |_this| {
         let wrong = |is: bool| counts.wrong.fetch_add(is.into(), Relaxed);
         for _ in 0..rounds {
             wrong(current!().mm().is_some());
@@ -285,7 +287,7 @@ fn borrow(addr: usize, rounds: u32) -> Result<([u32; 2], [i32; 3])> {
                 .fetch_add(added.and_then(|added| added).is_ok().into(), Relaxed);
         }
         wrong(current!().mm().is_some());
-        over.tell();
+        end.signal();
         7
     })?;
     ended.wait();
@@ -299,30 +301,30 @@ fn errno(result: Result) -> i32 {
     result.map_or_else(Error::to_errno, |()| 0)
 }
 
-/// Adds one to a number in the memory of the current address space.
+/// Adds one to a `u64` at a userspace address of the current task.
 fn add_one(addr: usize) -> Result {
     let memory = || UserSlice::new(UserPtr::from_addr(addr), size_of::<u64>());
     let old = memory().reader().read::<u64>()?;
     memory().writer().write(&(old + 1))
 }
 
-/// How many errands were done, and how many of them wrongly.
+/// The number of work items that have run, and how many of them ran in a wrong way.
 #[derive(Default)]
-struct Errands {
+struct WorkCounts {
     done: AtomicU32,
     wrong: AtomicU32,
 }
 
-/// What a task does before it returns to user space.
-struct Errand {
-    all: Arc<Errands>,
+/// Task work that increments a counter.
+struct CountedWork {
+    all: Arc<WorkCounts>,
     again: u32,
     pid: Option<i32>,
 }
 
-impl Errand {
-    /// Leaves one for the current task, which is told later whose it is.
-    fn leave(all: &Arc<Errands>, again: u32) -> Result {
+impl CountedWork {
+    /// Queues a work item for the current task, and stores the PID in it afterwards.
+    fn queue(all: &Arc<WorkCounts>, again: u32) -> Result {
         let all = all.clone();
         let work = TaskWork::new(
             Self {
@@ -339,49 +341,49 @@ impl Errand {
 }
 
 #[vtable]
-impl TaskWorkItem for Errand {
+impl TaskWorkItem for CountedWork {
     fn run(self) {
         let right = self.pid == Some(current!().pid());
         self.all.wrong.fetch_add((!right).into(), Relaxed);
         self.all.done.fetch_add(1, Relaxed);
-        // Without memory for it, the next one is left out.
+        // The next one is not queued if its allocation fails.
         if let Some(again) = self.again.checked_sub(1) {
-            let _ = Self::leave(&self.all, again);
+            let _ = Self::queue(&self.all, again);
         }
     }
 }
 
-/// What somebody waits for.
+/// An event that a thread waits for.
 #[pin_data]
 struct Event {
     #[pin]
-    is: Mutex<bool>,
+    occurred: Mutex<bool>,
     #[pin]
-    told: CondVar,
+    changed: CondVar,
 }
 
 impl Event {
     fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            is <- new_mutex!(false),
-            told <- new_condvar!(),
+            occurred <- new_mutex!(false),
+            changed <- new_condvar!(),
         })
     }
 
-    fn tell(&self) {
-        *self.is.lock() = true;
-        self.told.notify_all();
+    fn signal(&self) {
+        *self.occurred.lock() = true;
+        self.changed.notify_all();
     }
 
     fn wait(&self) {
-        let mut is = self.is.lock();
-        while !*is {
-            self.told.wait(&mut is);
+        let mut occurred = self.occurred.lock();
+        while !*occurred {
+            self.changed.wait(&mut occurred);
         }
     }
 }
 
-/// Counts when it is dropped.
+/// Increments a counter when dropped.
 struct Counted(Arc<AtomicU32>);
 
 impl Drop for Counted {
@@ -390,23 +392,23 @@ impl Drop for Counted {
     }
 }
 
-/// Starts threads and stops them, every other one at once, which may be before it runs. Returns the
-/// rest of [`abi::Spawn`].
+/// Starts and stops kthreads. Every other one is stopped at once, possibly before it runs. Returns
+/// the result fields of [`abi::Spawn`].
 fn spawn(rounds: u32) -> Result<[u32; 3]> {
     let dropped = Arc::new(AtomicU32::new(0), GFP_KERNEL)?;
     let (mut ran, mut wrong) = (0, 0);
     for round in 0..rounds {
         let counted = Counted(dropped.clone());
         let begun = Arc::pin_init(Event::new(), GFP_KERNEL)?;
-        let tell = begun.clone();
+        let start = begun.clone();
         let bound = round % 4 == 1;
         let mut thread = KThread::create(format_args!("spawn/{round}"), move |this| {
             let _counted = counted;
-            let elsewhere = bound && current!().cpu() != 0;
-            tell.tell();
-            // Some sleep until they are to end.
+            let wrong_cpu = bound && current!().cpu() != 0;
+            start.signal();
+            // Some kthreads sleep until they are stopped.
             while round % 3 == 0 && !this.sleep(HOUR) {}
-            if elsewhere {
+            if wrong_cpu {
                 -1
             } else {
                 round as i32
@@ -417,7 +419,7 @@ fn spawn(rounds: u32) -> Result<[u32; 3]> {
         }
         let at_once = round % 2 == 0;
         if round % 10 == 4 {
-            // This one is not started at all.
+            // This one is never started.
             continue;
         }
         let mut thread = thread.start();
@@ -425,9 +427,9 @@ fn spawn(rounds: u32) -> Result<[u32; 3]> {
             begun.wait();
         }
         if round % 5 == 3 {
-            // It has not begun, sleeps, or has ended.
+            // The closure has not begun to run, sleeps, or has returned.
             match thread.park() {
-                // Whoever stops it lets it go.
+                // `stop()` unparks the kthread.
                 Ok(parked) if round % 3 == 0 => mem::forget(parked),
                 Ok(parked) => drop(parked),
                 Err(err) => wrong += u32::from(err != ESRCH),
@@ -442,17 +444,17 @@ fn spawn(rounds: u32) -> Result<[u32; 3]> {
     Ok([ran, dropped.load(Relaxed), wrong])
 }
 
-/// In jiffies, or longer.
+/// At least an hour, in jiffies.
 const HOUR: c_long = 3600 * 1000;
 
-/// Returns what is known of a thread, in the order of [`abi::Relatives`].
-fn relatives(nr: i32) -> Result<([i32; 2], [u32; 9], ARef<Task>)> {
+/// Returns the PIDs and the relations of a thread, in the order of [`abi::ThreadInfo`].
+fn relations(nr: i32) -> Result<([i32; 2], [u32; 9], ARef<Task>)> {
     let me = current!();
     let mine = me.active_pid_ns().ok_or(ESRCH)?;
     let pid = Pid::find_get_pid(nr).ok_or(ESRCH)?;
     let own = pid.ns_of_pid();
     let task = pid.get_pid_task(PidType::Pid).ok_or(ESRCH)?;
-    let number = |kind| {
+    let vnr = |kind| {
         task.get_task_pid(kind)
             .map_or(0, |pid| pid.pid_vnr() as u32)
     };
@@ -465,33 +467,33 @@ fn relatives(nr: i32) -> Result<([i32; 2], [u32; 9], ARef<Task>)> {
     }
     let leader = task.group_leader_rcu(&guard).ok_or(ESRCH)?;
     let parent = task.real_parent(&guard).ok_or(ESRCH)?;
-    let facts = [
+    let relations = [
         own.level(),
         task.tgid_nr_ns(None) as u32,
         leader.tgid_nr_ns(None) as u32,
         parent.tgid_nr_ns(None) as u32,
-        number(PidType::Pgid),
-        number(PidType::Sid),
+        vnr(PidType::Pgid),
+        vnr(PidType::Sid),
         task.threads(&guard).count() as u32,
         task.is_kthread().into(),
         mine.is_ancestor_of(own).into(),
     ];
     drop(guard);
 
-    // There are three ways to each of these numbers.
-    let numbers = [pid.pid_nr(), pid.pid_nr_ns(own)];
-    if mine.translate(nr, PidNamespace::init()) != Some(numbers[0])
-        || mine.translate(nr, own) != Some(numbers[1])
-        || own.translate(numbers[1], mine) != Some(nr)
+    // The PIDs must be the same with each of the methods.
+    let pids = [pid.pid_nr(), pid.pid_nr_ns(own)];
+    if mine.translate(nr, PidNamespace::init()) != Some(pids[0])
+        || mine.translate(nr, own) != Some(pids[1])
+        || own.translate(pids[1], mine) != Some(nr)
     {
-        // It may have been reaped meanwhile.
+        // The thread may have been reaped in between.
         return Err(ESRCH);
     }
-    Ok((numbers, facts, task))
+    Ok((pids, relations, task))
 }
 
-/// Returns the rest of what is known of it, in that order.
-fn more(task: &Task) -> ([u64; 2], [i32; 4]) {
+/// Returns the properties of a task, in the order of [`abi::ThreadInfo`].
+fn properties(task: &Task) -> ([u64; 2], [i32; 4]) {
     let euid = task.get_task_cred().euid().into_uid_in_current_ns();
     let exit_state = match task.exit_state() {
         None => 0,
@@ -504,12 +506,12 @@ fn more(task: &Task) -> ([u64; 2], [i32; 4]) {
     )
 }
 
-/// Returns its user and group in its own user namespace.
-fn there(task: &Task) -> Result<[u32; 2]> {
+/// Returns the effective UID and GID in the user namespace of the task.
+fn own_ns_ids(task: &Task) -> Result<[u32; 2]> {
     let cred = task.get_task_cred();
     let ns = cred.user_ns();
     let (uid, gid) = (cred.euid().into_uid(ns), cred.egid().into_gid(ns));
-    // There and back again.
+    // The reverse mapping must return the same IDs.
     if uid.is_some_and(|uid| ns.make_kuid(uid) != Some(cred.euid()))
         || gid.is_some_and(|gid| ns.make_kgid(gid) != Some(cred.egid()))
     {
@@ -518,45 +520,46 @@ fn there(task: &Task) -> Result<[u32; 2]> {
     Ok([uid.unwrap_or(u32::MAX), gid.unwrap_or(u32::MAX)])
 }
 
-/// Returns how many of a task's parent, leader and namespace are found.
-fn found(task: &Task) -> u32 {
+/// Returns how many of the parent, the thread-group leader and the PID namespace are found.
+fn count_relations(task: &Task) -> u32 {
     let guard = rcu::read_lock();
     u32::from(task.real_parent(&guard).is_some())
         + u32::from(task.group_leader_rcu(&guard).is_some())
         + u32::from(task.task_active_pid_ns(&guard).is_some())
 }
 
-/// Returns how many processes and threads the caller's namespace and those below it have.
+/// Returns the number of thread groups and threads in the caller's PID namespace and its
+/// descendants.
 fn population() -> Result<[u32; 2]> {
     let me = current!();
     let mine = me.active_pid_ns().ok_or(ESRCH)?;
 
     let guard = rcu::read_lock();
-    let is_here = |task: &&Task| {
+    let is_visible = |task: &&Task| {
         let ns = task.task_active_pid_ns(&guard);
         ns.is_some_and(|ns| mine.is_ancestor_of(ns))
     };
-    let (mut processes, mut threads) = (0, 0);
-    for process in Task::processes(&guard).filter(is_here) {
-        processes += 1;
-        threads += process.threads(&guard).count() as u32;
+    let (mut groups, mut threads) = (0, 0);
+    for leader in Task::processes(&guard).filter(is_visible) {
+        groups += 1;
+        threads += leader.threads(&guard).count() as u32;
     }
-    Ok([processes, threads])
+    Ok([groups, threads])
 }
 
-/// Takes and drops `rounds` references of one kind; returns the count before and after.
+/// Takes and drops `rounds` references of one kind. Returns the refcount before and after.
 fn counts(kind: u32, rounds: u32) -> Result<(u32, u32)> {
     let task = current!();
     let mm = || task.mm().ok_or(ESRCH);
 
     match kind {
         abi::TASK => Ok(clones::<Task>(task, rounds, |task| {
-            // SAFETY: The task is allocated, and `usage` is read as an atomic counter may be.
+            // SAFETY: `task` is valid, so `usage` is valid for reads. It is an atomic.
             unsafe { read(core::ptr::addr_of!((*task.as_ptr()).usage).cast()) }
         })),
         abi::MM_USERS => Ok(clones::<MmWithUser>(mm()?, rounds, |mm| users(mm))),
         abi::MM_COUNT => Ok(clones::<Mm>(mm()?, rounds, |mm| {
-            // SAFETY: As for `usage`.
+            // SAFETY: `mm` is valid, so `mm_count` is valid for reads. It is an atomic.
             unsafe {
                 let unnamed = core::ptr::addr_of!((*mm.as_raw()).__bindgen_anon_1.__bindgen_anon_1);
                 read(core::ptr::addr_of!((*unnamed).mm_count).cast())
@@ -565,12 +568,12 @@ fn counts(kind: u32, rounds: u32) -> Result<(u32, u32)> {
         abi::PID_NS => {
             let ns = task.active_pid_ns().ok_or(ESRCH)?;
             Ok(clones::<PidNamespace>(ns, rounds, |ns| {
-                // SAFETY: As for `usage`.
+                // SAFETY: `ns` is valid, so its refcount is valid for reads. It is an atomic.
                 unsafe { read(ns::count_of(ns.as_ptr())) }
             }))
         }
         abi::USER_NS => Ok(clones::<UserNamespace>(task.user_ns(), rounds, |ns| {
-            // SAFETY: As for `usage`.
+            // SAFETY: `ns` is valid, so its refcount is valid for reads. It is an atomic.
             unsafe { read(ns::count_of_user_ns(ns.as_ptr())) }
         })),
         abi::MM_NOT_ZERO => {
@@ -592,7 +595,8 @@ fn counts(kind: u32, rounds: u32) -> Result<(u32, u32)> {
         abi::CRED => {
             let cred = task.get_task_cred();
             let count = || {
-                // SAFETY: As for `usage`. It is a long, of which the low half will do.
+                // SAFETY: `cred` is valid, so `usage` is valid for reads. It is an `atomic_long_t`,
+                // whose low half is read; the machine is little-endian.
                 unsafe { read(core::ptr::addr_of!((*cred.as_ptr()).usage).cast()) }
             };
             let before = count();
@@ -605,7 +609,7 @@ fn counts(kind: u32, rounds: u32) -> Result<(u32, u32)> {
     }
 }
 
-/// Counts, takes and clones and drops references to `object`, and counts again.
+/// Takes, clones and drops references to `object`. Returns the refcount before and after.
 fn clones<T: AlwaysRefCounted>(object: &T, rounds: u32, count: impl Fn(&T) -> u32) -> (u32, u32) {
     let before = count(object);
     for _ in 0..rounds {
@@ -619,49 +623,49 @@ fn clones<T: AlwaysRefCounted>(object: &T, rounds: u32, count: impl Fn(&T) -> u3
 
 /// Returns `mm_users`.
 fn users(mm: &Mm) -> u32 {
-    // SAFETY: The `mm_struct` is allocated, and the counter is read as an atomic one may be.
+    // SAFETY: `mm` is valid, so `mm_users` is valid for reads. It is an atomic.
     unsafe { read(core::ptr::addr_of!((*mm.as_raw()).__bindgen_anon_1.mm_users).cast()) }
 }
 
-/// Reads a C `refcount_t` or `atomic_t`, which is an `int` and nothing else.
+/// Reads a `refcount_t` or `atomic_t` of C, which consists of an `int`.
 ///
 /// # Safety
 ///
-/// `counter` points to one that is allocated.
+/// `counter` must be valid for reads, and only be written by atomic operations.
 unsafe fn read(counter: *const c_int) -> u32 {
-    // SAFETY: The caller has it allocated. Others change it meanwhile, atomically, so a volatile
-    // read sees one value or another.
+    // SAFETY: `counter` is valid for reads by the safety requirements of this function. Concurrent
+    // writes are atomic, and the volatile read is a `READ_ONCE()`, so there is no data race.
     unsafe { counter.read_volatile() as u32 }
 }
 
-/// Looks at `current` from a workqueue's thread.
+/// A work item that reads `current->mm` of the kworker.
 #[pin_data]
-struct Look {
+struct CheckMm {
     #[pin]
     has_mm: Mutex<Option<bool>>,
     #[pin]
     done: CondVar,
     #[pin]
-    work: Work<Look>,
+    work: Work<CheckMm>,
 }
 
 impl_has_work! {
-    impl HasWork<Self> for Look { self.work }
+    impl HasWork<Self> for CheckMm { self.work }
 }
 
-impl WorkItem for Look {
-    type Pointer = Arc<Look>;
+impl WorkItem for CheckMm {
+    type Pointer = Arc<CheckMm>;
 
-    fn run(this: Arc<Look>) {
+    fn run(this: Arc<CheckMm>) {
         *this.has_mm.lock() = Some(current!().mm().is_some());
         this.done.notify_all();
     }
 }
 
-/// Returns whether a workqueue's thread has an address space.
+/// Returns whether a kworker has an `mm_struct`.
 fn worker_has_mm() -> Result<bool> {
-    let look = Arc::pin_init(
-        pin_init!(Look {
+    let check = Arc::pin_init(
+        pin_init!(CheckMm {
             has_mm <- new_mutex!(None),
             done <- new_condvar!(),
             work <- new_work!(),
@@ -669,14 +673,14 @@ fn worker_has_mm() -> Result<bool> {
         GFP_KERNEL,
     )?;
 
-    // The work is new, so it is not queued already.
-    let _ = workqueue::system().enqueue(look.clone());
+    // The work item is new, so it cannot be queued already.
+    let _ = workqueue::system().enqueue(check.clone());
 
-    let mut has_mm = look.has_mm.lock();
+    let mut has_mm = check.has_mm.lock();
     loop {
         if let Some(answer) = *has_mm {
             return Ok(answer);
         }
-        look.done.wait(&mut has_mm);
+        check.done.wait(&mut has_mm);
     }
 }

@@ -1,219 +1,224 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `/dev/test_rust_task` and the selftests agree on.
+//! The ioctls of `/dev/test_rust_task`.
 
-// Neither side uses all of it.
+// Each user needs only a part of it.
 #![allow(dead_code, unreachable_pub)]
 
 /// The type byte of each ioctl.
 pub const MAGIC: u32 = 0xb8;
-/// `_IOWR(MAGIC, 1, Counts)`: take and drop counted references, and tell the raw count.
-pub const COUNTS: u32 = 1;
-/// `_IOR(MAGIC, 2, u32)`: whether a workqueue's kernel thread has an address space (it has not).
+/// `_IOWR(MAGIC, 1, Refcounts)`: takes and drops references, and returns the refcount before
+/// and after.
+pub const REFCOUNTS: u32 = 1;
+/// `_IOR(MAGIC, 2, u32)`: returns whether a kworker has an `mm_struct`. It does not.
 pub const WORKER_HAS_MM: u32 = 2;
-/// `_IOR(MAGIC, 3, Opener)`: what is known about the process that has opened the file.
+/// `_IOR(MAGIC, 3, Opener)`: returns information about the task that opened the file.
 pub const OPENER: u32 = 3;
-/// `_IOW(MAGIC, 4, Zap)`: zap a range as it is, with no look at it before the crate's own.
+/// `_IOW(MAGIC, 4, Zap)`: zaps a range, which only `zap_vma_range()` checks.
 pub const ZAP: u32 = 4;
-/// `_IOWR(MAGIC, 5, i32)`: look at the thread number of who has opened the file, until it is not
-/// the one given, or for a while.
-pub const WATCH: u32 = 5;
-/// `_IOWR(MAGIC, 6, Relatives)`: what is known of a thread, by its number.
-pub const RELATIVES: u32 = 6;
-/// `_IOR(MAGIC, 7, Population)`: how many the caller's namespace and those below it have.
+/// `_IOWR(MAGIC, 5, i32)`: reads the PID of the task that opened the file, until it differs from
+/// the argument, or a number of times.
+pub const WATCH_PID: u32 = 5;
+/// `_IOWR(MAGIC, 6, ThreadInfo)`: returns information about a thread, by its PID.
+pub const THREAD_INFO: u32 = 6;
+/// `_IOR(MAGIC, 7, Population)`: counts the thread groups and threads of the caller's
+/// PID namespace and its descendants.
 pub const POPULATION: u32 = 7;
-/// `_IOWR(MAGIC, 8, Kill)`: send a signal to who has opened the file.
+/// `_IOWR(MAGIC, 8, Kill)`: sends a signal to the task that opened the file.
 pub const KILL: u32 = 8;
-/// `_IOWR(MAGIC, 9, Borrow)`: threads of the kernel borrow the caller's address space.
-pub const BORROW: u32 = 9;
-/// `_IOWR(MAGIC, 10, Spawn)`: start, park and stop threads of the kernel, one after the other.
+/// `_IOWR(MAGIC, 9, UseMm)`: a kthread uses the `mm_struct` of the caller.
+pub const USE_MM: u32 = 9;
+/// `_IOWR(MAGIC, 10, Spawn)`: starts, parks and stops kthreads, one after another.
 pub const SPAWN: u32 = 10;
-/// `_IOWR(MAGIC, 11, Later)`: leave something for the caller to do before it returns.
-pub const LATER: u32 = 11;
+/// `_IOWR(MAGIC, 11, TaskWorkCounts)`: queues task work for the caller.
+pub const TASK_WORK: u32 = 11;
 
-/// [`Counts::kind`]: `ARef<Task>` of the caller, counted in `usage`.
+/// [`Refcounts::kind`]: `ARef<Task>` of the caller, refcount `usage`.
 pub const TASK: u32 = 0;
-/// [`Counts::kind`]: `ARef<MmWithUser>`, counted in `mm_users`.
+/// [`Refcounts::kind`]: `ARef<MmWithUser>`, refcount `mm_users`.
 pub const MM_USERS: u32 = 1;
-/// [`Counts::kind`]: `ARef<Mm>`, counted in `mm_count`.
+/// [`Refcounts::kind`]: `ARef<Mm>`, refcount `mm_count`.
 pub const MM_COUNT: u32 = 2;
-/// [`Counts::kind`]: `ARef<PidNamespace>`, counted in the namespace.
+/// [`Refcounts::kind`]: `ARef<PidNamespace>`, refcount of the namespace.
 pub const PID_NS: u32 = 3;
-/// [`Counts::kind`]: `mmget_not_zero()`, counted in `mm_users`.
+/// [`Refcounts::kind`]: `mmget_not_zero()`, refcount `mm_users`.
 pub const MM_NOT_ZERO: u32 = 4;
-/// [`Counts::kind`]: `into_mmput_async()`, counted in `mm_users`.
+/// [`Refcounts::kind`]: `into_mmput_async()`, refcount `mm_users`.
 pub const MM_ASYNC: u32 = 5;
-/// [`Counts::kind`]: `get_task_cred()` of the caller, counted in `usage`.
+/// [`Refcounts::kind`]: `get_task_cred()` of the caller, refcount `usage`.
 pub const CRED: u32 = 6;
-/// [`Counts::kind`]: `ARef<UserNamespace>`, counted in the namespace.
+/// [`Refcounts::kind`]: `ARef<UserNamespace>`, refcount of the namespace.
 pub const USER_NS: u32 = 7;
 
-/// Question (`rounds`, `kind`) and answer of [`COUNTS`].
+/// The argument (`rounds`, `kind`) and result of [`REFCOUNTS`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Counts {
-    /// How many references to take and drop, one after the other.
+pub struct Refcounts {
+    /// The number of references to take and drop, one after another.
     pub rounds: u32,
-    /// Which type.
+    /// The type of the reference.
     pub kind: u32,
-    /// The count before the first.
+    /// The refcount before the first round.
     pub before: u32,
-    /// The count after the last.
+    /// The refcount after the last round.
     pub after: u32,
 }
 
-/// Answer of [`OPENER`].
+/// The result of [`OPENER`]. The opener is the task that opened the file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Opener {
-    /// The thread that has opened the file, in the initial namespace.
+    /// The PID of the opener in the initial PID namespace.
     pub pid: i32,
-    /// The number of the opener's process in the caller's namespace; 0 if it has none.
+    /// The TGID of the opener in the PID namespace of the caller, or 0.
     pub in_callers_ns: i32,
-    /// The number of the caller's process in the opener's namespace; 0 if it has none.
+    /// The TGID of the caller in the PID namespace of the opener, or 0.
     pub caller: i32,
-    /// Whether the opener's address space is alive.
+    /// Whether `mm_users` of the opener's `mm_struct` is not 0.
     pub mm_alive: u32,
-    /// Whether the opener has a PID namespace: not when it has been reaped.
+    /// Whether the opener has an active PID namespace. It has none after it has been reaped.
     pub has_ns: u32,
-    /// Whether the namespace that it was opened from is the caller's.
+    /// Whether the PID namespace of the opener, at the time of `open()`, is that of the caller.
     pub same_ns: u32,
-    /// The thread that has opened the file, in the caller's namespace, from its `struct pid`.
+    /// The PID of the opener in the PID namespace of the caller, read from its `struct pid`.
     pub held: i32,
-    /// Whether that is still a thread.
+    /// Whether a task is attached to that `struct pid`.
     pub held_has_task: u32,
-    /// How many of its parent, its leader and its namespace are found under RCU.
-    pub relatives: u32,
+    /// How many of the opener's parent, thread-group leader and PID namespace are found under RCU.
+    pub relations: u32,
 }
 
-/// Question (`nr`) and answer of [`RELATIVES`].
+/// The argument (`nr`) and result of [`THREAD_INFO`]. PIDs and TGIDs are those in the PID namespace
+/// of the caller, unless stated otherwise.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Relatives {
-    /// A thread, in the caller's namespace.
+pub struct ThreadInfo {
+    /// The PID.
     pub nr: i32,
-    /// Its number in the initial namespace.
+    /// The PID in the initial PID namespace.
     pub in_init: i32,
-    /// Its number in its own namespace.
+    /// The PID in the active PID namespace of the thread.
     pub in_own: i32,
-    /// How many namespaces are above its own.
+    /// The level of that PID namespace.
     pub level: u32,
-    /// Its process, in the caller's namespace.
+    /// The TGID.
     pub tgid: i32,
-    /// The thread that leads its process, in the caller's namespace.
+    /// The PID of the thread-group leader.
     pub leader: i32,
-    /// The process that has made it, in the caller's namespace; 0 if it has no number there.
+    /// The TGID of the parent, or 0 if it has none in the PID namespace of the caller.
     pub parent: i32,
-    /// Its process group, in the caller's namespace.
+    /// The process group ID.
     pub group: i32,
-    /// Its session, in the caller's namespace.
+    /// The session ID.
     pub session: i32,
-    /// How many threads its process has.
+    /// The number of threads of the thread group.
     pub threads: u32,
-    /// Whether it is a thread of the kernel.
+    /// Whether the thread is a kthread.
     pub is_kthread: u32,
-    /// Whether the caller's namespace is that of the thread or above it.
+    /// Whether the PID namespace of the caller is that of the thread, or an ancestor of it.
     pub is_below: u32,
-    /// Its name.
+    /// The name (`comm`).
     pub comm: [u8; 16],
-    /// When it was made, in nanoseconds.
+    /// The start time in nanoseconds.
     pub start_time: u64,
-    /// How many files its process may have open.
+    /// `RLIMIT_NOFILE`.
     pub files: u64,
-    /// Its nice value.
+    /// The nice value.
     pub nice: i32,
-    /// The CPU that it runs on, or ran on last.
+    /// The CPU that the thread is on.
     pub cpu: u32,
-    /// Its effective user.
+    /// The effective UID in the user namespace of the caller.
     pub euid: u32,
-    /// 1 if it is a zombie, 2 if it is dead.
+    /// The exit state: 0 if there is none, 1 for `EXIT_ZOMBIE`, 2 for `EXIT_DEAD`.
     pub exit_state: u32,
-    /// Its effective user and group, as itself knows them.
-    pub euid_there: u32,
-    pub egid_there: u32,
+    /// The effective UID in the user namespace of the thread.
+    pub euid_own_ns: u32,
+    /// The effective GID in the user namespace of the thread.
+    pub egid_own_ns: u32,
 }
 
-/// Answer of [`POPULATION`].
+/// The result of [`POPULATION`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Population {
-    /// How many processes.
+    /// The number of thread groups.
     pub processes: u32,
-    /// How many threads they have.
+    /// The number of threads of these thread groups.
     pub threads: u32,
 }
 
-/// Question (`addr`, `rounds`) and answer of [`BORROW`].
+/// The argument (`addr`, `rounds`) and result of [`USE_MM`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Borrow {
-    /// A number of 64 bits in the caller's memory.
+pub struct UseMm {
+    /// The address of a `u64` in the caller's memory.
     pub addr: u64,
-    /// How many times one is added to it.
+    /// How often the kthread adds one to it.
     pub rounds: u32,
-    /// How many times that was possible.
+    /// How many additions succeeded.
     pub done: u32,
-    /// How often the thread had another address space than it should: inside, and outside.
+    /// How often `current->mm` was wrong, inside or outside of `kthread_use_mm()`.
     pub wrong: u32,
-    /// What a scope within a scope was refused with.
+    /// The error of a nested `kthread_use_mm()`.
     pub nested: i32,
-    /// What the caller itself was refused with.
+    /// The error of a `kthread_use_mm()` by the caller, which is not a kthread.
     pub caller: i32,
-    /// What the closure has returned.
+    /// The return value of the kthread.
     pub result: i32,
 }
 
-/// Question (`rounds`) and answer of [`SPAWN`].
+/// The argument (`rounds`) and result of [`SPAWN`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spawn {
-    /// How many threads.
+    /// The number of kthreads.
     pub rounds: u32,
-    /// How many have run.
+    /// How many kthreads have run.
     pub ran: u32,
     /// How many closures have been dropped.
     pub dropped: u32,
-    /// How many results were neither the closure's nor `-EINTR`, and how many threads could neither
-    /// be parked nor had ended.
+    /// How many return values were neither that of the closure nor `-EINTR`, plus how many calls of
+    /// `park()` failed with another error than `ESRCH`.
     pub wrong: u32,
 }
 
-/// Question (`rounds`, `again`) and answer of [`LATER`].
+/// The argument (`rounds`, `again`) and result of [`TASK_WORK`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Later {
-    /// How many things to leave.
+pub struct TaskWorkCounts {
+    /// The number of work items to queue.
     pub rounds: u32,
-    /// How often each of them leaves itself again when it is done.
+    /// How often each work item queues another one when it runs.
     pub again: u32,
-    /// How many calls of this file had been done at the end of this one.
+    /// The number of work items of this file that had run when the ioctl returned.
     pub done: u32,
-    /// How many were done by somebody else, or without what they were told last.
+    /// How many of them were run by another task, or without the PID that was stored after
+    /// queueing.
     pub wrong: u32,
 }
 
-/// Question and answer (`fatal`) of [`KILL`].
+/// The argument and result (`fatal`) of [`KILL`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Kill {
-    /// Which signal.
+    /// The signal number.
     pub signal: i32,
-    /// Whether the kernel sends it.
+    /// Whether the kernel is the sender, so that permissions are not checked.
     pub privileged: u32,
-    /// Whether it is for the thread, and not for its process.
+    /// Whether the signal is sent to the thread instead of its thread group.
     pub to_thread: u32,
-    /// Whether the thread is to be killed, after that.
+    /// Whether a fatal signal is pending for the thread afterwards.
     pub fatal: u32,
 }
 
-/// Argument of [`ZAP`].
+/// The argument of [`ZAP`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Zap {
-    /// An address in the area that is asked to do it.
-    pub area: u64,
-    /// Where the range begins.
+    /// An address in the VMA to call `zap_vma_range()` on.
+    pub vma: u64,
+    /// The start address of the range.
     pub addr: u64,
-    /// How many bytes it has.
+    /// The length of the range in bytes.
     pub len: u64,
 }

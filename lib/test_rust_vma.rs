@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Two misc devices for the selftests: areas that do one thing each. One sets them up when they
-//! are there, and the other says before what they are to be.
+//! Two misc devices for the selftests. `test_rust_vma` sets up VMAs in `->mmap()`, and
+//! `test_rust_vma_prepare` in `->mmap_prepare()`.
 //!
-//! `test_rust_vma_abi.rs` says what.
+//! `test_rust_vma_abi.rs` describes the kinds of VMAs.
 
 use core::sync::atomic::{
     AtomicU64,
@@ -12,7 +12,7 @@ use core::sync::atomic::{
 use kernel::{
     bindings, c_str,
     fs::File,
-    ioctl,
+    impl_has_vm_ops, ioctl,
     miscdevice::{
         MiscDevice,
         MiscDeviceOptions,
@@ -48,7 +48,6 @@ use kernel::{
         ArcBorrow, //
     },
     uaccess::UserSlice,
-    impl_has_vm_ops,
 };
 
 #[path = "test_rust_vma_abi.rs"]
@@ -57,21 +56,21 @@ mod abi;
 module! {
     type: TestModule,
     name: "test_rust_vma",
-    description: "Operations of areas, for the selftests",
+    description: "Operations on VMAs, for the selftests",
     license: "GPL",
 }
 
 const EVENTS: u32 = ioctl::_IOR::<abi::Events>(abi::MAGIC, abi::EVENTS);
-const WHAT: u32 = ioctl::_IOWR::<u64>(abi::MAGIC, abi::WHAT);
+const KIND: u32 = ioctl::_IOWR::<u64>(abi::MAGIC, abi::KIND);
 
-/// How often each thing has happened, in the order of [`abi::Events`].
+/// How often each event has occurred, in the order of [`abi::Events`].
 static EVENT: [AtomicU64; 9] = [const { AtomicU64::new(0) }; 9];
-const MADE: usize = 0;
+const ALLOCATED: usize = 0;
 const DROPPED: usize = 1;
 const OPENED: usize = 2;
 const CLOSED: usize = 3;
 const FAULTS: usize = 4;
-const REPEATED: usize = 5;
+const RETRIED: usize = 5;
 const WRITTEN: usize = 6;
 const MOVED: usize = 7;
 const RELEASED: usize = 8;
@@ -82,54 +81,54 @@ fn count(event: usize) {
 
 struct TestModule {
     _device: Pin<KBox<MiscDeviceRegistration<TestDevice>>>,
-    _prepared: Pin<KBox<MiscDeviceRegistration<PreparedDevice>>>,
+    _prepare_device: Pin<KBox<MiscDeviceRegistration<PrepareDevice>>>,
 }
 
 impl kernel::Module for TestModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let name = c_str!("test_rust_vma");
-        let prepared = c_str!("test_rust_vma_prepare");
+        let prepare_name = c_str!("test_rust_vma_prepare");
 
         Ok(Self {
             _device: KBox::pin_init(
                 MiscDeviceRegistration::register(MiscDeviceOptions { name }),
                 GFP_KERNEL,
             )?,
-            _prepared: KBox::pin_init(
-                MiscDeviceRegistration::register(MiscDeviceOptions { name: prepared }),
+            _prepare_device: KBox::pin_init(
+                MiscDeviceRegistration::register(MiscDeviceOptions { name: prepare_name }),
                 GFP_KERNEL,
             )?,
         })
     }
 }
 
-/// The data of an area: each `mmap()` makes one.
-struct Piece {
-    what: u64,
+/// The `vm_private_data` of a VMA of `test_rust_vma`. Each `mmap()` allocates one.
+struct VmaData {
+    kind: u64,
     page: Page,
 }
 
-fn frame_of(page: &Page) -> usize {
-    // SAFETY: This only computes.
+fn pfn_of(page: &Page) -> usize {
+    // SAFETY: `page_to_pfn()` computes the PFN from the page's address, which is valid.
     unsafe { bindings::page_to_pfn(page.as_ptr()) }
 }
 
-impl Piece {
-    fn frame(&self) -> usize {
-        frame_of(&self.page)
+impl VmaData {
+    fn pfn(&self) -> usize {
+        pfn_of(&self.page)
     }
 }
 
-impl Drop for Piece {
+impl Drop for VmaData {
     fn drop(&mut self) {
         count(DROPPED);
     }
 }
 
-impl_has_vm_ops!(Piece);
+impl_has_vm_ops!(VmaData);
 
 #[vtable]
-impl VmOperations for Piece {
+impl VmOperations for VmaData {
     type Hook = MmapHook;
 
     fn open(_vma: &InactiveVma<Self>) {
@@ -137,21 +136,21 @@ impl VmOperations for Piece {
     }
 
     fn close(vma: &InactiveVma<Self>) {
-        // A piece that had been freed would hardly say this.
-        if vma.data().what % 16 == 0 && vma.start() < vma.end() {
+        // Freed data would probably not pass this check.
+        if vma.data().kind % 16 == 0 && vma.start() < vma.end() {
             count(CLOSED);
         }
     }
 
     fn may_split(vma: &DriverVma<Self>, address: usize) -> Result {
-        if vma.data().what == abi::NO_SPLIT || !(vma.start()..vma.end()).contains(&address) {
+        if vma.data().kind == abi::SPLIT_FAILS || !(vma.start()..vma.end()).contains(&address) {
             return Err(EINVAL);
         }
         Ok(())
     }
 
     fn mremap(vma: &DriverVma<Self>) -> Result {
-        if vma.data().what == abi::NO_MOVE {
+        if vma.data().kind == abi::MREMAP_FAILS {
             return Err(EINVAL);
         }
         count(MOVED);
@@ -161,56 +160,60 @@ impl VmOperations for Piece {
     fn fault<'a>(mut vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
         count(FAULTS);
 
-        if vmf.data().what == abi::LATER {
-            vmf = match vmf.retry_after(|| count(REPEATED)) {
+        if vmf.data().kind == abi::RETRY {
+            vmf = match vmf.retry_after(|| count(RETRIED)) {
                 Ok(result) => return result,
                 Err(vmf) => vmf,
             };
         }
-        if vmf.data().what == abi::LATE_FRAME {
-            // SAFETY: As for the frame in `mmap()`.
-            return unsafe { vmf.vmf_insert_pfn(vmf.data().frame()) };
+        if vmf.data().kind == abi::FAULT_PFN {
+            // SAFETY: The PFN is that of a page whose content only userspace accesses. The VMA
+            // holds a reference to the `VmaData`, which owns the page.
+            return unsafe { vmf.vmf_insert_pfn(vmf.data().pfn()) };
         }
-        if vmf.data().what == abi::MIXED {
+        if vmf.data().kind == abi::MIXED {
             if vmf.pgoff() % 2 == 1 {
                 return vmf.vmf_insert_page(&vmf.data().page);
             }
-            // SAFETY: As for the frame in `mmap()`.
-            return unsafe { vmf.vmf_insert_mixed(vmf.data().frame()) };
+            // SAFETY: The PFN is that of a page whose content only userspace accesses. The VMA
+            // holds a reference to the `VmaData`, which owns the page.
+            return unsafe { vmf.vmf_insert_mixed(vmf.data().pfn()) };
         }
-        // One that is not returned gives back its page.
+        // A result that is dropped releases its page.
         drop(vmf.return_page(&vmf.data().page));
         vmf.return_page(&vmf.data().page)
     }
 
     fn page_mkwrite(vma: &DriverVma<Self>, _pgoff: usize) -> Result {
-        if vma.data().what == abi::NO_WRITE {
+        if vma.data().kind == abi::MKWRITE_FAILS {
             return Err(EPERM);
         }
         count(WRITTEN);
         Ok(())
     }
 
-    fn access(vma: &DriverVma<Self>, address: usize, what: Access<'_>) -> Result<usize> {
-        // Each page of the area is the same frame.
+    fn access(vma: &DriverVma<Self>, address: usize, access: Access<'_>) -> Result<usize> {
+        // Each page of the VMA maps the same PFN.
         let offset = address % PAGE_SIZE;
         let data = vma.data();
-        let done = match what {
+        let done = match access {
             Access::Read(to) => {
                 let len = to.len().min(PAGE_SIZE - offset);
-                // SAFETY: The buffer has so many bytes, and nobody but programs writes the page.
+                // SAFETY: `to` is valid for writes of `len` bytes. Only userspace writes to the
+                // page.
                 unsafe { data.page.read_raw(to.as_mut_ptr(), offset, len)? };
                 len
             }
             Access::Write(from) => {
                 let len = from.len().min(PAGE_SIZE - offset);
-                // SAFETY: There are so many bytes, and nobody but programs uses the page.
+                // SAFETY: `from` is valid for reads of `len` bytes. Only userspace accesses the
+                // page.
                 unsafe { data.page.write_raw(from.as_ptr(), offset, len)? };
                 len
             }
         };
-        // No more than was asked for is taken for done.
-        Ok(if data.what == abi::LATE_FRAME {
+        // The caller must limit the result to the requested length.
+        Ok(if data.kind == abi::FAULT_PFN {
             usize::MAX
         } else {
             done
@@ -239,40 +242,41 @@ impl MiscDevice for TestDevice {
         if vma.file().map(|file| file.as_ptr()) != Some(file.as_ptr()) {
             return Err(EIO);
         }
-        let what = vma.pgoff() as u64 / 16 * 16;
-        let piece = || -> Result<Arc<Piece>> {
+        let kind = vma.pgoff() as u64 / 16 * 16;
+        let new_data = || -> Result<Arc<VmaData>> {
             let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
-            count(MADE);
-            Ok(Arc::new(Piece { what, page }, GFP_KERNEL)?)
+            count(ALLOCATED);
+            Ok(Arc::new(VmaData { kind, page }, GFP_KERNEL)?)
         };
 
-        let owned = vma.set_ops(piece()?)?;
-        if owned.data().what != what || owned.downcast::<Piece>().is_none() {
+        let owned = vma.set_ops(new_data()?)?;
+        if owned.data().kind != kind || owned.downcast::<VmaData>().is_none() {
             return Err(EIO);
         }
-        match what {
-            abi::FAIL => return Err(ENODEV),
-            abi::TWICE => return vma.set_ops(piece()?).map(drop),
-            abi::CHANGE => vma.set_dontdump(),
-            abi::FRAME | abi::BOTH => {
+        match kind {
+            abi::HOOK_FAILS => return Err(ENODEV),
+            abi::SET_OPS_TWICE => return vma.set_ops(new_data()?).map(drop),
+            abi::CHANGE_FLAGS => vma.set_dontdump(),
+            abi::MAP_PFN | abi::CONFLICT => {
                 if vma.vma_pages() != 1 {
                     return Err(EINVAL);
                 }
-                if what == abi::BOTH {
+                if kind == abi::CONFLICT {
                     vma.set_mixedmap();
                 }
-                let frame = owned.data().frame();
-                // SAFETY: The frame is a page with nothing in it but what programs write. The area
-                // keeps its data, and so the page. For `BOTH`, this fails.
-                let fill = || unsafe { vma.remap_pfn_range(frame, Caching::Normal) };
+                let pfn = owned.data().pfn();
+                // SAFETY: The PFN is that of a page whose content only userspace accesses. The VMA
+                // holds a reference to the `VmaData`, which owns the page. For `CONFLICT`, the call
+                // fails.
+                let fill = || unsafe { vma.remap_pfn_range(pfn, Caching::Normal) };
                 fill()?;
                 if fill() != Err(EBUSY) {
                     return Err(EIO);
                 }
             }
             abi::MIXED => drop(vma.set_mixedmap()),
-            // SAFETY: Nothing else is done to the area.
-            abi::LATE_FRAME => unsafe { vma.set_pfnmap(Caching::Normal)? },
+            // SAFETY: `set_mixedmap()` is not called for this VMA.
+            abi::FAULT_PFN => unsafe { vma.set_pfnmap(Caching::Normal)? },
             _ => (),
         }
         Ok(())
@@ -288,17 +292,17 @@ impl MiscDevice for TestDevice {
                     out.write(&event.load(Relaxed))?;
                 }
             }
-            WHAT => {
-                let (mut question, mut out) = user.reader_writer();
-                let addr = question.read::<u64>()? as usize;
+            KIND => {
+                let (mut input, mut out) = user.reader_writer();
+                let addr = input.read::<u64>()? as usize;
                 let task = current!();
-                // Nothing but the type is asked for here.
-                let what = |vma: &VmaRef| match vma.downcast::<Piece>() {
-                    Some(vma) => Some(vma.data().what),
-                    None => vma.downcast::<Kept>().map(|vma| vma.data().what()),
+                // Only the type of the data is checked.
+                let kind = |vma: &VmaRef| match vma.downcast::<VmaData>() {
+                    Some(vma) => Some(vma.data().kind),
+                    None => vma.downcast::<FileData>().map(|vma| vma.data().kind()),
                 };
-                let what = task.mm().ok_or(ESRCH)?.with_vma(addr, what);
-                out.write(&what.flatten().ok_or(ENOENT)?)?;
+                let kind = task.mm().ok_or(ESRCH)?.with_vma(addr, kind);
+                out.write(&kind.flatten().ok_or(ENOENT)?)?;
             }
             _ => return Err(ENOTTY),
         }
@@ -306,28 +310,28 @@ impl MiscDevice for TestDevice {
     }
 }
 
-/// The data of all areas of an open file of the other device.
-struct Kept {
+/// The `vm_private_data` of all VMAs of an open file of `test_rust_vma_prepare`.
+struct FileData {
     pages: KVec<Page>,
 }
 
-impl Kept {
-    /// What no piece is.
-    fn what(&self) -> u64 {
+impl FileData {
+    /// A value that no [`VmaData`] has as its kind.
+    fn kind(&self) -> u64 {
         1
     }
 }
 
-impl Drop for Kept {
+impl Drop for FileData {
     fn drop(&mut self) {
         count(DROPPED);
     }
 }
 
-impl_has_vm_ops!(Kept);
+impl_has_vm_ops!(FileData);
 
 #[vtable]
-impl VmOperations for Kept {
+impl VmOperations for FileData {
     type Hook = MmapPrepareHook;
 
     fn open(_vma: &InactiveVma<Self>) {
@@ -335,7 +339,7 @@ impl VmOperations for Kept {
     }
 
     fn close(vma: &InactiveVma<Self>) {
-        if vma.data().what() == 1 && vma.start() < vma.end() {
+        if vma.data().kind() == 1 && vma.start() < vma.end() {
             count(CLOSED);
         }
     }
@@ -345,27 +349,28 @@ impl VmOperations for Kept {
 
         let page = &vmf.data().pages[0];
         match vmf.pgoff() as u64 / 16 * 16 {
-            // SAFETY: As for the frame in `mmap_prepare()`.
-            abi::LATE_FRAME => unsafe { vmf.vmf_insert_pfn(frame_of(page)) },
+            // SAFETY: The PFN is that of a page whose content only userspace accesses. The VMA
+            // holds a reference to the `FileData`, which owns the page.
+            abi::FAULT_PFN => unsafe { vmf.vmf_insert_pfn(pfn_of(page)) },
             abi::MIXED => vmf.vmf_insert_page(page),
             _ => vmf.return_page(page),
         }
     }
 }
 
-/// An open file of it.
-struct PreparedDevice {
-    kept: Arc<Kept>,
+/// An open file of `test_rust_vma_prepare`.
+struct PrepareDevice {
+    data: Arc<FileData>,
 }
 
-impl Drop for PreparedDevice {
+impl Drop for PrepareDevice {
     fn drop(&mut self) {
         count(RELEASED);
     }
 }
 
 #[vtable]
-impl MiscDevice for PreparedDevice {
+impl MiscDevice for PrepareDevice {
     type Ptr = KBox<Self>;
 
     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
@@ -373,45 +378,45 @@ impl MiscDevice for PreparedDevice {
         for _ in 0..2 {
             pages.push(Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?, GFP_KERNEL)?;
         }
-        count(MADE);
-        let kept = Arc::new(Kept { pages }, GFP_KERNEL)?;
-        Ok(KBox::new(Self { kept }, GFP_KERNEL)?)
+        count(ALLOCATED);
+        let data = Arc::new(FileData { pages }, GFP_KERNEL)?;
+        Ok(KBox::new(Self { data }, GFP_KERNEL)?)
     }
 
     fn mmap_prepare<'a>(me: &'a Self, _file: &'a File, desc: &mut VmaDesc<'a>) -> Result {
-        let kept: ArcBorrow<'a, Kept> = me.kept.as_arc_borrow();
-        let pages: &'a KVec<Page> = &me.kept.pages;
+        let data: ArcBorrow<'a, FileData> = me.data.as_arc_borrow();
+        let pages: &'a KVec<Page> = &me.data.pages;
 
         match desc.pgoff() as u64 / 16 * 16 {
-            abi::FAIL => {
-                desc.set_ops(kept)?;
+            abi::HOOK_FAILS => {
+                desc.set_ops(data)?;
                 Err(ENODEV)
             }
-            abi::TWICE => {
-                desc.set_ops(kept)?;
-                desc.set_ops(kept)
+            abi::SET_OPS_TWICE => {
+                desc.set_ops(data)?;
+                desc.set_ops(data)
             }
-            abi::CHANGE => {
+            abi::CHANGE_FLAGS => {
                 desc.try_clear_maywrite()?;
                 desc.set_dontcopy();
                 desc.set_dontdump();
                 desc.set_io();
-                desc.set_ops(kept)
+                desc.set_ops(data)
             }
-            abi::FRAME => {
+            abi::MAP_PFN => {
                 if desc.vma_pages() != 1 || desc.end() - desc.start() != PAGE_SIZE {
                     return Err(EINVAL);
                 }
-                // SAFETY: The frame is a page with nothing in it but what programs write. The area
-                // keeps the file, and so the page.
+                // SAFETY: The PFN is that of a page whose content only userspace accesses. The VMA
+                // holds a reference to the file, which owns the page.
                 let fill = |desc: &mut VmaDesc<'a>| unsafe {
-                    desc.remap_pfn_range(frame_of(&pages[0]), Caching::Normal)
+                    desc.remap_pfn_range(pfn_of(&pages[0]), Caching::Normal)
                 };
                 fill(desc)?;
-                // Nothing goes with it.
+                // Nothing can be combined with it.
                 let others = [
                     fill(desc),
-                    desc.set_ops(kept),
+                    desc.set_ops(data),
                     desc.set_mixedmap(),
                     desc.set_pfnmap(Caching::Normal),
                     desc.map_kernel_pages(pages),
@@ -421,12 +426,12 @@ impl MiscDevice for PreparedDevice {
                 }
                 Ok(())
             }
-            abi::LATE_FRAME => {
+            abi::FAULT_PFN => {
                 desc.set_pfnmap(Caching::Normal)?;
-                desc.set_ops(kept)
+                desc.set_ops(data)
             }
-            abi::BOTH => {
-                desc.set_ops(kept)?;
+            abi::CONFLICT => {
+                desc.set_ops(data)?;
                 desc.map_kernel_pages(pages)
             }
             abi::MIXED => {
@@ -434,10 +439,10 @@ impl MiscDevice for PreparedDevice {
                 if desc.set_pfnmap(Caching::Normal) != Err(EBUSY) {
                     return Err(EIO);
                 }
-                desc.set_ops(kept)
+                desc.set_ops(data)
             }
-            abi::PAGES => desc.map_kernel_pages(pages),
-            _ => desc.set_ops(kept),
+            abi::MAP_PAGES => desc.map_kernel_pages(pages),
+            _ => desc.set_ops(data),
         }
     }
 }

@@ -1,72 +1,72 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `/dev/test_rust_vma`, `/dev/test_rust_vma_prepare` and the selftests agree on.
+//! The ioctls and VMA kinds of `/dev/test_rust_vma` and `/dev/test_rust_vma_prepare`.
 
-// Neither side uses all of it.
+// Each user needs only a part of it.
 #![allow(dead_code, unreachable_pub)]
 
 /// The type byte of each ioctl.
 pub const MAGIC: u32 = 0xba;
-/// `_IOR(MAGIC, 1, Events)`: what has happened to the areas of all files.
+/// `_IOR(MAGIC, 1, Events)`: returns how often each event has occurred, for all files.
 pub const EVENTS: u32 = 1;
-/// `_IOWR(MAGIC, 2, u64)`: an address in, what its area does out, or 1 for any area with data of
-/// the other device. `ENOENT` if the area is none of this driver's, whoever has mapped it.
-pub const WHAT: u32 = 2;
+/// `_IOWR(MAGIC, 2, u64)`: takes an address and returns the kind of the VMA there, or 1 for a VMA
+/// of `test_rust_vma_prepare`. `ENOENT` if there is no VMA of this driver.
+pub const KIND: u32 = 2;
 
-// What an area does, by the page of the file that it begins with. The other device knows those that
-// say so; an open file of it is one piece of data.
+// The kinds of VMAs. The page offset of the VMA selects the kind, rounded down to a multiple of 16.
+// "prepare:" describes the same kind of `test_rust_vma_prepare`, if that device supports it. There,
+// all VMAs of an open file have the same `vm_private_data`.
 
-/// Nothing special.
+/// No special behavior. (prepare: the same.)
 pub const PLAIN: u64 = 0;
-/// The hook fails after it has given the area its data. (The other device, too.)
-pub const FAIL: u64 = 16;
-/// The hook gives the area its data twice, and returns what it gets the second time. (The other
-/// device, too.)
-pub const TWICE: u64 = 32;
-/// It is not to be split: `EINVAL`.
-pub const NO_SPLIT: u64 = 48;
-/// It is not to be moved: `EINVAL`.
-pub const NO_MOVE: u64 = 64;
-/// Its pages do not become writable.
-pub const NO_WRITE: u64 = 80;
-/// A fault is repeated once, if its author can wait.
-pub const LATER: u64 = 96;
-/// The hook changes the flags of the area so that it could be merged. (The other device: it is
-/// never written to, and neither in children nor in core dumps.)
-pub const CHANGE: u64 = 112;
-/// It is one page frame, from the hook on. The hook fails if it could have that twice. (The other
-/// device, too.)
-pub const FRAME: u64 = 128;
-/// Each of its pages is one page frame, when it is touched. (The other device, too.)
-pub const LATE_FRAME: u64 = 144;
-/// The hook lets the area take pages, and then has it filled with a frame. (The other device: it
-/// gives the area its data, and then has it filled with pages.)
-pub const BOTH: u64 = 160;
-/// Its pages are one page frame and one page, by turns, when they are touched.
-/// (The other device: they are one page.)
+/// `->mmap()` fails with `ENODEV` after `set_ops()`. (prepare: the same.)
+pub const HOOK_FAILS: u64 = 16;
+/// `->mmap()` calls `set_ops()` twice, and returns the second result. (prepare: the same.)
+pub const SET_OPS_TWICE: u64 = 32;
+/// `may_split()` fails with `EINVAL`.
+pub const SPLIT_FAILS: u64 = 48;
+/// `mremap()` fails with `EINVAL`.
+pub const MREMAP_FAILS: u64 = 64;
+/// `page_mkwrite()` fails with `EPERM`.
+pub const MKWRITE_FAILS: u64 = 80;
+/// `fault()` releases the lock and has the fault retried once, if retrying is allowed.
+pub const RETRY: u64 = 96;
+/// `->mmap()` sets `VM_DONTDUMP`, so that the flags of adjacent VMAs are equal. (prepare: clears
+/// `VM_MAYWRITE`, and sets `VM_DONTCOPY`, `VM_DONTDUMP` and `VM_IO`.)
+pub const CHANGE_FLAGS: u64 = 112;
+/// `->mmap()` maps one PFN with `remap_pfn_range()`. It fails if a second call succeeds. (prepare:
+/// the same.)
+pub const MAP_PFN: u64 = 128;
+/// `fault()` maps the same PFN at each page with `vmf_insert_pfn()`. (prepare: the same.)
+pub const FAULT_PFN: u64 = 144;
+/// `->mmap()` sets `VM_MIXEDMAP` and then calls `remap_pfn_range()`, which fails. (prepare: calls
+/// `set_ops()` and then `map_kernel_pages()`, which fails.)
+pub const CONFLICT: u64 = 160;
+/// `fault()` maps the same memory at each page: as a PFN at even page offsets, as a page at odd
+/// ones. (prepare: always as a page.)
 pub const MIXED: u64 = 176;
-/// (The other device alone.) It is two pages, from the hook on.
-pub const PAGES: u64 = 192;
+/// (prepare only: `->mmap_prepare()` maps two pages with `map_kernel_pages()`.)
+pub const MAP_PAGES: u64 = 192;
 
-/// The answer to [`EVENTS`].
+/// The result of [`EVENTS`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Events {
-    /// Pieces of data that have been made.
-    pub made: u64,
-    /// Pieces of data that have been dropped.
+    /// `vm_private_data` that was allocated.
+    pub allocated: u64,
+    /// `vm_private_data` that was dropped.
     pub dropped: u64,
-    /// Areas that were copied.
+    /// Calls of `open()`.
     pub opened: u64,
-    /// Areas that have gone.
+    /// Calls of `close()`.
     pub closed: u64,
-    /// Faults.
+    /// Calls of `fault()`.
     pub faults: u64,
-    /// Faults that were repeated.
-    pub repeated: u64,
-    /// Pages that have become writable.
+    /// Faults that released the lock in order to be retried.
+    pub retried: u64,
+    /// Calls of `page_mkwrite()` that succeeded.
     pub written: u64,
-    /// Areas that were moved.
+    /// Calls of `mremap()` that succeeded.
     pub moved: u64,
     /// Files that were released.
     pub released: u64,

@@ -9,6 +9,7 @@ use core::{
 };
 use kernel::{
     c_str,
+    impl_has_vm_ops,
     mm::{
         fault::{
             FaultResult,
@@ -35,7 +36,6 @@ use kernel::{
         Rlimit,
         TaskState, //
     },
-    impl_has_vm_ops,
     ModuleMetadata, //
 };
 
@@ -69,8 +69,8 @@ impl VmOperations for Data {
 ///
 /// # Safety
 ///
-/// `vma` must be the VMA that `->mmap()` in `main.c` has been called for, and `->mmap()` must return
-/// the result of this function.
+/// `vma` must be the VMA that `->mmap()` in `main.c` has been called for, and `->mmap()` must
+/// return the result of this function.
 #[no_mangle]
 unsafe extern "C" fn rust_mmap(vma: *mut bindings::vm_area_struct) -> c_int {
     let mmap = |vma: &VmaNew| {

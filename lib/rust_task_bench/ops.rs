@@ -35,8 +35,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// - `task` is the current task. `mm`, `ns` and `pid` are its `mm`, its active PID namespace and its
-///   `thread_pid`.
+/// - `task` is the current task. `mm`, `ns` and `pid` are its `mm`, its active PID namespace and
+///   its `thread_pid`.
 /// - While the mmap lock of `mm` is held, `vma` and `device` are VMAs of `mm`, and `device` has
 ///   `VM_MIXEDMAP` and no huge pages.
 #[repr(C)]

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A misc device that tells a program about itself.
+//! A misc device that returns information about the calling process.
 //!
-//! All that it knows of tasks and areas it asks for in safe Rust. The one `unsafe` fills a page.
-//! `rust_task_info_abi.rs` has its ioctls.
+//! Tasks and VMAs are only accessed in safe Rust; the one `unsafe` block initializes a page.
+//! `rust_task_info_abi.rs` has the ioctls.
 
 use kernel::{
     c_str,
@@ -41,7 +41,7 @@ mod abi;
 module! {
     type: TaskInfoModule,
     name: "rust_task_info",
-    description: "Facts about the calling process",
+    description: "Information about the calling process",
     license: "GPL",
 }
 
@@ -66,7 +66,7 @@ impl kernel::Module for TaskInfoModule {
     }
 }
 
-/// The data of an open file: the pages that it has to map.
+/// The data of an open file: its pages.
 struct TaskInfo {
     pages: KVec<Page>,
 }
@@ -85,7 +85,7 @@ impl MiscDevice for TaskInfo {
     }
 
     fn mmap(me: &Self, _file: &File, vma: &VmaNew) -> Result {
-        // The pages are the device's own: who may not share them may only read them.
+        // The pages belong to the device, so they must not be written in a private mapping.
         if vma.flags() & flags::SHARED == 0 {
             vma.try_clear_maywrite()?;
         }
@@ -113,21 +113,22 @@ impl MiscDevice for TaskInfo {
     }
 }
 
-/// Makes the page of number `i`.
+/// Allocates page `i`.
 fn new_page(i: usize) -> Result<Page> {
     let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
     let head = (abi::PAGE_MAGIC + i as u64).to_ne_bytes();
 
-    // SAFETY: The bytes are there to be read, and nobody else has seen the page yet.
+    // SAFETY: `head` is valid for reads of its length. This function owns the page, so there is no
+    // data race.
     unsafe { page.write_raw(head.as_ptr(), 0, head.len())? };
     Ok(page)
 }
 
-/// Answers [`abi::GET_INFO`].
+/// Implements [`abi::GET_INFO`].
 fn get_info(mut out: UserSliceWriter) -> Result {
     let task = current!();
 
-    // In the order of `abi::TaskInfo`, whose fields have 32 bits each.
+    // In the order of the fields of `abi::TaskInfo`, which have 32 bits each.
     out.write(&[
         task.pid() as u32,
         task.tgid() as u32,
@@ -140,31 +141,32 @@ fn get_info(mut out: UserSliceWriter) -> Result {
     ])
 }
 
-/// Answers [`abi::GET_VMA`].
-fn get_vma(mut question: UserSliceReader, mut out: UserSliceWriter) -> Result {
-    let addr = question.read::<u64>()?;
+/// Implements [`abi::GET_VMA`].
+fn get_vma(mut input: UserSliceReader, mut out: UserSliceWriter) -> Result {
+    let addr = input.read::<u64>()?;
     let task = current!();
     let mm = task.mm().ok_or(ESRCH)?;
 
-    let (area, lock) = find_area(mm, addr as usize).ok_or(ENOENT)?;
+    let (vma, lock) = find_vma(mm, addr as usize).ok_or(ENOENT)?;
 
-    // Both locks are dropped: writing to user space may fault, and a fault takes them.
+    // Both locks have been released, as a write to userspace may fault, and a page fault takes
+    // them.
     out.write(&addr)?;
-    out.write(&(area.start as u64))?;
-    out.write(&(area.end as u64))?;
-    out.write(&area.flags)?;
+    out.write(&(vma.start as u64))?;
+    out.write(&(vma.end as u64))?;
+    out.write(&vma.flags)?;
     out.write(&lock)?;
     out.write(&0u32)
 }
 
-/// What is told of an area.
-struct Area {
+/// The information about a VMA.
+struct VmaInfo {
     start: usize,
     end: usize,
     flags: u64,
 }
 
-impl Area {
+impl VmaInfo {
     fn of(vma: &VmaRef) -> Self {
         let map = [
             (flags::READ, abi::READ),
@@ -185,22 +187,22 @@ impl Area {
     }
 }
 
-/// Finds the area that holds `addr`, and tells the lock that it was read under.
-fn find_area(mm: &MmWithUser, addr: usize) -> Option<(Area, u32)> {
+/// Returns the VMA at `addr`, and the lock it was read under.
+fn find_vma(mm: &MmWithUser, addr: usize) -> Option<(VmaInfo, u32)> {
     if let Some(vma) = mm.lock_vma_under_rcu(addr) {
-        return Some((Area::of(&vma), abi::VMA_LOCK));
+        return Some((VmaInfo::of(&vma), abi::VMA_LOCK));
     }
 
-    // There is none, or somebody is writing: the larger lock tells which.
+    // There is no VMA, or a writer holds the mmap lock or the VMA lock. The mmap lock tells which.
     let guard = mm.mmap_read_lock();
     let vma = guard.vma_lookup(addr)?;
-    Some((Area::of(vma), abi::MMAP_LOCK))
+    Some((VmaInfo::of(vma), abi::MMAP_LOCK))
 }
 
-/// Answers [`abi::ZAP`].
-fn zap(mut question: UserSliceReader) -> Result {
-    let addr = question.read::<u64>()? as usize;
-    let len = question.read::<u64>()? as usize;
+/// Implements [`abi::ZAP`].
+fn zap(mut input: UserSliceReader) -> Result {
+    let addr = input.read::<u64>()? as usize;
+    let len = input.read::<u64>()? as usize;
 
     let end = addr.checked_add(len).ok_or(EINVAL)?;
     if (addr | len) % PAGE_SIZE != 0 || len == 0 {

@@ -1,75 +1,75 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `/dev/rust_task_info` and its users agree on.
+//! The ioctls of `/dev/rust_task_info`.
 //!
-//! The driver and the programs that call it build this same file, so the two cannot differ.
+//! The driver and the programs that use it are compiled with this file, so they cannot differ.
 
-// Neither side uses all of it.
+// Each user needs only a part of it.
 #![allow(dead_code, unreachable_pub)]
 
 /// The type byte of each ioctl.
 pub const MAGIC: u32 = 0xb7;
-/// `_IOR(MAGIC, 1, TaskInfo)`: facts about the calling thread and its process.
+/// `_IOR(MAGIC, 1, TaskInfo)`: returns information about the calling thread and its thread group.
 pub const GET_INFO: u32 = 1;
-/// `_IOWR(MAGIC, 2, VmaInfo)`: the area that holds an address, `ENOENT` if none does.
+/// `_IOWR(MAGIC, 2, VmaInfo)`: returns the VMA at an address. `ENOENT` if there is none.
 pub const GET_VMA: u32 = 2;
-/// `_IOW(MAGIC, 3, ZapRange)`: take pages of the device out of the caller's page tables. Areas of
-/// other devices that are made of single pages are not told from its own.
+/// `_IOW(MAGIC, 3, ZapRange)`: removes pages of the device from the page tables of the caller. The
+/// driver does not distinguish its own VMAs from `VM_MIXEDMAP` VMAs of other devices.
 pub const ZAP: u32 = 3;
 
-/// How many pages an open file has to map.
+/// The number of pages of an open file.
 pub const PAGES: usize = 16;
-/// Page `i` begins with this number plus `i`, in the byte order of the machine.
+/// Page `i` begins with this value plus `i`, in native byte order.
 pub const PAGE_MAGIC: u64 = 0x7461_736b_0000_0000;
 
-/// Set in [`VmaInfo::flags`] when the area may be read.
+/// Set in [`VmaInfo::flags`] if the VMA has `VM_READ`.
 pub const READ: u64 = 1;
-/// Set in [`VmaInfo::flags`] when the area may be written.
+/// Set in [`VmaInfo::flags`] if the VMA has `VM_WRITE`.
 pub const WRITE: u64 = 2;
-/// Set in [`VmaInfo::flags`] when the area may be executed.
+/// Set in [`VmaInfo::flags`] if the VMA has `VM_EXEC`.
 pub const EXEC: u64 = 4;
-/// Set in [`VmaInfo::flags`] when the area is shared.
+/// Set in [`VmaInfo::flags`] if the VMA has `VM_SHARED`.
 pub const SHARED: u64 = 8;
 
-/// [`VmaInfo::lock`]: the area was read under its own lock.
+/// [`VmaInfo::lock`]: the VMA was read under its VMA lock.
 pub const VMA_LOCK: u32 = 1;
-/// [`VmaInfo::lock`]: the area was read under the lock of the whole address space.
+/// [`VmaInfo::lock`]: the VMA was read under the mmap lock.
 pub const MMAP_LOCK: u32 = 2;
 
-/// The answer to [`GET_INFO`].
+/// The result of [`GET_INFO`].
 ///
-/// Process numbers are those of the initial PID namespace unless named otherwise; user IDs are as
-/// the caller's user namespace has them.
+/// PIDs and TGIDs are those of the initial PID namespace unless stated otherwise; user IDs are
+/// those of the user namespace of the caller.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TaskInfo {
-    /// The thread.
+    /// The PID.
     pub pid: i32,
-    /// The process.
+    /// The TGID.
     pub tgid: i32,
     /// Real user ID.
     pub uid: u32,
     /// Effective user ID.
     pub euid: u32,
-    /// The thread that leads the process.
+    /// The PID of the thread-group leader.
     pub leader: i32,
-    /// The process, as its own PID namespace numbers it.
+    /// The TGID in the PID namespace of the task.
     pub ns_tgid: i32,
-    /// 1 if the thread has an address space.
+    /// 1 if the task has an `mm_struct`.
     pub has_mm: u32,
-    /// 1 if a signal waits to be delivered.
+    /// 1 if a signal is pending.
     pub signal_pending: u32,
 }
 
-/// Question (`addr`) and answer (the rest) of [`GET_VMA`].
+/// The argument (`addr`) and result (the other fields) of [`GET_VMA`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct VmaInfo {
-    /// The address asked for.
+    /// The address to look up.
     pub addr: u64,
-    /// First byte of the area.
+    /// The start address of the VMA.
     pub start: u64,
-    /// First byte behind the area.
+    /// The exclusive end address of the VMA.
     pub end: u64,
     /// [`READ`], [`WRITE`], [`EXEC`], [`SHARED`].
     pub flags: u64,
@@ -79,12 +79,12 @@ pub struct VmaInfo {
     pub reserved: u32,
 }
 
-/// The argument of [`ZAP`], both in bytes and multiples of the page size.
+/// The argument of [`ZAP`]. Both fields must be multiples of the page size.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ZapRange {
-    /// First byte.
+    /// The start address.
     pub addr: u64,
-    /// How many.
+    /// The length in bytes.
     pub len: u64,
 }

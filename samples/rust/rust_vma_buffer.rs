@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A misc device with a buffer that programs map, and that knows who has.
+//! A misc device with a buffer that userspace maps.
 //!
-//! Each open file has a buffer, whose pages are mapped when they are touched. An area that a
-//! program maps from the file holds a count on the buffer, so the driver may ask any area whether
-//! it is one of this buffer: an address alone says nothing, as the program may have mapped
-//! something else there. `rust_vma_buffer_abi.rs` has its ioctls.
+//! Each open file has a buffer, whose pages are mapped by page faults. A VMA of the file holds a
+//! reference to the buffer as its `vm_private_data`, so the driver can check whether a VMA belongs
+//! to a buffer. An address alone does not tell, as userspace may have mapped something else there.
+//! `rust_vma_buffer_abi.rs` has the ioctls.
 
 use core::sync::atomic::{
     AtomicU64,
@@ -14,7 +14,7 @@ use core::sync::atomic::{
 use kernel::{
     c_str,
     fs::File,
-    ioctl,
+    impl_has_vm_ops, ioctl,
     miscdevice::{
         MiscDevice,
         MiscDeviceOptions,
@@ -51,7 +51,6 @@ use kernel::{
         UserSliceReader,
         UserSliceWriter, //
     },
-    impl_has_vm_ops,
 };
 
 #[path = "rust_vma_buffer_abi.rs"]
@@ -60,16 +59,16 @@ mod abi;
 module! {
     type: BufferModule,
     name: "rust_vma_buffer",
-    description: "A buffer that programs map",
+    description: "A buffer that userspace maps",
     license: "GPL",
 }
 
 const STATE: u32 = ioctl::_IOR::<abi::State>(abi::MAGIC, abi::STATE);
-const AREAS: u32 = ioctl::_IOWR::<abi::Areas>(abi::MAGIC, abi::AREAS);
+const VMAS: u32 = ioctl::_IOWR::<abi::Vmas>(abi::MAGIC, abi::VMAS);
 const INSERT: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::INSERT);
 const REVOKE: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::REVOKE);
 
-/// How many buffers there are.
+/// The number of buffers.
 static BUFFERS: AtomicU64 = AtomicU64::new(0);
 
 struct BufferModule {
@@ -89,11 +88,11 @@ impl kernel::Module for BufferModule {
     }
 }
 
-/// The data of an open file and of each area that is mapped from it.
+/// The data of an open file, and the `vm_private_data` of its VMAs.
 struct Buffer {
     pages: KVec<Page>,
-    /// How many areas there are.
-    areas: AtomicU64,
+    /// The number of VMAs.
+    vmas: AtomicU64,
 }
 
 impl Drop for Buffer {
@@ -109,16 +108,16 @@ impl VmOperations for Buffer {
     type Hook = MmapHook;
 
     fn open(vma: &InactiveVma<Self>) {
-        vma.data().areas.fetch_add(1, Relaxed);
+        vma.data().vmas.fetch_add(1, Relaxed);
     }
 
     fn close(vma: &InactiveVma<Self>) {
-        vma.data().areas.fetch_sub(1, Relaxed);
+        vma.data().vmas.fetch_sub(1, Relaxed);
     }
 
     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
         let buffer = vmf.data();
-        // There is one, as `mmap()` has looked.
+        // `mmap()` has checked the range, so there is a page.
         let Some(page) = buffer.pages.get(vmf.pgoff()) else {
             return vmf.return_error(EINVAL);
         };
@@ -141,9 +140,9 @@ impl MiscDevice for Buffer {
             pages.push(new_page(i)?, GFP_KERNEL)?;
         }
 
-        let areas = AtomicU64::new(0);
+        let vmas = AtomicU64::new(0);
         BUFFERS.fetch_add(1, Relaxed);
-        Ok(Arc::new(Self { pages, areas }, GFP_KERNEL)?)
+        Ok(Arc::new(Self { pages, vmas }, GFP_KERNEL)?)
     }
 
     fn mmap(me: ArcBorrow<'_, Self>, _file: &File, vma: &VmaNew) -> Result {
@@ -152,12 +151,13 @@ impl MiscDevice for Buffer {
             return Err(EINVAL);
         }
 
-        // A private area may get copies of the pages, which `set_mixedmap()` would not allow for.
+        // The pages of a private VMA may be copied on write, which `set_mixedmap()` does not
+        // support.
         if vma.flags() & flags::SHARED != 0 {
             vma.set_mixedmap();
         }
         vma.set_ops(Arc::from(me))?;
-        me.areas.fetch_add(1, Relaxed);
+        me.vmas.fetch_add(1, Relaxed);
         Ok(())
     }
 
@@ -167,15 +167,15 @@ impl MiscDevice for Buffer {
         match cmd {
             STATE => {
                 let mut out = user.writer();
-                out.write(&me.areas.load(Relaxed))?;
+                out.write(&me.vmas.load(Relaxed))?;
                 out.write(&BUFFERS.load(Relaxed))?;
             }
-            AREAS => {
+            VMAS => {
                 let (reader, writer) = user.reader_writer();
-                me.tell_areas(reader, writer)?;
+                me.list_vmas(reader, writer)?;
             }
             INSERT => me.insert(user.reader().read::<u64>()? as usize)?,
-            REVOKE => me.with_area(user.reader().read::<u64>()? as usize, |vma| {
+            REVOKE => me.with_vma(user.reader().read::<u64>()? as usize, |vma| {
                 vma.zap_vma_range(vma.start(), vma.end() - vma.start());
                 Ok(())
             })?,
@@ -186,24 +186,24 @@ impl MiscDevice for Buffer {
 }
 
 impl Buffer {
-    /// Returns an area as one of this buffer, if it is one.
-    fn area_of<'a>(&self, vma: &'a VmaRef) -> Option<&'a DriverVma<Self>> {
+    /// Returns `vma` as a VMA of this buffer, or `None` if it is another VMA.
+    fn own_vma<'a>(&self, vma: &'a VmaRef) -> Option<&'a DriverVma<Self>> {
         vma.downcast::<Self>()
             .filter(|vma| core::ptr::eq(&*vma.data(), self))
     }
 
-    /// Does something to the caller's area at `addr`, which has to be one of this buffer.
-    fn with_area(&self, addr: usize, what: impl FnOnce(&DriverVma<Self>) -> Result) -> Result {
+    /// Runs `f` on the VMA of this buffer at `addr` in the address space of the caller.
+    fn with_vma(&self, addr: usize, f: impl FnOnce(&DriverVma<Self>) -> Result) -> Result {
         let task = current!();
         let guard = task.mm().ok_or(ESRCH)?.mmap_read_lock_killable()?;
         let vma = guard.vma_lookup(addr).ok_or(EINVAL)?;
 
-        what(self.area_of(vma).ok_or(EINVAL)?)
+        f(self.own_vma(vma).ok_or(EINVAL)?)
     }
 
-    /// Answers [`abi::INSERT`].
+    /// Implements [`abi::INSERT`].
     fn insert(&self, addr: usize) -> Result {
-        self.with_area(addr, |vma| {
+        self.with_vma(addr, |vma| {
             let page = vma.pgoff() + (addr - vma.start()) / PAGE_SIZE;
             let page = self.pages.get(page).ok_or(EINVAL)?;
             let vma = vma.as_mixedmap_vma().ok_or(EPERM)?;
@@ -211,27 +211,28 @@ impl Buffer {
         })
     }
 
-    /// Answers [`abi::AREAS`].
-    fn tell_areas(&self, mut question: UserSliceReader, mut out: UserSliceWriter) -> Result {
-        let from = question.read::<u64>()?;
-        let mut areas = [(0usize, 0usize, 0usize); abi::AT_A_TIME];
+    /// Implements [`abi::VMAS`].
+    fn list_vmas(&self, mut input: UserSliceReader, mut out: UserSliceWriter) -> Result {
+        let from = input.read::<u64>()?;
+        let mut vmas = [(0usize, 0usize, 0usize); abi::MAX_VMAS];
         let mut found = 0;
         {
             let task = current!();
             let guard = task.mm().ok_or(ESRCH)?.mmap_read_lock_killable()?;
-            let ours = guard
+            let own = guard
                 .vmas(from as usize..usize::MAX)
-                .filter_map(|vma| self.area_of(vma));
-            for (at, vma) in areas.iter_mut().zip(ours) {
-                *at = (vma.start(), vma.end(), vma.pgoff());
+                .filter_map(|vma| self.own_vma(vma));
+            for (entry, vma) in vmas.iter_mut().zip(own) {
+                *entry = (vma.start(), vma.end(), vma.pgoff());
                 found += 1;
             }
         }
 
-        // The lock is dropped: writing to user space may fault, and a fault takes it.
+        // The mmap lock has been released, as a write to userspace may fault, and a page fault
+        // takes the lock.
         out.write(&from)?;
         out.write(&(found as u64))?;
-        for (start, end, pgoff) in areas {
+        for (start, end, pgoff) in vmas {
             out.write(&(start as u64))?;
             out.write(&(end as u64))?;
             out.write(&(pgoff as u64))?;
@@ -240,12 +241,13 @@ impl Buffer {
     }
 }
 
-/// Makes the page of number `i`.
+/// Allocates page `i` of the buffer.
 fn new_page(i: usize) -> Result<Page> {
     let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
     let head = (abi::PAGE_MAGIC + i as u64).to_ne_bytes();
 
-    // SAFETY: The bytes are there to be read, and nobody else has seen the page yet.
+    // SAFETY: `head` is valid for reads of its length. This function owns the page, so there is no
+    // data race.
     unsafe { page.write_raw(head.as_ptr(), 0, head.len())? };
     Ok(page)
 }

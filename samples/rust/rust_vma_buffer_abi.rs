@@ -1,63 +1,64 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `/dev/rust_vma_buffer` and its users agree on.
+//! The ioctls of `/dev/rust_vma_buffer`.
 //!
-//! The driver and the programs that call it build this same file, so the two cannot differ.
+//! The driver and the programs that use it are compiled with this file, so they cannot differ.
 
-// Neither side uses all of it.
+// Each user needs only a part of it.
 #![allow(dead_code, unreachable_pub)]
 
 /// The type byte of each ioctl.
 pub const MAGIC: u32 = 0xb9;
-/// `_IOR(MAGIC, 1, State)`: what there is.
+/// `_IOR(MAGIC, 1, State)`: returns how many VMAs and buffers exist.
 pub const STATE: u32 = 1;
-/// `_IOWR(MAGIC, 2, Areas)`: where the caller has mapped the file.
-pub const AREAS: u32 = 2;
-/// `_IOW(MAGIC, 3, u64)`: map the page of an address now. `EINVAL` if the caller has mapped nothing
-/// there or something else, `EBUSY` if the page is mapped, `EPERM` in a private area.
+/// `_IOWR(MAGIC, 2, Vmas)`: lists the VMAs of the file in the address space of the caller.
+pub const VMAS: u32 = 2;
+/// `_IOW(MAGIC, 3, u64)`: maps the page at an address before the first access. `EINVAL` if there is
+/// no VMA of the file at the address, `EBUSY` if the page is mapped, `EPERM` in a private VMA.
 pub const INSERT: u32 = 3;
-/// `_IOW(MAGIC, 4, u64)`: take the pages of the area at an address away. Errors as for [`INSERT`].
+/// `_IOW(MAGIC, 4, u64)`: zaps all pages of the VMA at an address. `EINVAL` if there is no VMA of
+/// the file at the address.
 pub const REVOKE: u32 = 4;
 
-/// How many pages an open file has to map.
+/// The size of the buffer of an open file, in pages.
 pub const PAGES: usize = 16;
-/// Page `i` begins with this number plus `i`, in the byte order of the machine.
+/// Page `i` begins with this value plus `i`, in native byte order.
 pub const PAGE_MAGIC: u64 = 0x766d_6100_0000_0000;
 
-/// The answer to [`STATE`].
+/// The result of [`STATE`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct State {
-    /// Areas, in all processes, that hold this file's buffer.
-    pub areas: u64,
-    /// Buffers of all files.
+    /// The VMAs of this file, in all processes.
+    pub vmas: u64,
+    /// The buffers of all open files.
     pub buffers: u64,
 }
 
-/// A part of the buffer that is mapped.
+/// A VMA.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Area {
-    /// The address of the first byte.
+pub struct Vma {
+    /// The start address.
     pub start: u64,
-    /// The address behind the last byte.
+    /// The exclusive end address.
     pub end: u64,
-    /// The page of the buffer it begins with.
+    /// The page offset of the start address in the buffer.
     pub pgoff: u64,
 }
 
-/// How many areas are told at a time.
-pub const AT_A_TIME: usize = 16;
+/// The maximum number of VMAs that one call returns.
+pub const MAX_VMAS: usize = 16;
 
-/// Question and answer of [`AREAS`].
+/// The argument and result of [`VMAS`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Areas {
-    /// In: the address to begin with.
+pub struct Vmas {
+    /// In: VMAs that end at or below this address are skipped.
     pub from: u64,
-    /// Out: how many of [`areas`](Self::areas) are filled in. If that is all of them, there may be
-    /// more.
+    /// Out: how many elements of [`vmas`](Self::vmas) are valid. If all of them are, there may be
+    /// more VMAs.
     pub found: u64,
-    /// Out: the areas, from low to high addresses.
-    pub areas: [Area; AT_A_TIME],
+    /// Out: the VMAs, in ascending order of addresses.
+    pub vmas: [Vma; MAX_VMAS],
 }

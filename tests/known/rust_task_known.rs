@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A safe driver that gives the wrong answer, or worse, on Linux 7.3's own files.
+//! A driver in safe Rust that shows bugs of Linux 7.3's own abstractions.
 //!
-//! It is built for both, and has nothing that one of them has not.
+//! It is built with mainline's files and with those of this repository, so it only uses what both
+//! have.
 
 use kernel::{
     c_str,
@@ -45,7 +46,7 @@ mod abi;
 module! {
     type: KnownModule,
     name: "rust_task_known",
-    description: "What a safe driver can do to Linux 7.3",
+    description: "Reproducers of bugs in Linux 7.3",
     license: "GPL",
 }
 
@@ -54,8 +55,8 @@ const WATCH_FLAGS: u32 = ioctl::_IO(abi::MAGIC, abi::WATCH_FLAGS);
 const ZAP: u32 = ioctl::_IOW::<abi::Zap>(abi::MAGIC, abi::ZAP);
 const WATCH_LEADER: u32 = ioctl::_IO(abi::MAGIC, abi::WATCH_LEADER);
 
-/// How often a loop looks. That is long enough for what should happen meanwhile.
-const LOOKS: usize = 1 << 30;
+/// The number of reads of a loop. The expected change happens before its end.
+const READS: usize = 1 << 30;
 
 struct KnownModule {
     _device: Pin<KBox<MiscDeviceRegistration<Known>>>,
@@ -74,7 +75,7 @@ impl kernel::Module for KnownModule {
     }
 }
 
-/// An open file, which remembers who has opened it.
+/// An open file, with a reference to the task that opened it.
 struct Known {
     opener: ARef<Task>,
 }
@@ -103,13 +104,13 @@ impl MiscDevice for Known {
             WATCH_LEADER => Ok(watch_leader(Delta::from_millis(arg as i64))),
             ZAP => {
                 let user = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(cmd));
-                let mut question = user.reader();
-                let mut number = || Ok::<_, Error>(question.read::<u64>()? as usize);
-                let (area, addr, len) = (number()?, number()?, number()?);
+                let mut reader = user.reader();
+                let mut field = || Ok::<_, Error>(reader.read::<u64>()? as usize);
+                let (vma, addr, len) = (field()?, field()?, field()?);
 
                 let guard = mm.mmap_read_lock();
                 guard
-                    .vma_lookup(area)
+                    .vma_lookup(vma)
                     .ok_or(ENOENT)?
                     .zap_vma_range(addr, len);
                 Ok(0)
@@ -119,20 +120,20 @@ impl MiscDevice for Known {
     }
 }
 
-/// Returns 1 when `look` sees something new, and 0 if it does not for long.
-fn watch<T: PartialEq>(look: impl Fn() -> T) -> isize {
-    let first = look();
-    for _ in 0..LOOKS {
-        if look() != first {
+/// Returns 1 if the result of `read` changes, else 0.
+fn watch<T: PartialEq>(read: impl Fn() -> T) -> isize {
+    let first = read();
+    for _ in 0..READS {
+        if read() != first {
             return 1;
         }
     }
     0
 }
 
-/// A timer that looks at the leader of the task it interrupts.
+/// A timer that reads the group leader of the task it interrupts.
 #[pin_data]
-struct Look {
+struct CheckLeader {
     #[pin]
     timer: HrTimer<Self>,
     #[pin]
@@ -140,17 +141,17 @@ struct Look {
 }
 
 impl_has_hr_timer! {
-    impl HasHrTimer<Self> for Look {
+    impl HasHrTimer<Self> for CheckLeader {
         mode: RelativePinnedHardMode<Monotonic>, field: self.timer
     }
 }
 
-impl HrTimerCallback for Look {
+impl HrTimerCallback for CheckLeader {
     type Pointer<'a> = Pin<&'a Self>;
 
     fn run(this: Pin<&Self>, mut ctx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         let task = current!();
-        // Only the idle tasks have no number, and each of them leads itself.
+        // Only idle tasks have PID 0, and each of them is its own group leader.
         if task.pid() != 0 && task.group_leader().pid() == 0 {
             this.wiped.store(1, Relaxed);
         }
@@ -159,14 +160,15 @@ impl HrTimerCallback for Look {
     }
 }
 
-/// Returns 1 when a task that ran on this CPU had a leader in memory that is wiped, else 0.
+/// Returns 1 if the group leader of a task on this CPU was in zeroed memory, else 0.
 fn watch_leader(time: Delta) -> isize {
-    stack_pin_init!(let look = pin_init!(Look {
+    stack_pin_init!(let check = pin_init!(CheckLeader {
         timer <- HrTimer::new(),
         wiped <- Atomic::new(0),
     }));
 
-    look.as_ref()
+    check
+        .as_ref()
         .start_scoped(Delta::from_millis(1), || fsleep(time));
-    look.wiped.load(Relaxed) as isize
+    check.wiped.load(Relaxed) as isize
 }

@@ -5,24 +5,24 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub const MAGIC: u32 = 0xb9;
-/// `_IO(MAGIC, 1)`: looks at the thread number of the opener until it changes.
+/// `_IO(MAGIC, 1)`: reads the PID of the opener until it changes.
 pub const WATCH_PID: u32 = 1;
-/// `_IO(MAGIC, 2)`: looks at the flags of the area at the argument until they change.
+/// `_IO(MAGIC, 2)`: reads the flags of the VMA at the argument until they change.
 pub const WATCH_FLAGS: u32 = 2;
 /// `_IOW(MAGIC, 3, Zap)`: zaps a range.
 pub const ZAP: u32 = 3;
-/// `_IO(MAGIC, 4)`: looks at the leader of whatever runs here in each tick, for as many milliseconds
-/// as the argument says.
+/// `_IO(MAGIC, 4)`: reads the group leader of the current task in a timer on this CPU, every
+/// millisecond. The argument is the duration in milliseconds.
 pub const WATCH_LEADER: u32 = 4;
 
-/// Argument of [`ZAP`].
+/// The argument of [`ZAP`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Zap {
-    /// An address in the area.
-    pub area: u64,
-    /// Where the range begins.
+    /// An address in the VMA.
+    pub vma: u64,
+    /// The start address of the range.
     pub addr: u64,
-    /// How many bytes it has.
+    /// The length of the range in bytes.
     pub len: u64,
 }

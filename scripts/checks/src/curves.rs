@@ -180,7 +180,7 @@ fn paint(path: &Path, title: &str, report: &Report) -> Painted<()> {
         .map(|(name, points)| {
             let x = match name {
                 name if name.contains("page") => "pages",
-                name if name.contains("process") => "processes",
+                name if name.contains("thread group") => "thread groups",
                 _ => "VMAs",
             };
             (name.clone(), x, "instructions", points.clone())

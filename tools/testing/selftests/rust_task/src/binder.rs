@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A client and server of Binder, as far as the tests need one.
+//! A minimal Binder client and server.
 
 use crate::{ioctl, ktap};
 use anyhow::{bail, ensure, Context as _, Result};
@@ -22,7 +22,7 @@ use std::{
     thread,
 };
 
-/// The UAPI headers, by bindgen. The makefile puts it there.
+/// Bindings of the UAPI headers, which the tool in scripts/ generates.
 #[allow(
     dead_code,
     non_camel_case_types,
@@ -48,7 +48,7 @@ pub fn is_mounted() -> bool {
     Path::new(MOUNT).join("binder-control").exists()
 }
 
-/// Mounts binderfs, unless it is.
+/// Mounts binderfs if it is not mounted.
 pub fn mount_binderfs() -> Result<()> {
     if is_mounted() {
         return Ok(());
@@ -65,7 +65,7 @@ pub fn mount_binderfs() -> Result<()> {
     .context("binderfs")
 }
 
-/// Adds a device, which has a context of its own.
+/// Adds a device, which is a new Binder context.
 pub fn add_device(name: &str) -> Result<PathBuf> {
     let mut device = binderfs_device {
         name: [0; 256],
@@ -81,7 +81,7 @@ pub fn add_device(name: &str) -> Result<PathBuf> {
     Ok(Path::new(MOUNT).join(name))
 }
 
-/// An open device, with the area that messages arrive in.
+/// An open device, with the mapped buffer of incoming transactions.
 pub struct Binder {
     file: File,
     area: NonNull<c_void>,
@@ -90,14 +90,14 @@ pub struct Binder {
 
 impl Drop for Binder {
     fn drop(&mut self) {
-        // SAFETY: What was in the area has been copied out of it.
+        // SAFETY: No reference to the mapping exists: data is copied out of it.
         let _ = unsafe { munmap(self.area, self.size) };
     }
 }
 
-// SAFETY: The area is only read, and stays where it is as long as this does.
+// SAFETY: The mapping is only read, and exists as long as `self`.
 unsafe impl Send for Binder {}
-// SAFETY: As above.
+// SAFETY: The mapping is only read, and exists as long as `self`.
 unsafe impl Sync for Binder {}
 
 impl Binder {
@@ -117,8 +117,8 @@ impl Binder {
             "the protocol has version {}",
             version.protocol_version
         );
-        let length = NonZeroUsize::new(size).context("no area")?;
-        // SAFETY: A new area, which touches no other.
+        let length = NonZeroUsize::new(size).context("size is 0")?;
+        // SAFETY: The kernel chooses the address, so no existing mapping is replaced.
         let area = unsafe {
             mmap(
                 None,
@@ -133,23 +133,23 @@ impl Binder {
         Ok(Arc::new(Self { file, area, size }))
     }
 
-    /// The address of the area.
+    /// Returns the address of the mapping.
     pub fn area(&self) -> u64 {
         self.area.as_ptr() as u64
     }
 
-    /// Makes this process the one that handle 0 means.
+    /// Makes this process the context manager, which has handle 0.
     pub fn become_manager(&self) -> Result<(), Errno> {
         ioctl::exchange(&self.file, BINDER_SET_CONTEXT_MGR, &mut 0)
     }
 
-    /// How many threads the driver may ask for.
+    /// Sets the maximum number of threads that the driver requests.
     pub fn set_max_threads(&self, mut count: u32) -> Result<()> {
         ioctl::exchange(&self.file, BINDER_SET_MAX_THREADS, &mut count)?;
         Ok(())
     }
 
-    /// Copies from the area.
+    /// Copies data out of the mapping.
     fn copy(&self, address: u64, size: u64) -> Result<Vec<u8>> {
         if size == 0 {
             return Ok(Vec::new());
@@ -158,9 +158,10 @@ impl Binder {
         let size = size as usize;
         ensure!(
             offset <= self.size && size <= self.size - offset,
-            "a message lies outside of the area"
+            "a transaction is outside of the mapping"
         );
-        // SAFETY: Within the area, and the driver changes no message that has not been freed.
+        // SAFETY: The range is within the mapping, and the driver does not write to a buffer that
+        // has not been freed.
         let bytes = unsafe {
             std::slice::from_raw_parts(self.area.as_ptr().cast::<u8>().add(offset), size)
         };
@@ -168,20 +169,20 @@ impl Binder {
     }
 }
 
-/// Why a message was not answered.
+/// The reason why a transaction failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The other side has died.
+    /// The target process has died.
     Dead,
-    /// It could not be delivered.
+    /// The transaction could not be delivered.
     Failed,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Dead => "the other side is dead",
-            Self::Failed => "the message could not be delivered",
+            Self::Dead => "the target process is dead",
+            Self::Failed => "the transaction could not be delivered",
         })
     }
 }
@@ -192,42 +193,42 @@ impl std::error::Error for Failure {}
 pub struct Message {
     pub code: u32,
     pub flags: u32,
-    /// 0 unless a reply is expected.
+    /// 0 for a one-way transaction.
     pub sender_pid: i32,
     pub sender_euid: u32,
-    /// The cookie of the object that it is for; 0 for the context manager.
+    /// The cookie of the target object, or 0 for the context manager.
     pub object: u64,
     pub data: Vec<u8>,
-    /// The objects in it.
+    /// The handles in the transaction.
     pub handles: Vec<u32>,
-    /// The files in it, which are closed when it is freed.
+    /// The file descriptors in the transaction, which are closed when it is freed.
     pub files: Vec<i32>,
     buffer: u64,
 }
 
-/// Reads an object out of a message.
+/// Reads an object of a transaction.
 fn object_at<T>(bytes: &[u8], offset: usize) -> Result<T> {
     let object = bytes
         .get(offset..offset + size_of::<T>())
-        .context("an object lies outside of its message")?;
-    // SAFETY: There are enough bytes, and any will do for the plain structures of the UAPI.
+        .context("an object is outside of its transaction")?;
+    // SAFETY: The length was checked, and all bit patterns are valid for structures of the UAPI.
     Ok(unsafe { object.as_ptr().cast::<T>().read_unaligned() })
 }
 
-/// What the driver tells a thread.
+/// An event that the driver returns to a thread.
 pub enum Event {
     Transaction(Message),
     Reply(Message),
-    /// The driver has taken what was sent.
+    /// The driver has accepted a transaction or reply.
     Complete,
     Failed(Failure),
-    /// Another thread is wanted.
+    /// The driver requests another thread.
     Spawn,
-    /// The object whose death was asked for with this cookie is dead.
+    /// The object of the death notification with this cookie is dead.
     Death(u64),
 }
 
-/// One thread's talk with the driver.
+/// The command and event queues of a thread.
 pub struct Talk {
     binder: Arc<Binder>,
     out: Vec<u8>,
@@ -251,7 +252,7 @@ impl Talk {
             .extend(unsafe { std::slice::from_raw_parts(from, size_of::<T>()) });
     }
 
-    /// Sends what is queued, and reads if `wait` says so.
+    /// Sends the queued commands, and reads events if `wait` is set.
     fn exchange(&mut self, wait: bool) -> Result<()> {
         let mut input = [0; 512];
         let mut exchange = binder_write_read {
@@ -270,7 +271,7 @@ impl Talk {
         }
         ensure!(
             exchange.write_consumed == exchange.write_size,
-            "{} of {} bytes were taken",
+            "the driver consumed {} of {} bytes",
             exchange.write_consumed,
             exchange.write_size
         );
@@ -282,9 +283,10 @@ impl Talk {
         fn take<T>(input: &mut &[u8]) -> Result<T> {
             let (head, rest) = input
                 .split_at_checked(size_of::<T>())
-                .context("the driver has cut its words short")?;
+                .context("a command of the driver is truncated")?;
             *input = rest;
-            // SAFETY: There are enough bytes, and any will do for the plain structures of the UAPI.
+            // SAFETY: The length was checked, and all bit patterns are valid for structures of the
+            // UAPI.
             Ok(unsafe { head.as_ptr().cast::<T>().read_unaligned() })
         }
 
@@ -304,7 +306,7 @@ impl Talk {
                 BR_DEAD_REPLY => Event::Failed(Failure::Dead),
                 BR_FAILED_REPLY => Event::Failed(Failure::Failed),
                 BR_SPAWN_LOOPER => Event::Spawn,
-                // An object is to be kept while others have a handle of it; ours stay anyway.
+                // Objects of this process are never freed, so references need not be tracked.
                 BR_INCREFS | BR_ACQUIRE => {
                     let object: binder_ptr_cookie = take(&mut input)?;
                     let done = match word {
@@ -323,7 +325,7 @@ impl Talk {
                     self.put::<u64>(BC_DEAD_BINDER_DONE, cookie);
                     Event::Death(cookie)
                 }
-                other => bail!("the driver says {other:#x}"),
+                other => bail!("unknown command {other:#x} from the driver"),
             };
             self.events.push_back(event);
         }
@@ -331,7 +333,7 @@ impl Talk {
     }
 
     fn message(&mut self, data: &binder_transaction_data) -> Result<Message> {
-        // SAFETY: What the driver returns has pointers here, never the inline form.
+        // SAFETY: The driver always returns the pointer variant of this union.
         let at = unsafe { data.data.ptr };
         let bytes = self.binder.copy(at.buffer, data.data_size)?;
         let (mut handles, mut files) = (Vec::new(), Vec::new());
@@ -341,14 +343,15 @@ impl Talk {
             match kind.type_ {
                 BINDER_TYPE_HANDLE => {
                     let object: flat_binder_object = object_at(&bytes, offset)?;
-                    // SAFETY: The type says which member it is.
+                    // SAFETY: The type of the object determines the member of the union.
                     let handle = unsafe { object.__bindgen_anon_1.handle };
-                    // The handle is to outlive the message.
+                    // Take a reference, so that the handle outlives the transaction.
                     self.put(BC_ACQUIRE, handle);
                     handles.push(handle);
                 }
                 BINDER_TYPE_PTR => {
-                    // All that is sent like this here is files, and the next object says so.
+                    // The tests only send file descriptors in buffers; the next object is their
+                    // array.
                     let memory: binder_buffer_object = object_at(&bytes, offset)?;
                     let numbers = self.binder.copy(memory.buffer, memory.length)?;
                     files.extend(numbers.chunks_exact(4).map(|bytes| {
@@ -382,7 +385,7 @@ impl Talk {
         }
     }
 
-    /// Returns the memory of a message to the driver, with the next exchange.
+    /// Frees the buffer of a transaction, with the next exchange.
     pub fn free(&mut self, message: Message) {
         self.put(BC_FREE_BUFFER, message.buffer);
     }
@@ -400,7 +403,7 @@ impl Talk {
         data: &[u8],
         offsets: &[u64],
     ) {
-        // SAFETY: Zeroes are a value of this plain structure.
+        // SAFETY: This structure may be zeroed.
         let mut arguments: binder_transaction_data = unsafe { std::mem::zeroed() };
         arguments.target.handle = handle;
         arguments.code = code;
@@ -425,21 +428,21 @@ impl Talk {
         }
     }
 
-    /// Sends `data` and waits for the answer.
+    /// Sends `data` and waits for the reply.
     pub fn call(&mut self, handle: u32, code: u32, data: &[u8]) -> Result<Message> {
         self.transaction(BC_TRANSACTION, handle, code, 0, data);
         self.wait_for_reply()
     }
 
-    /// Sends `data`. The answer is one of the next events.
+    /// Sends `data`. The reply is one of the next events.
     pub fn start_call(&mut self, handle: u32, code: u32, data: &[u8]) -> Result<()> {
         self.transaction(BC_TRANSACTION, handle, code, 0, data);
         self.exchange(false)
     }
 
-    /// The same with an object of this process in it, which is known here by `cookie`.
+    /// Sends `data` with an object of this process, which is identified by `cookie`.
     pub fn call_with_object(&mut self, handle: u32, code: u32, cookie: u64) -> Result<Message> {
-        // SAFETY: Zeroes are a value of this plain structure.
+        // SAFETY: This structure may be zeroed.
         let mut object: flat_binder_object = unsafe { std::mem::zeroed() };
         object.hdr.type_ = BINDER_TYPE_BINDER;
         object.__bindgen_anon_1.binder = cookie;
@@ -451,7 +454,7 @@ impl Talk {
         self.wait_for_reply()
     }
 
-    /// Sends `data` and waits until the driver has it.
+    /// Sends `data` one-way and waits until the driver has accepted it.
     pub fn send(&mut self, handle: u32, code: u32, data: &[u8]) -> Result<()> {
         self.transaction(BC_TRANSACTION, handle, code, TF_ONE_WAY, data);
         loop {
@@ -459,14 +462,14 @@ impl Talk {
                 Event::Complete => return Ok(()),
                 Event::Failed(failure) => return Err(failure.into()),
                 Event::Spawn | Event::Death(_) => {}
-                Event::Transaction(_) | Event::Reply(_) => bail!("not what was waited for"),
+                Event::Transaction(_) | Event::Reply(_) => bail!("unexpected event"),
             }
         }
     }
 
-    /// Sends `data` as the answer to `message`.
+    /// Sends `data` as the reply to `message`.
     ///
-    /// Whether it arrived is one of the next events.
+    /// The result of the delivery is one of the next events.
     pub fn answer(&mut self, message: Message, data: &[u8]) -> Result<()> {
         let flags = message.flags;
         self.free(message);
@@ -476,13 +479,13 @@ impl Talk {
         self.exchange(false)
     }
 
-    /// Asks for an answer with files in it.
+    /// Sends `data`, and waits for a reply with file descriptors.
     pub fn call_for_files(&mut self, handle: u32, code: u32) -> Result<Message> {
         self.transaction(BC_TRANSACTION, handle, code, TF_ACCEPT_FDS, &[]);
         self.wait_for_reply()
     }
 
-    /// Answers `message` with files, which are closed when the answer is freed.
+    /// Replies to `message` with files. The receiver frees the reply, which closes them.
     pub fn answer_with_files(&mut self, message: Message, files: &[i32]) -> Result<()> {
         #[repr(C)]
         struct Objects {
@@ -491,7 +494,7 @@ impl Talk {
         }
 
         self.free(message);
-        // SAFETY: Zeroes are a value of these plain structures.
+        // SAFETY: These structures may be zeroed.
         let (mut objects, mut reply) = unsafe {
             (
                 std::mem::zeroed::<Objects>(),
@@ -501,7 +504,7 @@ impl Talk {
         objects.numbers.hdr.type_ = BINDER_TYPE_PTR;
         objects.numbers.buffer = files.as_ptr() as u64;
         objects.numbers.length = size_of_val(files) as u64;
-        // Its parent is the first object.
+        // The parent is the first object.
         objects.array.hdr.type_ = BINDER_TYPE_FDA;
         objects.array.num_fds = files.len() as u64;
         let offsets = [0, offset_of!(Objects, array) as u64];
@@ -512,13 +515,13 @@ impl Talk {
             buffer: (&raw const objects) as u64,
             offsets: offsets.as_ptr() as u64,
         };
-        // What is sent along is rounded up to 8 bytes.
+        // The size of buffers is rounded up to 8 bytes.
         reply.buffers_size = (size_of_val(files) as u64).next_multiple_of(8);
         self.put(BC_REPLY_SG, reply);
         self.exchange(false)
     }
 
-    /// Asks to be told of the death of `handle`.
+    /// Requests a death notification for `handle`.
     pub fn watch(&mut self, handle: u32, cookie: u64) -> Result<()> {
         self.put(
             BC_REQUEST_DEATH_NOTIFICATION,
@@ -527,22 +530,22 @@ impl Talk {
         self.exchange(false)
     }
 
-    /// Has the driver take what is queued.
+    /// Sends the queued commands.
     pub fn flush(&mut self) -> Result<()> {
         self.exchange(false)
     }
 
-    /// Makes this thread one that serves.
+    /// Registers this thread as a looper.
     pub fn enter(&mut self) -> Result<()> {
         self.out.extend(BC_ENTER_LOOPER.to_ne_bytes());
         self.exchange(false)
     }
 }
 
-/// What a server returns for each message.
+/// The function that computes the reply to a transaction.
 pub type Answer = dyn Fn(&Message) -> Vec<u8> + Send + Sync;
 
-/// Serves for ever, with as many threads as the driver asks for.
+/// Serves transactions permanently, with as many threads as the driver requests.
 pub fn serve(binder: &Arc<Binder>, answer: Arc<Answer>) -> Result<()> {
     let mut talk = Talk::new(binder);
     talk.out.extend(BC_ENTER_LOOPER.to_ne_bytes());
@@ -561,11 +564,11 @@ fn serve_on(mut talk: Talk, answer: Arc<Answer>) -> Result<()> {
                 let answer = answer.clone();
                 thread::spawn(move || {
                     talk.out.extend(BC_REGISTER_LOOPER.to_ne_bytes());
-                    // It serves for ever, so whatever ends it is an error.
+                    // `serve()` only returns errors.
                     ktap::exit(serve_on(talk, answer))
                 });
             }
-            // Clients may die before they hear the answer.
+            // Clients may die before they receive the reply.
             Event::Complete | Event::Failed(_) | Event::Death(_) => {}
             Event::Reply(_) => bail!("a reply without a call"),
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Child processes that do one thing.
+//! Child processes that run a closure.
 
 use crate::ktap;
 use anyhow::{bail, Result};
@@ -17,27 +17,27 @@ use nix::{
 pub struct Child(Option<Pid>);
 
 impl Child {
-    /// Runs `inner` in a child process, which ends with its verdict.
+    /// Runs `inner` in a child process, which exits with its result.
     pub fn start(inner: impl FnOnce() -> Result<()>) -> Result<Self> {
-        // SAFETY: The test programs have one thread whenever they make a child: others have been
-        // joined, each by its handle.
+        // SAFETY: The test programs have one thread when they fork. All other threads have been
+        // joined.
         match unsafe { fork()? } {
             ForkResult::Child => ktap::exit(inner()),
             ForkResult::Parent { child } => Ok(Self(Some(child))),
         }
     }
 
-    /// Its number in this namespace.
+    /// Returns the PID of the child in the PID namespace of this process.
     pub fn pid(&self) -> Pid {
-        self.0.expect("it has not been waited for")
+        self.0.expect("the child has not been waited for")
     }
 
-    /// Waits for its end.
+    /// Waits until the child has exited.
     pub fn wait(mut self) -> Result<WaitStatus> {
         Ok(waitpid(self.0.take(), None)?)
     }
 
-    /// Waits for its end, and fails if it did.
+    /// Waits until the child has exited, and returns an error if it failed.
     pub fn join(self) -> Result<()> {
         match self.wait()? {
             WaitStatus::Exited(_, 0) => Ok(()),
@@ -45,12 +45,12 @@ impl Child {
         }
     }
 
-    /// Kills it, and fails if it had ended before.
+    /// Kills the child, and returns an error if it had exited before.
     pub fn kill(self) -> Result<()> {
         kill(self.pid(), Signal::SIGKILL)?;
         match self.wait()? {
             WaitStatus::Signaled(_, Signal::SIGKILL, _) => Ok(()),
-            other => bail!("child, to be killed: {other:?}"),
+            other => bail!("killed child: {other:?}"),
         }
     }
 }
@@ -64,7 +64,7 @@ impl Drop for Child {
     }
 }
 
-/// Runs `inner` in a child process, and fails if it does.
+/// Runs `inner` in a child process, and returns an error if it fails.
 pub fn in_child(inner: impl FnOnce() -> Result<()>) -> Result<()> {
     Child::start(inner)?.join()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The two devices, as a program sees them.
+//! `/dev/rust_task_info` and `/dev/test_rust_task`, as used from userspace.
 
 use crate::ioctl::{ask, call, exchange, ior, iow, iowr};
 use nix::{
@@ -30,41 +30,41 @@ const PAGE: usize = 4096;
 pub const GET_INFO: u32 = ior::<abi::TaskInfo>(abi::MAGIC, abi::GET_INFO);
 pub const GET_VMA: u32 = iowr::<abi::VmaInfo>(abi::MAGIC, abi::GET_VMA);
 pub const ZAP: u32 = iow::<abi::ZapRange>(abi::MAGIC, abi::ZAP);
-const COUNTS: u32 = iowr::<test_abi::Counts>(test_abi::MAGIC, test_abi::COUNTS);
+const REFCOUNTS: u32 = iowr::<test_abi::Refcounts>(test_abi::MAGIC, test_abi::REFCOUNTS);
 const OPENER: u32 = ior::<test_abi::Opener>(test_abi::MAGIC, test_abi::OPENER);
-const ZAP_AS_IT_IS: u32 = iow::<test_abi::Zap>(test_abi::MAGIC, test_abi::ZAP);
-const WATCH: u32 = iowr::<i32>(test_abi::MAGIC, test_abi::WATCH);
-const RELATIVES: u32 = iowr::<test_abi::Relatives>(test_abi::MAGIC, test_abi::RELATIVES);
+const UNCHECKED_ZAP: u32 = iow::<test_abi::Zap>(test_abi::MAGIC, test_abi::ZAP);
+const WATCH_PID: u32 = iowr::<i32>(test_abi::MAGIC, test_abi::WATCH_PID);
+const THREAD_INFO: u32 = iowr::<test_abi::ThreadInfo>(test_abi::MAGIC, test_abi::THREAD_INFO);
 const POPULATION: u32 = ior::<test_abi::Population>(test_abi::MAGIC, test_abi::POPULATION);
 const KILL: u32 = iowr::<test_abi::Kill>(test_abi::MAGIC, test_abi::KILL);
-const BORROW: u32 = iowr::<test_abi::Borrow>(test_abi::MAGIC, test_abi::BORROW);
+const USE_MM: u32 = iowr::<test_abi::UseMm>(test_abi::MAGIC, test_abi::USE_MM);
 const SPAWN: u32 = iowr::<test_abi::Spawn>(test_abi::MAGIC, test_abi::SPAWN);
-const LATER: u32 = iowr::<test_abi::Later>(test_abi::MAGIC, test_abi::LATER);
+const TASK_WORK: u32 = iowr::<test_abi::TaskWorkCounts>(test_abi::MAGIC, test_abi::TASK_WORK);
 const WORKER_HAS_MM: u32 = ior::<u32>(test_abi::MAGIC, test_abi::WORKER_HAS_MM);
 
-/// Maps memory without a file.
+/// Maps anonymous memory.
 pub fn map(
     at: Option<NonZeroUsize>,
     len: usize,
-    rights: ProtFlags,
+    prot: ProtFlags,
     flags: MapFlags,
 ) -> Result<NonNull<c_void>, Errno> {
     let len = NonZeroUsize::new(len).ok_or(Errno::EINVAL)?;
-    // SAFETY: The kernel chooses where, so nothing that is in use is replaced.
-    unsafe { mmap_anonymous(at, len, rights, flags) }
+    // SAFETY: The kernel chooses the address, so no existing mapping is replaced.
+    unsafe { mmap_anonymous(at, len, prot, flags) }
 }
 
-/// Maps a part of a file.
+/// Maps a range of a file.
 pub fn map_file(
     file: &File,
     offset: i64,
     len: usize,
-    rights: ProtFlags,
+    prot: ProtFlags,
     flags: MapFlags,
 ) -> Result<NonNull<c_void>, Errno> {
     let len = NonZeroUsize::new(len).ok_or(Errno::EINVAL)?;
-    // SAFETY: The kernel chooses where, so nothing that is in use is replaced.
-    unsafe { mmap(None, len, rights, flags, file, offset) }
+    // SAFETY: The kernel chooses the address, so no existing mapping is replaced.
+    unsafe { mmap(None, len, prot, flags, file, offset) }
 }
 
 fn open(path: &str) -> std::io::Result<File> {
@@ -115,24 +115,19 @@ impl Device {
         nix::unistd::write(&self.0, &[0]).map(drop)
     }
 
-    /// Maps the first pages, to be shared.
+    /// Maps the first `pages` pages as shared.
     pub fn map_pages(&self, pages: usize) -> Result<Pages, Errno> {
-        let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        self.map_with(pages, rights, MapFlags::MAP_SHARED)
+        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        self.map_with(pages, prot, MapFlags::MAP_SHARED)
     }
 
-    pub fn map_with(
-        &self,
-        pages: usize,
-        rights: ProtFlags,
-        flags: MapFlags,
-    ) -> Result<Pages, Errno> {
-        let at = map_file(&self.0, 0, pages * PAGE, rights, flags)?;
+    pub fn map_with(&self, pages: usize, prot: ProtFlags, flags: MapFlags) -> Result<Pages, Errno> {
+        let at = map_file(&self.0, 0, pages * PAGE, prot, flags)?;
         Ok(Pages { at, pages })
     }
 }
 
-/// Pages of the device in this process. They stay mapped.
+/// Mapped pages of the device. They stay mapped when this is dropped.
 pub struct Pages {
     at: NonNull<c_void>,
     pages: usize,
@@ -141,7 +136,7 @@ pub struct Pages {
 impl Pages {
     fn page(&self, i: usize) -> *mut u64 {
         assert!(i < self.pages);
-        // SAFETY: The page is one of those that were mapped.
+        // SAFETY: `i` is less than the number of mapped pages.
         unsafe { self.at.byte_add(i * PAGE).as_ptr().cast() }
     }
 
@@ -149,46 +144,45 @@ impl Pages {
         self.page(i) as u64
     }
 
-    /// Reads the first number of a page. The process dies if it has been zapped.
+    /// Reads the first `u64` of a page. If the page has been zapped, `SIGBUS` kills the process.
     pub fn read(&self, i: usize) -> u64 {
-        // SAFETY: It is mapped for reading, and others may write to it.
+        // SAFETY: The page is mapped for reading. The read is volatile, as other processes may
+        // write.
         unsafe { self.page(i).read_volatile() }
     }
 
     pub fn write(&self, i: usize, value: u64) {
-        // SAFETY: It is mapped for writing by those who call this.
+        // SAFETY: The callers have mapped the page for writing.
         unsafe { self.page(i).write_volatile(value) }
     }
 
-    /// Has the kernel read the first number of a page on this process's behalf: `EFAULT` if it has
-    /// been zapped.
+    /// Has the kernel read the first `u64` of a page. Returns `EFAULT` if the page has been zapped.
     pub fn peek(&self, i: usize) -> Result<u64, Errno> {
         let (from, into) = pipe()?;
         let mut bytes = [0; size_of::<u64>()];
-        // SAFETY: The page is one of those that were mapped, and the kernel looks whether it is
-        // there.
+        // SAFETY: The kernel reads from the page, and returns an error if that faults.
         Errno::result(unsafe { libc::write(into.as_raw_fd(), self.page(i).cast(), bytes.len()) })?;
         nix::unistd::read(from.as_raw_fd(), &mut bytes)?;
         Ok(u64::from_ne_bytes(bytes))
     }
 
-    pub fn protect(&self, rights: ProtFlags) -> Result<(), Errno> {
-        // SAFETY: Nobody relies on the rights of these pages.
-        unsafe { mprotect(self.at, self.pages * PAGE, rights) }
+    pub fn protect(&self, prot: ProtFlags) -> Result<(), Errno> {
+        // SAFETY: No Rust reference points to these pages.
+        unsafe { mprotect(self.at, self.pages * PAGE, prot) }
     }
 
     pub fn unmap(self) -> Result<(), Errno> {
-        // SAFETY: They were mapped, and `self` was the way to them.
+        // SAFETY: The pages are mapped, and only accessed through `self`, which is consumed.
         unsafe { munmap(self.at, self.pages * PAGE) }
     }
 
-    /// Returns whether a page can be touched, by having a child do it.
-    pub fn is_there(&self, i: usize) -> anyhow::Result<bool> {
-        // SAFETY: The child does nothing but read and leave.
+    /// Returns whether a page can be accessed, which a child process tries.
+    pub fn is_accessible(&self, i: usize) -> anyhow::Result<bool> {
+        // SAFETY: The child only reads the page and exits.
         let child = match unsafe { fork()? } {
             ForkResult::Child => {
                 self.read(i);
-                // SAFETY: It ends the process.
+                // SAFETY: `_exit()` has no safety requirements.
                 unsafe { libc::_exit(0) }
             }
             ForkResult::Parent { child } => child,
@@ -213,11 +207,11 @@ impl Tester {
         &self.0
     }
 
-    pub fn counts(&self, kind: u32, rounds: u32) -> Result<test_abi::Counts, Errno> {
+    pub fn refcounts(&self, kind: u32, rounds: u32) -> Result<test_abi::Refcounts, Errno> {
         ask(
             &self.0,
-            COUNTS,
-            test_abi::Counts {
+            REFCOUNTS,
+            test_abi::Refcounts {
                 rounds,
                 kind,
                 ..Default::default()
@@ -229,26 +223,27 @@ impl Tester {
         ask(&self.0, OPENER, test_abi::Opener::default())
     }
 
-    /// Looks at the thread number of the opener until it is another, for a while.
-    pub fn watch(&self, pid: i32) -> Result<i32, Errno> {
-        ask(&self.0, WATCH, pid)
+    /// Has the driver read the PID of the opener repeatedly, until it differs from `pid` or a
+    /// limit.
+    pub fn watch_pid(&self, pid: i32) -> Result<i32, Errno> {
+        ask(&self.0, WATCH_PID, pid)
     }
 
-    /// Has the area at `area` zap a range that nobody has looked at.
-    pub fn zap(&self, area: u64, addr: u64, len: u64) -> Result<(), Errno> {
+    /// Has the driver zap a range of the VMA at `vma`, without checks of its own.
+    pub fn zap(&self, vma: u64, addr: u64, len: u64) -> Result<(), Errno> {
         exchange(
             &self.0,
-            ZAP_AS_IT_IS,
-            &mut test_abi::Zap { area, addr, len },
+            UNCHECKED_ZAP,
+            &mut test_abi::Zap { vma, addr, len },
         )
     }
 
-    /// What is known of a thread of the caller's namespace.
-    pub fn relatives(&self, nr: i32) -> Result<test_abi::Relatives, Errno> {
+    /// Returns information about a thread, by its PID in the PID namespace of the caller.
+    pub fn thread_info(&self, nr: i32) -> Result<test_abi::ThreadInfo, Errno> {
         ask(
             &self.0,
-            RELATIVES,
-            test_abi::Relatives {
+            THREAD_INFO,
+            test_abi::ThreadInfo {
                 nr,
                 ..Default::default()
             },
@@ -259,7 +254,7 @@ impl Tester {
         ask(&self.0, POPULATION, test_abi::Population::default())
     }
 
-    /// Has the kernel, or the caller, send a signal to the opener.
+    /// Sends a signal to the opener, from the kernel or with the permissions of the caller.
     pub fn kill(&self, signal: i32, privileged: bool) -> Result<(), Errno> {
         self.signal(&mut test_abi::Kill {
             signal,
@@ -268,17 +263,18 @@ impl Tester {
         })
     }
 
-    /// The same as the request says, which may lie where somebody else sees the answer.
+    /// Sends a signal as requested. The result is written to `request`, which may be in shared
+    /// memory.
     pub fn signal(&self, request: &mut test_abi::Kill) -> Result<(), Errno> {
         exchange(&self.0, KILL, request)
     }
 
-    /// Has a thread of the kernel add one to the number at `addr`, so many times.
-    pub fn borrow(&self, addr: u64, rounds: u32) -> Result<test_abi::Borrow, Errno> {
+    /// Has a kthread add one to the `u64` at `addr`, `rounds` times.
+    pub fn use_mm(&self, addr: u64, rounds: u32) -> Result<test_abi::UseMm, Errno> {
         ask(
             &self.0,
-            BORROW,
-            test_abi::Borrow {
+            USE_MM,
+            test_abi::UseMm {
                 addr,
                 rounds,
                 ..Default::default()
@@ -286,7 +282,7 @@ impl Tester {
         )
     }
 
-    /// Has so many threads of the kernel started and stopped.
+    /// Has the driver start and stop `rounds` kthreads.
     pub fn spawn(&self, rounds: u32) -> Result<test_abi::Spawn, Errno> {
         ask(
             &self.0,
@@ -298,12 +294,12 @@ impl Tester {
         )
     }
 
-    /// Leaves things to do for when this call returns.
-    pub fn later(&self, rounds: u32, again: u32) -> Result<test_abi::Later, Errno> {
+    /// Queues task work, which runs when this call returns to userspace.
+    pub fn task_work(&self, rounds: u32, again: u32) -> Result<test_abi::TaskWorkCounts, Errno> {
         ask(
             &self.0,
-            LATER,
-            test_abi::Later {
+            TASK_WORK,
+            test_abi::TaskWorkCounts {
                 rounds,
                 again,
                 ..Default::default()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Commands of devices.
+//! ioctl() commands and calls.
 
 use nix::errno::Errno;
 use std::{fs::File, os::fd::AsRawFd};
@@ -13,7 +13,7 @@ const fn size<T>() -> u32 {
     size_of::<T>() as u32
 }
 
-/// `_IOR()` with any size.
+/// C's `_IOR()`, with a size instead of a type.
 pub const fn ior_sized(magic: u32, number: u32, size: u32) -> u32 {
     command(2, magic, number, size)
 }
@@ -38,25 +38,25 @@ pub const fn iowr<T>(magic: u32, number: u32) -> u32 {
     command(3, magic, number, size::<T>())
 }
 
-/// Calls `ioctl()` with whatever `arg` is.
+/// Calls `ioctl()` with an arbitrary argument.
 pub fn call(file: &File, command: u32, arg: usize) -> Result<(), Errno> {
     call_for(file, command, arg).map(drop)
 }
 
-/// The same for the number that it returns.
+/// As [`call`], and returns the return value.
 pub fn call_for(file: &File, command: u32, arg: usize) -> Result<i32, Errno> {
-    // SAFETY: The drivers read and write the memory at `arg` as their commands say, which the
-    // callers here have ready, or which is meant to be refused.
+    // SAFETY: The drivers access the memory at `arg` as encoded in `command`. The callers pass
+    // memory that is valid for this, or an address that the kernel must refuse.
     Errno::result(unsafe { libc::ioctl(file.as_raw_fd(), u64::from(command), arg) })
 }
 
-/// Calls `ioctl()` with a value that it reads and writes.
+/// Calls `ioctl()` with a pointer to a value, which it may read and write.
 pub fn exchange<T>(file: &File, command: u32, value: &mut T) -> Result<(), Errno> {
     call(file, command, std::ptr::from_mut(value) as usize)
 }
 
-/// The same for who wants the answer.
-pub fn ask<T>(file: &File, command: u32, mut question: T) -> Result<T, Errno> {
-    exchange(file, command, &mut question)?;
-    Ok(question)
+/// As [`exchange`], and returns the value.
+pub fn ask<T>(file: &File, command: u32, mut value: T) -> Result<T, Errno> {
+    exchange(file, command, &mut value)?;
+    Ok(value)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests in processes of their own, and what is said of them.
+//! Runs each test in a child process, and prints KTAP.
 
 use anyhow::{bail, Result};
 use nix::{
@@ -17,28 +17,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A name and what to do.
+/// The name and the function of a test.
 pub type Test = (&'static str, fn() -> Result<()>);
 
-/// How many facts differ in this process.
+/// The number of facts that differ in this process.
 static DIFFERENT: AtomicU32 = AtomicU32::new(0);
 
-/// Says a fact, as the crate and as /proc has it. The test fails at its end if they differ.
+/// Prints a value as returned by the crate and by /proc. The test fails when it ends if they
+/// differ.
 pub fn fact(scenario: &str, name: &str, answer: impl Display, oracle: impl Display) {
     let (answer, oracle) = (answer.to_string(), oracle.to_string());
     println!("# fact\t{scenario}\t{name}\t{answer}\t{oracle}");
     if answer != oracle {
-        println!("# {scenario}: {name}: the crate says {answer}, /proc says {oracle}");
+        println!("# {scenario}: {name}: the crate returns {answer}, /proc has {oracle}");
         DIFFERENT.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// Says what has been done, and how often, for whoever asks what a test was worth.
+/// Prints what a test has done, and how often, so that its coverage can be judged.
 pub fn did(what: &str, how_much: impl Display) {
     println!("# did\t{what}\t{how_much}");
 }
 
-/// The verdict on a process: what went wrong, or how many facts differ.
+/// Returns the result of a process: `result` if it is an error, else an error if facts differ.
 pub fn leave(result: Result<()>) -> Result<()> {
     result?;
     match DIFFERENT.load(Ordering::Relaxed) {
@@ -47,7 +48,7 @@ pub fn leave(result: Result<()>) -> Result<()> {
     }
 }
 
-/// Ends a child process with its verdict.
+/// Exits with a status that tells the result.
 pub fn exit(result: Result<()>) -> ! {
     match leave(result) {
         Ok(()) => process::exit(0),
@@ -58,21 +59,21 @@ pub fn exit(result: Result<()>) -> ! {
     }
 }
 
-/// How long a test may take.
+/// The time limit of a test.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Runs each test in a child, and prints KTAP.
+/// Runs each test in a child process, and prints KTAP.
 pub fn run(tests: &[Test]) -> Result<()> {
     run_within(LIMIT, tests)
 }
 
-/// The same for tests that take longer.
+/// As [`run`], with another time limit.
 pub fn run_within(limit: Duration, tests: &[Test]) -> Result<()> {
     println!("KTAP version 1\n1..{}", tests.len());
     for (i, (name, test)) in tests.iter().enumerate() {
         // SAFETY: This process has one thread.
         let child = match unsafe { fork()? } {
-            // A group of its own, to be killed as one.
+            // A new process group, which is killed as a whole.
             ForkResult::Child => {
                 let own = Pid::from_raw(0);
                 exit(setpgid(own, own).map_err(Into::into).and_then(|()| test()))
@@ -83,7 +84,7 @@ pub fn run_within(limit: Duration, tests: &[Test]) -> Result<()> {
         let status = loop {
             match waitpid(child, Some(WaitPidFlag::WNOHANG))? {
                 WaitStatus::StillAlive if begin.elapsed() > limit => {
-                    println!("# it did not end");
+                    println!("# the test did not end");
                     killpg(child, Signal::SIGKILL)?;
                     break waitpid(child, None)?;
                 }
@@ -91,11 +92,11 @@ pub fn run_within(limit: Duration, tests: &[Test]) -> Result<()> {
                 status => break status,
             }
         };
-        let well = matches!(status, WaitStatus::Exited(_, 0));
-        if !well {
+        let passed = matches!(status, WaitStatus::Exited(_, 0));
+        if !passed {
             println!("# {status:?}");
         }
-        println!("{} {} {name}", if well { "ok" } else { "not ok" }, i + 1);
+        println!("{} {} {name}", if passed { "ok" } else { "not ok" }, i + 1);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What of the kernel's memory is in use, and whether it is given back.
+//! Counts the objects and pages that the kernel uses, and checks that they are freed.
 
 use crate::ktap;
 use anyhow::{bail, Context, Result};
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a process is made of. Each level of PID namespaces has a cache for its `struct pid`.
+/// The slab caches of a process. Each level of PID namespaces has a cache for its `struct pid`.
 const CACHES: &[&str] = &[
     "task_struct",
     "mm_struct",
@@ -22,22 +22,23 @@ const CACHES: &[&str] = &[
     "pid_3",
     "pid_4",
 ];
-/// How many pages may be in other hands than before: lists of each CPU, and what the checkers note.
-const SLACK: i64 = 4096;
-/// How long things take that are given back later: RCU, KASAN's quarantine, work items.
+/// How many pages may be missing: per-CPU lists, and records of the checkers.
+const PAGE_TOLERANCE: i64 = 4096;
+/// The time limit for memory that is freed later: RCU, KASAN's quarantine, work items.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const DRIVERS_OF_TESTS: &[&str] = &[
+/// The drivers of this repository.
+const DRIVER_NAMES: &[&str] = &[
     "rust_task_info",
     "rust_vma_buffer",
     "test_rust_task",
     "test_rust_vma",
 ];
-/// What pages are counted as that the drivers have taken.
+/// The name of the counter of pages that the drivers have allocated.
 const DRIVERS: &str = "pages of the drivers";
 
-/// How many objects each cache has besides those of living threads and of this process's areas, and
-/// how many pages are free.
+/// The number of objects in each cache, without those of existing threads and of the VMAs of this
+/// process, and the number of free pages.
 #[derive(Debug)]
 pub struct InUse {
     objects: BTreeMap<&'static str, i64>,
@@ -45,19 +46,19 @@ pub struct InUse {
 }
 
 impl InUse {
-    /// Counts, after all that is kept without need has been given back.
+    /// Counts after caches have been dropped.
     pub fn now() -> Result<Self> {
         sync();
         fs::write("/proc/sys/vm/drop_caches", "3")?;
         for cache in fs::read_dir("/sys/kernel/slab")?.flatten() {
-            // One may be gone by now.
+            // The cache may have been destroyed.
             let _ = fs::write(cache.path().join("shrink"), "1");
         }
         let slabs = fs::read_to_string("/proc/slabinfo").context("/proc/slabinfo")?;
         let count = |name: &str| {
             let line = slabs.lines().find(|l| l.split(' ').next() == Some(name));
             match line.and_then(|l| l.split_whitespace().nth(1)?.parse::<i64>().ok()) {
-                // A cache for deep namespaces comes with the first of them.
+                // The cache of a level is created with the first PID namespace of that level.
                 None if name.starts_with("pid_") => Ok(0),
                 other => other.with_context(|| format!("no {name} in /proc/slabinfo")),
             }
@@ -68,27 +69,28 @@ impl InUse {
             .find_map(|l| l.strip_prefix("nr_free_pages "))
             .context("no nr_free_pages in /proc/vmstat")?
             .parse()?;
-        let (threads, areas) = (threads()?, areas()?);
+        let (threads, vmas) = (threads()?, vmas()?);
         let unaccounted = |name: &&'static str| {
             let known = match *name {
-                // The kernel starts and ends threads of its own.
+                // The kernel starts and stops kthreads.
                 "task_struct" | "pid" => threads,
-                // What is read here needs memory.
-                "vm_area_struct" => areas,
+                // The buffers of this function may need another VMA.
+                "vm_area_struct" => vmas,
                 _ => 0,
             };
             Ok((*name, count(name)? - known))
         };
         let mut objects: BTreeMap<_, _> = CACHES.iter().map(unaccounted).collect::<Result<_>>()?;
-        let taken = pages_taken()?;
-        objects.insert(DRIVERS, taken.drivers);
+        let allocated = allocated_pages()?;
+        objects.insert(DRIVERS, allocated.drivers);
         Ok(Self {
             objects,
-            free: free + taken.shadow,
+            free: free + allocated.shadow,
         })
     }
 
-    /// Counts until several counts in a row are the same: what is given back later has been, then.
+    /// Counts until four results in a row are the same, so that memory that is freed later has been
+    /// freed.
     pub fn settled() -> Result<Self> {
         let begin = Instant::now();
         let (mut last, mut same) = (Self::now()?, 0);
@@ -105,8 +107,8 @@ impl InUse {
         Ok(last)
     }
 
-    /// Waits until no more is in use than there was before, and fails if that does not come.
-    pub fn has_come_back(&self) -> Result<()> {
+    /// Waits until no more is in use than before. Returns an error after a timeout.
+    pub fn check_freed(&self) -> Result<()> {
         let begin = Instant::now();
         loop {
             let now = Self::now()?;
@@ -123,7 +125,7 @@ impl InUse {
                     format!("{} before, {} after", self.free, now.free),
                 );
                 if !more.is_empty() {
-                    bail!("left over: {}", more.join(", "));
+                    bail!("not freed: {}", more.join(", "));
                 }
                 return Ok(());
             }
@@ -131,7 +133,7 @@ impl InUse {
         }
     }
 
-    /// What there is more of than `before`.
+    /// Returns what there is more of than in `before`.
     fn more_than(&self, before: &Self) -> Vec<String> {
         let objects = self.objects.iter().filter_map(|(name, count)| {
             let more = count - before.objects[name];
@@ -139,42 +141,42 @@ impl InUse {
         });
         let pages = before.free - self.free;
         objects
-            .chain((pages > SLACK).then(|| format!("{pages} pages")))
+            .chain((pages > PAGE_TOLERANCE).then(|| format!("{pages} pages")))
             .collect()
     }
 }
 
-/// How many threads there are, the kernel's included.
+/// Returns the number of threads, including kthreads.
 fn threads() -> Result<i64> {
     let mut count = 0;
     for entry in fs::read_dir("/proc")?.flatten() {
         let pid = entry.file_name().into_string().unwrap_or_default();
         if pid.parse::<u32>().is_ok() {
-            // It may end just now.
+            // The process may have exited.
             count += fs::read_dir(entry.path().join("task")).map_or(0, Iterator::count) as i64;
         }
     }
     Ok(count)
 }
 
-/// How many areas this process has.
-fn areas() -> Result<i64> {
+/// Returns the number of VMAs of this process.
+fn vmas() -> Result<i64> {
     Ok(fs::read_to_string("/proc/self/maps")?.lines().count() as i64)
 }
 
-/// How many pages were taken for what, as `page_owner` has noted.
-struct Taken {
-    /// By calls from the two drivers.
+/// Numbers of allocated pages, from `page_owner`.
+struct Allocated {
+    /// Allocated by the drivers.
     drivers: i64,
-    /// By KASAN, to watch over stacks and other mapped memory. It keeps them for long.
+    /// Allocated by KASAN as the shadow of vmalloc memory, which it frees late.
     shadow: i64,
 }
 
-fn pages_taken() -> Result<Taken> {
+fn allocated_pages() -> Result<Allocated> {
     let path = "/sys/kernel/debug/page_owner_stacks/show_stacks";
     let (mut drivers, mut shadow) = (0, 0);
-    // A stack, and then how many pages it has taken. Those of slabs are not the driver's alone, and
-    // those of noted stacks are the checkers'.
+    // A stack, and then how many pages it has allocated. Pages of slabs are shared with
+    // other users, and those of the stack depot belong to the checkers.
     let mut stack = Vec::new();
     for line in fs::read_to_string(path).context(path)?.lines() {
         let Some(count) = line.strip_prefix("nr_base_pages: ") else {
@@ -188,10 +190,10 @@ fn pages_taken() -> Result<Taken> {
         };
         if names(&["kasan_populate_vmalloc"]) {
             shadow += pages;
-        } else if names(DRIVERS_OF_TESTS) && !names(&["slab", "stack_depot", "kasan_save"]) {
+        } else if names(DRIVER_NAMES) && !names(&["slab", "stack_depot", "kasan_save"]) {
             drivers += pages;
         }
         stack.clear();
     }
-    Ok(Taken { drivers, shadow })
+    Ok(Allocated { drivers, shadow })
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the test programs share.
+//! Modules that the test programs share.
 
 pub mod binder;
 pub mod child;
@@ -8,6 +8,6 @@ pub mod device;
 pub mod ioctl;
 pub mod ktap;
 pub mod leaks;
+pub mod params;
 pub mod procfs;
 pub mod vma;
-pub mod words;

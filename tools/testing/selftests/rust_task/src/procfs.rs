@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The oracle: what /proc says.
+//! Parsers of files in /proc, with which the results of the crate are compared.
 
 use crate::device::abi;
 use anyhow::{ensure, Context, Result};
 use std::{fs, str::FromStr};
 
-/// A `status` file.
+/// The content of `/proc/PID/status`.
 pub struct Status(String);
 
 impl Status {
-    /// That of the calling thread, as the namespace of the /proc mount sees it.
+    /// Reads the file of the calling thread. PIDs are those of the PID namespace of the /proc
+    /// mount.
     pub fn of_this_thread() -> Result<Self> {
         Ok(Self(fs::read_to_string("/proc/thread-self/status")?))
     }
 
-    /// That of process `pid`.
+    /// Reads the file of task `pid`.
     pub fn of(pid: i32) -> Result<Self> {
         Ok(Self(fs::read_to_string(format!("/proc/{pid}/status"))?))
     }
@@ -28,12 +29,12 @@ impl Status {
         Some(rest.split_whitespace().collect())
     }
 
-    /// Whether there is such a line.
+    /// Returns whether there is a line of this name.
     pub fn has(&self, name: &str) -> bool {
         self.fields(name).is_some()
     }
 
-    /// How many values the line has.
+    /// Returns the number of values of the line.
     pub fn count(&self, name: &str) -> Result<usize> {
         Ok(self
             .fields(name)
@@ -41,7 +42,7 @@ impl Status {
             .len())
     }
 
-    /// The value of number `n`.
+    /// Returns value `n` of the line.
     pub fn nth(&self, name: &str, n: usize) -> Result<String> {
         let fields = self
             .fields(name)
@@ -52,7 +53,7 @@ impl Status {
         Ok(value.to_string())
     }
 
-    /// All of the line.
+    /// Returns the whole line without the name.
     pub fn line(&self, name: &str) -> Result<String> {
         let line = self
             .0
@@ -63,71 +64,72 @@ impl Status {
             .to_owned())
     }
 
-    /// The first value.
+    /// Returns the first value of the line.
     pub fn one(&self, name: &str) -> Result<String> {
         self.nth(name, 0)
     }
 
-    /// The last value.
+    /// Returns the last value of the line.
     pub fn last(&self, name: &str) -> Result<String> {
         self.nth(name, self.count(name)? - 1)
     }
 
-    /// Compares what the device tells of this thread, and fails with the first difference.
+    /// Compares the information of the driver about this thread, and returns an error for the first
+    /// difference.
     pub fn agrees_with(&self, info: &abi::TaskInfo) -> Result<()> {
-        for (name, told, expected) in [
+        for (name, value, expected) in [
             ("pid", info.pid, self.one("Pid")?),
             ("tgid", info.tgid, self.one("Tgid")?),
             ("leader", info.leader, self.one("Tgid")?),
             ("ns_tgid", info.ns_tgid, self.last("NStgid")?),
         ] {
             ensure!(
-                told.to_string() == expected,
-                "{name} is {told} instead of {expected}"
+                value.to_string() == expected,
+                "{name} is {value} instead of {expected}"
             );
         }
         ensure!(info.has_mm == 1, "a process has no address space");
         Ok(())
     }
 
-    /// A set of signals.
+    /// Returns a set of signals.
     pub fn signals(&self, name: &str) -> Result<u64> {
         Ok(u64::from_str_radix(&self.one(name)?, 16)?)
     }
 
-    /// The signals that were sent and not delivered yet, blocked or not.
+    /// Returns the signals that were sent and not delivered, whether blocked or not.
     pub fn signals_sent(&self) -> Result<u64> {
         Ok(self.signals("SigPnd")? | self.signals("ShdPnd")?)
     }
 
-    /// Whether a signal waits that is not blocked.
+    /// Returns whether a signal is pending that is not blocked.
     pub fn signal_pending(&self) -> Result<bool> {
         Ok(self.signals_sent()? & !self.signals("SigBlk")? != 0)
     }
 }
 
-/// A `stat` file.
+/// The content of `/proc/PID/stat`.
 pub struct Stat(Vec<String>);
 
 impl Stat {
-    /// How many nanoseconds a tick of these files has.
+    /// The length of a tick in nanoseconds.
     pub const TICK: u64 = 10_000_000;
 
-    /// That of process or thread `pid`.
+    /// Reads the file of task `pid`.
     pub fn of(pid: i32) -> Result<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The name comes before, and may hold anything.
+        // The name precedes the other fields, and may contain any character.
         let (_, rest) = text.rsplit_once(')').context("stat has no name")?;
         Ok(Self(rest.split_whitespace().map(str::to_owned).collect()))
     }
 
-    /// The field that proc(5) gives this number.
-    fn field(&self, number: usize) -> Result<&str> {
-        let field = number.checked_sub(3).and_then(|at| self.0.get(at));
-        Ok(field.with_context(|| format!("stat has no field {number}"))?)
+    /// Returns field `n`, as counted in proc(5).
+    fn field(&self, n: usize) -> Result<&str> {
+        let field = n.checked_sub(3).and_then(|at| self.0.get(at));
+        Ok(field.with_context(|| format!("stat has no field {n}"))?)
     }
 
-    /// 0 for a task that has not ended, 1 for a zombie, 2 for a dead one.
+    /// Returns 1 for a zombie, 2 for a dead task, else 0.
     pub fn exit_state(&self) -> Result<u32> {
         Ok(match self.field(3)? {
             "Z" => 1,
@@ -140,18 +142,18 @@ impl Stat {
         Ok(self.field(19)?.parse()?)
     }
 
-    /// When it was started, in ticks.
+    /// Returns the start time in ticks.
     pub fn start_time(&self) -> Result<u64> {
         Ok(self.field(22)?.parse()?)
     }
 
-    /// The CPU that it runs on, or ran on last.
+    /// Returns the CPU that the task is on.
     pub fn cpu(&self) -> Result<u32> {
         Ok(self.field(39)?.parse()?)
     }
 }
 
-/// How many files a process may have open.
+/// Returns the soft `RLIMIT_NOFILE` of a process.
 pub fn files_limit(pid: i32) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/limits"))?;
     let line = text
@@ -163,27 +165,28 @@ pub fn files_limit(pid: i32) -> Result<u64> {
 
 /// One line of /proc/self/maps.
 #[derive(Debug)]
-pub struct Area {
+pub struct MapsEntry {
     pub start: u64,
     pub end: u64,
-    /// As the device tells them.
+    /// The flags, as encoded in the ABI of the driver.
     pub flags: u64,
-    /// Whether it has pages of the device.
-    pub of_device: bool,
-    /// Whether it is one of the drivers whose areas have data.
-    pub has_data: bool,
+    /// Whether the VMA is one of `/dev/rust_task_info`.
+    pub of_task_info: bool,
+    /// Whether the VMA is one of the drivers that implement `vm_ops`.
+    pub has_vm_ops: bool,
 }
 
-impl Area {
-    /// Reads a line. The vsyscall page is listed but is no area of the process, so it is `None`.
+impl MapsEntry {
+    /// Parses a line. Returns `None` for the vsyscall page, which is listed but is not a VMA of the
+    /// process.
     ///
-    /// Nothing is allocated, so that the areas stay as they are.
+    /// Does not allocate, so that the VMAs do not change.
     pub fn parse(line: &str) -> Result<Option<Self>> {
         if line.ends_with("[vsyscall]") {
             return Ok(None);
         }
-        let area = Self::fields(line).context("a line of maps is not understood")?;
-        Ok(Some(area))
+        let entry = Self::fields(line).context("a line of maps cannot be parsed")?;
+        Ok(Some(entry))
     }
 
     fn fields(line: &str) -> Option<Self> {
@@ -204,39 +207,41 @@ impl Area {
                 .iter()
                 .filter(|l| set(l))
                 .fold(0, |all, l| all | l.2),
-            of_device: line.ends_with(" /dev/rust_task_info"),
-            has_data: line.contains(" /dev/rust_vma_"),
+            of_task_info: line.ends_with(" /dev/rust_task_info"),
+            has_vm_ops: [" /dev/rust_vma_", " /dev/test_rust_vma"]
+                .iter()
+                .any(|device| line.contains(device)),
         })
     }
 
-    /// The area that holds `addr`.
+    /// Returns the entry of the VMA that contains `addr`.
     pub fn at(addr: u64) -> Result<Option<Self>> {
         for line in fs::read_to_string("/proc/self/maps")?.lines() {
-            if let Some(area) = Self::parse(line)?.filter(|a| (a.start..a.end).contains(&addr)) {
-                return Ok(Some(area));
+            if let Some(entry) = Self::parse(line)?.filter(|e| (e.start..e.end).contains(&addr)) {
+                return Ok(Some(entry));
             }
         }
         Ok(None)
     }
 
-    /// Whether the device has told the same.
-    pub fn is(&self, told: &abi::VmaInfo) -> bool {
-        (self.start, self.end, self.flags) == (told.start, told.end, told.flags)
+    /// Returns whether the driver has returned the same.
+    pub fn agrees_with(&self, info: &abi::VmaInfo) -> bool {
+        (self.start, self.end, self.flags) == (info.start, info.end, info.flags)
     }
 }
 
-/// The two letters for each flag of the area that begins at `addr`.
+/// Returns the `VmFlags` of smaps of the VMA that starts at `addr`.
 pub fn flags_of(addr: u64) -> Result<String> {
     let smaps = fs::read_to_string("/proc/self/smaps")?;
     let mut lines = smaps
         .lines()
         .skip_while(|line| !line.starts_with(&format!("{addr:x}-")));
     let flags = lines.find_map(|line| line.strip_prefix("VmFlags:"));
-    Ok(flags.context("no area")?.to_owned())
+    Ok(flags.context("no such VMA in smaps")?.to_owned())
 }
 
-/// Flags as /proc/self/maps writes them.
-pub fn rights(flags: u64) -> String {
+/// Returns flags in the format of /proc/self/maps.
+pub fn permissions(flags: u64) -> String {
     let letter = |bit, set, clear| if flags & bit != 0 { set } else { clear };
     [
         letter(abi::READ, 'r', '-'),
@@ -248,13 +253,13 @@ pub fn rights(flags: u64) -> String {
     .collect()
 }
 
-/// How many kB of the area that begins at `start` are resident.
+/// Returns the resident size in kB of the VMA that starts at `start`.
 pub fn rss(start: u64) -> Result<u64> {
     let smaps = fs::read_to_string("/proc/self/smaps")?;
     let head = format!("{start:08x}-");
     let mut lines = smaps.lines().skip_while(|line| !line.starts_with(&head));
     let rss = lines
         .find_map(|line| line.strip_prefix("Rss:"))
-        .context("no such area in smaps")?;
+        .context("no such VMA in smaps")?;
     Ok(u64::from_str(rss.trim().trim_end_matches(" kB"))?)
 }

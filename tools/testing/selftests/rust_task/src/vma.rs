@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The devices that have areas of their own, as a program sees them.
+//! The devices that implement `vm_ops`, as used from userspace.
 
 use crate::ioctl::{ask, exchange, ior, iow, iowr};
 use anyhow::{Context, Result};
@@ -22,17 +22,17 @@ pub mod abi;
 pub mod test_abi;
 
 pub const PAGE: usize = 4096;
-/// What a program may do with most areas.
+/// The protection of most mappings.
 pub const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
 const STATE: u32 = ior::<abi::State>(abi::MAGIC, abi::STATE);
-const AREAS: u32 = iowr::<abi::Areas>(abi::MAGIC, abi::AREAS);
+const VMAS: u32 = iowr::<abi::Vmas>(abi::MAGIC, abi::VMAS);
 const INSERT: u32 = iow::<u64>(abi::MAGIC, abi::INSERT);
 const REVOKE: u32 = iow::<u64>(abi::MAGIC, abi::REVOKE);
 const EVENTS: u32 = ior::<test_abi::Events>(test_abi::MAGIC, test_abi::EVENTS);
-const WHAT: u32 = iowr::<u64>(test_abi::MAGIC, test_abi::WHAT);
+const KIND: u32 = iowr::<u64>(test_abi::MAGIC, test_abi::KIND);
 
-/// Pages at an address. They stay mapped, or whatever the test does to them.
+/// A range of pages. It does not own the mapping.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     pub at: usize,
@@ -41,14 +41,14 @@ pub struct Span {
 
 impl Span {
     fn ptr(self) -> NonNull<c_void> {
-        NonNull::new(self.at as *mut c_void).expect("nothing is mapped at 0")
+        NonNull::new(self.at as *mut c_void).expect("address 0 is never mapped")
     }
 
     pub fn bytes(self) -> usize {
         self.pages * PAGE
     }
 
-    /// Some pages of it.
+    /// Returns a part of the range.
     pub fn part(self, first: usize, pages: usize) -> Self {
         assert!(first + pages <= self.pages);
         let at = self.at + first * PAGE;
@@ -59,28 +59,30 @@ impl Span {
         (self.at + page * PAGE) as u64
     }
 
-    /// Reads the first number of a page. The process dies if it cannot.
+    /// Reads the first `u64` of a page. If the access fails, a signal kills the process.
     pub fn read(self, page: usize) -> u64 {
-        // SAFETY: If it is mapped for reading, this reads; if not, there is a signal.
+        // SAFETY: If the page cannot be read, a signal kills the process.
         unsafe { (self.addr(page) as *const u64).read_volatile() }
     }
 
     pub fn write(self, page: usize, value: u64) {
-        // SAFETY: As for `read()`; the tests map nothing that Rust code has its own idea of.
+        // SAFETY: If the page cannot be written, a signal kills the process. No Rust reference
+        // points to mapped pages.
         unsafe { (self.addr(page) as *mut u64).write_volatile(value) }
     }
 
     pub fn unmap(self) -> Result<(), Errno> {
-        // SAFETY: The tests unmap what they have mapped.
+        // SAFETY: The tests only unmap pages that they have mapped. No Rust reference points to
+        // them.
         unsafe { munmap(self.ptr(), self.bytes()) }
     }
 
-    pub fn protect(self, rights: ProtFlags) -> Result<(), Errno> {
-        // SAFETY: Nobody relies on the rights of these pages.
-        unsafe { mprotect(self.ptr(), self.bytes(), rights) }
+    pub fn protect(self, prot: ProtFlags) -> Result<(), Errno> {
+        // SAFETY: No Rust reference points to these pages.
+        unsafe { mprotect(self.ptr(), self.bytes(), prot) }
     }
 
-    /// Moves it, or makes it larger or smaller where it is.
+    /// Moves the range to another address, or resizes it at the same address.
     pub fn remap(self, pages: usize, to: Option<usize>) -> Result<Self, Errno> {
         let (flags, to) = match to {
             Some(to) => (
@@ -89,19 +91,19 @@ impl Span {
             ),
             None => (MRemapFlags::empty(), None),
         };
-        // SAFETY: Both are places that only the test knows.
+        // SAFETY: Both ranges are reserved by the test, and no Rust reference points to them.
         let at = unsafe { mremap(self.ptr(), self.bytes(), pages * PAGE, flags, to)? };
         let at = at.as_ptr() as usize;
         Ok(Self { at, pages })
     }
 }
 
-/// Maps pages of a file, or no file.
+/// Maps pages of a file, or anonymous pages.
 pub fn map_at(
     at: Option<usize>,
     file: Option<(&File, u64)>,
     pages: usize,
-    rights: ProtFlags,
+    prot: ProtFlags,
     mut flags: MapFlags,
 ) -> Result<Span, Errno> {
     if at.is_some() {
@@ -109,21 +111,21 @@ pub fn map_at(
     }
     let len = NonZeroUsize::new(pages * PAGE).ok_or(Errno::EINVAL)?;
     let at = at.and_then(NonZeroUsize::new);
-    // SAFETY: The kernel chooses where, or the test does, which knows what is there.
+    // SAFETY: The kernel chooses the address, or the test passes a range that it has reserved.
     let at = unsafe {
         match file {
             Some((file, pgoff)) => {
                 let offset = (pgoff * PAGE as u64) as i64;
-                mmap(at, len, rights, flags, file, offset)?
+                mmap(at, len, prot, flags, file, offset)?
             }
-            None => nix::sys::mman::mmap_anonymous(at, len, rights, flags)?,
+            None => nix::sys::mman::mmap_anonymous(at, len, prot, flags)?,
         }
     };
     let at = at.as_ptr() as usize;
     Ok(Span { at, pages })
 }
 
-/// Finds a place where nothing is mapped, and keeps others away from it.
+/// Reserves a range of addresses with an inaccessible mapping.
 pub fn reserve(pages: usize) -> Result<Span, Errno> {
     map_at(
         None,
@@ -167,27 +169,27 @@ impl Buffer {
         exchange(&self.0, REVOKE, &mut addr)
     }
 
-    /// Asks where this process has mapped it.
-    pub fn areas(&self) -> Result<Vec<abi::Area>, Errno> {
+    /// Returns the VMAs of the file in this process, according to the driver.
+    pub fn vmas(&self) -> Result<Vec<abi::Vma>, Errno> {
         let mut all = Vec::new();
         let mut from = 0;
         loop {
-            let mut some = abi::Areas {
+            let mut some = abi::Vmas {
                 from,
                 ..Default::default()
             };
-            exchange(&self.0, AREAS, &mut some)?;
-            let found = &some.areas[..some.found as usize];
+            exchange(&self.0, VMAS, &mut some)?;
+            let found = &some.vmas[..some.found as usize];
             all.extend_from_slice(found);
             match found.last() {
-                Some(last) if found.len() == abi::AT_A_TIME => from = last.end,
+                Some(last) if found.len() == abi::MAX_VMAS => from = last.end,
                 _ => return Ok(all),
             }
         }
     }
 
-    /// Reads the same out of /proc. No other file of the device may be mapped.
-    pub fn areas_in_maps(&self) -> Result<Vec<abi::Area>> {
+    /// Returns the same according to /proc. No other file of the device may be mapped.
+    pub fn vmas_in_maps(&self) -> Result<Vec<abi::Vma>> {
         let inode = self.0.metadata()?.ino().to_string();
         let maps = read_to_string("/proc/self/maps")?;
         let mut all = Vec::new();
@@ -200,12 +202,12 @@ impl Buffer {
                 anyhow::bail!("{line}");
             };
             anyhow::ensure!(ino == inode, "{line}");
-            let (start, end) = range.split_once('-').context("no range")?;
-            let number = |text: &str| u64::from_str_radix(text, 16);
-            all.push(abi::Area {
-                start: number(start)?,
-                end: number(end)?,
-                pgoff: number(offset)? / PAGE as u64,
+            let (start, end) = range.split_once('-').context("no address range")?;
+            let hex = |text: &str| u64::from_str_radix(text, 16);
+            all.push(abi::Vma {
+                start: hex(start)?,
+                end: hex(end)?,
+                pgoff: hex(offset)? / PAGE as u64,
             });
         }
         Ok(all)
@@ -227,14 +229,14 @@ impl Prepared {
         &self.0
     }
 
-    /// Maps pages, as [`Tester::map`] does.
-    pub fn map(&self, what: u64, pages: usize, flags: MapFlags) -> Result<Span, Errno> {
-        map_at(None, Some((&self.0, what)), pages, READ_WRITE, flags)
+    /// Maps pages, as [`Tester::map`].
+    pub fn map(&self, kind: u64, pages: usize, flags: MapFlags) -> Result<Span, Errno> {
+        map_at(None, Some((&self.0, kind)), pages, READ_WRITE, flags)
     }
 
-    /// The same, at a place.
-    pub fn map_at(&self, at: Span, what: u64) -> Result<Span, Errno> {
-        let file = Some((&self.0, what));
+    /// As [`Self::map`], at an address.
+    pub fn map_at(&self, at: Span, kind: u64) -> Result<Span, Errno> {
+        let file = Some((&self.0, kind));
         map_at(
             Some(at.at),
             file,
@@ -244,9 +246,9 @@ impl Prepared {
         )
     }
 
-    /// The same, for reading.
-    pub fn map_to_read(&self, what: u64, pages: usize) -> Result<Span, Errno> {
-        let file = Some((&self.0, what));
+    /// As [`Self::map`], read-only.
+    pub fn map_to_read(&self, kind: u64, pages: usize) -> Result<Span, Errno> {
+        let file = Some((&self.0, kind));
         map_at(
             None,
             file,
@@ -270,13 +272,13 @@ impl Tester {
         ask(&self.0, EVENTS, test_abi::Events::default())
     }
 
-    /// Asks what the area at an address does.
-    pub fn what(&self, addr: u64) -> Result<u64, Errno> {
-        ask(&self.0, WHAT, addr)
+    /// Returns the kind of the VMA at an address.
+    pub fn kind(&self, addr: u64) -> Result<u64, Errno> {
+        ask(&self.0, KIND, addr)
     }
 
-    /// Maps pages, to be shared or not. What they do is a matter of where they are.
-    pub fn map(&self, what: u64, pages: usize, flags: MapFlags) -> Result<Span, Errno> {
-        map_at(None, Some((&self.0, what)), pages, READ_WRITE, flags)
+    /// Maps a VMA of a kind of `test_abi`.
+    pub fn map(&self, kind: u64, pages: usize, flags: MapFlags) -> Result<Span, Errno> {
+        map_at(None, Some((&self.0, kind)), pages, READ_WRITE, flags)
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How long a transaction takes, by the guest's clock.
+//! Measures the time of Binder transactions by the clock of the guest.
 
 use anyhow::Result;
 use rust_task::{
@@ -13,9 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-const AREA: usize = 1 << 20;
+const BUFFER_SIZE: usize = 1 << 20;
 
-/// Names, bytes in each direction, calls. The clock of a guest may have steps of some milliseconds.
+/// Names, bytes in each direction, calls. The resolution of the clock may be some milliseconds.
 const CASES: &[(&str, usize, u32)] = &[
     ("two-way, empty", 0, 10_000),
     ("two-way, 4 KiB", 4096, 8_000),
@@ -28,15 +28,15 @@ fn main() -> Result<()> {
     let (ready, tell) = nix::unistd::pipe()?;
     let path = device.clone();
     let _server = Child::start(move || {
-        let binder = Binder::open(&path, AREA)?;
+        let binder = Binder::open(&path, BUFFER_SIZE)?;
         binder.become_manager()?;
         drop(tell);
         binder::serve(&binder, Arc::new(|message| message.data.clone()))
     })?;
-    // The end of file says that the server has begun.
+    // The end of file means that the server is ready.
     std::fs::File::from(ready).read_to_end(&mut Vec::new())?;
 
-    let mut talk = Talk::new(&Binder::open(&device, AREA)?);
+    let mut talk = Talk::new(&Binder::open(&device, BUFFER_SIZE)?);
     for (name, size, calls) in CASES {
         let data = vec![0x5a; *size];
         let mut call = |count: u32| -> Result<Duration> {

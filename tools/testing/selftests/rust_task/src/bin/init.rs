@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The guest's first process: mounts, loads the modules, runs programs, reboots.
+//! The init process of the guest: mounts file systems, loads modules, runs programs, reboots.
 //!
-//! What they say goes to the second serial port, away from the kernel's log.
+//! The output of the programs goes to the second serial port, separate from the kernel log.
 
 use anyhow::{Context, Result};
 use nix::{
@@ -32,7 +32,7 @@ fn main() {
     if let Ok(Err(err)) = port {
         eprintln!("init: {err:#}");
     }
-    // QEMU was told to end instead of rebooting.
+    // QEMU runs with -no-reboot, so this ends it.
     let _ = reboot(RebootMode::RB_AUTOBOOT);
 }
 
@@ -48,7 +48,7 @@ fn run() -> Result<()> {
         match mount(Some(kind), at, Some(kind), MsFlags::empty(), None::<&str>) {
             // The kernel may have mounted /dev already.
             Ok(()) | Err(Errno::EBUSY) => {}
-            // Only the kernel with the checkers has it.
+            // Only kernels with the checkers have debugfs.
             Err(Errno::ENOENT) if kind == "debugfs" => {}
             Err(err) => eprintln!("init: {at}: {err}"),
         }
@@ -56,7 +56,7 @@ fn run() -> Result<()> {
 
     let mut port = open_port().context("/dev/ttyS1")?;
     let words = fs::read_to_string("/proc/cmdline")?;
-    // Which folders' programs are wanted, such as /selftests.
+    // The directories of the programs to run, such as /selftests.
     if let Some(dirs) = words
         .split_whitespace()
         .find_map(|word| word.strip_prefix("programs="))
@@ -73,7 +73,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Opens the serial port so that bytes pass as they are, and no input comes back as output.
+/// Opens the serial port in raw mode, without echo.
 fn open_port() -> Result<File> {
     let port = OpenOptions::new()
         .read(true)
@@ -89,7 +89,7 @@ fn open_port() -> Result<File> {
 fn modules(dir: &str, port: &mut File) -> Result<()> {
     for module in sorted(dir, |path| path.extension() == Some("ko".as_ref()))? {
         let file = File::open(&module)?;
-        // The tests say what is missing without it.
+        // The tests report which device is missing.
         if let Err(err) = finit_module(&file, c"", ModuleInitFlags::empty()) {
             writeln!(port, "# {}: {err}", module.display())?;
         }
@@ -97,12 +97,12 @@ fn modules(dir: &str, port: &mut File) -> Result<()> {
     Ok(())
 }
 
-/// Runs the programs of a folder, after the modules that they need.
+/// Loads the modules of a directory, and runs its programs.
 fn programs(dir: &str, port: &mut File) -> Result<()> {
     modules(dir, port)?;
     let executable =
         |path: &Path| fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o111 != 0);
-    // The kernel hands on words that it does not know.
+    // The kernel passes unknown parameters as environment variables.
     let only = env::var("only").ok();
     for program in sorted(dir, executable)? {
         let name = program.file_name().unwrap_or_default().to_string_lossy();
@@ -110,27 +110,27 @@ fn programs(dir: &str, port: &mut File) -> Result<()> {
             continue;
         }
         writeln!(port, "# program {name}")?;
-        let how = match run_to_end(&program, port)? {
+        let status = match run_to_end(&program, port)? {
             WaitStatus::Exited(_, 0) => continue,
             WaitStatus::Exited(_, code) => format!("exit status {code}"),
             WaitStatus::Signaled(_, signal, _) => signal.to_string(),
             other => format!("{other:?}"),
         };
-        writeln!(port, "# died: {how}")?;
+        writeln!(port, "# died: {status}")?;
     }
     Ok(())
 }
 
-/// Has the kernel look for memory that nobody knows any more, if it can.
+/// Runs kmemleak, if the kernel has it.
 ///
-/// What it finds it says in its log, which fails the run; here is where it was taken.
+/// The kernel log reports leaks, which makes the run fail; the output here has their stack traces.
 fn find_leaks(port: &mut File) -> Result<()> {
     let path = "/sys/kernel/debug/kmemleak";
     if !Path::new(path).exists() {
         return Ok(());
     }
-    // An object that a thread is just about to store is reported in the second scan only if it
-    // is still unknown then, and none that is younger than 5 s.
+    // An object whose pointer is only in a register is reported if a second scan does not find it
+    // either. Objects younger than 5 s are not reported.
     for _ in 0..2 {
         std::thread::sleep(Duration::from_secs(6));
         fs::write(path, "scan")?;
@@ -141,7 +141,7 @@ fn find_leaks(port: &mut File) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program, and ends what it leaves behind, which must not talk into what comes next.
+/// Runs a program, and then kills all remaining processes, so that they do not affect the next one.
 fn run_to_end(program: &Path, port: &File) -> Result<WaitStatus> {
     let child = Command::new(program)
         .stdin(Stdio::null())
@@ -151,18 +151,18 @@ fn run_to_end(program: &Path, port: &File) -> Result<WaitStatus> {
         .with_context(|| program.display().to_string())?;
     let child = Pid::from_raw(child.id().try_into()?);
     let status = loop {
-        // Others are orphans, which are this process's to reap.
+        // Other PIDs are those of orphans, which init must reap.
         let status = wait()?;
         if status.pid() == Some(child) {
             break status;
         }
     };
-    let everybody = Pid::from_raw(-1);
-    let _ = kill(everybody, Signal::SIGKILL);
-    // Whoever is stuck is told of by the kernel, and need not be waited for.
+    let all = Pid::from_raw(-1);
+    let _ = kill(all, Signal::SIGKILL);
+    // The kernel reports hung tasks, so the wait is limited.
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(10) {
-        match waitpid(everybody, Some(WaitPidFlag::WNOHANG)) {
+        match waitpid(all, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => std::thread::sleep(Duration::from_millis(1)),
             Ok(_) => {}
             Err(_) => break,
@@ -171,7 +171,7 @@ fn run_to_end(program: &Path, port: &File) -> Result<WaitStatus> {
     Ok(status)
 }
 
-/// The paths in a directory that are `wanted`, by name.
+/// Returns the paths in a directory that are `wanted`, sorted by name.
 fn sorted(dir: &str, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let mut paths: Vec<_> = fs::read_dir(dir)
         .with_context(|| dir.to_owned())?

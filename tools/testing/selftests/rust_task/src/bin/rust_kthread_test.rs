@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Has `/dev/test_rust_task` start threads of the kernel, which borrow the memory of processes.
+//! Has `/dev/test_rust_task` start kthreads, which use the `mm_struct` of processes.
 
 use anyhow::{ensure, Result};
 use nix::{
@@ -24,73 +24,75 @@ use std::{
 };
 
 const TESTS: &[Test] = &[
-    ("a borrowed address space", borrowed),
-    ("memory that is not there", not_there),
-    ("address spaces of many processes", many),
-    ("killed while it is borrowed", killed),
-    ("threads started and stopped", started_and_stopped),
+    ("kthread_use_mm()", use_mm),
+    ("kthread_use_mm(), unmapped addresses", unmapped),
+    ("kthread_use_mm() of several processes", several),
+    ("process killed during kthread_use_mm()", killed),
+    ("kthreads started and stopped", started_and_stopped),
 ];
 
 const PAGE: usize = 4096;
-/// How many threads are started and stopped, how many at least, and how many at a time.
+/// How many kthreads are started and stopped, the minimum if the kernel is slow, and the number of
+/// one call.
 const THREADS: u32 = 10_000;
-const ENOUGH: u32 = 1000;
+const MIN_THREADS: u32 = 1000;
 const CHUNK: u32 = 250;
-const PATIENCE: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 const PROCESSES: u64 = 8;
 
 fn main() -> Result<()> {
     ktap::run(TESTS)
 }
 
-/// Maps a page with a number in it.
-fn number(value: u64) -> Result<NonNull<u64>> {
-    let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    let at = map(None, PAGE, rights, MapFlags::MAP_PRIVATE)?.cast();
+/// Maps a page that starts with a `u64`.
+fn map_value(value: u64) -> Result<NonNull<u64>> {
+    let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let at = map(None, PAGE, prot, MapFlags::MAP_PRIVATE)?.cast();
     write(at, value);
     Ok(at)
 }
 
 fn read(at: NonNull<u64>) -> u64 {
-    // SAFETY: It is on a page that was mapped for this.
+    // SAFETY: The callers pass the address of a mapped page. The read is volatile, as a kthread may
+    // write.
     unsafe { at.as_ptr().read_volatile() }
 }
 
 fn write(at: NonNull<u64>, value: u64) {
-    // SAFETY: As for `read()`.
+    // SAFETY: The callers pass the address of a mapped, writable page.
     unsafe { at.as_ptr().write_volatile(value) }
 }
 
-fn borrowed() -> Result<()> {
+fn use_mm() -> Result<()> {
     let device = Tester::open()?;
-    let at = number(1000)?;
-    let answer = device.borrow(at.as_ptr() as u64, 100)?;
-    fact("a scope", "was done", answer.done, 100);
-    fact("a scope", "had another address space", answer.wrong, 0);
+    let at = map_value(1000)?;
+    let answer = device.use_mm(at.as_ptr() as u64, 100)?;
+    fact("kthread_use_mm()", "calls", answer.done, 100);
+    fact("kthread_use_mm()", "wrong mm", answer.wrong, 0);
     fact(
-        "a scope within a scope",
-        "is refused with",
+        "nested kthread_use_mm()",
+        "error",
         answer.nested,
         -(Errno::EBUSY as i32),
     );
     fact(
-        "a scope of a program",
-        "is refused with",
+        "kthread_use_mm() by a user task",
+        "error",
         answer.caller,
         -(Errno::EINVAL as i32),
     );
-    fact("a thread", "returned", answer.result, 7);
-    fact("a number", "is now", read(at), 1100);
+    fact("kthread", "return value", answer.result, 7);
+    fact("memory of the process", "value", read(at), 1100);
     Ok(())
 }
 
-fn not_there() -> Result<()> {
+fn unmapped() -> Result<()> {
     let device = Tester::open()?;
-    let at = number(0)?;
-    // SAFETY: Nobody looks at it after this.
+    let at = map_value(0)?;
+    // SAFETY: The page is not accessed after this.
     unsafe { munmap(at.cast(), PAGE)? };
     for addr in [at.as_ptr() as u64, 0, 1 << 63, u64::MAX - 7] {
-        let answer = device.borrow(addr, 3)?;
+        let answer = device.use_mm(addr, 3)?;
         ensure!(
             (answer.done, answer.wrong, answer.result) == (0, 0, 7),
             "{answer:?}"
@@ -99,16 +101,16 @@ fn not_there() -> Result<()> {
     Ok(())
 }
 
-/// Each has another number at the same address.
-fn many() -> Result<()> {
+/// Each process has another value at the same address.
+fn several() -> Result<()> {
     let device = Tester::open()?;
-    let at = number(0)?;
+    let at = map_value(0)?;
     let all: Vec<_> = (1..=PROCESSES)
         .map(|own| {
             Child::start(|| {
                 write(at, own << 32);
                 for round in 1..=50 {
-                    let answer = device.borrow(at.as_ptr() as u64, 4)?;
+                    let answer = device.use_mm(at.as_ptr() as u64, 4)?;
                     ensure!((answer.done, answer.wrong) == (4, 0), "{answer:?}");
                     let expected = (own << 32) + 4 * round;
                     ensure!(
@@ -116,10 +118,10 @@ fn many() -> Result<()> {
                         "{:x} instead of {expected:x}",
                         read(at)
                     );
-                    // A child begins with a copy, and goes on alone.
+                    // A child has a copy, which changes independently.
                     if round % 10 == 0 {
                         in_child(|| {
-                            device.borrow(at.as_ptr() as u64, 1)?;
+                            device.use_mm(at.as_ptr() as u64, 1)?;
                             ensure!(read(at) == expected + 1);
                             Ok(())
                         })?;
@@ -133,16 +135,16 @@ fn many() -> Result<()> {
     for child in all {
         child.join()?;
     }
-    ensure!(read(at) == 0, "somebody has changed the memory of another");
+    ensure!(read(at) == 0, "the memory of this process was changed");
     Ok(())
 }
 
 fn killed() -> Result<()> {
-    let at = number(0)?;
+    let at = map_value(0)?;
     let device = Tester::open()?;
     for round in 0..20 {
         let child = Child::start(|| loop {
-            device.borrow(at.as_ptr() as u64, 1000)?;
+            device.use_mm(at.as_ptr() as u64, 1000)?;
         })?;
         thread::sleep(Duration::from_millis(round % 7));
         nix::sys::signal::kill(child.pid(), Signal::SIGKILL)?;
@@ -153,11 +155,11 @@ fn killed() -> Result<()> {
         );
     }
     ensure!(read(at) == 0);
-    no_thread_left("borrow/")
+    wait_for_exit("use_mm/")
 }
 
-/// Waits until no thread of the kernel has a name that begins like this.
-fn no_thread_left(name: &str) -> Result<()> {
+/// Waits until no kthread has a name with this prefix.
+fn wait_for_exit(name: &str) -> Result<()> {
     let begin = Instant::now();
     loop {
         let left = fs::read_dir("/proc")?.flatten().any(|entry| {
@@ -169,7 +171,7 @@ fn no_thread_left(name: &str) -> Result<()> {
         }
         ensure!(
             begin.elapsed() < Duration::from_secs(60),
-            "{name} is left over"
+            "a kthread {name} still exists"
         );
         thread::sleep(Duration::from_millis(10));
     }
@@ -179,16 +181,16 @@ fn started_and_stopped() -> Result<()> {
     let device = Tester::open()?;
     let begin = Instant::now();
     let (mut started, mut ran) = (0, 0);
-    // A kernel with all checkers has no time for all.
-    while started < THREADS && (started < ENOUGH || begin.elapsed() < PATIENCE) {
+    // A kernel with all checkers is too slow for all of them.
+    while started < THREADS && (started < MIN_THREADS || begin.elapsed() < TIMEOUT) {
         let answer = device.spawn(CHUNK)?;
         ensure!(answer.wrong == 0 && answer.ran >= CHUNK / 2, "{answer:?}");
-        // Whether they ran or not.
+        // Each closure is dropped, whether it has run or not.
         ensure!(answer.dropped == CHUNK, "{answer:?}");
         started += CHUNK;
         ran += answer.ran;
     }
-    did("threads started", started);
-    did("threads that ran", ran);
-    no_thread_left("spawn/")
+    did("kthreads started", started);
+    did("kthreads that ran", ran);
+    wait_for_exit("spawn/")
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Asks `/dev/test_rust_task` how tasks hang together and what their numbers are, and compares that
-//! with /proc.
+//! Compares the PIDs, relations and properties of tasks that `/dev/test_rust_task` returns with
+//! /proc.
 
 use anyhow::{bail, ensure, Context, Result};
 use nix::{
@@ -19,7 +19,7 @@ use rust_task::{
     child::{in_child, in_namespace, Child},
     device::{
         self,
-        test_abi::{Kill, Relatives},
+        test_abi::{Kill, ThreadInfo},
         Tester,
     },
     ktap::{self, did, fact, Test},
@@ -33,43 +33,43 @@ use std::{
 };
 
 const TESTS: &[Test] = &[
-    ("all threads, as /proc has them", all_threads),
-    ("niceness, limits and the end", facts),
-    ("users of another namespace", users),
-    ("nested namespaces", nested),
-    ("how many there are", population),
-    ("numbers that nobody has", nobody),
-    ("a thread that is gone", gone),
-    ("a signal to the opener", signals),
+    ("all threads, compared with /proc", all_threads),
+    ("nice value, rlimits and exit state", properties),
+    ("IDs in another user namespace", user_namespaces),
+    ("nested PID namespaces", nested),
+    ("number of thread groups and threads", population),
+    ("unused PIDs", unused_pids),
+    ("opener that has exited", exited),
+    ("signals to the opener", signals),
 ];
 
 fn main() -> Result<()> {
     ktap::run(TESTS)
 }
 
-/// The threads of all processes, kernel threads as well.
+/// Returns the PIDs of all threads, including kthreads.
 fn threads() -> Result<Vec<i32>> {
     let mut all = Vec::new();
-    let number = |entry: &fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
+    let pid = |entry: &fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
     for process in fs::read_dir("/proc")?.flatten() {
-        if number(&process).is_none() {
+        if pid(&process).is_none() {
             continue;
         }
-        // It may be gone.
+        // The process may have exited.
         if let Ok(tasks) = fs::read_dir(process.path().join("task")) {
-            all.extend(tasks.flatten().filter_map(|task| number(&task)));
+            all.extend(tasks.flatten().filter_map(|task| pid(&task)));
         }
     }
     Ok(all)
 }
 
-fn name(relatives: &Relatives) -> String {
-    let end = relatives.comm.iter().position(|byte| *byte == 0);
-    let name = &relatives.comm[..end.unwrap_or(relatives.comm.len())];
+fn name(info: &ThreadInfo) -> String {
+    let end = info.comm.iter().position(|byte| *byte == 0);
+    let name = &info.comm[..end.unwrap_or(info.comm.len())];
     String::from_utf8_lossy(name).into_owned()
 }
 
-/// What /proc says of a thread, in the order of [`from_device`].
+/// Returns the information about a thread in /proc, in the order of [`from_device`].
 fn from_proc(nr: i32) -> Result<Vec<String>> {
     let status = Status::of(nr)?;
     let stat = Stat::of(nr)?;
@@ -92,41 +92,41 @@ fn from_proc(nr: i32) -> Result<Vec<String>> {
     ])
 }
 
-fn from_device(relatives: &Relatives) -> Vec<String> {
-    let mut all = vec![name(relatives)];
+fn from_device(info: &ThreadInfo) -> Vec<String> {
+    let mut all = vec![name(info)];
     all.extend(
         [
-            relatives.in_init,
-            relatives.in_own,
-            relatives.tgid,
-            relatives.parent,
-            relatives.group,
-            relatives.session,
-            relatives.threads as i32,
-            relatives.level as i32,
+            info.in_init,
+            info.in_own,
+            info.tgid,
+            info.parent,
+            info.group,
+            info.session,
+            info.threads as i32,
+            info.level as i32,
         ]
-        .map(|number| number.to_string()),
+        .map(|id| id.to_string()),
     );
     all.extend([
-        relatives.euid.to_string(),
-        relatives.exit_state.to_string(),
-        relatives.nice.to_string(),
-        (relatives.start_time / Stat::TICK).to_string(),
-        relatives.cpu.to_string(),
-        relatives.files.to_string(),
+        info.euid.to_string(),
+        info.exit_state.to_string(),
+        info.nice.to_string(),
+        (info.start_time / Stat::TICK).to_string(),
+        info.cpu.to_string(),
+        info.files.to_string(),
     ]);
     all
 }
 
-/// Seen from the initial namespace.
+/// All threads, from the initial PID namespace.
 fn all_threads() -> Result<()> {
     let device = Tester::open()?;
     let mut compared = 0;
-    let mut kernel = 0;
+    let mut kthreads = 0;
     for nr in threads()? {
-        // Whoever is not the same before and after has changed, or is gone.
+        // A thread whose information in /proc changes is skipped, as is one that exits.
         let before = from_proc(nr);
-        let answer = device.relatives(nr);
+        let answer = device.thread_info(nr);
         let after = from_proc(nr);
         let (Ok(before), Ok(after)) = (before, after) else {
             continue;
@@ -135,44 +135,47 @@ fn all_threads() -> Result<()> {
             continue;
         }
         let answer = answer.with_context(|| format!("thread {nr}, {}", before[0]))?;
-        let mut told = from_device(&answer);
-        // /proc says more of the names of kernel threads.
-        if answer.is_kthread == 1 && before[0].starts_with(&told[0]) {
-            told[0].clone_from(&before[0]);
+        let mut values = from_device(&answer);
+        // /proc appends to the names of kworkers.
+        if answer.is_kthread == 1 && before[0].starts_with(&values[0]) {
+            values[0].clone_from(&before[0]);
         }
         ensure!(
-            told == before,
-            "{nr}: the crate says {told:?}, /proc says {before:?}"
+            values == before,
+            "{nr}: the crate returns {values:?}, /proc has {before:?}"
         );
         ensure!(
             answer.leader == answer.tgid && answer.is_below == 1,
             "{answer:?}"
         );
-        // A thread of the kernel is `kthreadd` or made by it, and nobody else is.
+        // The kthreads are `kthreadd` and its children.
         let is_kthread = answer.tgid == 2 || answer.parent == 2;
         ensure!(answer.is_kthread == u32::from(is_kthread), "{answer:?}");
-        kernel += answer.is_kthread;
+        kthreads += answer.is_kthread;
         compared += 1;
     }
     did("threads compared", compared);
     ensure!(
-        compared > 10 && kernel > 5 && kernel < compared,
-        "{kernel} of {compared}"
+        compared > 10 && kthreads > 5 && kthreads < compared,
+        "{kthreads} kthreads of {compared} threads"
     );
     Ok(())
 }
 
-/// All threads have nearly the same of these, so this one changes them.
-fn facts() -> Result<()> {
+/// These are nearly the same for all threads, so this test changes them.
+fn properties() -> Result<()> {
     let device = Tester::open()?;
-    let agree = |nr| -> Result<Relatives> {
-        let (answer, proc) = (device.relatives(nr)?, from_proc(nr)?);
-        let told = from_device(&answer);
-        ensure!(told == proc, "the crate says {told:?}, /proc says {proc:?}");
+    let agree = |nr| -> Result<ThreadInfo> {
+        let (answer, proc) = (device.thread_info(nr)?, from_proc(nr)?);
+        let values = from_device(&answer);
+        ensure!(
+            values == proc,
+            "the crate returns {values:?}, /proc has {proc:?}"
+        );
         Ok(answer)
     };
 
-    // The rest is done on one CPU, so that it stays there; the last there is.
+    // Restrict this process to the last CPU, so that it is not migrated.
     let mut cpus = sched_getaffinity(Pid::this())?;
     let count = CpuSet::count();
     let all: Vec<_> = (0..count)
@@ -187,121 +190,132 @@ fn facts() -> Result<()> {
     in_child(|| {
         let before = agree(getpid().as_raw())?;
         setrlimit(Resource::RLIMIT_NOFILE, 321, 4000)?;
-        // SAFETY: It takes numbers.
+        // SAFETY: `setpriority()` has no safety requirements.
         ensure!(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 7) } == 0);
         seteuid(Uid::from_raw(1234))?;
         let after = agree(getpid().as_raw())?;
-        fact("a child", "is nice", after.nice, 7);
-        fact("a child", "open files", after.files, 321);
-        fact("a child", "effective user", after.euid, 1234);
-        fact("a child", "CPU", after.cpu, cpu);
-        fact("a child", "start", after.start_time, before.start_time);
+        fact("child", "nice value", after.nice, 7);
+        fact("child", "RLIMIT_NOFILE", after.files, 321);
+        fact("child", "EUID", after.euid, 1234);
+        fact("child", "CPU", after.cpu, cpu);
+        fact("child", "start time", after.start_time, before.start_time);
         ensure!(before.nice == 0 && before.euid == 0 && before.files != 321);
         Ok(())
     })?;
 
     let zombie = Child::start(|| Ok(()))?;
     let begin = Instant::now();
-    while device.relatives(zombie.pid().as_raw())?.exit_state != 1 {
-        ensure!(begin.elapsed() < Duration::from_secs(60), "it does not end");
+    while device.thread_info(zombie.pid().as_raw())?.exit_state != 1 {
+        ensure!(
+            begin.elapsed() < Duration::from_secs(60),
+            "it has not exited"
+        );
     }
     agree(zombie.pid().as_raw())?;
     zombie.join()
 }
 
-/// The same user and group have one number in one namespace, and another in another.
-fn users() -> Result<()> {
+/// The same user and group have different IDs in different user namespaces.
+fn user_namespaces() -> Result<()> {
     const NONE: u32 = u32::MAX;
     let device = Tester::open()?;
     let parent = getpid().as_raw();
-    let here = device.relatives(parent)?;
-    ensure!((here.euid, here.euid_there, here.egid_there) == (0, 0, 0));
+    let here = device.thread_info(parent)?;
+    ensure!((here.euid, here.euid_own_ns, here.egid_own_ns) == (0, 0, 0));
 
     in_child(|| {
         unshare(CloneFlags::CLONE_NEWUSER)?;
         let me = getpid().as_raw();
-        let unknown = device.relatives(me)?;
-        ensure!((unknown.euid, unknown.euid_there, unknown.egid_there) == (NONE, NONE, NONE));
+        let unknown = device.thread_info(me)?;
+        ensure!((unknown.euid, unknown.euid_own_ns, unknown.egid_own_ns) == (NONE, NONE, NONE));
 
         fs::write("/proc/self/uid_map", "7 0 1")?;
         fs::write("/proc/self/setgroups", "deny")?;
         fs::write("/proc/self/gid_map", "9 0 1")?;
-        let own = device.relatives(me)?;
-        fact("own", "user", own.euid, geteuid());
-        fact("own, in its namespace", "user", own.euid_there, 7);
-        fact("own, in its namespace", "group", own.egid_there, getegid());
-        let above = device.relatives(parent)?;
-        fact("parent", "user", above.euid, 7);
-        fact("parent, in its namespace", "user", above.euid_there, 0);
-        fact("parent, in its namespace", "group", above.egid_there, 0);
+        let own = device.thread_info(me)?;
+        fact("own", "EUID", own.euid, geteuid());
+        fact("own, in its namespace", "EUID", own.euid_own_ns, 7);
+        fact("own, in its namespace", "EGID", own.egid_own_ns, getegid());
+        let above = device.thread_info(parent)?;
+        fact("parent", "EUID", above.euid, 7);
+        fact("parent, in its namespace", "EUID", above.euid_own_ns, 0);
+        fact("parent, in its namespace", "EGID", above.egid_own_ns, 0);
         Ok(())
     })
 }
 
-/// Compares what is known of this thread in its own namespace.
+/// Compares the information about this thread in its own PID namespace.
 fn compare_self(scenario: &str, device: &Tester, parent: i32) -> Result<()> {
     let status = Status::of_this_thread()?;
-    let own = device.relatives(gettid().as_raw())?;
+    let own = device.thread_info(gettid().as_raw())?;
     let depth = status.count("NSpid")? - 1;
     fact(scenario, "level", own.level, depth);
     fact(
         scenario,
-        "number in the initial namespace",
+        "PID in the initial namespace",
         own.in_init,
         status.one("NSpid")?,
     );
     fact(
         scenario,
-        "number in its own",
+        "PID in its own namespace",
         own.in_own,
         status.last("NSpid")?,
     );
-    fact(scenario, "process", own.tgid, getpid());
-    fact(scenario, "leader", own.leader, getpid());
+    fact(scenario, "TGID", own.tgid, getpid());
+    fact(scenario, "group leader", own.leader, getpid());
     fact(scenario, "parent", own.parent, parent);
-    fact(scenario, "group", own.group, status.last("NSpgid")?);
+    fact(scenario, "process group", own.group, status.last("NSpgid")?);
     fact(scenario, "session", own.session, status.last("NSsid")?);
     fact(scenario, "threads", own.threads, status.one("Threads")?);
-    fact(scenario, "a thread of the kernel", own.is_kthread, 0);
-    fact(scenario, "is below the caller's", own.is_below, 1);
+    fact(scenario, "is a kthread", own.is_kthread, 0);
+    fact(scenario, "is in a descendant namespace", own.is_below, 1);
     Ok(())
 }
 
 fn nested() -> Result<()> {
     let device = Tester::open()?;
     in_namespace(|| {
-        // Its parent is above, and has no number here.
-        compare_self("first of a namespace", &device, 0)?;
+        // The parent is in an ancestor namespace, and has no PID in this one.
+        compare_self("init of a namespace", &device, 0)?;
         let me = getpid().as_raw();
-        in_child(|| compare_self("a child in it", &device, me))?;
+        in_child(|| compare_self("child in a namespace", &device, me))?;
         in_child(|| {
             let second = thread::spawn(|| -> Result<()> {
-                compare_self("a second thread", &Tester::open()?, 1)
+                compare_self("second thread", &Tester::open()?, 1)
             });
-            second.join().expect("it has panicked")
+            second.join().expect("the thread panicked")
         })?;
 
         let inner = Child::start(|| {
             in_namespace(|| {
-                compare_self("two below", &device, 0)?;
-                // Nothing of what is above can be found.
-                ensure!(device.relatives(4242) == Err(Errno::ESRCH));
+                compare_self("init of a nested namespace", &device, 0)?;
+                // Tasks of ancestor namespaces cannot be found.
+                ensure!(device.thread_info(4242) == Err(Errno::ESRCH));
                 thread::sleep(Duration::from_secs(60));
                 Ok(())
             })
         })?;
-        // The last one of those here is the first one there.
+        // Find the init process of the nested namespace by its PID in this one.
         let begin = Instant::now();
         let found = loop {
-            let mut below = (2..100).filter_map(|nr| device.relatives(nr).ok());
+            let mut below = (2..100).filter_map(|nr| device.thread_info(nr).ok());
             if let Some(found) = below.find(|found| found.level == 2) {
                 break found;
             }
-            ensure!(begin.elapsed() < Duration::from_secs(60), "nobody is there");
+            ensure!(
+                begin.elapsed() < Duration::from_secs(60),
+                "no task of the nested namespace was found"
+            );
         };
-        fact("one below", "number in its own", found.in_own, 1);
-        fact("one below", "number here", found.tgid, found.nr);
-        fact("one below", "is below", found.is_below, 1);
+        fact("nested task", "PID in its own namespace", found.in_own, 1);
+        fact("nested task", "TGID", found.tgid, found.nr);
+        fact(
+            "nested task",
+            "is in a descendant namespace",
+            found.is_below,
+            1,
+        );
         ensure!(found.in_init > found.nr, "{found:?}");
         inner.kill()
     })
@@ -324,26 +338,26 @@ fn population() -> Result<()> {
                 })
             });
             barrier.wait();
-            let there = now();
+            let counts = now();
             barrier.wait();
-            // The scope ends while they may still hold locks of the library, which a child would
-            // then wait for.
+            // Join the threads explicitly: a scope may end while they hold locks of the C library,
+            // on which a forked child would deadlock.
             for other in others {
-                other.join().expect("it has panicked");
+                other.join().expect("the thread panicked");
             }
-            let there = there?;
-            ensure!(there == (1, 4), "{there:?}");
+            let counts = counts?;
+            ensure!(counts == (1, 4), "{counts:?}");
             Ok(())
         })?;
         in_child(|| {
-            let there = now()?;
-            ensure!(there.0 == 2, "{there:?}");
+            let counts = now()?;
+            ensure!(counts.0 == 2, "{counts:?}");
             Ok(())
         })?;
-        // It is counted here, but not the other way round.
+        // A descendant namespace is counted in this one, but not vice versa.
         in_namespace(|| {
-            let there = now()?;
-            ensure!(there == (1, 1), "{there:?}");
+            let counts = now()?;
+            ensure!(counts == (1, 1), "{counts:?}");
             Ok(())
         })
     })?;
@@ -355,43 +369,41 @@ fn population() -> Result<()> {
     Ok(())
 }
 
-fn nobody() -> Result<()> {
+fn unused_pids() -> Result<()> {
     let device = Tester::open()?;
     for nr in [0, -1, i32::MIN, i32::MAX, 1 << 22] {
-        let answer = device.relatives(nr);
+        let answer = device.thread_info(nr);
         ensure!(answer == Err(Errno::ESRCH), "{nr}: {answer:?}");
     }
     Ok(())
 }
 
-fn gone() -> Result<()> {
+fn exited() -> Result<()> {
     let (device, tid) = thread::spawn(|| -> Result<_> {
         let device = Tester::open()?;
         let opener = device.opener()?;
-        fact("an opener", "has a number", opener.held, gettid());
-        fact("an opener", "is a thread", opener.held_has_task, 1);
-        fact("an opener", "has relatives", opener.relatives, 3);
+        fact("opener", "PID", opener.held, gettid());
+        fact("opener", "has a task", opener.held_has_task, 1);
+        fact("opener", "relations found", opener.relations, 3);
         Ok((device, gettid().as_raw()))
     })
     .join()
-    .expect("it has panicked")?;
+    .expect("the thread panicked")?;
 
-    // Whoever joins a thread may be faster than its end.
+    // `join()` may return before the thread has been reaped.
     let begin = Instant::now();
     while device.opener()?.held_has_task == 1 {
-        ensure!(begin.elapsed() < Duration::from_secs(60), "it does not end");
+        ensure!(
+            begin.elapsed() < Duration::from_secs(60),
+            "it has not exited"
+        );
     }
+    fact("opener that has exited", "PID", device.opener()?.held, tid);
+    // The reference keeps the `task_struct`, whose pointers to other tasks may be dangling.
     fact(
-        "an opener that is gone",
-        "has its number",
-        device.opener()?.held,
-        tid,
-    );
-    // Its task is kept, but points to what need not be there.
-    fact(
-        "an opener that is gone",
-        "has relatives",
-        device.opener()?.relatives,
+        "opener that has exited",
+        "relations found",
+        device.opener()?.relations,
         0,
     );
     let mut to_thread = Kill {
@@ -402,7 +414,7 @@ fn gone() -> Result<()> {
     for sent in [device.kill(0, true), device.signal(&mut to_thread)] {
         ensure!(sent == Err(Errno::ESRCH), "{sent:?}");
     }
-    ensure!(device.relatives(tid) == Err(Errno::ESRCH));
+    ensure!(device.thread_info(tid) == Err(Errno::ESRCH));
     Ok(())
 }
 
@@ -419,7 +431,7 @@ fn signals() -> Result<()> {
     device.kill(Signal::SIGUSR1 as i32, false)?;
     ensure!(blocked.wait()? == Signal::SIGUSR1);
 
-    // Who may not do it may have the kernel do it.
+    // The kernel may send signals that the caller has no permission for.
     in_child(|| {
         let nobody = Uid::from_raw(65534);
         setresuid(nobody, nobody, nobody)?;
@@ -434,7 +446,7 @@ fn signals() -> Result<()> {
     ensure!(sent == (0, usr1), "{sent:x?}");
     ensure!(blocked.wait()? == Signal::SIGUSR1);
 
-    // A thread can be meant as well.
+    // A signal may be sent to a thread.
     let to_thread = |signal| Kill {
         signal,
         to_thread: 1,
@@ -451,7 +463,7 @@ fn signals() -> Result<()> {
     ensure!(sent == (usr1, 0) && request.fatal == 0, "{sent:x?}");
     ensure!(blocked.wait()? == Signal::SIGUSR1);
 
-    // One that is not blocked interrupts, but does not kill who has a handler.
+    // A signal with a handler is not fatal.
     extern "C" fn nothing(_: i32) {}
     let handler = SigAction::new(
         SigHandler::Handler(nothing),
@@ -462,27 +474,34 @@ fn signals() -> Result<()> {
     unsafe { sigaction(Signal::SIGUSR2, &handler)? };
     let mut request = to_thread(Signal::SIGUSR2 as i32);
     device.signal(&mut request)?;
-    ensure!(request.fatal == 0, "a handler is fatal");
+    ensure!(request.fatal == 0, "a signal with a handler is fatal");
 
-    // Who kills himself learns of it, but others have to tell.
-    let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // A task that kills itself sees the fatal signal in the driver. It stores the result in shared
+    // memory.
+    let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     let flags = MapFlags::MAP_SHARED | MapFlags::MAP_ANONYMOUS;
-    let seen = device::map(None, 4096, rights, flags)?
+    let shared = device::map(None, 4096, prot, flags)?
         .cast::<Kill>()
         .as_ptr();
     let child = Child::start(|| {
-        // SAFETY: The page is there, it has zeroes, and the parent waits for the end of this.
-        let request = unsafe { &mut *seen };
+        // SAFETY: The page is mapped, aligned and zeroed. The parent does not access it before this
+        // process has exited.
+        let request = unsafe { &mut *shared };
         *request = to_thread(Signal::SIGKILL as i32);
         Tester::open()?.signal(request)?;
-        bail!("it lives")
+        bail!("it was not killed")
     })?;
     let status = child.wait()?;
     ensure!(
         matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _)),
         "{status:?}"
     );
-    // SAFETY: The child has ended.
-    fact("killed", "knows it", unsafe { (*seen).fatal }, 1);
+    // SAFETY: The page is mapped, and the child has exited.
+    fact(
+        "killed task",
+        "fatal signal pending",
+        unsafe { (*shared).fatal },
+        1,
+    );
     Ok(())
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Lets each allocation and each user copy of an operation fail, one at a time.
+//! Fault injection: makes each allocation and each user copy of an operation fail, one at a time.
 //!
-//! /proc/thread-self/fail-nth has the n-th chance of a fault taken, of slab, page allocator and user
-//! copies alike. An operation is repeated with n = 1, 2, ... until it gets by without one.
+//! /proc/thread-self/fail-nth makes the n-th injection point fail, of the slab allocator, the page
+//! allocator and user copies alike. An operation is repeated with n = 1, 2, ... until none fails.
 
 use anyhow::{ensure, Context, Result};
 use nix::{
@@ -19,7 +19,7 @@ use rust_task::{
     device::{abi, test_abi, Device, Tester},
     ktap::{self, Test},
     leaks::InUse,
-    vma, words,
+    params, vma,
 };
 use std::{
     fs::{self, File},
@@ -30,46 +30,45 @@ use std::{
 };
 
 const TESTS: &[Test] = &[
-    ("faults can be made", faults_can_be_made),
+    ("faults can be injected", faults_can_be_injected),
     (
-        "each fault is told or done without, and the next call succeeds",
+        "each fault is returned or tolerated, and the next call succeeds",
         each_fault,
     ),
-    ("the module is loaded, or not", module_loaded_or_not),
-    ("nothing is lost", nothing_is_lost),
+    ("loading the module succeeds or fails", module_loaded_or_not),
+    ("no memory is leaked", no_leak),
 ];
 
 const PAGE: usize = 4096;
-/// Operations in which each fault is the driver's to tell.
-const COPIES: &[&str] = &[
-    "facts",
-    "an area",
-    "areas of a buffer",
-    "the opener",
+/// Operations in which each fault must be returned as an error.
+const ALL_ERRORS: &[&str] = &[
+    "get information",
+    "look up a VMA",
+    "list the VMAs of a buffer",
+    "get the opener",
     "zap by another driver",
-    "count tasks",
-    "count users of an mm",
-    "count references to an mm",
-    "count references to a PID namespace",
-    "count users, if any",
-    "count users, asynchronously",
-    "count references to credentials",
-    "count references to a user namespace",
-    "what is known of a thread",
+    "task references",
+    "mm_users references",
+    "mm_count references",
+    "PID namespace references",
+    "mmget_not_zero()",
+    "into_mmput_async()",
+    "credential references",
+    "user namespace references",
+    "get thread information",
 ];
-/// One that is stopped before it runs, one that is bound to a CPU, and so on, to one that is not
-/// started at all.
+/// One kthread of each kind: stopped before it runs, bound to a CPU, ..., never started.
 const THREADS: u32 = 5;
-/// Nothing else is mapped anywhere near.
-const ALONE: usize = 1 << 40;
-/// More chances than any operation has.
-const CHANCES: u32 = 10_000;
-/// How often all is repeated, so that a lost page or object makes a difference.
+/// An address without other mappings nearby, so that its page tables are not shared.
+const REMOTE_ADDR: usize = 1 << 40;
+/// More injection points than any operation has.
+const MAX_POINTS: u32 = 10_000;
+/// How often all operations are repeated, so that a leaked page or object is noticed.
 const ROUNDS: u32 = 4;
 
 fn main() -> Result<()> {
     let debug = Path::new("/sys/kernel/debug");
-    // A sleeping allocation may fail too, of any order, and nobody needs a trace of it.
+    // Sleeping allocations of any order may fail as well, without a stack trace.
     for (file, value) in [
         ("failslab/ignore-gfp-wait", "N"),
         ("failslab/verbose", "0"),
@@ -96,103 +95,103 @@ impl FailNth {
         Ok(Self(file))
     }
 
-    /// Takes the n-th chance from now on.
+    /// Makes the n-th injection point from now on fail.
     fn arm(&self, n: u32) -> Result<()> {
         pwrite(&self.0, n.to_string().as_bytes(), 0)?;
         Ok(())
     }
 
-    /// Takes none any more. Returns whether the chance had come.
+    /// Disables fault injection. Returns whether the fault has been injected.
     fn disarm(&self) -> Result<bool> {
         let mut left = [0; 16];
-        // If it comes just here, it had not come before.
-        let came = pread(&self.0, &mut left, 0).is_ok() && left.starts_with(b"0\n");
-        // Or just here.
+        // If the fault is injected into this call, it had not been injected before.
+        let injected = pread(&self.0, &mut left, 0).is_ok() && left.starts_with(b"0\n");
+        // It may be injected into this call, too.
         if pwrite(&self.0, b"0", 0).is_err() {
             pwrite(&self.0, b"0", 0)?;
         }
-        Ok(came)
+        Ok(injected)
     }
 }
 
-/// What may be said of a failed allocation or copy.
+/// The errors that a failed allocation or copy may cause.
 const EXPECTED: &[Errno] = &[
     Errno::ENOMEM,
     Errno::EFAULT,
-    // There is no memory for another open file, or for another process.
+    // An open file or a process could not be allocated.
     Errno::ENFILE,
     Errno::EAGAIN,
 ];
 
-/// How many faults there were, and how many of them were an error.
+/// The number of injected faults, and how many of them caused an error.
 struct Swept {
     faults: u32,
     errors: u32,
 }
 
-/// Repeats `operation` with each fault that it can have.
+/// Repeats `operation` with a fault at each of its injection points.
 fn sweep(operation: &dyn Fn() -> Result<(), Errno>) -> Result<Swept> {
     let mut errors = 0;
     let nth = FailNth::open()?;
-    // What is made once, such as a page of a stack, is made now.
+    // One-time allocations, such as a page of the stack, are made now.
     operation().context("without a fault")?;
-    for n in 1..CHANCES {
+    for n in 1..MAX_POINTS {
         nth.arm(n)?;
         let result = operation();
-        let came = nth.disarm()?;
+        let injected = nth.disarm()?;
         match result {
             Ok(()) => {}
             Err(err) => {
                 errors += 1;
                 ensure!(
-                    came && EXPECTED.contains(&err),
+                    injected && EXPECTED.contains(&err),
                     "{err}, {} fault {n}",
-                    if came { "after" } else { "without" }
+                    if injected { "after" } else { "without" }
                 );
             }
         }
         operation().with_context(|| format!("after fault {n}"))?;
-        if !came {
+        if !injected {
             return Ok(Swept {
                 faults: n - 1,
                 errors,
             });
         }
     }
-    anyhow::bail!("{CHANCES} faults, and there are more")
+    anyhow::bail!("more than {MAX_POINTS} injection points")
 }
 
 type Operation<'a> = (&'static str, Box<dyn Fn() -> Result<(), Errno> + 'a>);
 
-/// What the system has said of opening a file.
+/// Returns the error of opening a file.
 fn io(err: std::io::Error) -> Errno {
     Errno::from_raw(err.raw_os_error().unwrap_or(0))
 }
 
-/// Calls `with` for all that a program can ask of the drivers, or for the one that was asked for.
+/// Calls `with` with all operations of the drivers, or with the one of `case=`.
 fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()> {
     let device = &Device::open()?;
     let tester = &Tester::open()?;
     let buffer = &vma::Buffer::open()?;
     let vma_tester = &vma::Tester::open()?;
     let pages = &device.map_pages(1)?;
-    let count = |kind| -> Operation<'_> {
+    let references = |kind| -> Operation<'_> {
         let name = match kind {
-            test_abi::TASK => "count tasks",
-            test_abi::MM_USERS => "count users of an mm",
-            test_abi::MM_COUNT => "count references to an mm",
-            test_abi::PID_NS => "count references to a PID namespace",
-            test_abi::MM_NOT_ZERO => "count users, if any",
-            test_abi::MM_ASYNC => "count users, asynchronously",
-            test_abi::CRED => "count references to credentials",
-            _ => "count references to a user namespace",
+            test_abi::TASK => "task references",
+            test_abi::MM_USERS => "mm_users references",
+            test_abi::MM_COUNT => "mm_count references",
+            test_abi::PID_NS => "PID namespace references",
+            test_abi::MM_NOT_ZERO => "mmget_not_zero()",
+            test_abi::MM_ASYNC => "into_mmput_async()",
+            test_abi::CRED => "credential references",
+            _ => "user namespace references",
         };
-        (name, Box::new(move || tester.counts(kind, 3).map(drop)))
+        (name, Box::new(move || tester.refcounts(kind, 3).map(drop)))
     };
-    let touch = |name, what, pages| -> Operation<'_> {
+    let access = |name, kind, pages| -> Operation<'_> {
         (
             name,
-            Box::new(move || map_and_touch(vma_tester, what, pages)),
+            Box::new(move || map_and_access(vma_tester, kind, pages)),
         )
     };
     let mut all: Vec<Operation<'_>> = vec![
@@ -205,20 +204,20 @@ fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()
             Box::new(move || Tester::open().map(drop).map_err(io)),
         ),
         (
-            "facts",
+            "get information",
             Box::new(|| {
                 let info = device.info()?;
-                // Nothing of what is told is made up.
+                // A failed copy must not be reported as success.
                 assert_eq!((info.pid, info.has_mm), (nix::unistd::gettid().as_raw(), 1));
                 Ok(())
             }),
         ),
         (
-            "an area",
+            "look up a VMA",
             Box::new(|| {
                 let at = pages.addr(0);
-                let area = device.vma(at)?;
-                assert_eq!((area.start, area.end), (at, at + PAGE as u64));
+                let vma = device.vma(at)?;
+                assert_eq!((vma.start, vma.end), (at, at + PAGE as u64));
                 Ok(())
             }),
         ),
@@ -241,64 +240,65 @@ fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()
             Box::new(|| map_and_split(buffer.file())),
         ),
         (
-            "areas of a buffer",
-            Box::new(|| buffer.areas().map(|areas| assert!(areas.is_empty()))),
+            "list the VMAs of a buffer",
+            Box::new(|| buffer.vmas().map(|vmas| assert!(vmas.is_empty()))),
         ),
         (
-            "a hook that fails",
+            "->mmap() fails",
             Box::new(|| {
                 let flags = MapFlags::MAP_SHARED;
-                match vma_tester.map(vma::test_abi::FAIL, 1, flags) {
+                match vma_tester.map(vma::test_abi::HOOK_FAILS, 1, flags) {
                     Err(Errno::ENODEV) => Ok(()),
                     other => other.map(|span| panic!("mapped {span:?}")),
                 }
             }),
         ),
-        ("the opener", Box::new(|| tester.opener().map(drop))),
+        ("get the opener", Box::new(|| tester.opener().map(drop))),
         (
             "zap by another driver",
             Box::new(|| tester.zap(pages.addr(0), pages.addr(0), 0)),
         ),
         (
-            "a workqueue's thread",
+            "get the mm of a kworker",
             Box::new(|| tester.worker_has_mm().map(drop)),
         ),
-        touch("touch pages", vma::test_abi::PLAIN, 2),
-        touch("touch pages twice", vma::test_abi::LATER, 2),
-        touch("touch late frames", vma::test_abi::LATE_FRAME, 2),
-        touch("touch frames and pages", vma::test_abi::MIXED, 2),
-        ("touch what was prepared", Box::new(map_and_touch_prepared)),
+        access("fault, pages", vma::test_abi::PLAIN, 2),
+        access("fault, retry_after()", vma::test_abi::RETRY, 2),
+        access("fault, vmf_insert_pfn()", vma::test_abi::FAULT_PFN, 2),
+        access("fault, PFNs and pages", vma::test_abi::MIXED, 2),
+        ("fault, ->mmap_prepare()", Box::new(map_and_access_prepared)),
         (
-            "what is known of a thread",
+            "get thread information",
             Box::new(|| {
                 let own = nix::unistd::gettid().as_raw();
-                let told = tester.relatives(own)?;
+                let result = tester.thread_info(own)?;
                 let euid = nix::unistd::geteuid().as_raw();
-                assert_eq!((told.in_init, told.euid_there), (own, euid));
+                assert_eq!((result.in_init, result.euid_own_ns), (own, euid));
                 Ok(())
             }),
         ),
+        ("task work", Box::new(|| run_task_work(tester))),
         (
-            "leave things for later",
-            Box::new(|| leave_for_later(tester)),
-        ),
-        (
-            "start and stop threads",
+            "start and stop kthreads",
             Box::new(|| {
-                let told = tester.spawn(THREADS)?;
-                assert_eq!((told.dropped, told.wrong), (THREADS, 0));
+                let result = tester.spawn(THREADS)?;
+                assert_eq!((result.dropped, result.wrong), (THREADS, 0));
                 Ok(())
             }),
         ),
-        ("lend memory to a thread", Box::new(|| lend(tester))),
+        ("kthread_use_mm()", Box::new(|| use_mm(tester))),
     ];
-    all.extend((test_abi::TASK..=test_abi::USER_NS).map(count));
-    // On 6.12, a remap_pfn_range() that lacks memory for a page table looks for the memory type of the
-    // frame there, and warns that it finds none.
+    all.extend((test_abi::TASK..=test_abi::USER_NS).map(references));
+    // On 6.12, a remap_pfn_range() that fails to allocate a page table looks up the memory type of
+    // the PFN in the page table, and warns that there is none.
     if !fs::read_to_string("/proc/sys/kernel/osrelease")?.starts_with("6.12.") {
-        all.push(touch("touch a frame", vma::test_abi::FRAME, 1));
+        all.push(access(
+            "fault, remap_pfn_range()",
+            vma::test_abi::MAP_PFN,
+            1,
+        ));
     }
-    if let Some(case) = words::text("case") {
+    if let Some(case) = params::text("case") {
         all.retain(|(name, _)| *name == case);
         ensure!(!all.is_empty(), "no operation is called {case}");
     }
@@ -315,7 +315,7 @@ fn map_and_zap(device: &Device) -> Result<(), Errno> {
     if zapped {
         assert!(gone.is_err());
     }
-    // The pipe that it is read through may be what has failed.
+    // The pipe of `peek()` may have failed instead.
     if let Ok(last) = last {
         assert_eq!(last, abi::PAGE_MAGIC + abi::PAGES as u64 - 1);
     }
@@ -331,82 +331,82 @@ fn map_and_insert(buffer: &vma::Buffer) -> Result<(), Errno> {
     result
 }
 
-/// Each page of the area is the same memory. The area has page tables of its own, which are made when
-/// it is touched; if there is no memory for them, the kernel has the program try again.
-fn map_and_touch(tester: &vma::Tester, what: u64, pages: usize) -> Result<(), Errno> {
+/// Each page of the VMA maps the same memory. The VMA has its own page tables, which are allocated
+/// by page faults; if that fails, the access is repeated.
+fn map_and_access(tester: &vma::Tester, kind: u64, pages: usize) -> Result<(), Errno> {
     let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    let file = Some((tester.file(), what));
-    let span = vma::map_at(Some(ALONE), file, pages, rights, MapFlags::MAP_SHARED)?;
-    span.write(0, what + 1);
-    let there = (0..pages).all(|page| span.read(page) == what + 1);
+    let file = Some((tester.file(), kind));
+    let span = vma::map_at(Some(REMOTE_ADDR), file, pages, rights, MapFlags::MAP_SHARED)?;
+    span.write(0, kind + 1);
+    let correct = (0..pages).all(|page| span.read(page) == kind + 1);
     span.unmap()?;
-    assert!(there);
+    assert!(correct);
     Ok(())
 }
 
-/// The same for areas that are described before they are made, by data or by pages.
-fn map_and_touch_prepared() -> Result<(), Errno> {
+/// The same for `->mmap_prepare()`, with `set_ops()` or with mapped pages.
+fn map_and_access_prepared() -> Result<(), Errno> {
     let file = vma::Prepared::open().map_err(io)?;
-    for what in [vma::test_abi::PLAIN, vma::test_abi::PAGES] {
-        let span = file.map(what, 2, MapFlags::MAP_SHARED)?;
-        span.write(0, what + 1);
-        let there = span.read(0) == what + 1;
+    for kind in [vma::test_abi::PLAIN, vma::test_abi::MAP_PAGES] {
+        let span = file.map(kind, 2, MapFlags::MAP_SHARED)?;
+        span.write(0, kind + 1);
+        let correct = span.read(0) == kind + 1;
         span.unmap()?;
-        assert!(there);
+        assert!(correct);
     }
     Ok(())
 }
 
-/// Two things are left, each of which leaves one more, if there is memory for it.
-fn leave_for_later(tester: &Tester) -> Result<(), Errno> {
-    let before = tester.later(2, 1)?;
-    let after = tester.later(0, 0)?;
+/// Queues two work items, each of which queues another one if the allocation succeeds.
+fn run_task_work(tester: &Tester) -> Result<(), Errno> {
+    let before = tester.task_work(2, 1)?;
+    let after = tester.task_work(0, 0)?;
     assert_eq!(after.wrong, 0);
     assert!((2..=4).contains(&(after.done - before.done)));
     Ok(())
 }
 
-/// A thread of the kernel adds one to a number.
-fn lend(tester: &Tester) -> Result<(), Errno> {
-    let number = AtomicU64::new(1);
-    let told = tester.borrow(number.as_ptr() as u64, 1)?;
-    assert_eq!((told.done, told.wrong, told.result), (1, 0, 7));
-    assert_eq!(number.into_inner(), 2);
+/// A kthread adds one to a value of this process.
+fn use_mm(tester: &Tester) -> Result<(), Errno> {
+    let value = AtomicU64::new(1);
+    let result = tester.use_mm(value.as_ptr() as u64, 1)?;
+    assert_eq!((result.done, result.wrong, result.result), (1, 0, 7));
+    assert_eq!(value.into_inner(), 2);
     Ok(())
 }
 
-/// Maps, splits by other rights, moves half of it, unmaps.
+/// Maps, splits by mprotect(), moves one half, unmaps.
 fn map_and_split(file: &File) -> Result<(), Errno> {
     let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
     let whole = 8 * PAGE;
-    let room = rust_task::device::map(None, 2 * whole, ProtFlags::PROT_NONE, anonymous)?;
+    let reserved = rust_task::device::map(None, 2 * whole, ProtFlags::PROT_NONE, anonymous)?;
     let length = NonZeroUsize::new(whole).ok_or(Errno::EINVAL)?;
     let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     let fixed = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
-    // SAFETY: All of this happens within `room`, which nobody else uses, and which is gone at the
-    // end whatever is mapped there by then.
+    // SAFETY: All calls are limited to `reserved`, which is not accessed, and is unmapped at the
+    // end.
     unsafe {
-        let at = NonZeroUsize::new(room.as_ptr() as usize);
-        let half = room.byte_add(whole / 2);
+        let at = NonZeroUsize::new(reserved.as_ptr() as usize);
+        let half = reserved.byte_add(whole / 2);
         let result = mmap(at, length, rights, fixed, file, 0)
             .and_then(|_| mprotect(half, whole / 2, ProtFlags::PROT_READ))
             .and_then(|()| {
-                let to = room.byte_add(whole);
+                let to = reserved.byte_add(whole);
                 let flags = MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
                 mremap(half, whole / 2, whole / 2, flags, Some(to)).map(drop)
             });
-        // Splitting for it may fail as well; then it is gone with this process.
-        munmap(room, 2 * whole)?;
+        // The split for this may fail as well. In this case exit() unmaps the range.
+        munmap(reserved, 2 * whole)?;
         result
     }
 }
 
-/// A child that has the area as well.
+/// Forks while the VMA exists.
 fn map_and_fork(device: &Device) -> Result<(), Errno> {
     let pages = device.map_pages(2)?;
-    // SAFETY: The child only leaves.
+    // SAFETY: The child only exits.
     let result = match unsafe { nix::unistd::fork() } {
-        // SAFETY: It ends the process.
+        // SAFETY: `_exit()` has no safety requirements.
         Ok(nix::unistd::ForkResult::Child) => unsafe { libc::_exit(0) },
         Ok(nix::unistd::ForkResult::Parent { child }) => {
             // The copy of the status may fail.
@@ -424,20 +424,20 @@ fn map_and_fork(device: &Device) -> Result<(), Errno> {
     result
 }
 
-/// The faults come where they are expected: otherwise none of this means anything.
-fn faults_can_be_made() -> Result<()> {
+/// Faults are injected where expected. Without this, the other tests prove nothing.
+fn faults_can_be_injected() -> Result<()> {
     let nth = FailNth::open()?;
     let device = Device::open()?;
     nth.arm(1)?;
     let result = device.info();
-    ensure!(nth.disarm()?, "none came");
+    ensure!(nth.disarm()?, "no fault was injected");
     ensure!(
         result == Err(Errno::EFAULT),
         "a copy did not fail: {result:?}"
     );
 
     nth.arm(1)?;
-    ensure!(!nth.disarm()?, "one came without a call");
+    ensure!(!nth.disarm()?, "a fault was injected without a call");
     Ok(())
 }
 
@@ -446,25 +446,25 @@ fn each_fault() -> Result<()> {
         for (name, operation) in all {
             let Swept { faults, errors } = sweep(operation).context(*name)?;
             ktap::did("faults", format!("{name}\t{faults}, errors {errors}"));
-            // These copy, and take memory that they cannot do without. The others take some that C
-            // code may do without, or that is taken for the test.
-            if COPIES.contains(name) {
+            // The other operations have allocations that C code can do without, or that belong to
+            // the test.
+            if ALL_ERRORS.contains(name) {
                 ensure!(
                     errors == faults,
                     "{name}: {} faults are ignored",
                     faults - errors
                 );
             }
-            ensure!(faults > 0, "{name}: no fault could be made");
+            ensure!(faults > 0, "{name}: no fault was injected");
         }
         Ok(())
     })
 }
 
-/// The device is registered, or the module is not there at all.
+/// Either the device is registered, or the module is not loaded.
 fn module_loaded_or_not() -> Result<()> {
-    // Who has asked for one operation need not wait for this, which takes longer than all.
-    if words::text("case").is_some() {
+    // This test takes longer than all operations, so it is skipped if one operation was selected.
+    if params::text("case").is_some() {
         return Ok(());
     }
     let module = File::open("/modules/rust_task_info.ko")?;
@@ -473,7 +473,7 @@ fn module_loaded_or_not() -> Result<()> {
     unload()?;
     let Swept { faults, .. } = sweep(&|| {
         load()?;
-        // What is left of a fault may still come here.
+        // The fault may be injected into this call.
         while let Err(err) = unload() {
             if !EXPECTED.contains(&err) {
                 return Err(err);
@@ -487,8 +487,8 @@ fn module_loaded_or_not() -> Result<()> {
     Ok(())
 }
 
-fn nothing_is_lost() -> Result<()> {
-    // The first rounds make what stays.
+fn no_leak() -> Result<()> {
+    // The first two rounds fill caches.
     let quietly = || {
         in_child(|| {
             operations(&mut |all| {
@@ -504,8 +504,8 @@ fn nothing_is_lost() -> Result<()> {
         quietly()?;
     }
     let events = vma::Tester::open()?.events()?;
-    ensure!(events.made == events.dropped, "{events:?}");
+    ensure!(events.allocated == events.dropped, "{events:?}");
     let buffers = vma::Buffer::open()?.state()?.buffers;
-    ensure!(buffers == 1, "{buffers} buffers, and one file is open");
-    before.has_come_back()
+    ensure!(buffers == 1, "{buffers} buffers, but one open file");
+    before.check_freed()
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Has `/dev/rust_task_known` do what goes wrong on Linux 7.3's own files.
+//! Reproduces bugs of Linux 7.3's own abstractions with `/dev/rust_task_known`.
 //!
-//! `known=` in the environment names the fault. One may take the kernel with it.
+//! `known=` in the environment selects the bug. Some crash the kernel.
 
 use anyhow::{bail, ensure, Context, Result};
 use nix::{
@@ -15,7 +15,7 @@ use nix::{
     },
     unistd::{execv, fork, gettid, pipe, ForkResult, Pid},
 };
-use rust_task::{child::Child, device, ioctl, ktap, words};
+use rust_task::{child::Child, device, ioctl, ktap, params};
 use std::{
     fs::{self, File, OpenOptions},
     io::{Read, Write},
@@ -32,19 +32,19 @@ const WATCH_PID: u32 = ioctl::io(abi::MAGIC, abi::WATCH_PID);
 const WATCH_FLAGS: u32 = ioctl::io(abi::MAGIC, abi::WATCH_FLAGS);
 const ZAP: u32 = ioctl::iow::<abi::Zap>(abi::MAGIC, abi::ZAP);
 const WATCH_LEADER: u32 = ioctl::io(abi::MAGIC, abi::WATCH_LEADER);
-/// With this, madvise() makes pages that may not be touched, under a read lock.
+/// `MADV_GUARD_INSTALL` makes pages inaccessible, under a read lock.
 const MADV_GUARD_INSTALL: i32 = 102;
 
 fn main() -> Result<()> {
-    // The program that is executed waits for its parent, and ends.
+    // This is the program of the exec().
     if std::env::args().nth(1).is_some() {
         return Ok(());
     }
-    match words::text("known").as_deref() {
+    match params::text("known").as_deref() {
         Some("pid") => ktap::run(&[("pid() while exec() changes it", pid)]),
         Some("flags") => ktap::run(&[("flags() while madvise() changes them", flags)]),
         Some("leader") => ktap::run(&[("group_leader() in an interrupt", leader)]),
-        Some("zap") => ktap::run(&[("a zap of part of a page", zap)]),
+        Some("zap") => ktap::run(&[("zap of part of a page", zap)]),
         other => bail!("known={other:?}"),
     }
 }
@@ -53,7 +53,7 @@ fn open() -> std::io::Result<File> {
     OpenOptions::new().write(true).open("/dev/rust_task_known")
 }
 
-/// Repeats what depends on the times at which processes run, until a loop has seen the change.
+/// Repeats a test that depends on timing, until a loop has seen the change.
 fn seen(once: fn() -> Result<bool>) -> Result<()> {
     for _ in 0..5 {
         if once()? {
@@ -71,7 +71,7 @@ fn flags() -> Result<()> {
     seen(flags_once)
 }
 
-/// A child looks at the number of its parent's first thread. A second thread takes it by `exec()`.
+/// A child reads the PID of its parent's group leader. Another thread takes that PID by `exec()`.
 fn pid_once() -> Result<bool> {
     let (seen, tell) = pipe()?;
     let executes = Child::start(|| {
@@ -96,23 +96,23 @@ fn pid_once() -> Result<bool> {
     Ok(answer == [1])
 }
 
-/// One thread looks at the flags of an area, and another has them changed.
+/// One thread reads the flags of a VMA while another changes them.
 fn flags_once() -> Result<bool> {
     let file = open()?;
     let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
-    let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    let at = device::map(None, 4 * PAGE, rights, anonymous)?;
+    let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let at = device::map(None, 4 * PAGE, prot, anonymous)?;
     let addr = at.as_ptr() as usize;
-    // SAFETY: It is mapped for writing. With a page in it, the area's own lock is enough for the change.
+    // SAFETY: The page is mapped for writing. As it is present, madvise() only takes the VMA lock.
     unsafe { at.cast::<u8>().write_volatile(1) };
     let (runs, tell) = mpsc::channel();
     let changes = thread::spawn(move || {
         let _ = runs.send(());
         thread::sleep(Duration::from_millis(300));
-        // SAFETY: Nobody touches the page any more.
+        // SAFETY: The page is not accessed after this.
         Errno::result(unsafe { libc::madvise(addr as _, PAGE, MADV_GUARD_INSTALL) })
     });
-    // The thread maps memory when it starts, which the lock that is held below would keep it from.
+    // A starting thread maps memory, which would wait for the mmap lock that the ioctl holds.
     tell.recv()?;
     let answer = ioctl::call_for(&file, WATCH_FLAGS, addr)?;
     changes
@@ -122,55 +122,56 @@ fn flags_once() -> Result<bool> {
     Ok(answer == 1)
 }
 
-/// Half a page is zapped in an area with others behind it.
+/// Zaps half a page of a VMA that is followed by another one.
 fn zap() -> Result<()> {
     const PAGES: usize = 512;
     let file = open()?;
     let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
-    let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    let at = device::map(None, PAGES * PAGE, rights, anonymous)?.cast::<u64>();
-    // SAFETY: No huge pages, for the same answer everywhere; this may fail where there are none.
+    let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let at = device::map(None, PAGES * PAGE, prot, anonymous)?.cast::<u64>();
+    // SAFETY: The range is mapped. Without huge pages, the result is always the same. The call may
+    // fail if the kernel does not support huge pages.
     let _ = unsafe { madvise(at.cast(), PAGES * PAGE, MmapAdvise::MADV_NOHUGEPAGE) };
-    // SAFETY: Each is a page of what was mapped.
+    // SAFETY: Each is a page of the mapping above.
     let page = |i: usize| unsafe { at.byte_add(i * PAGE) };
     for i in 0..PAGES {
-        // SAFETY: It is mapped for writing.
+        // SAFETY: The page is mapped for writing.
         unsafe { page(i).write_volatile(i as u64 + 1) };
     }
-    // The rest is another area, by its other rights.
-    // SAFETY: Nobody writes to it any more.
+    // The other pages become another VMA.
+    // SAFETY: These pages are not written after this.
     unsafe { mprotect(page(4).cast(), (PAGES - 4) * PAGE, ProtFlags::PROT_READ)? };
 
     let addr = page(1).as_ptr() as u64;
     let mut range = abi::Zap {
-        area: addr,
+        vma: addr,
         addr,
         len: PAGE as u64 / 2,
     };
     ioctl::exchange(&file, ZAP, &mut range)?;
-    // SAFETY: They are mapped for reading; what was zapped reads as zero.
+    // SAFETY: The pages are mapped for reading. A zapped page reads as zero.
     let gone = |i: &usize| unsafe { page(*i).read_volatile() } != *i as u64 + 1;
     let gone: Vec<_> = (0..PAGES).filter(gone).collect();
     ensure!(
         gone.is_empty(),
-        "{} pages are gone, to number {} of an area of 4",
+        "{} pages were zapped, up to page {}, in a VMA of 4 pages",
         gone.len(),
         gone[gone.len() - 1]
     );
     Ok(())
 }
 
-/// A thread outlives the first of its process, and ends with many zombies to reap.
+/// A thread outlives its group leader, and exits with many zombie children.
 ///
-/// Nobody wants to know of any of them, so `release_task()` is called for the thread, then for the
-/// first one, and then for each zombie, all in the thread's `exit_notify()`.
+/// All of them are reaped automatically, so `exit_notify()` of the thread calls `release_task()`
+/// for the thread, then for the group leader, and then for each zombie.
 fn leader() -> Result<()> {
     let file = open()?;
-    // The timer interrupts what runs on its own CPU.
+    // The timer interrupts the task on its CPU.
     let mut here = CpuSet::new();
     here.set(1)?;
     sched_setaffinity(Pid::from_raw(0), &here)?;
-    // SAFETY: No handler is set. The children of children come to this process.
+    // SAFETY: No handler is set. Orphaned descendants are reparented to this process.
     unsafe {
         signal(Signal::SIGCHLD, SigHandler::SigIgn)?;
         Errno::result(libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1))?;
@@ -182,7 +183,8 @@ fn leader() -> Result<()> {
             ForkResult::Child => ktap::exit(leave_leader()),
             ForkResult::Parent { child } => child,
         };
-        // The number of the first thread is free as soon as it is reaped. The zombies come after.
+        // The PID of the group leader is unused once that has been reaped. The zombies are reaped
+        // later.
         while kill(child, None).is_ok() {
             wiped |= ioctl::call_for(&file, WATCH_LEADER, 100)?;
         }
@@ -190,12 +192,12 @@ fn leader() -> Result<()> {
     }
     ensure!(
         wiped == 0,
-        "the leader of a task is in memory that was freed"
+        "the group leader of a task is in memory that was freed"
     );
     Ok(())
 }
 
-/// Ends the first thread of this process, and then a second one that is the parent of zombies.
+/// Exits the group leader of this process, and then a second thread that has zombie children.
 fn leave_leader() -> Result<()> {
     const ZOMBIES: usize = 6000;
     // SAFETY: No handler is set.
@@ -204,7 +206,7 @@ fn leave_leader() -> Result<()> {
     thread::spawn(move || {
         let last = || -> Result<()> {
             for _ in 0..ZOMBIES {
-                // SAFETY: The child does nothing but leave.
+                // SAFETY: The child only exits.
                 let child = match unsafe { fork()? } {
                     ForkResult::Child => unsafe { libc::_exit(0) },
                     ForkResult::Parent { child } => child,
@@ -220,10 +222,10 @@ fn leave_leader() -> Result<()> {
         if let Err(error) = last() {
             ktap::exit(Err(error));
         }
-        // SAFETY: It ends this thread.
+        // SAFETY: Exits this thread.
         unsafe { libc::syscall(libc::SYS_exit, 0) };
     });
-    // SAFETY: It ends this thread, and leaves the other.
+    // SAFETY: Exits this thread. The other one continues.
     unsafe { libc::syscall(libc::SYS_exit, 0) };
     unreachable!()
 }

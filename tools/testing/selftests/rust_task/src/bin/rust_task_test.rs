@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Asks `/dev/rust_task_info` about itself, and compares each answer with /proc.
+//! Compares the results of `/dev/rust_task_info` and `/dev/test_rust_task` with /proc.
 
 use anyhow::{bail, ensure, Context, Result};
 use nix::{
@@ -19,7 +19,7 @@ use rust_task::{
     device::{self, abi, Device, Tester},
     ioctl,
     ktap::{self, fact, Test},
-    procfs::{self, Area, Status},
+    procfs::{self, MapsEntry, Status},
 };
 use std::{
     fs::File,
@@ -29,7 +29,7 @@ use std::{
 };
 
 const PAGE: usize = 4096;
-/// How often each counted reference is taken and dropped.
+/// How often each kind of reference is taken and dropped.
 const ROUNDS: u32 = 100_000;
 
 const TESTS: &[Test] = &[
@@ -38,23 +38,23 @@ const TESTS: &[Test] = &[
     ("two PID namespaces deep", two_namespaces_deep),
     ("after setresuid()", after_setresuid),
     ("after fork()", after_fork),
-    ("exec from a thread that does not lead", exec_from_thread),
-    ("thousands of areas", thousands_of_areas),
-    ("an area while others come and go", area_among_changes),
+    ("exec from a non-leader thread", exec_from_thread),
+    ("thousands of VMAs", thousands_of_vmas),
+    ("a VMA during changes of other VMAs", vma_during_changes),
     ("pages of the device", pages_of_the_device),
-    ("zap with a bad range", bad_zaps),
-    ("zap that only the crate looks at", unchecked_zaps),
-    ("bad input", bad_input),
-    ("a signal waits", signal_waits),
-    ("workqueue", workqueue),
-    ("on the way back", on_the_way_back),
-    ("counts", counts),
-    ("counts in a PID namespace", counts_in_namespace),
-    ("another process, in other namespaces", another_process),
-    ("another process, gone", another_process_gone),
-    ("another process, executing", another_process_executing),
-    ("opened by many at a time", opened_by_many),
-    ("module in use stays", module_in_use),
+    ("zap of invalid ranges", invalid_zaps),
+    ("zap of ranges the driver does not check", unchecked_zaps),
+    ("invalid input", invalid_input),
+    ("pending signal", pending_signal),
+    ("kworker", kworker),
+    ("task work runs before the return to userspace", task_work),
+    ("refcounts", refcounts),
+    ("refcounts in a PID namespace", refcounts_in_namespace),
+    ("opener in other PID namespaces", opener),
+    ("opener that has been reaped", opener_reaped),
+    ("PID of the opener during exec", opener_executing),
+    ("concurrent opens", concurrent_opens),
+    ("a module in use is not unloaded", module_in_use),
 ];
 
 fn main() -> Result<()> {
@@ -69,38 +69,38 @@ fn main() -> Result<()> {
     ktap::run(TESTS)
 }
 
-/// Compares what the device says of this thread with its status in /proc.
+/// Compares the results of the driver for this thread with its status in /proc.
 fn compare(scenario: &str, device: &Device) -> Result<abi::TaskInfo> {
     let info = device.info()?;
     let status = Status::of_this_thread()?;
 
-    fact(scenario, "pid", info.pid, status.one("Pid")?);
-    fact(scenario, "tgid", info.tgid, status.one("Tgid")?);
+    fact(scenario, "PID", info.pid, status.one("Pid")?);
+    fact(scenario, "TGID", info.tgid, status.one("Tgid")?);
     fact(scenario, "group leader", info.leader, status.one("Tgid")?);
-    fact(scenario, "uid", info.uid, status.nth("Uid", 0)?);
-    fact(scenario, "euid", info.euid, status.nth("Uid", 1)?);
+    fact(scenario, "UID", info.uid, status.nth("Uid", 0)?);
+    fact(scenario, "EUID", info.euid, status.nth("Uid", 1)?);
     fact(
         scenario,
-        "pid in the initial namespace",
+        "TGID in the initial PID namespace",
         info.tgid,
         status.nth("NStgid", 0)?,
     );
     fact(
         scenario,
-        "thread in the initial namespace",
+        "PID in the initial PID namespace",
         info.pid,
         status.nth("NSpid", 0)?,
     );
     fact(
         scenario,
-        "pid in its own namespace",
+        "TGID in its PID namespace",
         info.ns_tgid,
         status.last("NStgid")?,
     );
-    // A task without an address space has no VmSize.
+    // The status of a task without an mm has no VmSize.
     fact(
         scenario,
-        "has an address space",
+        "has an mm",
         info.has_mm,
         u32::from(status.has("VmSize")),
     );
@@ -125,7 +125,7 @@ fn second_thread() -> Result<()> {
         let info = compare("second thread", &device)?;
         ensure!(
             info.pid != info.leader,
-            "the thread takes itself for the leader"
+            "the thread is reported as its group leader"
         );
         Ok(())
     })
@@ -137,12 +137,15 @@ fn two_namespaces_deep() -> Result<()> {
     let device = Device::open()?;
     in_namespace(|| {
         in_namespace(|| {
-            ensure!(getpid() == Pid::from_raw(1), "not the first process");
-            // This /proc is that of the initial namespace.
+            ensure!(
+                getpid() == Pid::from_raw(1),
+                "not the init process of the namespace"
+            );
+            // The PIDs in /proc are those of the initial PID namespace.
             let info = compare("two namespaces deep", &device)?;
-            ensure!(info.ns_tgid == 1, "it calls itself {}", info.ns_tgid);
+            ensure!(info.ns_tgid == 1, "its TGID is {}", info.ns_tgid);
             let levels = Status::of_this_thread()?.count("NStgid")?;
-            ensure!(levels == 3, "it has numbers in {levels} namespaces");
+            ensure!(levels == 3, "it has PIDs in {levels} namespaces");
             Ok(())
         })
     })
@@ -164,12 +167,15 @@ fn after_fork() -> Result<()> {
         let child = compare("after fork(), child", &device)?;
         ensure!(
             child.tgid != parent.tgid,
-            "the child has the parent's number"
+            "the child has the TGID of the parent"
         );
         Ok(())
     })?;
     let again = compare("after fork(), parent", &device)?;
-    ensure!(again == parent, "the parent has changed: {again:?}");
+    ensure!(
+        again == parent,
+        "the result for the parent has changed: {again:?}"
+    );
     Ok(())
 }
 
@@ -178,8 +184,8 @@ fn exec_from_thread() -> Result<()> {
     let tgid = device.info()?.tgid;
     let thread = std::thread::spawn(move || -> Result<()> {
         let before = device.info()?;
-        ensure!(before.pid != before.tgid, "this thread leads");
-        // All other threads are killed, and this one takes the leader's number.
+        ensure!(before.pid != before.tgid, "this thread is the group leader");
+        // exec() kills all other threads, and this one takes the PID of the group leader.
         let args = [
             c"rust_task_test".into(),
             c"after-exec".into(),
@@ -193,28 +199,31 @@ fn exec_from_thread() -> Result<()> {
         .map_err(|_| anyhow::anyhow!("the thread panicked"))?
 }
 
-fn cstring(number: i32) -> Result<std::ffi::CString> {
-    Ok(std::ffi::CString::new(number.to_string())?)
+fn cstring(value: i32) -> Result<std::ffi::CString> {
+    Ok(std::ffi::CString::new(value.to_string())?)
 }
 
 fn after_exec(tgid: i32) -> Result<()> {
     let info = compare("after exec from a thread", &Device::open()?)?;
-    ensure!(info.pid == tgid, "the leader was {tgid}: {info:?}");
+    ensure!(
+        info.pid == tgid,
+        "the PID of the group leader was {tgid}: {info:?}"
+    );
     Ok(())
 }
 
-/// How the areas of this process compare. Nothing here allocates, so that they stay as they are.
+/// The result of a comparison of all VMAs. Nothing here allocates, so that the VMAs do not change.
 #[derive(Default)]
-struct Areas {
+struct Comparison {
     listed: usize,
     agreed: usize,
     gaps: usize,
-    closed: usize,
+    enoent: usize,
     vma_locks: usize,
     first_difference: Option<u64>,
 }
 
-fn compare_areas(device: &Device, buffer: &mut [u8]) -> Result<Areas> {
+fn compare_vmas(device: &Device, buffer: &mut [u8]) -> Result<Comparison> {
     let mut maps = File::open("/proc/self/maps")?;
     let mut len = 0;
     loop {
@@ -223,96 +232,96 @@ fn compare_areas(device: &Device, buffer: &mut [u8]) -> Result<Areas> {
             n => len += n,
         }
     }
-    ensure!(len < buffer.len(), "the list of areas is too long");
+    ensure!(len < buffer.len(), "the list of VMAs is too long");
 
-    let mut areas = Areas::default();
+    let mut result = Comparison::default();
     let mut last_end = None;
     for line in std::str::from_utf8(&buffer[..len])?.lines() {
-        let Some(line) = Area::parse(line)? else {
+        let Some(entry) = MapsEntry::parse(line)? else {
             continue;
         };
-        areas.listed += 1;
-        if let Some(end) = last_end.filter(|end| *end < line.start) {
-            areas.gaps += 1;
-            areas.closed += usize::from(device.vma(end) == Err(Errno::ENOENT));
+        result.listed += 1;
+        if let Some(end) = last_end.filter(|end| *end < entry.start) {
+            result.gaps += 1;
+            result.enoent += usize::from(device.vma(end) == Err(Errno::ENOENT));
         }
-        last_end = Some(line.end);
+        last_end = Some(entry.end);
 
         let mut agree = true;
-        for addr in [line.start, line.end - 1] {
+        for addr in [entry.start, entry.end - 1] {
             match device.vma(addr) {
                 Ok(vma) => {
-                    agree &= line.is(&vma);
-                    areas.vma_locks += usize::from(vma.lock == abi::VMA_LOCK);
+                    agree &= entry.agrees_with(&vma);
+                    result.vma_locks += usize::from(vma.lock == abi::VMA_LOCK);
                 }
                 Err(_) => agree = false,
             }
         }
         if agree {
-            areas.agreed += 1;
+            result.agreed += 1;
         } else {
-            areas.first_difference.get_or_insert(line.start);
+            result.first_difference.get_or_insert(entry.start);
         }
     }
-    Ok(areas)
+    Ok(result)
 }
 
-fn thousands_of_areas() -> Result<()> {
+fn thousands_of_vmas() -> Result<()> {
     const PAGES: usize = 4000;
     let device = Device::open()?;
     let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
     let at = device::map(None, PAGES * PAGE, ProtFlags::PROT_NONE, anonymous)?;
     for i in (0..PAGES).step_by(2) {
-        let right = if i % 4 == 0 {
+        let prot = if i % 4 == 0 {
             ProtFlags::PROT_READ
         } else {
             ProtFlags::PROT_WRITE
         };
         // SAFETY: The page is one of those that were mapped above.
-        unsafe { mprotect(at.byte_add(i * PAGE), PAGE, right)? };
+        unsafe { mprotect(at.byte_add(i * PAGE), PAGE, prot)? };
     }
 
-    // A shared one among the private.
+    // A shared VMA among the private ones.
     device.map_pages(1)?;
 
     let mut buffer = vec![0; 1 << 20];
-    // The first time brings the stack and the heap to their size.
-    compare_areas(&device, &mut buffer)?;
-    let areas = compare_areas(&device, &mut buffer)?;
+    // The first comparison may expand the stack and the heap.
+    compare_vmas(&device, &mut buffer)?;
+    let result = compare_vmas(&device, &mut buffer)?;
 
-    let scenario = "thousands of areas";
+    let scenario = "thousands of VMAs";
     fact(
         scenario,
-        "areas (start, end, rights)",
-        areas.agreed,
-        areas.listed,
+        "VMAs (start, end, permissions)",
+        result.agreed,
+        result.listed,
     );
-    fact(scenario, "gaps without an area", areas.closed, areas.gaps);
+    fact(scenario, "gaps without a VMA", result.enoent, result.gaps);
     println!(
-        "# {} of {} answers under the area's own lock",
-        areas.vma_locks,
-        2 * areas.listed
+        "# {} of {} lookups under the VMA lock",
+        result.vma_locks,
+        2 * result.listed
     );
-    if let Some(start) = areas.first_difference {
-        bail!("the area at {start:#x} differs: {:?}", device.vma(start));
+    if let Some(start) = result.first_difference {
+        bail!("the VMA at {start:#x} differs: {:?}", device.vma(start));
     }
-    ensure!(areas.listed > PAGES, "only {} areas", areas.listed);
-    ensure!(areas.gaps > 0, "no gap to ask about");
+    ensure!(result.listed > PAGES, "only {} VMAs", result.listed);
+    ensure!(result.gaps > 0, "there was no gap");
     ensure!(
-        areas.vma_locks > 0,
-        "no answer was given under an area's own lock"
+        result.vma_locks > 0,
+        "no lookup was done under the VMA lock"
     );
     Ok(())
 }
 
-fn area_among_changes() -> Result<()> {
+fn vma_during_changes() -> Result<()> {
     let device = Device::open()?;
     let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
-    // Guard pages on both sides keep it from being merged.
+    // Inaccessible pages on both sides prevent merging.
     let around = device::map(None, 3 * PAGE, ProtFlags::PROT_NONE, anonymous)?;
     // SAFETY: The page is the one in the middle.
     let fixed = unsafe { around.byte_add(PAGE) };
-    // SAFETY: As above.
+    // SAFETY: The page is within the mapping above. No Rust reference points to it.
     unsafe { mprotect(fixed, PAGE, ProtFlags::PROT_READ)? };
     let start = fixed.as_ptr() as u64;
 
@@ -322,7 +331,7 @@ fn area_among_changes() -> Result<()> {
             let mut changes = 0;
             while !stop.load(Ordering::Relaxed) {
                 let at = device::map(None, 8 * PAGE, ProtFlags::PROT_READ, anonymous)?;
-                // SAFETY: It was mapped a moment ago and nobody uses it.
+                // SAFETY: The range was mapped above, and is not accessed.
                 unsafe { munmap(at, 8 * PAGE)? };
                 changes += 1;
             }
@@ -341,16 +350,16 @@ fn area_among_changes() -> Result<()> {
             }
         }
         stop.store(true, Ordering::Relaxed);
-        ensure!(wrong.is_none(), "answer {asked}: {wrong:?}");
+        ensure!(wrong.is_none(), "lookup {asked}: {wrong:?}");
         println!(
-            "# {asked} answers: {} under the area's lock, {} under the other",
+            "# {asked} lookups: {} under the VMA lock, {} under the mmap lock",
             locks[1], locks[2]
         );
         changer
             .join()
             .map_err(|_| anyhow::anyhow!("the thread panicked"))?
     })?;
-    ensure!(changes > 0, "nothing was changed meanwhile");
+    ensure!(changes > 0, "no VMA was changed during the lookups");
     Ok(())
 }
 
@@ -373,21 +382,21 @@ fn pages_of_the_device() -> Result<()> {
         (vma.end - vma.start) >> 10,
         procfs::rss(pages.addr(0))?,
     );
-    let area = Area::at(vma.start)?.context("no such area in maps")?;
+    let entry = MapsEntry::at(vma.start)?.context("no such VMA in maps")?;
     fact(
         scenario,
-        "rights",
-        procfs::rights(vma.flags),
-        procfs::rights(area.flags),
+        "permissions",
+        procfs::permissions(vma.flags),
+        procfs::permissions(entry.flags),
     );
 
-    // A second mapping of the same file shows what is written to the first.
+    // A write to a mapping is visible in a second mapping of the same file.
     pages.write(3, 42);
     let second = device.map_pages(abi::PAGES)?;
     ensure!(second.read(3) == 42, "the mapping is not shared");
 
     device.zap(pages.addr(4), 4 * PAGE as u64)?;
-    // Asked here and not in a child, so that a stale entry of this CPU would show.
+    // This is checked in this process, so that a stale TLB entry would be noticed.
     for i in 0..abi::PAGES {
         let want = match i {
             3 => Ok(42),
@@ -405,7 +414,7 @@ fn pages_of_the_device() -> Result<()> {
     );
     for i in 0..abi::PAGES {
         ensure!(
-            pages.is_there(i)? != (4..8).contains(&i),
+            pages.is_accessible(i)? != (4..8).contains(&i),
             "page {i} after the zap of 4 to 7"
         );
     }
@@ -417,21 +426,21 @@ fn pages_of_the_device() -> Result<()> {
         procfs::rss(pages.addr(0))?,
     );
     for i in 0..abi::PAGES {
-        ensure!(!pages.is_there(i)?, "page {i} is still there");
+        ensure!(!pages.is_accessible(i)?, "page {i} is still mapped");
     }
 
-    ensure!(second.read(3) == 42, "the zap has reached another mapping");
+    ensure!(second.read(3) == 42, "the zap has affected another mapping");
     ensure!(
         device.map_pages(1)?.read(0) == abi::PAGE_MAGIC,
-        "no mapping after the zap"
+        "the file cannot be mapped after the zap"
     );
 
-    // Private mappings may be read, and that is all.
+    // Private mappings are read-only.
     let flags = MapFlags::MAP_PRIVATE;
     let private = device.map_with(1, ProtFlags::PROT_READ, flags)?;
     ensure!(
         private.read(0) == abi::PAGE_MAGIC,
-        "a private mapping has other pages"
+        "a private mapping maps other pages"
     );
     let denied = private.protect(ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
     ensure!(
@@ -441,7 +450,7 @@ fn pages_of_the_device() -> Result<()> {
     Ok(())
 }
 
-fn bad_zaps() -> Result<()> {
+fn invalid_zaps() -> Result<()> {
     let device = Device::open()?;
     let pages = device.map_pages(abi::PAGES)?;
     let (at, page) = (pages.addr(0), PAGE as u64);
@@ -449,15 +458,15 @@ fn bad_zaps() -> Result<()> {
     let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
     let rw = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     let foreign = device::map(None, PAGE, rw, anonymous)?.cast::<u64>();
-    // SAFETY: It was mapped for writing.
+    // SAFETY: The page is mapped for writing.
     unsafe { foreign.write_volatile(42) };
 
     let bad = [
-        ("address off a page", at + 1, page, Errno::EINVAL),
-        ("length off a page", at, page + 1, Errno::EINVAL),
+        ("unaligned address", at + 1, page, Errno::EINVAL),
+        ("unaligned length", at, page + 1, Errno::EINVAL),
         ("half a page", at, page / 2, Errno::EINVAL),
         ("no length", at, 0, Errno::EINVAL),
-        ("longer than the area", at, all + page, Errno::EINVAL),
+        ("longer than the VMA", at, all + page, Errno::EINVAL),
         (
             "from the middle over the end",
             at + page,
@@ -465,93 +474,88 @@ fn bad_zaps() -> Result<()> {
             Errno::EINVAL,
         ),
         (
-            "past the end of all addresses",
+            "overflow of the end address",
             at,
             !0 - page + 1,
             Errno::EINVAL,
         ),
         ("huge", at, 1 << 62, Errno::EINVAL),
         (
-            "area of another kind",
+            "VMA without VM_MIXEDMAP",
             foreign.as_ptr() as u64,
             page,
             Errno::EINVAL,
         ),
-        ("no area", 0, page, Errno::ENOENT),
-        (
-            "address of the kernel",
-            !0 - 2 * page + 1,
-            page,
-            Errno::ENOENT,
-        ),
+        ("no VMA", 0, page, Errno::ENOENT),
+        ("kernel address", !0 - 2 * page + 1, page, Errno::ENOENT),
     ];
     for (what, addr, len, want) in bad {
         let got = device.zap(addr, len);
-        ensure!(got == Err(want), "{what}: {got:?}, not {want}");
+        ensure!(got == Err(want), "{what}: {got:?}, expected {want}");
     }
     for i in 0..abi::PAGES {
         let got = pages.peek(i);
         ensure!(
             got == Ok(abi::PAGE_MAGIC + i as u64),
-            "page {i} after all of them: {got:x?}"
+            "page {i} after all zaps: {got:x?}"
         );
     }
-    // SAFETY: It is mapped, and if it was zapped it reads as zero.
-    let kept = unsafe { foreign.read_volatile() };
-    ensure!(kept == 42, "the area of another kind was zapped");
+    // SAFETY: The page is mapped for reading. If it was zapped, it reads as zero.
+    let value = unsafe { foreign.read_volatile() };
+    ensure!(value == 42, "the VMA without VM_MIXEDMAP was zapped");
     fact(
-        "zap with a bad range",
-        "resident kB after all of them",
+        "zap of invalid ranges",
+        "resident kB after all zaps",
         64,
         procfs::rss(at)?,
     );
     Ok(())
 }
 
-/// The sample refuses bad ranges itself, so here is a driver that does not.
+/// The sample driver checks ranges itself. The test driver does not.
 fn unchecked_zaps() -> Result<()> {
     const PAGES: usize = 4;
 
     let tester = Tester::open()?;
     let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
     let rw = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    // The area, with another on each side. Other rights keep them apart.
+    // A VMA with another one on each side. Different permissions prevent merging.
     let whole = device::map(None, (PAGES + 2) * PAGE, rw, anonymous)?.cast::<u64>();
-    // SAFETY: Each is a page of what was mapped.
+    // SAFETY: Each is a page of the mapping above.
     let page = |i: usize| unsafe { whole.byte_add(i * PAGE) };
     for side in [0, PAGES + 1] {
-        // SAFETY: It is mapped for writing.
+        // SAFETY: The page is mapped for writing.
         unsafe { page(side).write_volatile(side as u64 + 100) };
-        // SAFETY: Nobody writes to it any more.
+        // SAFETY: The page is not written after this.
         unsafe { mprotect(page(side).cast(), PAGE, ProtFlags::PROT_READ)? };
     }
     let at = page(1).as_ptr() as u64;
     let (one, all) = (PAGE as u64, (PAGES * PAGE) as u64);
     let fill = || {
         for i in 1..=PAGES {
-            // SAFETY: It is mapped for writing.
+            // SAFETY: The page is mapped for writing.
             unsafe { page(i).write_volatile(i as u64 + 100) };
         }
     };
-    // SAFETY: They are mapped for reading; what was zapped reads as zero.
+    // SAFETY: The pages are mapped for reading. A zapped page reads as zero.
     let gone = || (0..PAGES + 2).filter(|i| unsafe { page(*i).read_volatile() } != *i as u64 + 100);
 
     fill();
     for (what, addr, len) in [
-        ("begins within a page", at + 8, one),
+        ("starts within a page", at + 8, one),
         ("ends within a page", at, one + 8),
         ("less than a page", at, 8),
-        ("nothing", at, 0),
-        ("begins in the area before", at - one, 2 * one),
-        ("is the area before", at - one, one),
-        ("ends in the area behind", at + all - one, 2 * one),
-        ("is the area behind", at + all, one),
-        ("past the end of all addresses", at, !0 - one + 1),
+        ("empty", at, 0),
+        ("starts in the VMA before", at - one, 2 * one),
+        ("the VMA before", at - one, one),
+        ("ends in the VMA after", at + all - one, 2 * one),
+        ("the VMA after", at + all, one),
+        ("overflow of the end address", at, !0 - one + 1),
         ("half of all addresses", at, 1 << 63),
     ] {
         tester.zap(at, addr, len)?;
         let gone: Vec<_> = gone().collect();
-        ensure!(gone.is_empty(), "{what}: pages {gone:?} are gone");
+        ensure!(gone.is_empty(), "{what}: pages {gone:?} were zapped");
     }
 
     for (addr, len, expected) in [
@@ -565,13 +569,13 @@ fn unchecked_zaps() -> Result<()> {
         let gone: Vec<_> = gone().collect();
         ensure!(
             gone.iter().copied().eq(expected.clone()),
-            "pages {gone:?} are gone, and not {expected:?}"
+            "pages {gone:?} were zapped, expected {expected:?}"
         );
     }
     Ok(())
 }
 
-fn bad_input() -> Result<()> {
+fn invalid_input() -> Result<()> {
     let device = Device::open()?;
     let before = device.info()?;
     let size = size_of::<abi::TaskInfo>() as u32;
@@ -582,9 +586,9 @@ fn bad_input() -> Result<()> {
         ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
         anonymous,
     )?;
-    // SAFETY: The second of the two pages.
+    // SAFETY: The address is that of the second page.
     let edge = unsafe { two.byte_add(PAGE) };
-    // SAFETY: As above.
+    // SAFETY: The page is within the mapping above. No Rust reference points to it.
     unsafe { mprotect(edge, PAGE, ProtFlags::PROT_NONE)? };
     let edge = edge.as_ptr() as usize;
 
@@ -620,11 +624,11 @@ fn bad_input() -> Result<()> {
     }
     for address in [0, 1, !0, 1 << 63, 0xffff_ffff_8000_0000, 1 << 47] {
         let got = device.vma(address);
-        ensure!(got == Err(Errno::ENOENT), "area at {address:#x}: {got:?}");
+        ensure!(got == Err(Errno::ENOENT), "VMA at {address:#x}: {got:?}");
     }
 
     let rw = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    for (what, pages, rights, flags) in [
+    for (what, pages, prot, flags) in [
         (
             "one page too long",
             abi::PAGES + 1,
@@ -634,8 +638,8 @@ fn bad_input() -> Result<()> {
         ("far too long", 1 << 20, rw, MapFlags::MAP_SHARED),
         ("private and writable", 1, rw, MapFlags::MAP_PRIVATE),
     ] {
-        let got = device.map_with(pages, rights, flags).map(|_| ());
-        ensure!(got == Err(Errno::EINVAL), "mapping, {what}: {got:?}");
+        let got = device.map_with(pages, prot, flags).map(|_| ());
+        ensure!(got == Err(Errno::EINVAL), "mmap(), {what}: {got:?}");
     }
     ensure!(device.read() == Err(Errno::EINVAL), "read() of the device");
     ensure!(
@@ -644,14 +648,11 @@ fn bad_input() -> Result<()> {
     );
 
     let after = device.info()?;
-    ensure!(
-        after == before,
-        "the device has changed its mind: {after:?}"
-    );
+    ensure!(after == before, "the result has changed: {after:?}");
     Ok(())
 }
 
-/// A signal that is blocked was sent, but does not wait for anything that the task does.
+/// A blocked signal is not pending in the sense of `signal_pending()`.
 fn blocked_signal(device: &Device) -> Result<()> {
     SigSet::from(Signal::SIGUSR1).thread_block()?;
     raise(Signal::SIGUSR1)?;
@@ -660,14 +661,17 @@ fn blocked_signal(device: &Device) -> Result<()> {
         sent == 1 << (Signal::SIGUSR1 as i32 - 1),
         "/proc shows the signals {sent:#x}"
     );
-    let info = compare("a blocked signal", device)?;
-    ensure!(info.signal_pending == 0, "a blocked signal is said to wait");
+    let info = compare("blocked signal", device)?;
+    ensure!(
+        info.signal_pending == 0,
+        "a blocked signal is reported as pending"
+    );
     Ok(())
 }
 
 extern "C" fn ignore(_: i32) {}
 
-fn signal_waits() -> Result<()> {
+fn pending_signal() -> Result<()> {
     let device = Device::open()?;
     in_child(|| blocked_signal(&device))?;
 
@@ -689,7 +693,7 @@ fn signal_waits() -> Result<()> {
         ForkResult::Parent { child } => child,
     };
 
-    // Stop the child on its way into the ioctl, and let a signal wait there.
+    // Stop the child at the entry of the ioctl, and make a signal pending there.
     waitpid(child, None)?;
     loop {
         ptrace::syscall(child, None)?;
@@ -704,8 +708,8 @@ fn signal_waits() -> Result<()> {
         }
     }
     kill(child, Signal::SIGUSR1)?;
-    let waits = Status::of(child.as_raw())?.signal_pending()?;
-    ensure!(waits, "/proc does not show the signal");
+    let pending = Status::of(child.as_raw())?.signal_pending()?;
+    ensure!(pending, "/proc does not show the signal");
     ptrace::cont(child, None)?;
     let status = waitpid(child, None)?;
     ensure!(
@@ -716,32 +720,32 @@ fn signal_waits() -> Result<()> {
     let status = waitpid(child, None)?;
     let seen = matches!(status, WaitStatus::Exited(_, 0));
     fact(
-        "a signal waits",
+        "pending signal",
         "signal pending",
         u32::from(seen),
-        u32::from(waits),
+        u32::from(pending),
     );
     Ok(())
 }
 
-fn workqueue() -> Result<()> {
+fn kworker() -> Result<()> {
     let answer = Tester::open()?.worker_has_mm()?;
-    // /proc shows no memory of a kernel thread: kthreadd is number 2.
+    // The status of a kthread has no VmSize. The PID of kthreadd is 2.
     let kthread = Status::of(2)?;
     fact(
-        "kernel thread",
-        "has an address space",
+        "kworker",
+        "has an mm",
         answer,
         u32::from(kthread.has("VmSize")),
     );
     Ok(())
 }
 
-/// Takes and drops references of each kind.
-fn count_all(scenario: &str) -> Result<()> {
+/// Takes and drops references of each kind, and compares the refcounts.
+fn check_refcounts(scenario: &str) -> Result<()> {
     use device::test_abi as abi;
     let tester = Tester::open()?;
-    // The scheduler lends an address space to idle CPUs, which count in mm_count.
+    // The lazy TLB references of idle CPUs count in mm_count.
     let kinds = [
         ("Task", abi::TASK, 0),
         ("MmWithUser", abi::MM_USERS, 0),
@@ -752,18 +756,18 @@ fn count_all(scenario: &str) -> Result<()> {
         ("get_task_cred()", abi::CRED, 0),
         ("UserNamespace", abi::USER_NS, 0),
     ];
-    for (name, kind, slack) in kinds {
+    for (name, kind, tolerance) in kinds {
         let mut last = (0, 0);
-        let near = |(before, after): (u32, u32)| before.abs_diff(after) <= slack;
-        // Somebody else may hold a reference for a moment.
+        let near = |(before, after): (u32, u32)| before.abs_diff(after) <= tolerance;
+        // Other tasks may hold a reference temporarily.
         for _ in 0..3 {
-            let counts = tester.counts(kind, ROUNDS)?;
+            let counts = tester.refcounts(kind, ROUNDS)?;
             last = (counts.before, counts.after);
             if near(last) {
                 break;
             }
         }
-        ensure!(last.0 > 0, "{name}: the count was zero");
+        ensure!(last.0 > 0, "{name}: the refcount was zero");
         ensure!(
             near(last),
             "{name}: {} became {} in {ROUNDS} rounds",
@@ -775,47 +779,57 @@ fn count_all(scenario: &str) -> Result<()> {
             last.0, last.1
         );
     }
-    let refused = tester.counts(99, 1).map(|_| ());
+    let refused = tester.refcounts(99, 1).map(|_| ());
     ensure!(refused == Err(Errno::EINVAL), "unknown kind: {refused:?}");
     Ok(())
 }
 
-/// What a call leaves is done after it, by the same task, and before the next call.
-fn on_the_way_back() -> Result<()> {
+/// Task work runs after the call that queues it, in the same task, and before the next call.
+fn task_work() -> Result<()> {
     let tester = Tester::open()?;
     for (done, all) in [(0, 400), (400, 800)] {
-        let left = tester.later(100, 3)?;
-        ensure!((left.done, left.wrong) == (done, 0), "{left:?}");
-        let left = tester.later(0, 0)?;
-        ensure!((left.done, left.wrong) == (all, 0), "{left:?}");
+        let counts = tester.task_work(100, 3)?;
+        ensure!((counts.done, counts.wrong) == (done, 0), "{counts:?}");
+        let counts = tester.task_work(0, 0)?;
+        ensure!((counts.done, counts.wrong) == (all, 0), "{counts:?}");
     }
 
     in_child(|| {
-        tester.later(3, 1)?;
+        tester.task_work(3, 1)?;
         Ok(())
     })?;
-    let left = tester.later(0, 0)?;
-    ensure!((left.done, left.wrong) == (806, 0), "{left:?}");
+    let counts = tester.task_work(0, 0)?;
+    ensure!((counts.done, counts.wrong) == (806, 0), "{counts:?}");
     Ok(())
 }
 
-fn counts() -> Result<()> {
-    count_all("initial namespace")
+fn refcounts() -> Result<()> {
+    check_refcounts("initial PID namespace")
 }
 
-fn counts_in_namespace() -> Result<()> {
-    in_namespace(|| count_all("namespace of its own"))
+fn refcounts_in_namespace() -> Result<()> {
+    in_namespace(|| check_refcounts("new PID namespace"))
 }
 
-/// Compares the numbers of two processes, the caller and the one that has opened the device, in
-/// each other's namespaces. The opener's is `level` below the initial one.
-fn compare_numbers(scenario: &str, device: &Tester, opener: &Status, level: usize) -> Result<()> {
+/// Compares the PIDs of the caller and of the opener of the file in each other's PID namespace. The
+/// namespace of the opener has level `level`.
+fn compare_pids(scenario: &str, device: &Tester, opener: &Status, level: usize) -> Result<()> {
     let answer = device.opener()?;
     let caller = Status::of_this_thread()?;
-    fact(scenario, "opener's thread", answer.pid, opener.one("Pid")?);
+    fact(
+        scenario,
+        "PID of the opener",
+        answer.pid,
+        opener.one("Pid")?,
+    );
     let in_openers = caller.nth("NStgid", level)?;
-    fact(scenario, "caller, to the opener", answer.caller, in_openers);
-    // The opener has a number in the caller's namespace only if that is the same, or above.
+    fact(
+        scenario,
+        "TGID of the caller, for the opener",
+        answer.caller,
+        in_openers,
+    );
+    // The opener has a PID in the namespace of the caller if that is the same or an ancestor.
     let depth = caller.count("NStgid")? - 1;
     let in_callers = match depth <= level {
         true => opener.nth("NStgid", depth)?,
@@ -823,39 +837,39 @@ fn compare_numbers(scenario: &str, device: &Tester, opener: &Status, level: usiz
     };
     fact(
         scenario,
-        "opener, to the caller",
+        "TGID of the opener, for the caller",
         answer.in_callers_ns,
         in_callers,
     );
+    fact(scenario, "mm of the opener has users", answer.mm_alive, 1);
+    fact(scenario, "opener has a PID namespace", answer.has_ns, 1);
+    let same = u32::from(depth == level);
     fact(
         scenario,
-        "opener's address space is alive",
-        answer.mm_alive,
-        1,
+        "PID namespace is that of the caller",
+        answer.same_ns,
+        same,
     );
-    fact(scenario, "opener has a namespace", answer.has_ns, 1);
-    let same = u32::from(depth == level);
-    fact(scenario, "it is the caller's", answer.same_ns, same);
     Ok(())
 }
 
-fn another_process() -> Result<()> {
+fn opener() -> Result<()> {
     let device = Tester::open()?;
     let opener = Status::of_this_thread()?;
-    compare_numbers("opened by itself", &device, &opener, 0)?;
-    in_child(|| compare_numbers("opened by the parent", &device, &opener, 0))?;
-    in_namespace(|| compare_numbers("opened above", &device, &opener, 0))?;
+    compare_pids("opened by itself", &device, &opener, 0)?;
+    in_child(|| compare_pids("opened by the parent", &device, &opener, 0))?;
+    in_namespace(|| compare_pids("opened in an ancestor namespace", &device, &opener, 0))?;
     in_namespace(|| {
         let device = Tester::open()?;
         let opener = Status::of_this_thread()?;
-        in_child(|| compare_numbers("opened in the same namespace", &device, &opener, 1))?;
-        in_namespace(|| compare_numbers("opened between", &device, &opener, 1))
+        in_child(|| compare_pids("opened in the same namespace", &device, &opener, 1))?;
+        in_namespace(|| compare_pids("opened in the middle namespace", &device, &opener, 1))
     })
 }
 
-fn another_process_gone() -> Result<()> {
+fn opener_reaped() -> Result<()> {
     let (answers, tell) = pipe()?;
-    // The opener leaves the device to its child, and is reaped before that looks.
+    // The child inherits the file, and calls the driver after the opener has been reaped.
     let (go, reaped) = pipe()?;
     in_child(|| {
         let device = Tester::open()?;
@@ -865,8 +879,8 @@ fn another_process_gone() -> Result<()> {
         if let ForkResult::Child = unsafe { fork()? } {
             File::from(go).read_exact(&mut [0])?;
             let gone = device.opener()?;
-            let facts = [gone.mm_alive, gone.has_ns, gone.in_callers_ns as u32];
-            for answer in facts {
+            let values = [gone.mm_alive, gone.has_ns, gone.in_callers_ns as u32];
+            for answer in values {
                 File::from(tell.try_clone()?).write_all(&answer.to_ne_bytes())?;
             }
             let same = u32::from(gone.pid == opener.pid);
@@ -875,32 +889,33 @@ fn another_process_gone() -> Result<()> {
         Ok(())
     })?;
     File::from(reaped).write_all(b"!")?;
-    let mut said = [0; 16];
-    File::from(answers).read_exact(&mut said)?;
-    let mut said = said
+    let mut bytes = [0; 16];
+    File::from(answers).read_exact(&mut bytes)?;
+    let mut values = bytes
         .chunks(4)
         .map(|bytes| u32::from_ne_bytes(bytes.try_into().unwrap()));
     for (name, expected) in [
-        ("its address space is alive", 0),
-        ("it has a namespace", 0),
-        ("its number", 0),
-        ("its thread is remembered", 1),
+        ("mm has users", 0),
+        ("has a PID namespace", 0),
+        ("TGID", 0),
+        ("PID is unchanged", 1),
     ] {
         fact(
-            "after the opener's end",
+            "opener has been reaped",
             name,
-            said.next().unwrap(),
+            values.next().unwrap(),
             expected,
         );
     }
     Ok(())
 }
 
-/// A child looks at the number of its parent's first thread, while a second one takes it by `exec()`.
+/// A child reads the PID of its parent's group leader, while another thread of the parent takes
+/// that PID by `exec()`.
 ///
-/// It is written to while it is read, and nothing else is, so KCSAN sees a read that is no
-/// `READ_ONCE()`.
-fn another_process_executing() -> Result<()> {
+/// The PID is written during the reads, and nothing else is read, so KCSAN reports a read that is
+/// not a `READ_ONCE()`.
+fn opener_executing() -> Result<()> {
     for _ in 0..10 {
         let (answers, tell) = pipe()?;
         in_child(|| {
@@ -911,10 +926,10 @@ fn another_process_executing() -> Result<()> {
                 let begin = Instant::now();
                 let mut pid = first;
                 while pid == first && begin.elapsed() < Duration::from_secs(20) {
-                    pid = device.watch(first)?;
+                    pid = device.watch_pid(first)?;
                 }
-                for number in [first, pid] {
-                    File::from(tell.try_clone()?).write_all(&number.to_ne_bytes())?;
+                for pid in [first, pid] {
+                    File::from(tell.try_clone()?).write_all(&pid.to_ne_bytes())?;
                 }
                 return Ok(());
             }
@@ -928,23 +943,23 @@ fn another_process_executing() -> Result<()> {
             .join()
             .map_err(|_| anyhow::anyhow!("the thread panicked"))?
         })?;
-        let mut said = [0; 12];
-        File::from(answers).read_exact(&mut said)?;
-        let mut said = said
+        let mut bytes = [0; 12];
+        File::from(answers).read_exact(&mut bytes)?;
+        let mut values = bytes
             .chunks(4)
             .map(|bytes| i32::from_ne_bytes(bytes.try_into().unwrap()));
-        let mut next = || said.next().context("no number");
-        // The second thread has said its number before it took the other.
+        let mut next = || values.next().context("no PID");
+        // The second thread wrote its PID before the exec().
         let (tid, first, pid) = (next()?, next()?, next()?);
         ensure!(
             pid == tid,
-            "the first thread has become {pid} instead of {tid}; it was {first}"
+            "the PID of the first thread has become {pid} instead of {tid}; it was {first}"
         );
     }
     Ok(())
 }
 
-fn opened_by_many() -> Result<()> {
+fn concurrent_opens() -> Result<()> {
     let mut children = Vec::new();
     for _ in 0..64 {
         // SAFETY: This process has one thread.
@@ -980,7 +995,7 @@ fn module_in_use() -> Result<()> {
         "unloaded with a file open: {got:?}"
     );
 
-    // The area keeps the file, and the file keeps the module.
+    // The VMA holds a reference to the file, and the file to the module.
     let pages = device.map_pages(1)?;
     drop(device);
     let got = unload();
@@ -990,10 +1005,10 @@ fn module_in_use() -> Result<()> {
     );
     pages.unmap()?;
 
-    unload().context("the module is not in use any more")?;
+    unload().context("unloading the unused module")?;
     ensure!(
         Device::open().is_err(),
-        "the device is there without its module"
+        "the device exists without its module"
     );
     let module = File::open("/modules/rust_task_info.ko")?;
     finit_module(&module, c"", ModuleInitFlags::empty())?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Maps `/dev/rust_vma_buffer`, `/dev/test_rust_vma` and `/dev/test_rust_vma_prepare`, does to the areas
-//! what programs can do to areas, and compares what the drivers know with /proc.
+//! Maps `/dev/rust_vma_buffer`, `/dev/test_rust_vma` and `/dev/test_rust_vma_prepare`, applies all
+//! operations of userspace to the VMAs, and compares the results of the drivers with /proc.
 
 use anyhow::{anyhow, ensure, Context, Result};
 use nix::{
@@ -31,31 +31,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a process takes to be gone.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit until a killed process has been torn down.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 const TESTS: &[Test] = &[
-    ("mapped when touched", mapped_when_touched),
-    ("copies in a private area", private_copies),
-    ("behind the buffer", behind_the_buffer),
-    ("fork, split and move", each_event),
-    ("killed with areas", killed),
-    ("another area at the address", another_area),
-    ("areas of all kinds", each_kind),
-    ("pages taken away", revoked),
-    ("a hook that fails", hook_fails),
-    ("a hook that sets operations twice", hook_sets_twice),
-    ("areas that are alike", alike),
-    ("not to be split", not_split),
-    ("not to be moved", not_moved),
-    ("not to be written to", not_written),
-    ("a fault that is repeated", repeated),
-    ("faults without the mmap lock", own_lock),
-    ("areas of page frames", frames),
-    ("areas that are prepared", prepared),
-    ("areas that are filled when they are made", filled),
-    ("what a debugger sees", debugger),
-    ("areas in a storm", storm),
+    ("page faults map pages of the buffer", fault_maps_pages),
+    ("copy on write in a private VMA", private_copies),
+    ("mapping beyond the end of the buffer", beyond_the_buffer),
+    ("fork, split and mremap", fork_split_mremap),
+    ("killed process with VMAs", killed),
+    ("another VMA at the same address", other_vma),
+    ("downcast of VMAs of other drivers", downcast),
+    ("zapped pages are mapped again", revoked),
+    ("->mmap() fails after set_ops()", hook_fails),
+    ("set_ops() called twice", hook_sets_twice),
+    ("VMAs with equal flags are not merged", equal_flags),
+    ("may_split() refuses", split_refused),
+    ("mremap() refuses", mremap_refused),
+    ("page_mkwrite() refuses", mkwrite_refused),
+    ("retry_after()", retried),
+    ("page faults under the VMA lock", vma_lock),
+    ("PFN mappings", pfn_mappings),
+    ("->mmap_prepare() with set_ops()", prepared),
+    ("->mmap_prepare() maps pages and PFNs", prepare_maps),
+    ("access() through /proc/self/mem", remote_access),
+    ("concurrent map, unmap and fork", concurrent),
 ];
 
 const SHARED: MapFlags = MapFlags::MAP_SHARED;
@@ -65,24 +65,24 @@ fn main() -> Result<()> {
     ktap::run(TESTS)
 }
 
-/// Compares what the driver knows of this process with /proc.
-fn agree(buffer: &Buffer) -> Result<usize> {
-    let (told, there) = (buffer.areas()?, buffer.areas_in_maps()?);
-    ensure!(told == there, "the driver: {told:x?}\n/proc: {there:x?}");
-    Ok(told.len())
+/// Compares the VMAs of the driver in this process with /proc, and returns their number.
+fn compare_vmas(buffer: &Buffer) -> Result<usize> {
+    let (driver, maps) = (buffer.vmas()?, buffer.vmas_in_maps()?);
+    ensure!(driver == maps, "the driver: {driver:x?}\n/proc: {maps:x?}");
+    Ok(driver.len())
 }
 
-/// Fails unless the buffer has so many areas, in all processes.
-fn expect(buffer: &Buffer, areas: u64) -> Result<()> {
+/// Returns an error unless the buffer has this number of VMAs, in all processes.
+fn expect(buffer: &Buffer, vmas: u64) -> Result<()> {
     let state = buffer.state()?;
-    ensure!(state.areas == areas, "{state:?}, {areas} were expected");
+    ensure!(state.vmas == vmas, "{state:?}, expected {vmas}");
     Ok(())
 }
 
-/// Has a child touch memory, and returns whether it lived.
-fn lives(touch: impl FnOnce()) -> Result<bool> {
+/// Runs `access` in a child process, and returns false if `SIGBUS` killed it.
+fn survives(access: impl FnOnce()) -> Result<bool> {
     let child = Child::start(|| {
-        touch();
+        access();
         Ok(())
     })?;
     match child.wait()? {
@@ -92,7 +92,7 @@ fn lives(touch: impl FnOnce()) -> Result<bool> {
     }
 }
 
-fn mapped_when_touched() -> Result<()> {
+fn fault_maps_pages() -> Result<()> {
     let buffer = Buffer::open()?;
     for flags in [SHARED, PRIVATE] {
         let span = buffer.map(3, 8, flags)?;
@@ -100,7 +100,7 @@ fn mapped_when_touched() -> Result<()> {
             let head = span.read(page);
             ensure!(head == abi::PAGE_MAGIC + 3 + page as u64, "{head:x}");
         }
-        ensure!(agree(&buffer)? == 1);
+        ensure!(compare_vmas(&buffer)? == 1);
         expect(&buffer, 1)?;
         span.unmap()?;
         expect(&buffer, 0)?;
@@ -112,7 +112,10 @@ fn private_copies() -> Result<()> {
     let buffer = Buffer::open()?;
     let (private, shared) = (buffer.map(0, 1, PRIVATE)?, buffer.map(0, 1, SHARED)?);
     private.write(0, 1);
-    ensure!(shared.read(0) == abi::PAGE_MAGIC, "the copy is no copy");
+    ensure!(
+        shared.read(0) == abi::PAGE_MAGIC,
+        "the private page is not a copy"
+    );
     shared.write(0, 2);
     ensure!(private.read(0) == 1 && shared.read(0) == 2);
     private.unmap()?;
@@ -120,25 +123,25 @@ fn private_copies() -> Result<()> {
     Ok(())
 }
 
-fn behind_the_buffer() -> Result<()> {
+fn beyond_the_buffer() -> Result<()> {
     let buffer = Buffer::open()?;
     let last = abi::PAGES as u64;
     let refused = buffer.map(last - 1, 2, SHARED).err();
     ensure!(refused == Some(Errno::EINVAL), "{refused:?}");
     expect(&buffer, 0)?;
 
-    // An area with data does not grow, neither by `mremap()` nor by an `mmap()` of what follows.
+    // A VMA with `vm_private_data` is neither expanded by `mremap()` nor merged with the next one.
     for flags in [SHARED, PRIVATE] {
-        let room = reserve(3)?;
+        let reserved = reserve(3)?;
         let file = Some((buffer.file(), last - 2));
-        let span = map_at(Some(room.at), file, 1, READ_WRITE, flags)?;
-        room.part(1, 2).unmap()?;
+        let span = map_at(Some(reserved.at), file, 1, READ_WRITE, flags)?;
+        reserved.part(1, 2).unmap()?;
         let refused = span.remap(2, None).err();
         ensure!(refused == Some(Errno::EFAULT), "{refused:?}");
         ensure!(span.read(0) == abi::PAGE_MAGIC + last - 2);
 
         let file = Some((buffer.file(), last - 1));
-        let next = map_at(Some(room.at + PAGE), file, 1, READ_WRITE, flags)?;
+        let next = map_at(Some(reserved.at + PAGE), file, 1, READ_WRITE, flags)?;
         expect(&buffer, 2)?;
         span.unmap()?;
         next.unmap()?;
@@ -146,37 +149,37 @@ fn behind_the_buffer() -> Result<()> {
     Ok(())
 }
 
-fn each_event() -> Result<()> {
+fn fork_split_mremap() -> Result<()> {
     let buffer = Buffer::open()?;
     let before = buffer.state()?.buffers;
     let span = buffer.map(0, 8, SHARED)?;
     expect(&buffer, 1)?;
 
-    // Two cuts make three of one, and a hole two.
+    // `mprotect()` of the middle makes three VMAs, and `munmap()` within one makes another.
     span.part(2, 2).protect(ProtFlags::PROT_READ)?;
     expect(&buffer, 3)?;
     span.part(5, 1).unmap()?;
     expect(&buffer, 4)?;
-    ensure!(agree(&buffer)? == 4);
+    ensure!(compare_vmas(&buffer)? == 4);
 
     let child = Child::start(|| {
         expect(&buffer, 8)?;
-        ensure!(agree(&buffer)? == 4);
+        ensure!(compare_vmas(&buffer)? == 4);
         span.part(0, 1).unmap()?;
-        // A part of an area is no other area.
+        // Shrinking a VMA does not change the number of VMAs.
         expect(&buffer, 8)
     })?;
     child.join()?;
     expect(&buffer, 4)?;
 
-    // The move takes a part away, and makes an area of it elsewhere.
-    let room = reserve(1)?;
-    let moved = span.part(6, 1).remap(1, Some(room.at))?;
+    // The moved part becomes a VMA at another address.
+    let reserved = reserve(1)?;
+    let moved = span.part(6, 1).remap(1, Some(reserved.at))?;
     ensure!(moved.read(0) == abi::PAGE_MAGIC + 6);
     expect(&buffer, 5)?;
-    ensure!(agree(&buffer)? == 5);
+    ensure!(compare_vmas(&buffer)? == 5);
 
-    // The file is closed, and the areas keep the buffer.
+    // The file is closed; the VMAs hold references to the buffer.
     let other = Buffer::open()?;
     drop(buffer);
     ensure!(other.state()?.buffers == before + 1);
@@ -184,7 +187,7 @@ fn each_event() -> Result<()> {
     span.unmap()?;
     moved.unmap()?;
     let now = other.state()?.buffers;
-    ensure!(now == before, "{now} buffers are left, {before} before");
+    ensure!(now == before, "{now} buffers, {before} before the test");
     Ok(())
 }
 
@@ -197,7 +200,7 @@ fn killed() -> Result<()> {
             let me = getpid();
             let _grandchild = Child::start(|| {
                 set_pdeathsig(Signal::SIGKILL)?;
-                // It may have been killed before this.
+                // The parent may have been killed before the prctl().
                 while getppid() == me {
                     pause();
                 }
@@ -214,13 +217,13 @@ fn killed() -> Result<()> {
     Ok(())
 }
 
-/// Waits until the buffer has so many areas.
-fn wait_for(buffer: &Buffer, areas: u64) -> Result<()> {
+/// Waits until the buffer has this number of VMAs.
+fn wait_for(buffer: &Buffer, vmas: u64) -> Result<()> {
     let begin = Instant::now();
-    while buffer.state()?.areas != areas {
+    while buffer.state()?.vmas != vmas {
         ensure!(
-            begin.elapsed() < PATIENCE,
-            "{:?}, not {areas}",
+            begin.elapsed() < TIMEOUT,
+            "{:?}, expected {vmas} VMAs",
             buffer.state()
         );
         thread::sleep(Duration::from_millis(1));
@@ -228,8 +231,8 @@ fn wait_for(buffer: &Buffer, areas: u64) -> Result<()> {
     Ok(())
 }
 
-/// What CVE-2026-43434 was about: an address is no identity.
-fn another_area() -> Result<()> {
+/// CVE-2026-43434: an address does not identify a VMA.
+fn other_vma() -> Result<()> {
     let (buffer, other) = (Buffer::open()?, Buffer::open()?);
     let span = buffer.map(0, 4, SHARED)?;
     buffer.insert(span.addr(1))?;
@@ -237,15 +240,15 @@ fn another_area() -> Result<()> {
     ensure!(span.read(1) == abi::PAGE_MAGIC + 1);
     ensure!(other.insert(span.addr(2)) == Err(Errno::EINVAL));
 
-    // Memory of the program.
+    // Anonymous memory.
     span.unmap()?;
     ensure!(buffer.insert(span.addr(2)) == Err(Errno::EINVAL));
     map_at(Some(span.at), None, 4, READ_WRITE, PRIVATE)?;
     ensure!(buffer.insert(span.addr(2)) == Err(Errno::EINVAL));
     ensure!(buffer.revoke(span.addr(2)) == Err(Errno::EINVAL));
-    ensure!(span.read(2) == 0, "the page is there");
+    ensure!(span.read(2) == 0, "the page of the buffer is mapped");
 
-    // The same driver's area, for another file.
+    // A VMA of the same driver, of another file.
     map_at(
         Some(span.at),
         Some((other.file(), 8)),
@@ -254,11 +257,11 @@ fn another_area() -> Result<()> {
         SHARED,
     )?;
     ensure!(buffer.insert(span.addr(2)) == Err(Errno::EINVAL));
-    ensure!(buffer.areas()?.is_empty());
+    ensure!(buffer.vmas()?.is_empty());
     other.insert(span.addr(2))?;
     ensure!(span.read(2) == abi::PAGE_MAGIC + 10);
 
-    // Another driver's area, of the same table layout.
+    // A VMA of another driver, which uses the same abstractions.
     let tester = Tester::open()?;
     let file = Some((tester.file(), test_abi::PLAIN));
     map_at(Some(span.at), file, 4, READ_WRITE, SHARED)?;
@@ -270,25 +273,25 @@ fn another_area() -> Result<()> {
     expect(&other, 0)
 }
 
-/// Only the type of the data is asked for.
-fn each_kind() -> Result<()> {
+/// `downcast()` only depends on the type of the data.
+fn downcast() -> Result<()> {
     let (buffer, tester) = (Buffer::open()?, Tester::open()?);
-    let own = tester.map(test_abi::NO_SPLIT, 1, SHARED)?;
-    ensure!(tester.what(own.addr(0)) == Ok(test_abi::NO_SPLIT));
+    let own = tester.map(test_abi::SPLIT_FAILS, 1, SHARED)?;
+    ensure!(tester.kind(own.addr(0)) == Ok(test_abi::SPLIT_FAILS));
 
-    let theirs = buffer.map(0, 1, SHARED)?;
+    let buffer_vma = buffer.map(0, 1, SHARED)?;
     let anonymous = reserve(1)?;
-    // Operations of a file system.
+    // A VMA with the `vm_ops` of a file system.
     let program = std::fs::File::open("/proc/self/exe")?;
     let file = Some((&program, 0));
     let file = map_at(None, file, 1, ProtFlags::PROT_READ, PRIVATE)?;
-    for other in [theirs, anonymous, file] {
-        let said = tester.what(other.addr(0));
-        ensure!(said == Err(Errno::ENOENT), "{said:?}");
+    for other in [buffer_vma, anonymous, file] {
+        let kind = tester.kind(other.addr(0));
+        ensure!(kind == Err(Errno::ENOENT), "{kind:?}");
     }
-    for span in [own, theirs, anonymous, file] {
+    for span in [own, buffer_vma, anonymous, file] {
         span.unmap()?;
-        ensure!(tester.what(span.addr(0)) == Err(Errno::ENOENT));
+        ensure!(tester.kind(span.addr(0)) == Err(Errno::ENOENT));
     }
     Ok(())
 }
@@ -306,27 +309,31 @@ fn revoked() -> Result<()> {
     Ok(())
 }
 
-/// Runs a part of a test, after which all areas and all their data must have gone.
-fn nothing_left(tester: &Tester, part: impl FnOnce() -> Result<()>) -> Result<()> {
+/// Runs a part of a test, after which all `vm_private_data` must have been dropped.
+fn check_dropped(tester: &Tester, part: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = tester.events()?;
     part()?;
     let after = tester.events()?;
-    let (made, dropped) = (after.made - before.made, after.dropped - before.dropped);
-    ensure!(made == dropped, "{made} were made, {dropped} dropped");
+    let allocated = after.allocated - before.allocated;
+    let dropped = after.dropped - before.dropped;
+    ensure!(
+        allocated == dropped,
+        "{allocated} allocated, {dropped} dropped"
+    );
     Ok(())
 }
 
 fn hook_fails() -> Result<()> {
     let tester = Tester::open()?;
-    nothing_left(&tester, || {
+    check_dropped(&tester, || {
         let before = tester.events()?;
         for _ in 0..100 {
-            let refused = tester.map(test_abi::FAIL, 2, SHARED).err();
+            let refused = tester.map(test_abi::HOOK_FAILS, 2, SHARED).err();
             ensure!(refused == Some(Errno::ENODEV), "{refused:?}");
         }
         let after = tester.events()?;
-        ensure!(after.made == before.made + 100, "{after:?}");
-        // What was never set up is not closed.
+        ensure!(after.allocated == before.allocated + 100, "{after:?}");
+        // `close()` is not called for a VMA that was never set up.
         ensure!(after.closed == before.closed, "{after:?}");
         Ok(())
     })
@@ -334,45 +341,46 @@ fn hook_fails() -> Result<()> {
 
 fn hook_sets_twice() -> Result<()> {
     let tester = Tester::open()?;
-    nothing_left(&tester, || {
-        let refused = tester.map(test_abi::TWICE, 2, SHARED).err();
+    check_dropped(&tester, || {
+        let refused = tester.map(test_abi::SET_OPS_TWICE, 2, SHARED).err();
         ensure!(refused == Some(Errno::EBUSY), "{refused:?}");
         Ok(())
     })
 }
 
-/// Each of them has data of its own, which the kernel does not look at when it merges areas.
-fn alike() -> Result<()> {
+/// Each VMA has its own `vm_private_data`, which the core mm does not compare when it merges VMAs.
+fn equal_flags() -> Result<()> {
     let tester = Tester::open()?;
-    nothing_left(&tester, || {
-        for what in [test_abi::PLAIN, test_abi::CHANGE] {
+    check_dropped(&tester, || {
+        for what in [test_abi::PLAIN, test_abi::CHANGE_FLAGS] {
             let before = tester.events()?;
-            let room = reserve(9)?;
+            let reserved = reserve(9)?;
             for i in 0..4 {
                 let file = Some((tester.file(), what + 2 * i));
-                let at = room.at + 2 * i as usize * PAGE;
+                let at = reserved.at + 2 * i as usize * PAGE;
                 map_at(Some(at), file, 2, READ_WRITE, SHARED)?;
             }
-            // What was unlike its neighbours becomes like them again.
-            let all = room.part(0, 8);
+            // Different flags become equal again.
+            let all = reserved.part(0, 8);
             all.part(3, 2).protect(ProtFlags::PROT_READ)?;
             all.protect(READ_WRITE)?;
-            room.unmap()?;
+            reserved.unmap()?;
 
             let after = tester.events()?;
-            let (made, opened) = (after.made - before.made, after.opened - before.opened);
-            ensure!(made == 4 && opened == 2, "{after:?}");
+            let allocated = after.allocated - before.allocated;
+            let opened = after.opened - before.opened;
+            ensure!(allocated == 4 && opened == 2, "{after:?}");
             let closed = after.closed - before.closed;
-            ensure!(closed == made + opened, "{closed} have gone: {after:?}");
+            ensure!(closed == allocated + opened, "{closed} closed: {after:?}");
         }
         Ok(())
     })
 }
 
-fn not_split() -> Result<()> {
+fn split_refused() -> Result<()> {
     let tester = Tester::open()?;
-    nothing_left(&tester, || {
-        let span = tester.map(test_abi::NO_SPLIT, 4, SHARED)?;
+    check_dropped(&tester, || {
+        let span = tester.map(test_abi::SPLIT_FAILS, 4, SHARED)?;
         ensure!(span.part(1, 1).unmap() == Err(Errno::EINVAL));
         ensure!(span.part(1, 1).protect(ProtFlags::PROT_READ) == Err(Errno::EINVAL));
         span.protect(ProtFlags::PROT_READ)?;
@@ -385,23 +393,23 @@ fn not_split() -> Result<()> {
     })
 }
 
-fn not_moved() -> Result<()> {
+fn mremap_refused() -> Result<()> {
     let tester = Tester::open()?;
-    nothing_left(&tester, || {
-        let room = reserve(2)?;
-        let span = tester.map(test_abi::NO_MOVE, 2, SHARED)?;
+    check_dropped(&tester, || {
+        let reserved = reserve(2)?;
+        let span = tester.map(test_abi::MREMAP_FAILS, 2, SHARED)?;
         span.write(0, 5);
-        let refused = span.remap(2, Some(room.at)).err();
+        let refused = span.remap(2, Some(reserved.at)).err();
         ensure!(refused == Some(Errno::EINVAL), "{refused:?}");
         ensure!(span.read(0) == 5);
         span.unmap()?;
 
-        // It may have been left empty.
-        let room = reserve(2)?;
+        // The failed mremap() may have unmapped the target.
+        let reserved = reserve(2)?;
         let before = tester.events()?.moved;
         let span = tester.map(test_abi::PLAIN, 2, SHARED)?;
         span.write(0, 6);
-        let span = span.remap(2, Some(room.at))?;
+        let span = span.remap(2, Some(reserved.at))?;
         ensure!(span.read(0) == 6);
         ensure!(tester.events()?.moved == before + 1);
         span.unmap()?;
@@ -409,12 +417,12 @@ fn not_moved() -> Result<()> {
     })
 }
 
-fn not_written() -> Result<()> {
+fn mkwrite_refused() -> Result<()> {
     let tester = Tester::open()?;
-    nothing_left(&tester, || {
-        let span = tester.map(test_abi::NO_WRITE, 1, SHARED)?;
+    check_dropped(&tester, || {
+        let span = tester.map(test_abi::MKWRITE_FAILS, 1, SHARED)?;
         ensure!(span.read(0) == 0);
-        ensure!(!lives(|| span.write(0, 1))?, "it was written to");
+        ensure!(!survives(|| span.write(0, 1))?, "the page was written");
         span.unmap()?;
 
         let before = tester.events()?.written;
@@ -424,24 +432,24 @@ fn not_written() -> Result<()> {
         span.write(0, 2);
         ensure!(span.read(0) == 2);
         let written = tester.events()?.written - before;
-        ensure!(written == 1, "it became writable {written} times");
+        ensure!(written == 1, "page_mkwrite() was called {written} times");
         span.unmap()?;
         Ok(())
     })
 }
 
-fn repeated() -> Result<()> {
+fn retried() -> Result<()> {
     let tester = Tester::open()?;
-    nothing_left(&tester, || {
+    check_dropped(&tester, || {
         let before = tester.events()?;
         let other = Tester::open()?;
-        let span = other.map(test_abi::LATER, 1, SHARED)?;
+        let span = other.map(test_abi::RETRY, 1, SHARED)?;
         ensure!(span.read(0) == 0);
         let after = tester.events()?;
-        ensure!(after.repeated == before.repeated + 1, "{after:?}");
+        ensure!(after.retried == before.retried + 1, "{after:?}");
         ensure!(after.faults == before.faults + 2, "{after:?}");
 
-        // The file is kept while the fault waits, and not for longer.
+        // The reference to the file during the wait has been dropped.
         span.unmap()?;
         drop(other);
         let after = tester.events()?;
@@ -450,8 +458,8 @@ fn repeated() -> Result<()> {
     })
 }
 
-/// How many faults the kernel has served under areas' own locks, and how many began anew.
-fn served_and_retried() -> Result<(u64, u64)> {
+/// Returns how many page faults have been handled under the VMA lock, and how many were retried.
+fn handled_and_retried() -> Result<(u64, u64)> {
     let text = fs::read_to_string("/proc/vmstat")?;
     let count = |name: &str| -> Result<u64> {
         let value = text.lines().find_map(|l| l.strip_prefix(name));
@@ -463,36 +471,39 @@ fn served_and_retried() -> Result<(u64, u64)> {
     Ok((count("vma_lock_success ")?, count("vma_lock_retry ")?))
 }
 
-/// Each page is touched twice: for reading, and then for writing.
-fn own_lock() -> Result<()> {
+/// Each page is accessed twice: for reading, and then for writing.
+fn vma_lock() -> Result<()> {
     let tester = Tester::open()?;
     let pages = 256;
     let span = tester.map(0, pages, SHARED)?;
-    let (events, before) = (tester.events()?, served_and_retried()?);
+    let (events, before) = (tester.events()?, handled_and_retried()?);
     for page in 0..pages {
         span.read(page);
         span.write(page, 1);
     }
-    let (after, events_after) = (served_and_retried()?, tester.events()?);
+    let (after, events_after) = (handled_and_retried()?, tester.events()?);
     span.unmap()?;
 
     let all = 2 * pages as u64;
-    let asked = events_after.faults - events.faults + events_after.written - events.written;
-    ensure!(asked == all, "{asked} of {all} faults");
-    let (served, retried) = (after.0 - before.0, after.1 - before.1);
-    did("faults under the area's own lock", result);
-    // Somebody else may wait for a page meanwhile.
+    let handler_calls = events_after.faults - events.faults + events_after.written - events.written;
     ensure!(
-        served >= all && retried < all / 8,
-        "{served} served, {retried} retried"
+        handler_calls == all,
+        "{handler_calls} handler calls for {all} faults"
+    );
+    let (handled, retried) = (after.0 - before.0, after.1 - before.1);
+    did("page faults under the VMA lock", handled);
+    // Page faults of other processes count as well.
+    ensure!(
+        handled >= all && retried < all / 8,
+        "{handled} handled, {retried} retried"
     );
     Ok(())
 }
 
-fn frames() -> Result<()> {
+fn pfn_mappings() -> Result<()> {
     let tester = Tester::open()?;
-    nothing_left(&tester, || {
-        for what in [test_abi::FRAME, test_abi::LATE_FRAME] {
+    check_dropped(&tester, || {
+        for what in [test_abi::MAP_PFN, test_abi::FAULT_PFN] {
             let span = tester.map(what, 1, SHARED)?;
             let flags = procfs::flags_of(span.addr(0))?;
             for flag in ["pf", "io", "de", "dd"] {
@@ -500,7 +511,7 @@ fn frames() -> Result<()> {
             }
             ensure!(span.read(0) == 0);
             span.write(0, what);
-            // A child and a place that it is moved to have the same frame.
+            // After mremap() and fork(), the same PFN is mapped.
             let to = reserve(1)?;
             let moved = span.remap(1, Some(to.at))?;
             ensure!(moved.read(0) == what);
@@ -511,20 +522,20 @@ fn frames() -> Result<()> {
             })?;
             ensure!(
                 moved.read(0) == what + 1,
-                "{what}: the child has another frame"
+                "{what}: the child maps another PFN"
             );
             moved.unmap()?;
         }
 
-        // Each page is the same frame.
-        let span = tester.map(test_abi::LATE_FRAME, 3, SHARED)?;
+        // Each page maps the same PFN.
+        let span = tester.map(test_abi::FAULT_PFN, 3, SHARED)?;
         span.write(2, 7);
         ensure!((span.read(0), span.read(1)) == (7, 7));
         span.part(1, 1).unmap()?;
         ensure!(span.read(2) == 7);
         span.unmap()?;
 
-        // The same number, whether it is a frame or a page.
+        // The same memory, whether mapped as a PFN or as a page.
         let span = tester.map(test_abi::MIXED, 4, SHARED)?;
         span.write(0, 8);
         ensure!([span.read(1), span.read(2), span.read(3)] == [8; 3]);
@@ -536,11 +547,11 @@ fn frames() -> Result<()> {
         ensure!(span.read(2) == 9);
         span.part(2, 2).unmap()?;
 
-        // Others may not be written to by who has them alone, and none of them takes pages.
+        // Private writable PFN mappings are refused, and so is a combination with `VM_MIXEDMAP`.
         for (what, flags, errno) in [
-            (test_abi::FRAME, MapFlags::MAP_PRIVATE, Errno::EINVAL),
-            (test_abi::LATE_FRAME, MapFlags::MAP_PRIVATE, Errno::EINVAL),
-            (test_abi::BOTH, SHARED, Errno::EBUSY),
+            (test_abi::MAP_PFN, MapFlags::MAP_PRIVATE, Errno::EINVAL),
+            (test_abi::FAULT_PFN, MapFlags::MAP_PRIVATE, Errno::EINVAL),
+            (test_abi::CONFLICT, SHARED, Errno::EBUSY),
         ] {
             let refused = tester.map(what, 1, flags).err();
             ensure!(refused == Some(errno), "{what}: {refused:?}");
@@ -549,19 +560,19 @@ fn frames() -> Result<()> {
     })
 }
 
-/// The data is that of the file, of which an area takes its own count when it is made.
+/// The data belongs to the file. A VMA takes a reference after `->mmap_prepare()`.
 fn prepared() -> Result<()> {
     let tester = Tester::open()?;
-    nothing_left(&tester, || {
+    check_dropped(&tester, || {
         let file = Prepared::open()?;
         let before = tester.events()?;
 
-        // What comes to nothing takes no count: one too many would stay when the file goes.
+        // A failed mmap() takes no reference; a leaked one would remain after the file is released.
         for _ in 0..100 {
             for (what, errno) in [
-                (test_abi::FAIL, Errno::ENODEV),
-                (test_abi::TWICE, Errno::EBUSY),
-                (test_abi::BOTH, Errno::EBUSY),
+                (test_abi::HOOK_FAILS, Errno::ENODEV),
+                (test_abi::SET_OPS_TWICE, Errno::EBUSY),
+                (test_abi::CONFLICT, Errno::EBUSY),
             ] {
                 let refused = file.map(what, 2, SHARED).err();
                 ensure!(refused == Some(errno), "{what}: {refused:?}");
@@ -569,10 +580,10 @@ fn prepared() -> Result<()> {
         }
         ensure!(tester.events()? == before, "{:?}", tester.events()?);
 
-        for what in [test_abi::PLAIN, test_abi::MIXED, test_abi::LATE_FRAME] {
+        for what in [test_abi::PLAIN, test_abi::MIXED, test_abi::FAULT_PFN] {
             let before = tester.events()?;
             let span = file.map(what, 4, SHARED)?;
-            ensure!(tester.what(span.addr(3)) == Ok(1));
+            ensure!(tester.kind(span.addr(3)) == Ok(1));
             span.write(0, what);
             ensure!(span.read(3) == what);
             in_child(|| {
@@ -582,92 +593,95 @@ fn prepared() -> Result<()> {
             span.part(1, 1).unmap()?;
             let to = reserve(2)?;
             let moved = span.part(2, 2).remap(2, Some(to.at))?;
-            ensure!(moved.read(1) == what && tester.what(moved.addr(0)) == Ok(1));
-            ensure!(moved.remap(3, None).is_err(), "{what}: it has grown");
+            ensure!(moved.read(1) == what && tester.kind(moved.addr(0)) == Ok(1));
+            ensure!(
+                moved.remap(3, None).is_err(),
+                "{what}: the VMA was expanded"
+            );
             moved.unmap()?;
             span.part(0, 1).unmap()?;
 
             let after = tester.events()?;
             let (opened, closed) = (after.opened - before.opened, after.closed - before.closed);
-            // The child's, the gap, the part behind it, its new place.
+            // fork(), two splits by munmap(), and mremap().
             ensure!(opened == 4 && closed == 5, "{what}: {after:?}");
-            // With one too few, the last area would have dropped the data of the file.
+            // With a missing reference, the last VMA would have dropped the data of the file.
             ensure!(after.dropped == before.dropped, "{what}: {after:?}");
         }
 
-        // Neighbours are alike, but each has a count.
-        let room = reserve(4)?;
+        // Adjacent VMAs have equal flags, but each holds a reference.
+        let reserved = reserve(4)?;
         let before = tester.events()?;
-        file.map_at(room.part(0, 2), test_abi::PLAIN)?;
-        file.map_at(room.part(2, 2), test_abi::PLAIN + 2)?;
-        room.unmap()?;
+        file.map_at(reserved.part(0, 2), test_abi::PLAIN)?;
+        file.map_at(reserved.part(2, 2), test_abi::PLAIN + 2)?;
+        reserved.unmap()?;
         ensure!(tester.events()?.closed - before.closed == 2);
 
-        let span = file.map_to_read(test_abi::CHANGE, 1)?;
+        let span = file.map_to_read(test_abi::CHANGE_FLAGS, 1)?;
         let flags = procfs::flags_of(span.addr(0))?;
         for flag in ["io", "dc", "dd", "de"] {
             ensure!(flags.contains(flag), "no {flag} in{flags}");
         }
         ensure!(span.protect(READ_WRITE) == Err(Errno::EACCES));
-        // It keeps the data without its file.
+        // The VMA holds a reference to the data after the file descriptor is closed.
         drop(file);
-        ensure!(span.read(0) == test_abi::LATE_FRAME);
+        ensure!(span.read(0) == test_abi::FAULT_PFN);
         span.unmap()?;
         Ok(())
     })
 }
 
-/// What a hook has had mapped is there at once, and if it cannot be, there is no area.
-fn filled() -> Result<()> {
+/// Pages and PFNs of `->mmap_prepare()` are mapped by mmap(), which fails if they cannot be.
+fn prepare_maps() -> Result<()> {
     let tester = Tester::open()?;
-    nothing_left(&tester, || {
+    check_dropped(&tester, || {
         let file = Prepared::open()?;
-        let pages = file.map(test_abi::PAGES, 2, SHARED)?;
+        let pages = file.map(test_abi::MAP_PAGES, 2, SHARED)?;
         let before = tester.events()?;
         pages.write(0, 5);
         pages.write(1, 6);
-        let frame = file.map(test_abi::FRAME, 1, SHARED)?;
-        ensure!(frame.read(0) == 5);
-        let larger = file.map(test_abi::PAGES, 3, SHARED)?;
+        let pfn = file.map(test_abi::MAP_PFN, 1, SHARED)?;
+        ensure!(pfn.read(0) == 5);
+        let larger = file.map(test_abi::MAP_PAGES, 3, SHARED)?;
         ensure!((larger.read(0), larger.read(1)) == (5, 6));
-        for (span, flags) in [(pages, &["mm"][..]), (frame, &["pf", "io", "de", "dd"])] {
+        for (span, flags) in [(pages, &["mm"][..]), (pfn, &["pf", "io", "de", "dd"])] {
             let all = procfs::flags_of(span.addr(0))?;
             for flag in flags {
                 ensure!(all.contains(flag), "no {flag} in{all}");
             }
-            ensure!(tester.what(span.addr(0)) == Err(Errno::ENOENT));
+            ensure!(tester.kind(span.addr(0)) == Err(Errno::ENOENT));
         }
-        ensure!(!lives(|| {
+        ensure!(!survives(|| {
             larger.read(2);
         })?);
 
         for (what, pages, flags, errno) in [
-            (test_abi::PAGES, 1, SHARED, Errno::EFAULT),
-            (test_abi::FRAME, 2, SHARED, Errno::EINVAL),
-            (test_abi::FRAME, 1, PRIVATE, Errno::EINVAL),
-            (test_abi::LATE_FRAME, 1, PRIVATE, Errno::EINVAL),
+            (test_abi::MAP_PAGES, 1, SHARED, Errno::EFAULT),
+            (test_abi::MAP_PFN, 2, SHARED, Errno::EINVAL),
+            (test_abi::MAP_PFN, 1, PRIVATE, Errno::EINVAL),
+            (test_abi::FAULT_PFN, 1, PRIVATE, Errno::EINVAL),
         ] {
             let refused = file.map(what, pages, flags).err();
             ensure!(refused == Some(errno), "{what}: {refused:?}");
         }
 
-        // A child has the frame too, and pages when it touches them, which nobody serves.
+        // A child has the PFN mapped. Its pages are not mapped, and there is no fault handler.
         in_child(|| {
-            ensure!(frame.read(0) == 5);
+            ensure!(pfn.read(0) == 5);
             Ok(())
         })?;
-        for span in [pages, frame, larger] {
+        for span in [pages, pfn, larger] {
             span.unmap()?;
         }
-        // None of them was asked anything.
+        // No handler was called.
         let after = tester.events()?;
         ensure!((after.faults, after.closed) == (before.faults, before.closed));
         Ok(())
     })
 }
 
-/// A debugger reads and writes page frames through the driver.
-fn debugger() -> Result<()> {
+/// /proc/PID/mem reads and writes PFN mappings through `access()`.
+fn remote_access() -> Result<()> {
     let tester = Tester::open()?;
     let mem = File::options()
         .read(true)
@@ -681,8 +695,8 @@ fn debugger() -> Result<()> {
     };
     let page = PAGE as u64;
 
-    for (what, pages) in [(test_abi::FRAME, 1), (test_abi::LATE_FRAME, 2)] {
-        // Nothing is mapped behind it.
+    for (what, pages) in [(test_abi::MAP_PFN, 1), (test_abi::FAULT_PFN, 2)] {
+        // Nothing is mapped after the VMA.
         let place = reserve(pages + 1)?;
         let span = tester.map(what, pages, SHARED)?;
         let span = span.remap(pages, Some(place.at))?;
@@ -691,14 +705,14 @@ fn debugger() -> Result<()> {
         span.write(0, 0x0102_0304_0506_0708);
         ensure!(
             read(start, 8)? == span.read(0).to_ne_bytes(),
-            "{what}: another number"
+            "{what}: other content"
         );
         ensure!(mem.write_at(&[9; 3], start + 2)? == 3);
         ensure!(span.read(0).to_le_bytes() == [8, 7, 9, 9, 9, 3, 2, 1]);
-        // What is asked for goes on behind the area.
+        // The requested range exceeds the VMA.
         let last = start + span.bytes() as u64 - 4;
-        ensure!(read(last, 100)? == [0; 4], "{what}: more than there is");
-        // A debugger does not write where the program may not.
+        ensure!(read(last, 100)? == [0; 4], "{what}: read beyond the VMA");
+        // A write to a read-only VMA is refused.
         span.protect(ProtFlags::PROT_READ)?;
         let refused = mem.write_at(&[0], start).map_err(|err| err.raw_os_error());
         ensure!(refused == Err(Some(libc::EIO)), "{what}: {refused:?}");
@@ -707,18 +721,18 @@ fn debugger() -> Result<()> {
         ensure!(read(start, 8).is_err());
     }
 
-    // The handler of all other areas is not asked, as they have pages.
+    // `access()` is not called for other VMAs, as they have a `struct page`.
     let span = tester.map(0, 1, SHARED)?;
     ensure!(mem.write_at(&[1], span.addr(0) + page - 1)? == 1 && span.read(0) == 0);
     Ok(span.unmap()?)
 }
 
-/// How many threads do how many things, and how often they stop to be compared.
+/// The number of threads, of steps between two comparisons, and of comparisons.
 const THREADS: u64 = 3;
 const STEPS: usize = 150;
 const STOPS: usize = 8;
 
-fn storm() -> Result<()> {
+fn concurrent() -> Result<()> {
     in_child(|| {
         let buffer = Buffer::open()?;
         let tester = Tester::open()?;
@@ -728,7 +742,7 @@ fn storm() -> Result<()> {
         let stop = Barrier::new(THREADS as usize + 1);
         let most = Mutex::new(0);
 
-        nothing_left(&tester, || {
+        check_dropped(&tester, || {
             thread::scope(|scope| -> Result<()> {
                 let (buffer, stop) = (&buffer, &stop);
                 for (seed, place) in places.iter().enumerate() {
@@ -739,38 +753,38 @@ fn storm() -> Result<()> {
                                 step(&mut rng, buffer, *place);
                             }
                             stop.wait();
-                            // This is where they are compared.
+                            // The main thread compares the VMAs here.
                             stop.wait();
                         }
                     });
                 }
-                let mut verdict = Ok(());
+                let mut result = Ok(());
                 for _ in 0..STOPS {
                     stop.wait();
-                    let found = agree(buffer).and_then(|areas| {
+                    let found = compare_vmas(buffer).and_then(|vmas| {
                         let mut most = most.lock().map_err(|_| anyhow!("poisoned"))?;
-                        *most = areas.max(*most);
-                        // Children come and go with a thread's step.
-                        expect(buffer, areas as u64)
+                        *most = vmas.max(*most);
+                        // The children of a step have exited.
+                        expect(buffer, vmas as u64)
                     });
-                    verdict = verdict.and(found);
+                    result = result.and(found);
                     stop.wait();
                 }
-                verdict
+                result
             })
         })?;
         for place in places {
             place.unmap()?;
         }
         did(
-            "areas at a time",
+            "VMAs at the same time",
             most.lock().map_err(|_| anyhow!("poisoned"))?,
         );
         expect(&buffer, 0)
     })
 }
 
-/// Does something to some pages of a place. All of it may be refused.
+/// Applies a random operation to some pages of a range. Each operation may fail.
 fn step(rng: &mut fastrand::Rng, buffer: &Buffer, place: Span) {
     let first = rng.usize(..place.pages - 8);
     let span = place.part(first, rng.usize(1..8));
@@ -788,7 +802,7 @@ fn step(rng: &mut fastrand::Rng, buffer: &Buffer, place: Span) {
             )
             .map(drop)
         }
-        // The reservation comes back, so that nobody else gets the place.
+        // Reserve the range again, so that no other mapping is placed there.
         4 => map_at(
             Some(span.at),
             None,
@@ -805,22 +819,22 @@ fn step(rng: &mut fastrand::Rng, buffer: &Buffer, place: Span) {
         6 => {
             let to = place.part(rng.usize(..place.pages - 8), 1).at;
             let moved = span.remap(span.pages, Some(to)).map(drop);
-            // The hole that it leaves is filled.
+            // Reserve the hole that mremap() has left.
             let _ = fill(place);
             moved
         }
         7 => {
-            // SAFETY: Nobody relies on what is in these pages.
+            // SAFETY: No Rust reference points to these pages.
             let _ = NonNull::new(span.at as *mut c_void)
                 .map(|at| unsafe { madvise(at, span.bytes(), MmapAdvise::MADV_DONTNEED) });
             buffer.revoke(span.addr(0))
         }
         8 => buffer.insert(span.addr(0)),
         _ => {
-            // SAFETY: The child has a copy of all areas, and leaves.
+            // SAFETY: The child has copies of all VMAs, and only exits.
             match unsafe { libc::fork() } {
                 0 => unsafe { libc::_exit(0) },
-                // SAFETY: It waits for the child, which ends.
+                // SAFETY: A null status is permitted.
                 child => unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) },
             };
             Ok(())
@@ -828,14 +842,14 @@ fn step(rng: &mut fastrand::Rng, buffer: &Buffer, place: Span) {
     };
 }
 
-/// Puts the reservation where a place has nothing.
+/// Reserves the unmapped pages of a range again.
 fn fill(place: Span) -> Result<(), Errno> {
     for page in 0..place.pages {
         let one = place.part(page, 1);
         let flags = PRIVATE | MapFlags::MAP_FIXED_NOREPLACE;
         let at = std::num::NonZeroUsize::new(one.at);
         let len = std::num::NonZeroUsize::new(one.bytes()).ok_or(Errno::EINVAL)?;
-        // SAFETY: It replaces nothing.
+        // SAFETY: `MAP_FIXED_NOREPLACE` does not replace a mapping.
         let _ = unsafe { nix::sys::mman::mmap_anonymous(at, len, ProtFlags::PROT_NONE, flags) };
     }
     Ok(())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Processes that talk to each other through Binder, and die while they do.
+//! Transactions between processes through Binder, some of which are killed.
 
 use anyhow::{bail, ensure, Context, Result};
 use nix::{
@@ -33,12 +33,12 @@ const TESTS: &[Test] = &[
     ("two-way, 0 to 64 KiB", two_way),
     ("one-way, 0 to 64 KiB", one_way),
     ("several threads and processes", several_threads),
-    ("who has sent it", who_has_sent_it),
+    ("PID and EUID of the sender", sender),
     ("across PID namespaces", across_namespaces),
-    ("an object, and its death", object_and_its_death),
-    ("files that are closed with a message", files_are_closed),
-    ("server killed in mid-transaction", server_killed),
-    ("client killed in mid-transaction", client_killed),
+    ("death notification", object_and_its_death),
+    ("files closed with a transaction", files_are_closed),
+    ("server killed during a transaction", server_killed),
+    ("client killed during a transaction", client_killed),
     ("clients killed at random", clients_killed_at_random),
     ("shrinker", shrinker),
     ("memory pressure", memory_pressure),
@@ -46,9 +46,9 @@ const TESTS: &[Test] = &[
 
 const KIB: usize = 1024;
 const PAGE: usize = 4 * KIB;
-/// The largest area that Binder makes use of.
+/// The largest mapping that Binder uses.
 const AREA: usize = 4096 * KIB;
-/// Around the sizes at which something changes: words, pages, several pages.
+/// Sizes around the boundaries of words and pages.
 const SIZES: &[usize] = &[
     0,
     1,
@@ -62,19 +62,19 @@ const SIZES: &[usize] = &[
     64 * KIB,
 ];
 
-// What the standard server is asked for.
+// The codes of the standard server.
 
-/// The same bytes in the reverse order.
+/// Replies with the data in reverse order.
 const REVERSE: u32 = 1;
-/// Nothing; the number that the message begins with is kept.
+/// Stores the `u32` at the start of the data. No reply.
 const KEEP: u32 = 2;
-/// The numbers that were kept.
+/// Replies with the stored values.
 const KEPT: u32 = 3;
-/// The process number and the effective user of the sender.
+/// Replies with the PID and EUID of the sender.
 const WHO: u32 = 4;
-/// The number of the thread, after as many have come as the message says.
+/// Replies with the TID, once the number of threads in the data has arrived.
 const MEET: u32 = 5;
-/// How many kB of the server's area are resident.
+/// Replies with the resident size of the server's mapping in kB.
 const RESIDENT: u32 = 6;
 
 fn main() -> Result<()> {
@@ -105,7 +105,7 @@ impl Server {
         let path = device.clone();
         let process = Child::start(move || {
             let binder = Binder::open(&path, AREA)?;
-            // Binder takes its time to forget a manager that has died.
+            // Binder releases a dead context manager asynchronously.
             wait_until("the device has a manager", || {
                 match binder.become_manager() {
                     Err(Errno::EBUSY) => Ok(false),
@@ -115,14 +115,14 @@ impl Server {
             File::from(tell).write_all(b"!")?;
             run(&binder)
         })?;
-        // In this process, the other end is closed. It is in the child too if that has failed.
+        // The write end is closed in this process, and in the child if it fails, so this read ends.
         File::from(ready)
             .read_exact(&mut [0])
             .context("the server did not start")?;
         Ok(Self { process, device })
     }
 
-    /// A client in this process.
+    /// Opens the device in this process.
     fn client(&self) -> Result<Talk> {
         client(&self.device)
     }
@@ -132,7 +132,7 @@ fn client(device: &Path) -> Result<Talk> {
     Ok(Talk::new(&Binder::open(device, AREA)?))
 }
 
-/// What the standard server knows.
+/// The state of the standard server.
 #[derive(Default)]
 struct State {
     kept: Mutex<Vec<u32>>,
@@ -144,7 +144,7 @@ struct State {
 impl State {
     fn answer(&self, message: &Message) -> Vec<u8> {
         let number = || {
-            let bytes = message.data.first_chunk().expect("the number is missing");
+            let bytes = message.data.first_chunk().expect("the value is missing");
             u32::from_ne_bytes(*bytes)
         };
         match message.code {
@@ -185,22 +185,25 @@ impl State {
     }
 }
 
-/// Bytes that are not the same in any two pages.
+/// Returns bytes that differ in any two pages.
 fn pattern(size: usize) -> Vec<u8> {
     (0..size).map(|i| (i * 7 + i / PAGE) as u8).collect()
 }
 
-/// Sends `size` bytes to be reversed, and looks at the answer.
+/// Has the server reverse `size` bytes, and checks the reply.
 fn reverse(talk: &mut Talk, size: usize) -> Result<()> {
     let mut data = pattern(size);
     let answer = talk.call(MANAGER, REVERSE, &data)?;
     data.reverse();
-    ensure!(answer.data == data, "{size} bytes came back wrong");
+    ensure!(
+        answer.data == data,
+        "{size} bytes were returned with other content"
+    );
     talk.free(answer);
     Ok(())
 }
 
-/// Asks for a number.
+/// Returns a `u32` of the server.
 fn number(talk: &mut Talk, code: u32) -> Result<u64> {
     let answer = talk.call(MANAGER, code, &[])?;
     let number = u64::from_ne_bytes(answer.data.as_slice().try_into()?);
@@ -208,11 +211,11 @@ fn number(talk: &mut Talk, code: u32) -> Result<u64> {
     Ok(number)
 }
 
-/// Waits until `done` says so.
+/// Waits until `done` returns true.
 fn wait_until(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
     let begin = Instant::now();
     while !done()? {
-        // Memory is taken slowly under the checkers.
+        // This may be slow under the checkers.
         ensure!(begin.elapsed() < Duration::from_secs(60), "{what}");
         thread::sleep(Duration::from_millis(1));
     }
@@ -241,9 +244,9 @@ fn one_way() -> Result<()> {
             talk.send(MANAGER, KEEP, &data)?;
             sent += 1;
         }
-        // Half of the area is for one-way messages, so they must not pile up. They are delivered
-        // in their order.
-        wait_until("messages are missing", || {
+        // One-way transactions may use half of the mapping, so wait for them. They are delivered in
+        // order.
+        wait_until("one-way transactions are missing", || {
             let kept = talk.call(MANAGER, KEPT, &[])?;
             let all = (0..sent).flat_map(u32::to_ne_bytes);
             let done = kept.data.iter().copied().eq(all);
@@ -288,7 +291,7 @@ fn several_threads() -> Result<()> {
         );
         Ok(())
     };
-    // All of this client's threads are in the server at one time.
+    // All threads of this client are in the server at the same time.
     in_child(|| client(true))?;
     let clients = [
         Child::start(|| client(false))?,
@@ -297,7 +300,7 @@ fn several_threads() -> Result<()> {
     clients.into_iter().try_for_each(Child::join)
 }
 
-/// The process number and the effective user that the server sees.
+/// Returns the PID and EUID that the server sees.
 fn ask_who(talk: &mut Talk) -> Result<(i32, u32)> {
     let answer = talk.call(MANAGER, WHO, &[])?;
     let (pid, euid) = answer.data.split_at_checked(4).context("too short")?;
@@ -309,14 +312,14 @@ fn ask_who(talk: &mut Talk) -> Result<(i32, u32)> {
     Ok(who)
 }
 
-fn who_has_sent_it() -> Result<()> {
+fn sender() -> Result<()> {
     let server = Server::start("who", 0)?;
     let compare = |scenario: &str| -> Result<()> {
         let mut talk = server.client()?;
         let (pid, euid) = ask_who(&mut talk)?;
         let status = Status::of_this_thread()?;
-        fact(scenario, "sender's pid", pid, status.one("Tgid")?);
-        fact(scenario, "sender's euid", euid, status.nth("Uid", 1)?);
+        fact(scenario, "sender's PID", pid, status.one("Tgid")?);
+        fact(scenario, "sender's EUID", euid, status.nth("Uid", 1)?);
         Ok(())
     };
     compare("Binder")?;
@@ -328,7 +331,7 @@ fn who_has_sent_it() -> Result<()> {
         })
     })?;
     in_child(|| {
-        // The device is root's.
+        // The device belongs to root.
         let mut talk = server.client()?;
         setresuid(
             Uid::from_raw(1000),
@@ -338,18 +341,18 @@ fn who_has_sent_it() -> Result<()> {
         let (pid, euid) = ask_who(&mut talk)?;
         let status = Status::of_this_thread()?;
         let scenario = "Binder, after setresuid()";
-        fact(scenario, "sender's pid", pid, status.one("Tgid")?);
-        fact(scenario, "sender's euid", euid, status.nth("Uid", 1)?);
+        fact(scenario, "sender's PID", pid, status.one("Tgid")?);
+        fact(scenario, "sender's EUID", euid, status.nth("Uid", 1)?);
         Ok(())
     })
 }
 
 fn across_namespaces() -> Result<()> {
-    /// Compares the sender's number with what /proc gives for the server's level.
+    /// Compares the PID of the sender with /proc, for the PID namespace level of the server.
     fn compare(server: &Server, scenario: &str, level: usize) -> Result<()> {
         let (pid, _) = ask_who(&mut server.client()?)?;
         let status = Status::of_this_thread()?;
-        fact(scenario, "sender's pid", pid, status.nth("NStgid", level)?);
+        fact(scenario, "sender's PID", pid, status.nth("NStgid", level)?);
         Ok(())
     }
 
@@ -360,11 +363,11 @@ fn across_namespaces() -> Result<()> {
     })?;
 
     in_child(|| {
-        // Children are in a namespace; this process stays outside.
+        // Children are in the new PID namespace; this process is not.
         unshare(CloneFlags::CLONE_NEWPID)?;
         let inside = Server::start("inside", 0)?;
         let (pid, _) = ask_who(&mut inside.client()?)?;
-        fact("Binder, into a namespace", "sender's pid", pid, 0);
+        fact("Binder, into a namespace", "sender's PID", pid, 0);
         in_child(|| {
             compare(&inside, "Binder, within a namespace", 1)?;
             in_namespace(|| compare(&inside, "Binder, from a namespace below", 1))
@@ -372,7 +375,7 @@ fn across_namespaces() -> Result<()> {
     })
 }
 
-/// The driver closes the files of an answer when that is freed, and not before.
+/// The driver closes the files of a reply when the reply is freed, and not before.
 fn files_are_closed() -> Result<()> {
     const ROUNDS: usize = 20;
 
@@ -396,21 +399,25 @@ fn files_are_closed() -> Result<()> {
         let answer = talk.call_for_files(MANAGER, 0)?;
         ensure!(answer.files.len() == 3 && count()? == before + 3);
         for file in &answer.files {
-            // SAFETY: The file is open until the answer is freed.
+            // SAFETY: The file is open until the reply is freed.
             let file = unsafe { BorrowedFd::borrow_raw(*file) };
             ensure!(write(file, b"!")? == 1);
         }
         talk.free(answer);
         talk.flush()?;
-        ensure!(count()? == before, "{} more are open", count()? - before);
+        ensure!(
+            count()? == before,
+            "{} more files are open",
+            count()? - before
+        );
     }
 
-    // Nobody has kept one of them.
+    // All write ends have been closed, so this read ends.
     drop(give);
     server.process.kill()?;
     let mut all = Vec::new();
     File::from(ends).read_to_end(&mut all)?;
-    ensure!(all.len() == 3 * ROUNDS, "{} were written", all.len());
+    ensure!(all.len() == 3 * ROUNDS, "{} bytes were written", all.len());
     Ok(())
 }
 
@@ -419,7 +426,7 @@ fn object_and_its_death() -> Result<()> {
     const CALL_ME: u32 = 2;
     const COOKIE: u64 = 0x5eed;
 
-    // The server tells what happens to it through a pipe.
+    // The server reports the death notification through a pipe.
     let (events, tell) = pipe()?;
     let device = binder::add_device("object")?;
     let server = Server::start_with(device, |binder| {
@@ -436,7 +443,7 @@ fn object_and_its_death() -> Result<()> {
                     talk.answer(message, &[])?;
                 }
                 Event::Transaction(message) => {
-                    // Calls back into the thread that waits for the answer to this message.
+                    // Calls an object of the thread that waits for the reply to this transaction.
                     let data = match object {
                         Some(handle) => talk.call(handle, CALL_ME, &message.data)?,
                         None => bail!("no object was registered"),
@@ -465,7 +472,7 @@ fn object_and_its_death() -> Result<()> {
                 }
                 Event::Reply(message) => {
                     ensure!(message.data == b"abc!", "{:?}", message.data);
-                    // Its end is the object's.
+                    // The exit of this process is the death of the object.
                     return Ok(());
                 }
                 Event::Failed(failure) => return Err(failure.into()),
@@ -476,11 +483,14 @@ fn object_and_its_death() -> Result<()> {
     owner.join()?;
     let mut cookie = [0; 8];
     File::from(events).read_exact(&mut cookie)?;
-    ensure!(u64::from_ne_bytes(cookie) == COOKIE, "{cookie:x?} has died");
+    ensure!(
+        u64::from_ne_bytes(cookie) == COOKIE,
+        "death notification for {cookie:x?}"
+    );
     server.process.kill()
 }
 
-/// Starts a server that says when it has a message, and answers when it is told to.
+/// Starts a server that reports each event through a pipe, and replies on request.
 fn hesitant_server(device: PathBuf) -> Result<(Server, File, File)> {
     let (arrived, tell) = pipe()?;
     let (wait, go) = pipe()?;
@@ -505,7 +515,7 @@ fn hesitant_server(device: PathBuf) -> Result<(Server, File, File)> {
     Ok((server, File::from(arrived), File::from(go)))
 }
 
-/// Reads what a hesitant server says.
+/// Reads the next event of such a server.
 fn said(from: &mut File) -> Result<char> {
     let mut byte = [0];
     from.read_exact(&mut byte)?;
@@ -528,11 +538,11 @@ fn server_killed() -> Result<()> {
     for _ in 0..20 {
         let (server, mut arrived, _go) = hesitant_server(device.clone())?;
         let client = Child::start(|| call(Err(Failure::Dead)))?;
-        ensure!(said(&mut arrived)? == 'm', "no message");
+        ensure!(said(&mut arrived)? == 'm', "no transaction arrived");
         server.process.kill()?;
         client.join()?;
 
-        // Nobody is there, until another takes the place.
+        // Calls fail until there is another context manager.
         in_child(|| call(Err(Failure::Dead)))?;
         let server = Server::start_with(device.clone(), |binder| {
             binder::serve(binder, Arc::new(|_| b"here".to_vec()))
@@ -551,16 +561,16 @@ fn client_killed() -> Result<()> {
             server
                 .client()?
                 .call(MANAGER, REVERSE, &pattern(64 * KIB))?;
-            bail!("the server answered")
+            bail!("the server replied")
         })?;
-        ensure!(said(&mut arrived)? == 'm', "no message");
+        ensure!(said(&mut arrived)? == 'm', "no transaction arrived");
         client.kill()?;
-        wait_until("Binder still has the client", || {
+        wait_until("Binder has not released the client", || {
             Ok(processes("client-killed")? == 1)
         })?;
         go.write_all(b"!")?;
-        // Nobody hears the answer. What the server is told depends on how far Binder got.
-        ensure!(said(&mut arrived)? != 'm', "a message from nobody");
+        // The reply has no receiver. The server's event depends on the state of the teardown.
+        ensure!(said(&mut arrived)? != 'm', "a transaction without a sender");
 
         let client = Child::start(|| {
             let answer = server
@@ -569,15 +579,15 @@ fn client_killed() -> Result<()> {
             ensure!(answer.data == b"late", "{:?}", answer.data);
             Ok(())
         })?;
-        ensure!(said(&mut arrived)? == 'm', "no message");
+        ensure!(said(&mut arrived)? == 'm', "no transaction arrived");
         go.write_all(b"!")?;
         client.join()?;
-        ensure!(said(&mut arrived)? == 'c', "the answer did not arrive");
+        ensure!(said(&mut arrived)? == 'c', "the reply was not delivered");
     }
     server.process.kill()
 }
 
-/// The processes that Binder has in its state for the device called `name`.
+/// Returns the number of processes in the state of Binder for device `name`.
 fn processes(name: &str) -> Result<usize> {
     let state = fs::read_to_string(Path::new(binder::MOUNT).join("binder_logs/state"))?;
     let context = format!("context {name}");
@@ -613,12 +623,12 @@ fn clients_killed_at_random() -> Result<()> {
         reverse(&mut steady, (random % 9000) as usize)?;
         client.kill()?;
     }
-    wait_until("Binder still has processes that are dead", || {
+    wait_until("Binder has not released dead processes", || {
         Ok(processes("killed-at-random")? == 2)
     })?;
     drop(steady);
     server.process.kill()?;
-    wait_until("Binder still has processes that are dead", || {
+    wait_until("Binder has not released dead processes", || {
         Ok(processes("killed-at-random")? == 0)
     })
 }
@@ -630,8 +640,8 @@ fn shrinker() -> Result<()> {
         reverse(&mut talk, 64 * KIB)?;
         let before = number(&mut talk, RESIDENT)?;
         ensure!(before >= 64, "{before} kB are resident after 64 KiB");
-        // What is left are the pages of messages that are still in use.
-        wait_until("no page was taken", || {
+        // Only pages of buffers that are in use remain.
+        wait_until("no page was reclaimed", || {
             fs::write("/proc/sys/vm/drop_caches", "2")?;
             Ok(number(&mut talk, RESIDENT)? <= 8)
         })?;
@@ -642,12 +652,12 @@ fn shrinker() -> Result<()> {
 fn memory_pressure() -> Result<()> {
     let server = Server::start("pressure", 0)?;
     let mut talk = server.client()?;
-    // A large message, whose pages nobody uses any more.
+    // The pages of a large transaction, which has been freed.
     reverse(&mut talk, 1024 * KIB)?;
     let before = number(&mut talk, RESIDENT)?;
     ensure!(before >= 1024, "{before} kB are resident");
 
-    // A hog takes more and more until it is killed, and then there is another.
+    // Each process allocates memory until the OOM killer kills it.
     let hogs = Child::start(|| loop {
         let hog = Child::start(|| {
             set_pdeathsig(Signal::SIGKILL)?;
@@ -660,14 +670,14 @@ fn memory_pressure() -> Result<()> {
         hog.wait()?;
     })?;
     let mut calls = 0;
-    let result = wait_until("no page was taken", || {
-        // Messages pass all the time.
+    let result = wait_until("no page was reclaimed", || {
+        // Transactions continue all the time.
         reverse(&mut talk, 3 * PAGE)?;
         calls += 1;
         Ok(number(&mut talk, RESIDENT)? < before / 2)
     });
     hogs.kill()?;
     result?;
-    println!("# {calls} calls under pressure");
+    println!("# {calls} transactions under memory pressure");
     reverse(&mut talk, 64 * KIB)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/rust_task_bench`.
+//! The ioctls of `/dev/rust_task_bench`.
 
 use anyhow::Result;
 use nix::{
@@ -22,17 +22,17 @@ pub const KERNEL: &str = "/dev/rust_task_bench";
 pub const MODULE: &str = "/dev/rust_task_bench_module";
 
 pub const PAGE: usize = 4096;
-/// What its pages are, as in `lib/rust_task_bench/main.c`.
+/// Page offsets, as in `lib/rust_task_bench/main.c`.
 const DEVICE: i64 = 0;
 pub const C_FAULTS: i64 = 1;
 pub const RUST_FAULTS: i64 = 2;
 
-/// As in `lib/rust_task_bench/abi.h`.
+/// `struct rust_task_bench_run` of `lib/rust_task_bench/abi.h`.
 #[repr(C)]
 pub struct Run {
     row: u32,
     rounds: u32,
-    quiet: u32,
+    irqs_off: u32,
     reserved: u32,
     pub c: i64,
     pub rust: i64,
@@ -52,7 +52,7 @@ impl Run {
 pub struct Bench(File);
 
 impl Bench {
-    /// Opens it, and maps what its operations are done with.
+    /// Opens the device, and maps the VMAs of its operations.
     pub fn open(path: &str) -> Result<Self> {
         let me = Self(OpenOptions::new().read(true).write(true).open(path)?);
         me.map(DEVICE, 1)?;
@@ -60,7 +60,7 @@ impl Bench {
             me.map(C_FAULTS, 1)?;
             me.map(RUST_FAULTS, 1)?;
         } else if let Err(err) = me.map(C_FAULTS, 1).and_then(|_| me.map(RUST_FAULTS, 1)) {
-            // With mainline's files, it has none.
+            // A module built with mainline's files has no fault handlers.
             anyhow::ensure!(err == Errno::EINVAL, err);
         }
         Ok(me)
@@ -70,19 +70,20 @@ impl Bench {
         &self.0
     }
 
-    fn map(&self, what: i64, pages: usize) -> Result<usize, Errno> {
-        let rights = ProtFlags::PROT_READ;
-        let offset = what * PAGE as i64;
-        let at = device::map_file(&self.0, offset, pages * PAGE, rights, MapFlags::MAP_SHARED)?;
+    fn map(&self, pgoff: i64, pages: usize) -> Result<usize, Errno> {
+        let prot = ProtFlags::PROT_READ;
+        let offset = pgoff * PAGE as i64;
+        let at = device::map_file(&self.0, offset, pages * PAGE, prot, MapFlags::MAP_SHARED)?;
         Ok(at.as_ptr() as usize)
     }
 
-    /// Does an operation, with interrupts off if `quiet`. There may be no such one.
-    pub fn run(&self, row: u32, rounds: u32, quiet: bool) -> Result<Option<Run>> {
+    /// Runs operation `row`, with interrupts disabled if `irqs_off`. Returns `None` if there is no
+    /// such operation.
+    pub fn run(&self, row: u32, rounds: u32, irqs_off: bool) -> Result<Option<Run>> {
         let mut run = Run {
             row,
             rounds,
-            quiet: quiet.into(),
+            irqs_off: irqs_off.into(),
             reserved: 0,
             c: 0,
             rust: 0,
@@ -95,7 +96,7 @@ impl Bench {
         }
     }
 
-    /// All operations and their numbers.
+    /// Returns all operations with their indices.
     pub fn rows(&self) -> Result<Vec<(u32, String)>> {
         let mut all = Vec::new();
         while let Some(run) = self.run(all.len() as u32, 1, true)? {
@@ -104,31 +105,31 @@ impl Bench {
         Ok(all)
     }
 
-    /// Asks for the facts that the sample driver tells.
+    /// Returns the information that GET_INFO of the sample driver returns, from C code.
     pub fn info(&self) -> Result<[u32; 8]> {
         Ok(ioctl::ask(&self.0, INFO, [0; 8])?)
     }
 
-    /// Maps some pages, touches each, and returns the ticks of that alone.
-    pub fn touch(&self, what: i64, pages: usize) -> Result<u64> {
-        let at = self.map(what, pages)?;
+    /// Maps pages, accesses each of them, and returns the ticks of the accesses.
+    pub fn fault(&self, pgoff: i64, pages: usize) -> Result<u64> {
+        let at = self.map(pgoff, pages)?;
         let taken = ticks(|| {
             for page in 0..pages {
-                // SAFETY: The page was mapped for reading above.
+                // SAFETY: The page is mapped for reading.
                 unsafe { ((at + page * PAGE) as *const u8).read_volatile() };
             }
         });
         let at = std::ptr::NonNull::new(at as *mut _).ok_or(Errno::EFAULT)?;
-        // SAFETY: Nobody else knows of these pages.
+        // SAFETY: The pages are only accessed in this function.
         unsafe { munmap(at, pages * PAGE)? };
         Ok(taken)
     }
 }
 
-/// Returns the ticks that `work` takes. The guest has no other clock that is as fine.
+/// Returns the ticks that `work` takes. No other clock of the guest has this resolution.
 pub fn ticks(work: impl FnOnce()) -> u64 {
     let now = || {
-        // SAFETY: Each x86-64 CPU can.
+        // SAFETY: All x86-64 CPUs support these instructions.
         unsafe {
             _mm_lfence();
             _rdtsc()
@@ -139,8 +140,8 @@ pub fn ticks(work: impl FnOnce()) -> u64 {
     now() - begin
 }
 
-/// Returns how many ticks a nanosecond has.
-pub fn ticks_in_a_nanosecond() -> f64 {
+/// Returns the number of ticks per nanosecond.
+pub fn ticks_per_nanosecond() -> f64 {
     let begin = Instant::now();
     let ticks = ticks(|| thread::sleep(Duration::from_secs(1)));
     ticks as f64 / begin.elapsed().as_nanos() as f64

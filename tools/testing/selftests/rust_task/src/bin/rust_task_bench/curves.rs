@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What depends on how much there is to do, and what operations take in time.
+//! Cost as a function of the number of VMAs, thread groups and pages, and cost in time.
 
-use crate::bench::{ticks, ticks_in_a_nanosecond, Bench, C_FAULTS, KERNEL, PAGE, RUST_FAULTS};
+use crate::bench::{ticks, ticks_per_nanosecond, Bench, C_FAULTS, KERNEL, PAGE, RUST_FAULTS};
 use anyhow::{ensure, Context, Result};
 use nix::{
     sched::{clone, CloneFlags},
@@ -21,22 +21,22 @@ use std::{
     thread,
 };
 
-/// How often each is measured in time. The middle half and a bit of so many is where the median is,
-/// in 97 of 100 cases.
+/// How often each time is measured. With this number, the middle half of the results contains the
+/// median with a probability of about 97 %.
 const ROUNDS: usize = 41;
-/// How many operations a round has.
-const EACH: u32 = 1000;
+/// The number of operations of a round.
+const OPERATIONS: u32 = 1000;
 
-const AREAS: &[usize] = &[20, 50, 100, 300, 1000, 3000, 10000, 30000, 60000];
+const VMAS: &[usize] = &[20, 50, 100, 300, 1000, 3000, 10000, 30000, 60000];
 const PAGES: &[usize] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
-/// Beside the kernel's own.
+/// In addition to the processes and kthreads of the system.
 const PROCESSES: &[usize] = &[10, 30, 100, 300, 1000, 3000, 10000];
 
-const EACH_PROCESS: &str = "each process, under RCU";
-const WALK: &str = "mmap read lock, each area, unlock";
+const GROUP_WALK: &str = "each thread group, under RCU";
+const VMA_WALK: &str = "mmap read lock, each VMA, unlock";
 const LOOK_UP: &str = "mmap read lock, vma_lookup(), unlock";
-const LOCK_AREA: &str = "lock_vma_under_rcu() and unlock";
+const LOCK_VMA: &str = "lock_vma_under_rcu() and unlock";
 
 fn row(bench: &Bench, wanted: &str) -> Result<u32> {
     let rows = bench.rows()?;
@@ -44,19 +44,19 @@ fn row(bench: &Bench, wanted: &str) -> Result<u32> {
     Ok(row.with_context(|| format!("no operation: {wanted}"))?.0)
 }
 
-/// The areas of this process.
-fn areas_now() -> Result<usize> {
+/// Returns the number of VMAs of this process.
+fn count_vmas() -> Result<usize> {
     Ok(fs::read_to_string("/proc/self/maps")?.lines().count())
 }
 
-/// Makes areas out of pages of which every other one may be read.
-struct Areas {
+/// Creates VMAs by making every other page of a mapping readable.
+struct VmaRange {
     at: NonNull<libc::c_void>,
     pages: usize,
     used: usize,
 }
 
-impl Areas {
+impl VmaRange {
     fn new(most: usize) -> Result<Self> {
         let pages = most + 2;
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
@@ -64,11 +64,11 @@ impl Areas {
         Ok(Self { at, pages, used: 1 })
     }
 
-    fn grow(&mut self, areas: usize) -> Result<()> {
-        let mut now = areas_now()?;
-        while now + 1 < areas {
+    fn grow(&mut self, vmas: usize) -> Result<()> {
+        let mut now = count_vmas()?;
+        while now + 1 < vmas {
             ensure!(self.used + 1 < self.pages, "no pages are left");
-            // SAFETY: These are pages of ours, which nobody looks at.
+            // SAFETY: The page is within the mapping of `self`, and is not accessed.
             unsafe {
                 let page = self.at.byte_add(self.used * PAGE);
                 mprotect(page, PAGE, ProtFlags::PROT_READ)?;
@@ -80,22 +80,24 @@ impl Areas {
     }
 }
 
-/// Prints what the walk over all areas takes, and looking for one, as there are more of them.
-pub fn areas() -> Result<()> {
+/// Prints the cost of a walk over all VMAs and of a lookup, for increasing numbers of VMAs.
+pub fn vmas() -> Result<()> {
     let bench = Bench::open(KERNEL)?;
-    let most = AREAS.iter().max().context("no size")?;
-    let mut areas = Areas::new(*most)?;
-    let rows = [WALK, LOOK_UP, LOCK_AREA].map(|name| row(&bench, name).map(|row| (name, row)));
+    let most = VMAS.iter().max().context("no size")?;
+    let mut vmas = VmaRange::new(*most)?;
+    let rows = [VMA_WALK, LOOK_UP, LOCK_VMA].map(|name| row(&bench, name).map(|row| (name, row)));
     let rows = rows.into_iter().collect::<Result<Vec<_>>>()?;
-    for size in AREAS {
-        areas.grow(*size)?;
-        let there = areas_now()?;
+    for size in VMAS {
+        vmas.grow(*size)?;
+        let count = count_vmas()?;
         for (name, row) in &rows {
-            let rounds = (100_000 / there as u32).clamp(2, 100);
-            let run = bench.run(*row, rounds, true)?.context("it is gone")?;
+            let rounds = (100_000 / count as u32).clamp(2, 100);
+            let run = bench
+                .run(*row, rounds, true)?
+                .context("no such operation")?;
             let each = |ticks: i64| ticks as f64 / f64::from(rounds);
             println!(
-                "# curve\t{name}\t{there}\t{}\t{}",
+                "# curve\t{name}\t{count}\t{}\t{}",
                 each(run.c),
                 each(run.rust)
             );
@@ -104,83 +106,85 @@ pub fn areas() -> Result<()> {
     Ok(())
 }
 
-/// Prints what the walk over all processes takes, as there are more of them.
-pub fn processes() -> Result<()> {
+/// Prints the cost of a walk over all thread groups, for increasing numbers of them.
+pub fn thread_groups() -> Result<()> {
     fs::write("/proc/sys/kernel/threads-max", "20000")?;
     let bench = Bench::open(KERNEL)?;
-    let row = row(&bench, EACH_PROCESS)?;
-    let mut made = Vec::new();
+    let row = row(&bench, GROUP_WALK)?;
+    let mut children = Vec::new();
     let measured = PROCESSES.iter().try_for_each(|&size| -> Result<()> {
-        while made.len() < size {
-            made.push(sleeper()?);
+        while children.len() < size {
+            children.push(sleeper()?);
         }
         let rounds = (100_000 / size as u32).clamp(2, 100);
-        let run = bench.run(row, rounds, true)?.context("it is gone")?;
+        let run = bench.run(row, rounds, true)?.context("no such operation")?;
         let each = |ticks: i64| ticks as f64 / f64::from(rounds);
         println!(
-            "# curve\t{EACH_PROCESS}\t{size}\t{}\t{}",
+            "# curve\t{GROUP_WALK}\t{size}\t{}\t{}",
             each(run.c),
             each(run.rust)
         );
         Ok(())
     });
-    for pid in made {
+    for pid in children {
         kill(pid, Signal::SIGKILL)?;
         waitpid(pid, Some(WaitPidFlag::__WALL))?;
     }
     measured
 }
 
-/// Starts a process that shares the memory of this one, and sleeps.
+/// Starts a process that shares the `mm_struct` of this one, and sleeps.
 fn sleeper() -> Result<Pid> {
-    // What it needs is a return address.
+    // The process needs a stack for a few calls.
     let stack = Box::leak(vec![0u8; PAGE].into_boxed_slice());
     let sleep = || loop {
         nix::unistd::pause();
     };
-    // SAFETY: It has a stack of its own, and touches nothing else.
+    // SAFETY: The process has its own stack, and accesses no other memory.
     Ok(unsafe { clone(Box::new(sleep), stack, CloneFlags::CLONE_VM, None)? })
 }
 
-/// Prints what it takes to touch more and more pages.
+/// Prints the cost of page faults, for increasing numbers of pages.
 pub fn faults() -> Result<()> {
     let bench = Bench::open(KERNEL)?;
     for &pages in PAGES {
-        let least = |what| -> Result<u64> {
-            // The kernel's clock ticks in some rounds.
-            let rounds = (0..9).map(|_| bench.touch(what, pages));
+        let least = |pgoff| -> Result<u64> {
+            // Some rounds are interrupted by the timer.
+            let rounds = (0..9).map(|_| bench.fault(pgoff, pages));
             let rounds = rounds.collect::<Result<Vec<_>>>()?;
             rounds.into_iter().min().context("no round")
         };
         let (c, rust) = (least(C_FAULTS)?, least(RUST_FAULTS)?);
-        println!("# curve\tpages touched\t{pages}\t{c}\t{rust}");
+        println!("# curve\tpage faults\t{pages}\t{c}\t{rust}");
     }
     Ok(())
 }
 
-fn say(name: &str, rate: f64, count: u32, c: f64, rust: f64) {
+fn print_time(name: &str, rate: f64, count: u32, c: f64, rust: f64) {
     let each = |all: f64| all / rate / f64::from(count);
     println!("# time\t{name}\t{}\t{}", each(c), each(rust));
 }
 
-/// Prints how long each operation takes.
+/// Prints the time of each operation.
 pub fn operations() -> Result<()> {
     let bench = Bench::open(KERNEL)?;
     let rows = bench.rows()?;
-    let rate = ticks_in_a_nanosecond();
+    let rate = ticks_per_nanosecond();
     for _ in 0..ROUNDS {
         for (row, name) in &rows {
-            let run = bench.run(*row, EACH, true)?.context("it is gone")?;
-            say(name, rate, EACH, run.c as f64, run.rust as f64);
+            let run = bench
+                .run(*row, OPERATIONS, true)?
+                .context("no such operation")?;
+            print_time(name, rate, OPERATIONS, run.c as f64, run.rust as f64);
         }
     }
     Ok(())
 }
 
-/// The same for two ways to find an area, while other threads map and unmap pages.
+/// Prints the time of two ways to look up a VMA, while other threads map and unmap pages.
 pub fn contended() -> Result<()> {
     let bench = Bench::open(KERNEL)?;
-    let rate = ticks_in_a_nanosecond();
+    let rate = ticks_per_nanosecond();
     for others in 0..=2 {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -202,49 +206,54 @@ pub fn contended() -> Result<()> {
 fn map_and_unmap() {
     let flags = MapFlags::MAP_PRIVATE;
     if let Ok(at) = map(None, PAGE, ProtFlags::PROT_READ, flags) {
-        // SAFETY: Nobody else knows of this page.
+        // SAFETY: The page is not accessed.
         let _ = unsafe { munmap(at, PAGE) };
     }
 }
 
 fn rounds_of_both(bench: &Bench, rate: f64, others: usize) -> Result<()> {
-    for name in [LOOK_UP, LOCK_AREA] {
+    for name in [LOOK_UP, LOCK_VMA] {
         let row = row(bench, name)?;
         for _ in 0..ROUNDS {
-            let run = bench.run(row, EACH, false)?.context("it is gone")?;
+            let run = bench
+                .run(row, OPERATIONS, false)?
+                .context("no such operation")?;
             let name = format!("{name}, {others} others");
-            say(&name, rate, EACH, run.c as f64, run.rust as f64);
+            print_time(&name, rate, OPERATIONS, run.c as f64, run.rust as f64);
         }
     }
     Ok(())
 }
 
-/// Prints how long it takes to touch a page that is not there.
+/// Prints the time of a page fault.
 pub fn faults_in_time() -> Result<()> {
     let bench = Bench::open(KERNEL)?;
-    let rate = ticks_in_a_nanosecond();
-    const MANY: usize = 512;
+    let rate = ticks_per_nanosecond();
+    const COUNT: usize = 512;
     for _ in 0..ROUNDS {
-        let c = bench.touch(C_FAULTS, MANY)? as f64;
-        let rust = bench.touch(RUST_FAULTS, MANY)? as f64;
-        say("a page fault", rate, MANY as u32, c, rust);
+        let c = bench.fault(C_FAULTS, COUNT)? as f64;
+        let rust = bench.fault(RUST_FAULTS, COUNT)? as f64;
+        print_time("a page fault", rate, COUNT as u32, c, rust);
     }
     Ok(())
 }
 
-/// Prints how long the sample driver takes to tell its facts, and C to tell the same.
-pub fn messages() -> Result<()> {
+/// Prints the time of GET_INFO of the sample driver, and of the same ioctl in C.
+pub fn ioctls() -> Result<()> {
     let (bench, sample) = (Bench::open(KERNEL)?, Device::open()?);
-    let rate = ticks_in_a_nanosecond();
-    let facts = sample.info()?;
-    ensure!(bench.info()?[0] as i32 == facts.pid, "C tells other facts");
+    let rate = ticks_per_nanosecond();
+    let info = sample.info()?;
+    ensure!(
+        bench.info()?[0] as i32 == info.pid,
+        "the C code returns another PID"
+    );
     for _ in 0..ROUNDS {
-        let c = ticks(|| (0..EACH).for_each(|_| _ = bench.info()));
-        let rust = ticks(|| (0..EACH).for_each(|_| _ = sample.info()));
-        say(
-            "a message of the sample driver",
+        let c = ticks(|| (0..OPERATIONS).for_each(|_| _ = bench.info()));
+        let rust = ticks(|| (0..OPERATIONS).for_each(|_| _ = sample.info()));
+        print_time(
+            "GET_INFO of the sample driver",
             rate,
-            EACH,
+            OPERATIONS,
             c as f64,
             rust as f64,
         );

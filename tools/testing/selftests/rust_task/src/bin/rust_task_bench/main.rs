@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Has the kernel count what each operation takes, in C and in Rust.
+//! Measures the instructions of each operation, in C and in Rust.
 //!
-//! With `curves=instructions` or `curves=time` in its environment, it does so for some of them with
-//! more and more to do, or measures how long they take.
+//! With `curves=instructions` in its environment, it measures some operations for increasing
+//! numbers of objects; with `curves=time`, it measures times.
 
 use anyhow::{bail, ensure, Context, Result};
 use bench::{Bench, KERNEL, MODULE};
-use rust_task::{ktap, words};
+use rust_task::{ktap, params};
 use std::{io::Read, path::Path, time::Duration};
 
 mod bench;
@@ -17,32 +17,29 @@ const LIMIT: Duration = Duration::from_secs(600);
 
 fn main() -> Result<()> {
     let module: ktap::Test = ("operations in a module", || count(MODULE));
-    match words::text("curves").as_deref() {
+    match params::text("curves").as_deref() {
         Some("instructions") => ktap::run_within(
             LIMIT,
             &[
-                ("instructions for more and more areas", curves::areas),
+                ("instructions by number of VMAs", curves::vmas),
                 (
-                    "instructions for more and more processes",
-                    curves::processes,
+                    "instructions by number of thread groups",
+                    curves::thread_groups,
                 ),
-                ("instructions of faults", curves::faults),
+                ("instructions of page faults", curves::faults),
             ],
         ),
         Some("time") => ktap::run_within(
             LIMIT,
             &[
                 ("time of operations", curves::operations),
-                (
-                    "time while others change the address space",
-                    curves::contended,
-                ),
-                ("time of faults", curves::faults_in_time),
-                ("time of a message", curves::messages),
+                ("time while other threads map and unmap", curves::contended),
+                ("time of page faults", curves::faults_in_time),
+                ("time of an ioctl", curves::ioctls),
             ],
         ),
         Some(other) => bail!("curves={other}"),
-        // Only a kernel with our files can have them.
+        // Only a kernel with the files of this repository has the device.
         None if Path::new(KERNEL).exists() => {
             ktap::run(&[("operations in the kernel", || count(KERNEL)), module])
         }
@@ -50,14 +47,14 @@ fn main() -> Result<()> {
     }
 }
 
-/// Prints what the device says: the operation, and the instructions of one in C and in Rust.
+/// Prints the name of each operation, and its instructions in C and in Rust.
 fn count(path: &str) -> Result<()> {
-    let mut said = String::new();
-    Bench::open(path)?.file().read_to_string(&mut said)?;
-    let mut lines = said
+    let mut text = String::new();
+    Bench::open(path)?.file().read_to_string(&mut text)?;
+    let mut lines = text
         .lines()
         .map(|line| line.split('\t').collect::<Vec<_>>());
-    let head = lines.next().context("it says nothing")?;
+    let head = lines.next().context("the device returned nothing")?;
     ensure!(head[0] == "rounds", "{head:?}");
     let rounds: i64 = head[1].parse()?;
     for line in lines {

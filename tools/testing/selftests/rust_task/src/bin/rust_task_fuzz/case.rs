@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A case: a few calls, all of which follow from a list of numbers.
+//! Cases: lists of calls, each generated from a list of seeds.
 
 use fastrand::Rng;
 use rust_task::{
     device::{abi, test_abi as task_abi},
-    vma::{abi as buffer_abi, test_abi as piece_abi},
+    vma::{abi as buffer_abi, test_abi as vma_abi},
 };
 use std::{fmt, num::ParseIntError, str::FromStr};
 
-/// How many pages the calls have to themselves: few, so that areas meet.
+/// The size of the arena: small, so that VMAs become adjacent.
 pub const PAGES: usize = 24;
-/// Where they are.
+/// The address of the arena, the only memory that the calls map.
 pub const ARENA: usize = 0x10_0000_0000;
 pub const PAGE: usize = 4096;
-/// How many files a case has open.
+/// The number of open files of a case.
 pub const FILES: usize = 4;
 
-/// The number that the calls were made from, and the numbers of what was changed then.
+/// The seed of the initial calls, followed by the seeds of the changes.
 ///
-/// A case that was found by its coverage is one that was found before, changed once more. So its
-/// name tells all of it.
+/// A case with new coverage is an earlier case with another change, so the list of seeds describes
+/// it completely.
 #[derive(Clone)]
 pub struct Case(Vec<u32>);
 
@@ -29,14 +29,14 @@ impl Case {
         Self(vec![seed])
     }
 
-    /// This case with one thing changed.
+    /// Returns this case with another change.
     pub fn changed(&self, seed: u32) -> Self {
         let mut seeds = self.0.clone();
         seeds.push(seed);
         Self(seeds)
     }
 
-    /// How often it was changed.
+    /// Returns the number of seeds.
     pub fn depth(&self) -> usize {
         self.0.len()
     }
@@ -45,7 +45,7 @@ impl Case {
         let mut rngs = self.0.iter().map(|seed| Rng::with_seed(u64::from(*seed)));
         let mut ops = Vec::new();
         if let Some(mut rng) = rngs.next() {
-            // Without files and areas there is little to do.
+            // Without files and VMAs, most calls would do nothing.
             ops.extend([
                 Op::Open {
                     file: 0,
@@ -53,7 +53,7 @@ impl Case {
                 },
                 Op::Open {
                     file: 1,
-                    driver: Driver::Test,
+                    driver: Driver::TestTask,
                 },
                 Op::Open {
                     file: 2,
@@ -99,15 +99,15 @@ impl FromStr for Case {
     }
 }
 
-/// Changes one thing.
+/// Applies a random change.
 fn change(ops: &mut Vec<Op>, rng: &mut Rng) {
     let at = rng.usize(0..=ops.len());
-    let there = at < ops.len();
+    let exists = at < ops.len();
     match rng.u32(0..6) {
-        0 if there => ops[at] = Op::any(rng),
-        1 if there => drop(ops.remove(at)),
-        2 if there => ops.insert(at, ops[at].clone()),
-        3 if there => {
+        0 if exists => ops[at] = Op::any(rng),
+        1 if exists => drop(ops.remove(at)),
+        2 if exists => ops.insert(at, ops[at].clone()),
+        3 if exists => {
             let other = rng.usize(0..ops.len());
             ops.swap(at, other);
         }
@@ -121,30 +121,30 @@ fn list(rng: &mut Rng, length: std::ops::Range<usize>) -> Vec<Op> {
     (0..length).map(|_| Op::any(rng)).collect()
 }
 
-/// Which driver a file is of.
+/// The driver of a file.
 #[derive(Clone, Copy, Debug)]
 pub enum Driver {
-    /// The sample that tells facts, and has a few pages.
+    /// `/dev/rust_task_info`.
     Info,
-    /// The one that tests tasks.
-    Test,
-    /// The sample whose areas have data.
+    /// `/dev/test_rust_task`.
+    TestTask,
+    /// `/dev/rust_vma_buffer`.
     Buffer,
-    /// The one whose areas do something special each.
-    Pieces,
-    /// The one that says so before there is an area.
-    Prepared,
+    /// `/dev/test_rust_vma`.
+    TestVma,
+    /// `/dev/test_rust_vma_prepare`.
+    Prepare,
 }
 
 const DRIVERS: &[Driver] = &[
     Driver::Info,
-    Driver::Test,
+    Driver::TestTask,
     Driver::Buffer,
-    Driver::Pieces,
-    Driver::Prepared,
+    Driver::TestVma,
+    Driver::Prepare,
 ];
 
-/// One call, or what a process does between calls.
+/// A call to a driver, or another system call.
 #[derive(Clone, Debug)]
 pub enum Op {
     Open {
@@ -154,10 +154,10 @@ pub enum Op {
     Close {
         file: usize,
     },
-    Facts {
+    GetInfo {
         file: usize,
     },
-    Area {
+    GetVma {
         file: usize,
         addr: u64,
     },
@@ -166,13 +166,13 @@ pub enum Op {
         addr: u64,
         len: u64,
     },
-    ZapAny {
+    UncheckedZap {
         file: usize,
-        area: u64,
+        vma: u64,
         addr: u64,
         len: u64,
     },
-    Count {
+    Refcounts {
         file: usize,
         kind: u32,
         rounds: u32,
@@ -183,22 +183,22 @@ pub enum Op {
     Worker {
         file: usize,
     },
-    Relatives {
+    ThreadInfo {
         file: usize,
-        number: i32,
+        nr: i32,
     },
     Population {
         file: usize,
     },
-    /// A signal that nobody dies of, or none at all.
+    /// A signal that is ignored by default, or an invalid one.
     Signal {
         file: usize,
         signal: i32,
         privileged: bool,
         to_thread: bool,
     },
-    /// A thread of the kernel adds to a number in a page.
-    Borrow {
+    /// A kthread adds to a value in a page.
+    UseMm {
         file: usize,
         page: usize,
         rounds: u32,
@@ -207,7 +207,7 @@ pub enum Op {
         file: usize,
         rounds: u32,
     },
-    Later {
+    TaskWork {
         file: usize,
         rounds: u32,
         again: u32,
@@ -220,10 +220,10 @@ pub enum Op {
         file: usize,
         addr: u64,
     },
-    Areas {
+    ListVmas {
         file: usize,
     },
-    What {
+    Kind {
         file: usize,
         addr: u64,
     },
@@ -250,7 +250,7 @@ pub enum Op {
     },
     Protect {
         range: Pages,
-        rights: i32,
+        prot: i32,
     },
     Move {
         range: Pages,
@@ -268,16 +268,16 @@ pub enum Op {
         page: usize,
         value: u64,
     },
-    /// A child does the rest as well.
+    /// A child executes the remaining calls as well.
     Fork,
     Unshare {
         flags: i32,
     },
-    /// Two threads, at the same time.
+    /// Two threads, concurrently.
     Together(Vec<Op>, Vec<Op>),
 }
 
-/// Some pages of the arena.
+/// A range of pages of the arena.
 #[derive(Clone, Copy, Debug)]
 pub struct Pages {
     pub first: usize,
@@ -287,7 +287,7 @@ pub struct Pages {
 impl Pages {
     fn any(rng: &mut Rng) -> Self {
         let first = rng.usize(0..PAGES);
-        // Small ones mostly, up to more than the device has.
+        // Mostly small ranges, up to more pages than the device has.
         let most = [1, 2, 3, 4, 8, 16, 20][rng.usize(0..7)];
         Self {
             first,
@@ -315,7 +315,7 @@ impl Pages {
     }
 }
 
-const RIGHTS: &[i32] = &[
+const PROT: &[i32] = &[
     libc::PROT_NONE,
     libc::PROT_READ,
     libc::PROT_READ | libc::PROT_WRITE,
@@ -344,7 +344,7 @@ const UNSHARE: &[i32] = &[
     libc::CLONE_FS,
 ];
 
-/// What is sent: what is ignored by default, and numbers of no signal.
+/// Signals that are ignored by default, and invalid ones.
 const SIGNALS: &[i32] = &[
     libc::SIGCHLD,
     libc::SIGCONT,
@@ -357,18 +357,19 @@ const SIGNALS: &[i32] = &[
     i32::MAX,
 ];
 
-/// The drivers' commands: the type byte, and the largest number that does no more than it says.
+/// The commands of the drivers: the type byte, and the largest command that is safe with any
+/// argument.
 const COMMANDS: &[(u32, u32)] = &[
     (abi::MAGIC, 6),
-    // Behind these are signals of any kind, and as many threads as a number says.
+    // The following commands send arbitrary signals, and start an arbitrary number of kthreads.
     (task_abi::MAGIC, task_abi::POPULATION),
     (buffer_abi::MAGIC, 6),
-    (piece_abi::MAGIC, 4),
+    (vma_abi::MAGIC, 4),
     (0xbb, 4),
 ];
 
-/// Addresses that are nobody's, or not even addresses.
-const WILD: &[u64] = &[
+/// Addresses that are not mapped or invalid.
+const INVALID: &[u64] = &[
     0,
     8,
     0xfff,
@@ -382,10 +383,10 @@ const WILD: &[u64] = &[
     !0,
 ];
 
-/// An address in the arena, mostly of a page.
+/// Returns an address in the arena, mostly page-aligned.
 fn address(rng: &mut Rng) -> u64 {
     if rng.u32(0..12) == 0 {
-        return WILD[rng.usize(0..WILD.len())];
+        return INVALID[rng.usize(0..INVALID.len())];
     }
     let page = (ARENA + rng.usize(0..=PAGES) * PAGE) as u64;
     match rng.u32(0..8) {
@@ -396,9 +397,9 @@ fn address(rng: &mut Rng) -> u64 {
     }
 }
 
-/// How many bytes, mostly whole pages.
+/// Returns a length in bytes, mostly of whole pages.
 fn length(rng: &mut Rng) -> u64 {
-    // A few pages mostly, which may end just behind an area.
+    // Mostly a few pages, so that ranges may end just after a VMA.
     let most = if rng.bool() { 4 } else { 20 };
     let pages = rng.u64(0..=most) * PAGE as u64;
     match rng.u32(0..10) {
@@ -423,16 +424,16 @@ impl Op {
         }
     }
 
-    fn zap_any(rng: &mut Rng, file: usize) -> Self {
-        let area = address(rng);
-        // The same place mostly, as otherwise nothing is ever zapped.
+    fn unchecked_zap(rng: &mut Rng, file: usize) -> Self {
+        let vma = address(rng);
+        // Mostly the same address, as otherwise most ranges would be refused.
         let addr = match rng.u32(0..3) {
             0 => address(rng),
-            _ => area & !4095,
+            _ => vma & !4095,
         };
-        Self::ZapAny {
+        Self::UncheckedZap {
             file,
-            area,
+            vma,
             addr,
             len: length(rng),
         }
@@ -446,8 +447,8 @@ impl Op {
                 driver: DRIVERS[rng.usize(0..DRIVERS.len())],
             },
             2 => Self::Close { file },
-            3 => Self::Facts { file },
-            4..=6 => Self::Area {
+            3 => Self::GetInfo { file },
+            4..=6 => Self::GetVma {
                 file,
                 addr: address(rng),
             },
@@ -456,8 +457,8 @@ impl Op {
                 addr: address(rng),
                 len: length(rng),
             },
-            11..=14 | 40 | 41 => Self::zap_any(rng, file),
-            15 => Self::Count {
+            11..=14 | 40 | 41 => Self::unchecked_zap(rng, file),
+            15 => Self::Refcounts {
                 file,
                 kind: rng.u32(0..9),
                 rounds: rng.u32(0..9),
@@ -493,7 +494,7 @@ impl Op {
             },
             28 | 29 => Self::Protect {
                 range: Pages::any(rng),
-                rights: RIGHTS[rng.usize(0..RIGHTS.len())],
+                prot: PROT[rng.usize(0..PROT.len())],
             },
             30 | 31 => Self::Move {
                 range: Pages::any(rng),
@@ -511,17 +512,17 @@ impl Op {
                 page: rng.usize(0..PAGES),
                 value: rng.u64(1..),
             },
-            42 => Self::of_tasks(rng, file),
-            _ => Self::of_areas(rng, file),
+            42 => Self::task_call(rng, file),
+            _ => Self::vma_call(rng, file),
         }
     }
 
-    /// What only the driver that tests tasks knows.
-    fn of_tasks(rng: &mut Rng, file: usize) -> Self {
+    /// Returns a call to `/dev/test_rust_task`.
+    fn task_call(rng: &mut Rng, file: usize) -> Self {
         match rng.u32(0..7) {
-            0 => Self::Relatives {
+            0 => Self::ThreadInfo {
                 file,
-                number: match rng.u32(0..3) {
+                nr: match rng.u32(0..3) {
                     0 => SIGNALS[rng.usize(0..SIGNALS.len())],
                     _ => rng.i32(1..300),
                 },
@@ -537,12 +538,12 @@ impl Op {
                 file,
                 rounds: rng.u32(0..12),
             },
-            4 => Self::Later {
+            4 => Self::TaskWork {
                 file,
                 rounds: rng.u32(0..9),
                 again: rng.u32(0..4),
             },
-            _ => Self::Borrow {
+            _ => Self::UseMm {
                 file,
                 page: rng.usize(0..PAGES),
                 rounds: rng.u32(0..6),
@@ -550,12 +551,12 @@ impl Op {
         }
     }
 
-    /// What only the drivers whose areas have data know.
-    fn of_areas(rng: &mut Rng, file: usize) -> Self {
+    /// Returns a call to a driver that implements `vm_ops`.
+    fn vma_call(rng: &mut Rng, file: usize) -> Self {
         let addr = address(rng);
         match rng.u32(0..6) {
-            0 => Self::Areas { file },
-            1 => Self::What { file, addr },
+            0 => Self::ListVmas { file },
+            1 => Self::Kind { file, addr },
             2 => Self::Revoke { file, addr },
             _ => Self::Insert { file, addr },
         }

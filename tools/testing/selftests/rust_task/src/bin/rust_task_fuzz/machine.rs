@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Makes the calls of a case, and knows what should come of them.
+//! Executes the calls of a case, and checks their results.
 
 use crate::case::{Driver, Op, Pages, ARENA, FILES, PAGE, PAGES};
 use anyhow::{bail, ensure, Context, Result};
@@ -15,7 +15,7 @@ use nix::{
 use rust_task::{
     device::{abi, test_abi, Device, Tester},
     ioctl,
-    procfs::{flags_of, Area, Status},
+    procfs::{flags_of, MapsEntry, Status},
     vma,
 };
 use std::{
@@ -25,30 +25,30 @@ use std::{
     thread,
 };
 
-/// What a page holds.
+/// The content of a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Content {
-    /// Not known.
+    /// Unknown.
     Any,
-    /// Nothing: whoever looks gets `EFAULT`.
-    Nothing,
-    /// A number, in memory of its own, or in memory that outlives a zap.
-    Number { value: u64, shared: bool },
-    /// A page of the device.
+    /// Not mapped: an access fails with `EFAULT`.
+    Unmapped,
+    /// A value in anonymous memory. If `shared`, the value survives a zap.
+    Value { value: u64, shared: bool },
+    /// A page of `/dev/rust_task_info`.
     Device(usize),
-    /// A page of a buffer, or a copy of it.
+    /// A page of `/dev/rust_vma_buffer`, or a private copy.
     Buffer(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Page {
     content: Content,
-    /// Whether it may surely be read, if there is something.
+    /// Whether a read surely succeeds, if there is a page.
     readable: bool,
 }
 
-const NOTHING: Page = Page {
-    content: Content::Nothing,
+const UNMAPPED: Page = Page {
+    content: Content::Unmapped,
     readable: true,
 };
 const UNKNOWN: Page = Page {
@@ -59,49 +59,49 @@ const UNKNOWN: Page = Page {
 #[derive(Clone)]
 enum OpenFile {
     Info(Arc<Device>),
-    Test(Arc<Tester>),
+    TestTask(Arc<Tester>),
     Buffer(Arc<vma::Buffer>),
-    Pieces(Arc<vma::Tester>),
-    Prepared(Arc<vma::Prepared>),
+    TestVma(Arc<vma::Tester>),
+    Prepare(Arc<vma::Prepared>),
 }
 
 impl OpenFile {
     fn of(driver: Driver) -> std::io::Result<Self> {
         Ok(match driver {
             Driver::Info => Self::Info(Arc::new(Device::open()?)),
-            Driver::Test => Self::Test(Arc::new(Tester::open()?)),
+            Driver::TestTask => Self::TestTask(Arc::new(Tester::open()?)),
             Driver::Buffer => Self::Buffer(Arc::new(vma::Buffer::open()?)),
-            Driver::Pieces => Self::Pieces(Arc::new(vma::Tester::open()?)),
-            Driver::Prepared => Self::Prepared(Arc::new(vma::Prepared::open()?)),
+            Driver::TestVma => Self::TestVma(Arc::new(vma::Tester::open()?)),
+            Driver::Prepare => Self::Prepare(Arc::new(vma::Prepared::open()?)),
         })
     }
 
     fn raw(&self) -> &File {
         match self {
             Self::Info(device) => device.file(),
-            Self::Test(tester) => tester.file(),
+            Self::TestTask(tester) => tester.file(),
             Self::Buffer(buffer) => buffer.file(),
-            Self::Pieces(tester) => tester.file(),
-            Self::Prepared(prepared) => prepared.file(),
+            Self::TestVma(tester) => tester.file(),
+            Self::Prepare(file) => file.file(),
         }
     }
 }
 
-/// What a process or thread has.
+/// The state of a process or thread.
 #[derive(Clone)]
 pub struct Machine {
     files: [Option<OpenFile>; FILES],
     pages: [Page; PAGES],
-    /// Whether no other thread changes anything.
+    /// Whether no other thread may change anything.
     alone: bool,
-    /// Whether there may be an area that refuses to be split, and so to be replaced.
-    stubborn: bool,
-    /// Whether it may have children that do the rest.
+    /// Whether there may be a VMA that cannot be split, so that mappings over it fail.
+    split_may_fail: bool,
+    /// Whether children may be forked.
     forks: bool,
     children: u32,
-    /// Whether they are in a namespace of their own, and killed when the first of them ends.
+    /// Whether children are in a new PID namespace, and killed when its init process exits.
     namespace: bool,
-    /// A way to have the kernel read and write memory for us.
+    /// A pipe through which the kernel reads and writes memory of this process.
     pipe: Arc<(OwnedFd, OwnedFd)>,
 }
 
@@ -109,9 +109,9 @@ impl Machine {
     pub fn new() -> Result<Self> {
         Ok(Self {
             files: [const { None }; FILES],
-            pages: [NOTHING; PAGES],
+            pages: [UNMAPPED; PAGES],
             alone: true,
-            stubborn: false,
+            split_may_fail: false,
             forks: true,
             children: 0,
             namespace: false,
@@ -128,10 +128,10 @@ impl Machine {
                 .with_context(|| format!("call {i}, {op:x?}"))?;
         }
         if self.alone {
-            // Whatever was done, all that is left is as it should be.
+            // Check all pages at the end.
             (0..PAGES).try_for_each(|page| self.read(page))?;
         }
-        // Any of them: the first process of a namespace ends only after all others of it.
+        // Wait for any child: the init process of a namespace exits after all others.
         while self.children > 0 {
             let status = wait()?;
             self.children -= 1;
@@ -144,11 +144,11 @@ impl Machine {
         Ok(())
     }
 
-    /// Has a child do the rest as well.
+    /// Forks a child that executes the remaining calls as well.
     fn fork(&mut self, rest: &[Op]) -> Result<()> {
         for page in &mut self.pages {
-            // Both write to it from now on.
-            if matches!(page.content, Content::Number { shared: true, .. }) {
+            // Both processes may write to the page from now on.
+            if matches!(page.content, Content::Value { shared: true, .. }) {
                 page.content = Content::Any;
             }
         }
@@ -159,9 +159,9 @@ impl Machine {
                 child.forks = false;
                 child.children = 0;
                 child.namespace = false;
-                // What madvise() has said of forks is not remembered here.
+                // The effects of madvise() on fork() are not tracked.
                 child.pages = [UNKNOWN; PAGES];
-                // The other end of the pipe is shared, and what is in it.
+                // The child must not share the pipe with the parent.
                 let result = pipe().map_err(Into::into).and_then(|pipe| {
                     child.pipe = Arc::new(pipe);
                     child.run(rest)
@@ -169,15 +169,15 @@ impl Machine {
                 rust_task::ktap::exit(result)
             }
             Ok(ForkResult::Parent { .. }) => self.children += 1,
-            // The first process of its namespace has died.
+            // The init process of the PID namespace has exited.
             Err(Errno::ENOMEM) => {}
             Err(err) => bail!("fork: {err}"),
         }
         Ok(())
     }
 
-    /// Returns the first file from `file` on that `pick` knows something to do with, or else few
-    /// calls would do anything.
+    /// Returns the result of `pick` for the first suitable file, starting at `file`. Otherwise,
+    /// most calls would do nothing.
     fn pick<T>(&self, file: usize, pick: impl Fn(&OpenFile) -> Option<T>) -> Option<T> {
         let (before, from) = self.files.split_at(file);
         from.iter().chain(before).flatten().find_map(pick)
@@ -192,7 +192,7 @@ impl Machine {
 
     fn tester(&self, file: usize) -> Option<Arc<Tester>> {
         self.pick(file, |file| match file {
-            OpenFile::Test(tester) => Some(tester.clone()),
+            OpenFile::TestTask(tester) => Some(tester.clone()),
             _ => None,
         })
     }
@@ -204,9 +204,9 @@ impl Machine {
         })
     }
 
-    fn pieces(&self, file: usize) -> Option<Arc<vma::Tester>> {
+    fn test_vma(&self, file: usize) -> Option<Arc<vma::Tester>> {
         self.pick(file, |file| match file {
-            OpenFile::Pieces(tester) => Some(tester.clone()),
+            OpenFile::TestVma(tester) => Some(tester.clone()),
             _ => None,
         })
     }
@@ -216,14 +216,14 @@ impl Machine {
             Op::Fork => {}
             Op::Open { file, driver } => self.files[file] = Some(OpenFile::of(driver)?),
             Op::Close { file } => self.files[file] = None,
-            Op::Facts { file } => {
+            Op::GetInfo { file } => {
                 if let Some(device) = self.device(file) {
                     Status::of_this_thread()?.agrees_with(&device.info()?)?;
                 }
             }
-            Op::Area { file, addr } => {
+            Op::GetVma { file, addr } => {
                 if let Some(device) = self.device(file) {
-                    self.area(&device, addr)?;
+                    self.get_vma(&device, addr)?;
                 }
             }
             Op::Zap { file, addr, len } => {
@@ -231,19 +231,19 @@ impl Machine {
                     self.zap(&device, addr, len)?;
                 }
             }
-            Op::ZapAny {
+            Op::UncheckedZap {
                 file,
-                area,
+                vma,
                 addr,
                 len,
             } => {
                 if let Some(tester) = self.tester(file) {
-                    self.zap_any(&tester, area, addr, len)?;
+                    self.unchecked_zap(&tester, vma, addr, len)?;
                 }
             }
-            Op::Count { file, kind, rounds } => {
+            Op::Refcounts { file, kind, rounds } => {
                 if let Some(tester) = self.tester(file) {
-                    let result = tester.counts(kind, rounds);
+                    let result = tester.refcounts(kind, rounds);
                     match kind {
                         test_abi::TASK..=test_abi::USER_NS => drop(result?),
                         _ => ensure!(result == Err(Errno::EINVAL), "{result:?}"),
@@ -257,21 +257,18 @@ impl Machine {
             }
             Op::Worker { file } => {
                 if let Some(tester) = self.tester(file) {
-                    ensure!(
-                        tester.worker_has_mm()? == 0,
-                        "a worker has an address space"
-                    );
+                    ensure!(tester.worker_has_mm()? == 0, "a kworker has an mm");
                 }
             }
-            Op::Relatives { file, number } => {
+            Op::ThreadInfo { file, nr } => {
                 if let Some(tester) = self.tester(file) {
-                    self.relatives(&tester, number)?;
+                    self.thread_info(&tester, nr)?;
                 }
             }
             Op::Population { file } => {
                 if let Some(tester) = self.tester(file) {
                     let all = tester.population()?;
-                    // This one is among them.
+                    // This process is counted, too.
                     ensure!((1..=all.threads).contains(&all.processes), "{all:?}");
                 }
             }
@@ -288,13 +285,13 @@ impl Machine {
                         to_thread: to_thread.into(),
                         ..Default::default()
                     });
-                    // To a process, 0 is a question.
+                    // For a thread group, signal 0 only checks permissions.
                     let is_signal = (i32::from(to_thread)..=64).contains(&signal);
                     ensure!(
                         match answer {
                             Ok(()) => is_signal,
                             Err(Errno::EINVAL) => !is_signal,
-                            // Whoever has opened it may be gone, or may be somebody else's.
+                            // The opener may have exited, or belong to another user.
                             Err(Errno::ESRCH | Errno::EPERM) => true,
                             Err(_) => false,
                         },
@@ -302,9 +299,9 @@ impl Machine {
                     );
                 }
             }
-            Op::Borrow { file, page, rounds } => {
+            Op::UseMm { file, page, rounds } => {
                 if let Some(tester) = self.tester(file) {
-                    self.borrow(&tester, page, rounds)?;
+                    self.use_mm(&tester, page, rounds)?;
                 }
             }
             Op::Spawn { file, rounds } => {
@@ -313,16 +310,16 @@ impl Machine {
                     ensure!(all.dropped == rounds && all.wrong == 0, "{all:?}");
                 }
             }
-            Op::Later {
+            Op::TaskWork {
                 file,
                 rounds,
                 again,
             } => {
                 if let Some(tester) = self.tester(file) {
-                    let left = tester.later(rounds, again)?;
-                    let now = tester.later(0, 0)?;
+                    let left = tester.task_work(rounds, again)?;
+                    let now = tester.task_work(0, 0)?;
                     let expected = left.done + rounds * (again + 1);
-                    // Others may have the file as well.
+                    // Other processes may use the same file.
                     ensure!(
                         left.wrong == 0 && now.wrong == 0 && now.done >= expected,
                         "{left:?}, then {now:?}"
@@ -331,27 +328,27 @@ impl Machine {
             }
             Op::Insert { file, addr } => {
                 if let Some(buffer) = self.buffer(file) {
-                    self.asked_of_area(addr, buffer.insert(addr))?;
+                    self.check_vma_call(addr, buffer.insert(addr))?;
                 }
             }
             Op::Revoke { file, addr } => {
                 if let Some(buffer) = self.buffer(file) {
-                    self.asked_of_area(addr, buffer.revoke(addr))?;
+                    self.check_vma_call(addr, buffer.revoke(addr))?;
                 }
             }
-            Op::Areas { file } => {
+            Op::ListVmas { file } => {
                 if let Some(buffer) = self.buffer(file) {
-                    let areas = buffer.areas()?;
-                    let sorted = areas.windows(2).all(|pair| pair[0].end <= pair[1].start);
-                    ensure!(sorted, "{areas:x?}");
+                    let vmas = buffer.vmas()?;
+                    let sorted = vmas.windows(2).all(|pair| pair[0].end <= pair[1].start);
+                    ensure!(sorted, "{vmas:x?}");
                 }
             }
-            Op::What { file, addr } => {
-                if let Some(tester) = self.pieces(file) {
-                    let answer = tester.what(addr);
+            Op::Kind { file, addr } => {
+                if let Some(tester) = self.test_vma(file) {
+                    let answer = tester.kind(addr);
                     ensure!(
                         match answer {
-                            // What its pages hold is never known.
+                            // The content of such a VMA is not tracked.
                             Ok(_) => !self.alone || self.content_at(addr) == Content::Any,
                             Err(err) => err == Errno::ENOENT,
                         },
@@ -361,7 +358,7 @@ impl Machine {
             }
             Op::Raw { file, command, arg } => {
                 if let Some(file) = &self.files[file] {
-                    // It may do whatever the command says, with an argument that is anywhere.
+                    // The command may succeed, and the argument is any address.
                     let result = ioctl::call(file.raw(), command, arg as usize);
                     let errors = [
                         Errno::ENOTTY,
@@ -376,7 +373,7 @@ impl Machine {
                         ensure!(errors.contains(&err), "{err}");
                     }
                     if matches!(result, Ok(_) | Err(Errno::EFAULT)) {
-                        // It may have zapped pages, and written to those of a device, too.
+                        // The command may have zapped pages, or written to pages of a device.
                         self.pages = [UNKNOWN; PAGES];
                         self.files = [const { None }; FILES];
                     }
@@ -400,41 +397,41 @@ impl Machine {
                     libc::MAP_PRIVATE
                 };
                 let mapped = map(range, write, kind | libc::MAP_ANONYMOUS, -1, 0);
-                self.now_has(range, mapped, |_| Content::Number { value: 0, shared });
+                self.record(range, mapped, |_| Content::Value { value: 0, shared });
                 if mapped.is_ok() && write {
-                    // A wrong zap does not show where there is zero already.
+                    // A wrong zap would not be noticed in zeroed pages.
                     for page in range.indices() {
                         self.write(page, page as u64 + 1)?;
                     }
                 }
             }
             Op::Unmap { range } => {
-                // SAFETY: The arena is nobody's.
+                // SAFETY: No Rust reference points to the arena.
                 let result = unsafe { libc::munmap(range.addr() as _, range.len()) };
-                self.now_has(range, Errno::result(result), |_| Content::Nothing);
+                self.record(range, Errno::result(result), |_| Content::Unmapped);
             }
-            Op::Protect { range, rights } => {
-                // SAFETY: As above.
-                let result = unsafe { libc::mprotect(range.addr() as _, range.len(), rights) };
-                let readable = Errno::result(result).is_ok() && rights != libc::PROT_NONE;
+            Op::Protect { range, prot } => {
+                // SAFETY: No Rust reference points to the arena.
+                let result = unsafe { libc::mprotect(range.addr() as _, range.len(), prot) };
+                let readable = Errno::result(result).is_ok() && prot != libc::PROT_NONE;
                 self.pages[range.indices()]
                     .iter_mut()
                     .for_each(|page| page.readable = readable);
             }
             Op::Move { range, pages, to } => self.relocate(range, pages, to),
             Op::Advise { range, advice } => {
-                // SAFETY: As above.
+                // SAFETY: No Rust reference points to the arena.
                 unsafe { libc::madvise(range.addr() as _, range.len(), advice) };
                 if [libc::MADV_DONTNEED, libc::MADV_FREE, libc::MADV_REMOVE].contains(&advice) {
-                    // It is enough that the zaps are known.
+                    // The effects of madvise() are not tracked.
                     self.pages[range.indices()].fill(UNKNOWN);
                 }
             }
             Op::Read { page } => self.read(page)?,
             Op::Write { page, value } => self.write(page, value)?,
             Op::Unshare { flags } => {
-                // It may be forbidden, such as to a process with threads.
-                // SAFETY: Nothing here relies on what is shared.
+                // The call may fail, for example in a process with several threads.
+                // SAFETY: `unshare()` has no safety requirements.
                 let result = unsafe { libc::unshare(flags) };
                 self.namespace |= result == 0 && flags & libc::CLONE_NEWPID != 0;
             }
@@ -443,15 +440,15 @@ impl Machine {
         Ok(())
     }
 
-    /// Notes what pages hold after a call that has succeeded, or not.
-    fn now_has<T>(
+    /// Records the content of pages after a call, depending on its result.
+    fn record<T>(
         &mut self,
         range: Pages,
         result: Result<T, Errno>,
         content: impl Fn(usize) -> Content,
     ) {
         for (i, page) in self.pages[range.indices()].iter_mut().enumerate() {
-            // Something of it may have been done.
+            // The call may have had a partial effect.
             *page = match result {
                 Err(_) => UNKNOWN,
                 Ok(_) => Page {
@@ -462,60 +459,60 @@ impl Machine {
         }
     }
 
-    /// What the page of an address holds.
+    /// Returns the content of the page at an address.
     fn content_at(&self, addr: u64) -> Content {
         let page = (addr as usize).checked_sub(ARENA).map(|at| at / PAGE);
-        // The last area may have grown beyond the arena.
+        // The last VMA may have been expanded beyond the arena.
         page.and_then(|page| self.pages.get(page))
             .map_or(Content::Any, |page| page.content)
     }
 
-    /// A call to a buffer that is for an area of its own. Which buffer has mapped one is not known
-    /// here, but what is surely none.
-    fn asked_of_area(&self, addr: u64, answer: Result<(), Errno>) -> Result<()> {
+    /// Checks the result of a call that needs a VMA of a buffer. Which buffer is mapped is not
+    /// tracked, but whether the VMA may be one of a buffer is.
+    fn check_vma_call(&self, addr: u64, answer: Result<(), Errno>) -> Result<()> {
         let content = self.content_at(addr);
-        let well = match answer {
+        let correct = match answer {
             Ok(()) | Err(Errno::EBUSY | Errno::EPERM) => {
                 !self.alone || matches!(content, Content::Any | Content::Buffer(_))
             }
             Err(err) => err == Errno::EINVAL,
         };
-        ensure!(well, "{answer:?} where there is {content:x?}");
+        ensure!(correct, "{answer:?} for {content:x?}");
         Ok(())
     }
 
-    /// What is known of any thread, if there is one of that number.
-    fn relatives(&self, tester: &Tester, number: i32) -> Result<()> {
-        let known = match tester.relatives(number) {
-            // There is none, or it has none any more, or no number here.
+    /// Checks the information about the thread with PID `nr`, if there is one.
+    fn thread_info(&self, tester: &Tester, nr: i32) -> Result<()> {
+        let info = match tester.thread_info(nr) {
+            // There is no such thread, or it has been reaped during the call.
             Err(Errno::ESRCH) => return Ok(()),
-            known => known?,
+            info => info?,
         };
         ensure!(
-            known.in_init > 0 && known.in_own > 0 && known.tgid >= 0,
-            "{known:?}"
+            info.in_init > 0 && info.in_own > 0 && info.tgid >= 0,
+            "{info:?}"
         );
         ensure!(
-            known.is_below == 1,
-            "it has a number here, and is elsewhere: {known:?}"
+            info.is_below == 1,
+            "it has a PID in a namespace that is not an ancestor of its own: {info:?}"
         );
         Ok(())
     }
 
-    /// A thread of the kernel adds to a number, as often as it can.
-    fn borrow(&mut self, tester: &Tester, page: usize, rounds: u32) -> Result<()> {
-        let added = tester.borrow(self.number_in(page), rounds)?;
+    /// Has a kthread add to a value in a page, and records the result.
+    fn use_mm(&mut self, tester: &Tester, page: usize, rounds: u32) -> Result<()> {
+        let added = tester.use_mm(self.value_addr(page), rounds)?;
         ensure!(added.wrong == 0 && added.done <= rounds, "{added:?}");
-        if let Content::Number { value, .. } = &mut self.pages[page].content {
+        if let Content::Value { value, .. } = &mut self.pages[page].content {
             *value = value.wrapping_add(added.done.into());
         }
         Ok(())
     }
 
-    /// Where a page has a number that may be written to.
-    fn number_in(&self, page: usize) -> u64 {
-        // Others know the first number of a page of a device.
-        let memory = matches!(self.pages[page].content, Content::Number { .. });
+    /// Returns the address of a value in a page that may be written.
+    fn value_addr(&self, page: usize) -> u64 {
+        // The first `u64` of a page of a device has a fixed value.
+        let memory = matches!(self.pages[page].content, Content::Value { .. });
         (ARENA + page * PAGE + if memory { 0 } else { 8 }) as u64
     }
 
@@ -536,11 +533,11 @@ impl Machine {
             libc::MAP_PRIVATE
         };
         let first = match file {
-            OpenFile::Pieces(_) | OpenFile::Prepared(_) => {
-                match offset as u64 * vma::test_abi::FAIL {
-                    // 6.12 warns of zaps there: see Documentation/soundness/vma-ref.rst.
-                    vma::test_abi::FRAME => vma::test_abi::PLAIN as usize,
-                    what => what as usize,
+            OpenFile::TestVma(_) | OpenFile::Prepare(_) => {
+                match offset as u64 * vma::test_abi::HOOK_FAILS {
+                    // 6.12 warns about zaps of it: see Documentation/soundness/vma-ref.rst.
+                    vma::test_abi::MAP_PFN => vma::test_abi::PLAIN as usize,
+                    kind => kind as usize,
                 }
             }
             _ => offset % 3,
@@ -548,29 +545,33 @@ impl Machine {
         let mapped = map(range, write, kind, file.raw().as_raw_fd(), first);
         let allowed = match file {
             OpenFile::Info(_) => range.count <= abi::PAGES && (shared || !write),
-            OpenFile::Test(_) => false,
+            OpenFile::TestTask(_) => false,
             OpenFile::Buffer(_) => first + range.count <= vma::abi::PAGES,
-            OpenFile::Pieces(_) => match first as u64 {
-                vma::test_abi::FAIL | vma::test_abi::TWICE | vma::test_abi::BOTH => false,
-                // A private one may be refused.
-                vma::test_abi::LATE_FRAME => shared || mapped.is_ok(),
+            OpenFile::TestVma(_) => match first as u64 {
+                vma::test_abi::HOOK_FAILS
+                | vma::test_abi::SET_OPS_TWICE
+                | vma::test_abi::CONFLICT => false,
+                // A private mapping may be refused.
+                vma::test_abi::FAULT_PFN => shared || mapped.is_ok(),
                 _ => true,
             },
-            OpenFile::Prepared(_) => match first as u64 {
-                vma::test_abi::FAIL | vma::test_abi::TWICE | vma::test_abi::BOTH => false,
-                vma::test_abi::LATE_FRAME => shared || mapped.is_ok(),
-                vma::test_abi::CHANGE => !write,
-                vma::test_abi::PAGES => range.count >= 2,
+            OpenFile::Prepare(_) => match first as u64 {
+                vma::test_abi::HOOK_FAILS
+                | vma::test_abi::SET_OPS_TWICE
+                | vma::test_abi::CONFLICT => false,
+                vma::test_abi::FAULT_PFN => shared || mapped.is_ok(),
+                vma::test_abi::CHANGE_FLAGS => !write,
+                vma::test_abi::MAP_PAGES => range.count >= 2,
                 _ => true,
             },
         };
         ensure!(
-            mapped.is_ok() == allowed || (self.stubborn && mapped == Err(Errno::EINVAL)),
-            "{mapped:?}, and it is {}allowed",
+            mapped.is_ok() == allowed || (self.split_may_fail && mapped == Err(Errno::EINVAL)),
+            "{mapped:?}, but the mapping is {}allowed",
             if allowed { "" } else { "not " }
         );
-        self.stubborn |= matches!(file, OpenFile::Pieces(_));
-        self.now_has(range, mapped, |i| match file {
+        self.split_may_fail |= matches!(file, OpenFile::TestVma(_));
+        self.record(range, mapped, |i| match file {
             OpenFile::Info(_) => Content::Device(i),
             OpenFile::Buffer(_) => Content::Buffer(first + i),
             _ => Content::Any,
@@ -588,8 +589,8 @@ impl Machine {
             Some(_) => libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
             None => 0,
         };
-        // SAFETY: The arena is nobody's; without `to`, only a range that is there grows or shrinks,
-        // and nothing lies behind the arena.
+        // SAFETY: No Rust reference points to the arena. Without `to`, an existing range is
+        // resized, and nothing is mapped after the arena.
         let result = unsafe {
             libc::mremap(
                 range.addr() as _,
@@ -600,7 +601,7 @@ impl Machine {
             )
         };
         if result == libc::MAP_FAILED {
-            // Something of it may have been done.
+            // The call may have had a partial effect.
             self.pages[range.indices()].fill(UNKNOWN);
             if let Some(to) = to {
                 self.pages[to.indices()].fill(UNKNOWN);
@@ -608,26 +609,29 @@ impl Machine {
             return;
         }
         let old: Vec<_> = self.pages[range.indices()].to_vec();
-        self.pages[range.indices()].fill(NOTHING);
+        self.pages[range.indices()].fill(UNMAPPED);
         for i in 0..new.count {
-            // Of a hole, nothing is moved (7.3), and what has grown is not known.
-            let moved = old.get(i).filter(|page| page.content != Content::Nothing);
+            // Holes are not moved (7.3), and the content of new pages is unknown.
+            let moved = old.get(i).filter(|page| page.content != Content::Unmapped);
             if let Some(page) = self.pages.get_mut(new.first + i) {
                 *page = moved.copied().unwrap_or(UNKNOWN);
             }
         }
     }
 
-    fn area(&self, device: &Device, addr: u64) -> Result<()> {
+    fn get_vma(&self, device: &Device, addr: u64) -> Result<()> {
         let answer = device.vma(addr);
         if !self.alone {
-            let well = matches!(answer, Ok(_) | Err(Errno::ENOENT));
-            ensure!(well, "{answer:?}");
+            let correct = matches!(answer, Ok(_) | Err(Errno::ENOENT));
+            ensure!(correct, "{answer:?}");
             return Ok(());
         }
-        match (answer, Area::at(addr)?) {
-            (Ok(area), Some(expected)) => {
-                ensure!(expected.is(&area), "{area:x?} instead of {expected:x?}")
+        match (answer, MapsEntry::at(addr)?) {
+            (Ok(vma), Some(expected)) => {
+                ensure!(
+                    expected.agrees_with(&vma),
+                    "{vma:x?} instead of {expected:x?}"
+                )
             }
             (Err(Errno::ENOENT), None) => {}
             (answer, expected) => bail!("{answer:x?} instead of {expected:x?}"),
@@ -635,20 +639,22 @@ impl Machine {
         Ok(())
     }
 
-    /// A zap by the device, which wants to have been asked properly.
+    /// A zap by `/dev/rust_task_info`, which checks the range.
     fn zap(&mut self, device: &Device, addr: u64, len: u64) -> Result<()> {
         let expected = if self.alone {
             let whole = (addr | len).is_multiple_of(PAGE as u64) && len != 0;
-            match (addr.checked_add(len).filter(|_| whole), Area::at(addr)?) {
+            match (
+                addr.checked_add(len).filter(|_| whole),
+                MapsEntry::at(addr)?,
+            ) {
                 (None, _) => Err(Errno::EINVAL),
                 (_, None) => Err(Errno::ENOENT),
-                (Some(end), Some(area)) if end > area.end => Err(Errno::EINVAL),
-                // One of another driver's may be made of single pages too, which is all that this
-                // device asks for.
-                (_, Some(area)) => {
-                    let well =
-                        area.of_device || (area.has_data && flags_of(area.start)?.contains(" mm"));
-                    well.then_some(()).ok_or(Errno::EINVAL)
+                (Some(end), Some(vma)) if end > vma.end => Err(Errno::EINVAL),
+                // The driver only checks `VM_MIXEDMAP`, which VMAs of other drivers may have.
+                (_, Some(vma)) => {
+                    let correct = vma.of_task_info
+                        || (vma.has_vm_ops && flags_of(vma.start)?.contains(" mm"));
+                    correct.then_some(()).ok_or(Errno::EINVAL)
                 }
             }
         } else {
@@ -658,45 +664,45 @@ impl Machine {
         if self.alone {
             ensure!(answer == expected, "{answer:?} instead of {expected:?}");
             if answer.is_ok() {
-                self.zapped(addr, len);
+                self.record_zap(addr, len);
             }
         }
         Ok(())
     }
 
-    /// A zap by the test driver, which asks the crate for anything.
-    fn zap_any(&mut self, tester: &Tester, area: u64, addr: u64, len: u64) -> Result<()> {
+    /// A zap by `/dev/test_rust_task`, which does not check the range.
+    fn unchecked_zap(&mut self, tester: &Tester, vma: u64, addr: u64, len: u64) -> Result<()> {
         if !self.alone {
-            let _ = tester.zap(area, addr, len);
+            let _ = tester.zap(vma, addr, len);
             return Ok(());
         }
-        let there = Area::at(area)?;
+        let entry = MapsEntry::at(vma)?;
         let arena = ARENA as u64..(ARENA + PAGES * PAGE) as u64;
-        if there.as_ref().is_some_and(|a| !arena.contains(&a.start)) {
-            // The crate would do it, and this program needs its own memory.
+        if entry.as_ref().is_some_and(|e| !arena.contains(&e.start)) {
+            // The zap would succeed, and remove memory that this process needs.
             return Ok(());
         }
-        let answer = tester.zap(area, addr, len);
-        let expected = there.as_ref().map(|_| ()).ok_or(Errno::ENOENT);
+        let answer = tester.zap(vma, addr, len);
+        let expected = entry.as_ref().map(|_| ()).ok_or(Errno::ENOENT);
         ensure!(answer == expected, "{answer:?} instead of {expected:?}");
-        if let Some(there) = there {
+        if let Some(entry) = entry {
             let whole = (addr | len).is_multiple_of(PAGE as u64);
             let end = addr.checked_add(len);
-            if whole && addr >= there.start && end.is_some_and(|end| end <= there.end) {
-                self.zapped(addr, len);
+            if whole && addr >= entry.start && end.is_some_and(|end| end <= entry.end) {
+                self.record_zap(addr, len);
             }
         }
         Ok(())
     }
 
-    /// Notes that pages have been zapped.
-    fn zapped(&mut self, addr: u64, len: u64) {
+    /// Records that pages have been zapped.
+    fn record_zap(&mut self, addr: u64, len: u64) {
         let first = (addr as usize - ARENA) / PAGE;
-        // The last area may have grown beyond the arena.
+        // The last VMA may have been expanded beyond the arena.
         for page in self.pages.iter_mut().skip(first).take(len as usize / PAGE) {
             page.content = match page.content {
-                Content::Device(_) => Content::Nothing,
-                Content::Number { shared: false, .. } => Content::Number {
+                Content::Device(_) => Content::Unmapped,
+                Content::Value { shared: false, .. } => Content::Value {
                     value: 0,
                     shared: false,
                 },
@@ -705,11 +711,11 @@ impl Machine {
         }
     }
 
-    /// Reads the first number of a page, by way of the kernel.
+    /// Has the kernel read the first `u64` of a page, and checks the result.
     fn read(&self, page: usize) -> Result<()> {
         let (from, into) = &*self.pipe;
         let addr = ARENA + page * PAGE;
-        // SAFETY: The kernel looks whether it is there.
+        // SAFETY: The kernel reads from the page, and returns an error if that faults.
         let written = unsafe { libc::write(into.as_raw_fd(), addr as _, 8) };
         let found = match Errno::result(written) {
             Ok(_) => {
@@ -724,39 +730,43 @@ impl Machine {
             return Ok(());
         }
         let Page { content, readable } = self.pages[page];
-        let well = match (content, found) {
-            (Content::Any, _) | (Content::Nothing, None) => true,
-            (Content::Nothing, Some(_)) => false,
+        let correct = match (content, found) {
+            (Content::Any, _) | (Content::Unmapped, None) => true,
+            (Content::Unmapped, Some(_)) => false,
             (_, None) => !readable,
-            (Content::Number { value, .. }, Some(found)) => found == value,
+            (Content::Value { value, .. }, Some(found)) => found == value,
             (Content::Device(i), Some(found)) => found == abi::PAGE_MAGIC + i as u64,
             (Content::Buffer(i), Some(found)) => found == vma::abi::PAGE_MAGIC + i as u64,
         };
-        ensure!(well, "page {page} has {found:x?} instead of {content:x?}");
+        ensure!(
+            correct,
+            "page {page} has {found:x?} instead of {content:x?}"
+        );
         Ok(())
     }
 
-    /// Writes a number into a page, by way of the kernel.
+    /// Has the kernel write a `u64` to a page, and records the result.
     fn write(&mut self, page: usize, value: u64) -> Result<()> {
         let (from, into) = &*self.pipe;
-        let addr = self.number_in(page);
+        let addr = self.value_addr(page);
         nix::unistd::write(into, &value.to_ne_bytes())?;
-        // SAFETY: The kernel looks whether it may be written to, and nothing relies on what is there.
+        // SAFETY: The kernel writes to the page, and returns an error if that faults. No Rust
+        // reference points to the arena.
         let read = unsafe { libc::read(from.as_raw_fd(), addr as _, 8) };
         match Errno::result(read) {
             Ok(_) => {
-                if let Content::Number { value: old, .. } = &mut self.pages[page].content {
+                if let Content::Value { value: old, .. } = &mut self.pages[page].content {
                     *old = value;
                 }
             }
-            // It is in the pipe still.
+            // The value is still in the pipe.
             Err(Errno::EFAULT) => drop(nix::unistd::read(from.as_raw_fd(), &mut [0; 8])?),
             Err(err) => bail!("page {page}: {err}"),
         }
         Ok(())
     }
 
-    /// Lets two threads make calls at the same time, after which nothing is known of the pages.
+    /// Executes two lists of calls concurrently. The content of the pages is unknown afterwards.
     fn together(&mut self, one: &[Op], other: &[Op]) -> Result<()> {
         let mut a = self.clone();
         a.alone = false;
@@ -767,7 +777,7 @@ impl Machine {
         }
         let run = |machine: &mut Self, ops: &[Op]| ops.iter().try_for_each(|op| machine.step(op));
         thread::scope(|scope| {
-            // After unshare(CLONE_NEWPID) there are no threads.
+            // After unshare(CLONE_NEWPID), no thread can be created.
             let second = thread::Builder::new().spawn_scoped(scope, || run(&mut b, other));
             let first = run(&mut a, one);
             match second.map(thread::ScopedJoinHandle::join) {
@@ -782,15 +792,15 @@ impl Machine {
     }
 }
 
-/// Maps pages of the arena, whatever is there.
+/// Maps pages of the arena, and replaces existing mappings.
 fn map(range: Pages, write: bool, flags: i32, file: i32, offset: usize) -> Result<(), Errno> {
-    let rights = libc::PROT_READ | if write { libc::PROT_WRITE } else { 0 };
-    // SAFETY: The arena is nobody's.
+    let prot = libc::PROT_READ | if write { libc::PROT_WRITE } else { 0 };
+    // SAFETY: No Rust reference points to the arena.
     let at = unsafe {
         libc::mmap(
             range.addr() as _,
             range.len(),
-            rights,
+            prot,
             flags | libc::MAP_FIXED,
             file,
             (offset * PAGE) as _,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random calls to the four drivers, among random changes to the memory of the caller.
+//! Fuzzer: makes random calls to the drivers, and random changes to the memory of the caller.
 //!
-//! What each call should do is known, from /proc and from what was done before, so a wrong answer is
-//! found, and not only what the kernel complains about. `seconds=`, `seed=` and `case=` are taken
-//! from the environment.
+//! The expected result of each call is known from /proc and from the previous calls, so wrong
+//! results are found in addition to reports of the kernel. `seconds=`, `seed=` and `case=` are
+//! taken from the environment.
 
 mod case;
 mod kcov;
@@ -26,7 +26,7 @@ use rust_task::{
     child::in_child,
     ktap::{self, Test},
     leaks::InUse,
-    words,
+    params,
 };
 use std::{
     collections::HashSet,
@@ -36,36 +36,36 @@ use std::{
 
 const TESTS: &[Test] = &[("random calls", random_calls)];
 
-/// How long a case may take.
+/// The time limit of a case.
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn main() -> Result<()> {
-    let seconds = words::seconds()?;
+    let seconds = params::seconds()?;
     ktap::run_within(Duration::from_secs(seconds + 300), TESTS)
 }
 
 fn random_calls() -> Result<()> {
     let kcov = Kcov::open()?;
-    if let Some(case) = words::text("case") {
+    if let Some(case) = params::text("case") {
         let case: Case = case.parse().context("case=")?;
         for op in case.ops() {
             println!("# {op:x?}");
         }
         return run(&case, kcov.as_ref(), tainted()?);
     }
-    // What this process learns needs memory, so another one counts.
+    // The records of coverage need memory, so a child keeps them.
     let before = InUse::settled()?;
     in_child(|| guided(kcov.as_ref()))?;
-    before.has_come_back()
+    before.check_freed()
 }
 
-/// Runs cases as long as was asked for, the next ones in view of where the last have led.
+/// Runs cases for the requested time, guided by coverage.
 fn guided(kcov: Option<&Kcov>) -> Result<()> {
-    let seconds = words::seconds()?;
-    let seed = words::seed()?;
+    let seconds = params::seconds()?;
+    let seed = params::seed()?;
     let mut rng = Rng::with_seed(seed);
-    let (mut cases, mut deepest) = (0, 0);
-    // What the kernel has come by, and the cases that were the first to lead it there.
+    let (mut cases, mut max_depth) = (0, 0);
+    // The covered instructions, and the cases that covered new ones.
     let (mut seen, mut found) = (HashSet::new(), Vec::<Case>::new());
     let taint = tainted()?;
     let begin = Instant::now();
@@ -78,9 +78,9 @@ fn guided(kcov: Option<&Kcov>) -> Result<()> {
         cases += 1;
         if let Some(kcov) = kcov {
             let known = seen.len();
-            seen.extend(kcov.seen());
+            seen.extend(kcov.covered());
             if seen.len() > known {
-                deepest = deepest.max(case.depth());
+                max_depth = max_depth.max(case.depth());
                 found.push(case);
             }
         }
@@ -88,25 +88,26 @@ fn guided(kcov: Option<&Kcov>) -> Result<()> {
     ktap::did("seed", seed);
     ktap::did("cases", cases);
     if kcov.is_some() {
-        ktap::did("instructions that were come by", seen.len());
-        ktap::did("cases that led to new ones", found.len());
-        ktap::did("changes to the most changed of them", deepest - 1);
-        ensure!(!found.is_empty(), "kcov has seen nothing");
+        ktap::did("covered instructions", seen.len());
+        ktap::did("cases with new coverage", found.len());
+        ktap::did("changes of the most changed case", max_depth - 1);
+        ensure!(!found.is_empty(), "kcov has recorded nothing");
     }
     ensure!(cases > 0, "no case was run");
     Ok(())
 }
 
-/// Runs a case in a process of its own, and fails if anything is wrong then.
+/// Runs a case in a child process. Returns an error if a result is wrong or the kernel reports a
+/// problem.
 fn run(case: &Case, kcov: Option<&Kcov>, taint: u64) -> Result<()> {
-    // If the kernel dies of it, this is what it says last.
+    // If the kernel crashes, this is the last message.
     fs::write("/dev/kmsg", format!("fuzz: CASE={case}"))?;
     if let Some(kcov) = kcov {
-        kcov.forget();
+        kcov.reset();
     }
     // SAFETY: This process has one thread.
     let child = match unsafe { fork()? } {
-        ForkResult::Child => ktap::exit(live(case, kcov)),
+        ForkResult::Child => ktap::exit(run_case(case, kcov)),
         ForkResult::Parent { child } => child,
     };
     let begin = Instant::now();
@@ -125,19 +126,19 @@ fn run(case: &Case, kcov: Option<&Kcov>, taint: u64) -> Result<()> {
         matches!(status, WaitStatus::Exited(_, 0)),
         "CASE={case}: {status:?}"
     );
-    ensure!(tainted()? == taint, "CASE={case}: the kernel complains");
+    ensure!(tainted()? == taint, "CASE={case}: the kernel is tainted");
     Ok(())
 }
 
-fn live(case: &Case, kcov: Option<&Kcov>) -> Result<()> {
+fn run_case(case: &Case, kcov: Option<&Kcov>) -> Result<()> {
     let mut machine = Machine::new()?;
     if let Some(kcov) = kcov {
-        kcov.follow()?;
+        kcov.enable()?;
     }
     machine.run(&case.ops())
 }
 
-/// Bits that are set when the kernel complains.
+/// Returns the taint flags, which include those of warnings and oopses.
 fn tainted() -> Result<u64> {
     Ok(fs::read_to_string("/proc/sys/kernel/tainted")?
         .trim()

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Many processes use the drivers, and are forked, traced, frozen, starved of memory and killed while
-//! they do; a CPU comes and goes. In the end, nothing of it may be left.
+//! Many processes use the drivers, while they are forked, traced, frozen, killed and run out of
+//! memory, and a CPU is unplugged and plugged in. At the end, no memory may be leaked.
 //!
 //! `seconds=` and `seed=` are taken from the environment.
 
-mod lives;
-mod tally;
-mod trouble;
+mod counters;
+mod disturbances;
+mod workloads;
 
 use anyhow::{bail, Context, Result};
+use counters::Did;
+use disturbances::Group;
 use fastrand::Rng;
 use nix::{
     sys::{
@@ -22,92 +24,91 @@ use rust_task::{
     child::in_child,
     ktap::{self, Test},
     leaks::InUse,
-    words,
+    params,
 };
 use std::{
     fs, process, thread,
     time::{Duration, Instant},
 };
-use tally::Did;
-use trouble::Group;
 
-const TESTS: &[Test] = &[("processes that come and go", soak)];
+const TESTS: &[Test] = &[("workloads under disturbances", soak)];
 
-/// How many processes make others live.
-const MAKERS: usize = 6;
-/// How long the last ones may take to die.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The number of processes that run workloads.
+const RUNNERS: usize = 6;
+/// The time limit until all killed processes are gone.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn main() -> Result<()> {
-    if std::env::args().nth(1).as_deref() == Some(lives::AFTER_EXEC) {
-        process::exit(lives::after_exec());
+    if std::env::args().nth(1).as_deref() == Some(workloads::AFTER_EXEC) {
+        process::exit(workloads::after_exec());
     }
-    let seconds = words::seconds()?;
+    let seconds = params::seconds()?;
     ktap::run_within(Duration::from_secs(2 * seconds + 600), TESTS)
 }
 
 fn soak() -> Result<()> {
-    tally::start()?;
-    let seed = words::seed()?;
-    let time = Duration::from_secs(words::seconds()?);
-    // What is made once is made now, such as the stacks that the checkers remember.
-    in_child(lives::each)?;
-    in_child(|| some_time(!seed, time / 4).map(drop))?;
+    counters::start()?;
+    let seed = params::seed()?;
+    let time = Duration::from_secs(params::seconds()?);
+    // One-time allocations are made now, such as the stack traces of the checkers.
+    in_child(workloads::each)?;
+    in_child(|| run_for(!seed, time / 4).map(drop))?;
     let before = InUse::settled()?;
-    tally::reset();
+    counters::reset();
     ktap::did("seed", seed);
-    in_child(|| tally::report(&some_time(seed, time)?))?;
-    before.has_come_back()
+    in_child(|| counters::report(&run_for(seed, time)?))?;
+    before.check_freed()
 }
 
-/// Makes lives and trouble, and sees all of them end. Returns what this kernel has no means for.
-fn some_time(seed: u64, time: Duration) -> Result<Vec<Did>> {
+/// Runs workloads and disturbances, and waits for all processes. Returns the events that cannot
+/// occur on this kernel.
+fn run_for(seed: u64, time: Duration) -> Result<Vec<Did>> {
     let group = Group::new()?;
     let mut rng = Rng::with_seed(seed);
     let begin = Instant::now();
-    let binder = lives::prepare_binder()?;
+    let binder = workloads::prepare_binder()?;
 
     let impossible = match binder {
         true => Vec::new(),
-        false => vec![Did::Conversed],
+        false => vec![Did::Binder],
     };
-    // Who has starved is counted at the end. A machine with much else to do gets more time.
-    let missing = || !tally::missing(&[&impossible[..], &[Did::Starved]].concat()).is_empty();
+    // OOM kills are counted at the end. A slow machine gets more time.
+    let missing = || !counters::missing(&[&impossible[..], &[Did::OomKilled]].concat()).is_empty();
     let over = |begin: Instant| {
         let now = begin.elapsed();
         now > 4 * time || (now > time && !missing())
     };
 
-    // Each maker, and whether it is the one that answers the others through Binder.
-    let mut makers: Vec<(Pid, bool)> = Vec::new();
+    // Each runner, and whether it is the Binder server.
+    let mut runners: Vec<(Pid, bool)> = Vec::new();
     while !over(begin) {
-        while makers.len() < MAKERS {
+        while runners.len() < RUNNERS {
             let seed = rng.u64(..);
-            let serves = binder && makers.iter().all(|(_, serves)| !serves);
-            let maker = start(|| {
+            let serves = binder && runners.iter().all(|(_, serves)| !serves);
+            let runner = start(|| {
                 group.join()?;
                 match serves {
-                    true => lives::serve(),
-                    false => lives::make(Rng::with_seed(seed)),
+                    true => workloads::serve(),
+                    false => workloads::run(Rng::with_seed(seed)),
                 }
             })?;
-            makers.push((maker, serves));
+            runners.push((runner, serves));
         }
-        trouble::one(&group, &mut rng)?;
-        // Who has been killed is followed by another.
-        makers.retain(|(maker, _)| {
+        disturbances::one(&group, &mut rng)?;
+        // A runner that was killed is replaced.
+        runners.retain(|(runner, _)| {
             matches!(
-                waitpid(*maker, Some(WaitPidFlag::WNOHANG)),
+                waitpid(*runner, Some(WaitPidFlag::WNOHANG)),
                 Ok(WaitStatus::StillAlive)
             )
         });
-        tally::all_right()?;
+        counters::check_wrong()?;
     }
 
-    trouble::end()?;
-    for (maker, _) in makers {
-        // It may not have joined the group yet, nor made anything live.
-        kill(maker, Signal::SIGKILL)?;
+    disturbances::end()?;
+    for (runner, _) in runners {
+        // The runner may not have joined the cgroup yet.
+        kill(runner, Signal::SIGKILL)?;
     }
     group.kill()?;
     let begin = Instant::now();
@@ -118,22 +119,22 @@ fn some_time(seed: u64, time: Duration) -> Result<Vec<Did>> {
         if left.is_empty() {
             break;
         }
-        if begin.elapsed() > PATIENCE {
+        if begin.elapsed() > TIMEOUT {
             for pid in &left {
                 let stack = fs::read_to_string(format!("/proc/{pid}/stack")).unwrap_or_default();
                 let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
                 println!("# {stat}# {}", stack.trim().replace('\n', "\n# "));
             }
-            bail!("{} processes are stuck", left.len());
+            bail!("{} processes have not exited", left.len());
         }
         thread::sleep(Duration::from_millis(20));
     }
-    tally::add(Did::Starved, group.starved()?);
-    group.remove().context("the cgroup stays")?;
+    counters::add(Did::OomKilled, group.oom_kills()?);
+    group.remove().context("removing the cgroup")?;
     Ok(impossible)
 }
 
-/// Starts a process that nobody waits for at once.
+/// Starts a process without waiting for it.
 fn start(run: impl FnOnce() -> Result<()>) -> Result<Pid> {
     // SAFETY: This process has one thread.
     match unsafe { fork()? } {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What happens to processes that they have not asked for.
+//! Kills, ptrace stops, cgroup freezes and CPU hotplug.
 
-use crate::tally::{self, Did};
+use crate::counters::{self, Did};
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use nix::{
@@ -24,10 +24,10 @@ use std::{
 
 const ROOT: &str = "/tmp/cgroup";
 const CPU: &str = "/sys/devices/system/cpu/cpu1/online";
-/// More than the lives need, and less than the greedy one takes.
+/// More than the workloads need, and less than `allocate_too_much()` takes.
 const MEMORY: &str = "32M";
 
-/// The cgroup that all lives are in.
+/// The cgroup of all workloads.
 pub struct Group(PathBuf);
 
 impl Group {
@@ -49,7 +49,7 @@ impl Group {
         fs::write(self.0.join(file), value).with_context(|| file.to_owned())
     }
 
-    /// Moves the calling process there.
+    /// Moves the calling process into the cgroup.
     pub fn join(&self) -> Result<()> {
         self.set("cgroup.procs", "0")
     }
@@ -60,14 +60,14 @@ impl Group {
         pids.collect()
     }
 
-    /// Kills all of them, frozen or not.
+    /// Kills all processes of the cgroup, frozen or not.
     pub fn kill(&self) -> Result<()> {
         self.set("cgroup.freeze", "0")?;
         self.set("cgroup.kill", "1")
     }
 
-    /// How many were killed for want of memory.
-    pub fn starved(&self) -> Result<u64> {
+    /// Returns the number of OOM kills.
+    pub fn oom_kills(&self) -> Result<u64> {
         let events = fs::read_to_string(self.0.join("memory.events"))?;
         let count = events.lines().find_map(|l| l.strip_prefix("oom_kill "));
         Ok(count.context("no oom_kill")?.parse()?)
@@ -77,7 +77,7 @@ impl Group {
         let begin = Instant::now();
         loop {
             match fs::remove_dir(&self.0) {
-                // Zombies have left it, but not for long.
+                // Exiting processes keep the cgroup busy for a short time.
                 Err(err)
                     if err.kind() == io::ErrorKind::ResourceBusy
                         && begin.elapsed() < Duration::from_secs(10) =>
@@ -90,18 +90,18 @@ impl Group {
     }
 }
 
-/// Makes some trouble, and takes a moment.
+/// Does one random disturbance.
 pub fn one(group: &Group, rng: &mut Rng) -> Result<()> {
     let victim = rng.choice(group.processes()?);
     match rng.u32(0..40) {
         0..=11 => {
             if victim.is_some_and(|pid| kill(pid, Signal::SIGKILL).is_ok()) {
-                tally::add(Did::Killed, 1);
+                counters::add(Did::Killed, 1);
             }
         }
         12..=17 => {
             if let Some(pid) = victim {
-                // The victim may die before, or meanwhile, or be a zombie.
+                // The process may exit at any time, or be a zombie.
                 in_child(|| {
                     let _ = trace(pid);
                     Ok(())
@@ -111,18 +111,18 @@ pub fn one(group: &Group, rng: &mut Rng) -> Result<()> {
         18 | 19 => {
             group.set("cgroup.freeze", "1")?;
             thread::sleep(Duration::from_millis(rng.u64(1..30)));
-            // Who is killed while frozen dies as well.
+            // A frozen process can be killed, too.
             if victim.is_some_and(|pid| kill(pid, Signal::SIGKILL).is_ok()) {
-                tally::add(Did::Killed, 1);
+                counters::add(Did::Killed, 1);
             }
             group.set("cgroup.freeze", "0")?;
-            tally::add(Did::Frozen, 1);
+            counters::add(Did::Frozen, 1);
         }
         20 => {
             fs::write(CPU, "0").context(CPU)?;
             thread::sleep(Duration::from_millis(rng.u64(1..30)));
             fs::write(CPU, "1").context(CPU)?;
-            tally::add(Did::Unplugged, 1);
+            counters::add(Did::Unplugged, 1);
         }
         21 => fs::write("/proc/sys/vm/drop_caches", "3")?,
         _ => thread::sleep(Duration::from_millis(rng.u64(1..40))),
@@ -130,7 +130,7 @@ pub fn one(group: &Group, rng: &mut Rng) -> Result<()> {
     Ok(())
 }
 
-/// Leaves nothing unplugged.
+/// Plugs the CPU in again.
 pub fn end() -> Result<()> {
     match fs::read_to_string(CPU)?.trim() {
         "1" => Ok(()),
@@ -138,7 +138,7 @@ pub fn end() -> Result<()> {
     }
 }
 
-/// Stops a process at its system calls for a moment. The tracer's end lets it go, dead or alive.
+/// Stops a process at its system calls for some time. The exit of the tracer detaches it.
 fn trace(pid: Pid) -> Result<()> {
     ptrace::seize(pid, ptrace::Options::empty())?;
     ptrace::interrupt(pid)?;
@@ -148,7 +148,7 @@ fn trace(pid: Pid) -> Result<()> {
             WaitStatus::StillAlive => thread::sleep(Duration::from_millis(1)),
             WaitStatus::Exited(..) | WaitStatus::Signaled(..) => break,
             _ => {
-                tally::add(Did::Traced, 1);
+                counters::add(Did::Traced, 1);
                 ptrace::syscall(pid, None)?;
             }
         }

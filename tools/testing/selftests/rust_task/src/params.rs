@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What was asked for on the kernel's command line. It gives words that it does not know to the first
-//! process as variables, and all others inherit them.
+//! Parameters of the kernel's command line. The kernel passes unknown parameters to init as
+//! environment variables, and all other processes inherit them.
 
 use anyhow::{Context, Result};
 use std::env;
 
+/// Returns the value of a parameter.
 pub fn text(name: &str) -> Option<String> {
     env::var(name).ok()
 }
 
-/// How long to go on.
+/// Returns the duration of the test.
 pub fn seconds() -> Result<u64> {
     Ok(number("seconds")?.unwrap_or(60))
 }
 
-/// What chance begins with.
+/// Returns the seed of the random number generator.
 pub fn seed() -> Result<u64> {
     Ok(number("seed")?.unwrap_or(1))
 }

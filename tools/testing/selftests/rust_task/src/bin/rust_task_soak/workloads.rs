@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a process does while it lives.
+//! The workloads: what a process of the soak test does.
 
-use crate::tally::{self, Did};
+use crate::counters::{self, Did};
 use anyhow::{anyhow, bail, ensure, Context, Result};
 use fastrand::Rng;
 use nix::{
@@ -34,66 +34,70 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// With this as its argument, the program has been called by one of its threads.
+/// The argument of the program after `exec()` by one of its threads.
 pub const AFTER_EXEC: &str = "after-exec";
 
 const PAGE: usize = 4096;
-/// More than the cgroup has.
-const GREED: usize = 64 << 20;
-const AREA: usize = 64 * PAGE;
+/// More than the memory limit of the cgroup.
+const TOO_MUCH: usize = 64 << 20;
+const BUFFER_SIZE: usize = 64 * PAGE;
 const DEVICE: &str = "soak";
 
-type Life = (Option<Did>, fn(&mut Rng) -> Result<()>);
+type Workload = (Option<Did>, fn(&mut Rng) -> Result<()>);
 
-const LIVES: &[Life] = &[
+const WORKLOADS: &[Workload] = &[
     (None, plain),
     (None, threads),
     (Some(Did::Nested), nested),
     (Some(Did::Executed), exec_from_thread),
     (None, outlived),
-    (None, lender),
+    (None, kthreads),
 ];
 
-/// One of each, so that what is made once is there.
+/// Runs each workload once, so that one-time allocations are made.
 pub fn each() -> Result<()> {
     let mut rng = Rng::with_seed(0);
-    for (what, life) in LIVES {
-        live(*what, life, &mut rng)?;
+    for (event, workload) in WORKLOADS {
+        run_one(*event, workload, &mut rng)?;
     }
-    tally::all_right()
+    counters::check_wrong()
 }
 
-/// Makes one life after another, until killed.
-pub fn make(mut rng: Rng) -> Result<()> {
-    // Otherwise this is rare.
+/// Runs one workload after another, until killed.
+pub fn run(mut rng: Rng) -> Result<()> {
+    // An OOM kill is rare otherwise.
     if rng.u32(0..4) == 0 {
-        live(None, greedy, &mut rng)?;
+        run_one(None, allocate_too_much, &mut rng)?;
     }
     loop {
         match rng.u32(0..30) {
-            0 => live(None, greedy, &mut rng)?,
+            0 => run_one(None, allocate_too_much, &mut rng)?,
             1..=6 if binder::is_mounted() => {
-                live(Some(Did::Conversed), conversation, &mut rng)?;
+                run_one(Some(Did::Binder), binder_calls, &mut rng)?;
             }
             _ => {
-                let (what, life) = LIVES[rng.usize(0..LIVES.len())];
-                live(what, life, &mut rng)?;
+                let (event, workload) = WORKLOADS[rng.usize(0..WORKLOADS.len())];
+                run_one(event, workload, &mut rng)?;
             }
         }
     }
 }
 
-/// Has a child live, and counts that it did. It may be killed at any time.
-fn live(what: Option<Did>, life: impl Fn(&mut Rng) -> Result<()>, rng: &mut Rng) -> Result<()> {
+/// Runs a workload in a child, and counts it. The child may be killed at any time.
+fn run_one(
+    event: Option<Did>,
+    workload: impl Fn(&mut Rng) -> Result<()>,
+    rng: &mut Rng,
+) -> Result<()> {
     let mut rng = rng.fork();
-    let lived = in_child(|| {
-        life(&mut rng)?;
-        tally::add(Did::Lived, 1);
-        what.into_iter().for_each(|what| tally::add(what, 1));
+    let result = in_child(|| {
+        workload(&mut rng)?;
+        counters::add(Did::Completed, 1);
+        event.into_iter().for_each(|event| counters::add(event, 1));
         Ok(())
     });
-    match lived {
-        Err(err) if is_trouble(&err) => {
+    match result {
+        Err(err) if is_disturbance(&err) => {
             thread::sleep(Duration::from_millis(1));
             Ok(())
         }
@@ -101,21 +105,23 @@ fn live(what: Option<Did>, life: impl Fn(&mut Rng) -> Result<()>, rng: &mut Rng)
     }
 }
 
-/// The status of a process that could not do what it wanted to.
-const TROUBLED: i32 = 2;
+/// The exit status of a process that was disturbed.
+const DISTURBED: i32 = 2;
 
-/// Runs `inner` in a child. What it has to say is wrong is counted.
+/// Runs `inner` in a child, and counts wrong results.
 fn in_child(inner: impl FnOnce() -> Result<()>) -> Result<()> {
-    // SAFETY: Processes with threads make no children here.
+    // SAFETY: Processes with several threads do not fork here.
     match unsafe { fork()? } {
         ForkResult::Child => leave(inner()),
         ForkResult::Parent { child } => match waitpid(child, None)? {
             WaitStatus::Exited(_, 0) => Ok(()),
-            // SIGTRAP is what is left of a stop when the tracer ends.
-            WaitStatus::Exited(_, TROUBLED)
-            | WaitStatus::Signaled(_, Signal::SIGKILL | Signal::SIGTRAP, _) => Err(Trouble.into()),
+            // SIGTRAP may remain pending when a tracer exits.
+            WaitStatus::Exited(_, DISTURBED)
+            | WaitStatus::Signaled(_, Signal::SIGKILL | Signal::SIGTRAP, _) => {
+                Err(Disturbed.into())
+            }
             other => {
-                tally::add(Did::Wrong, 1);
+                counters::add(Did::Wrong, 1);
                 bail!("{other:?}")
             }
         },
@@ -130,77 +136,74 @@ fn in_namespace(inner: impl FnOnce() -> Result<()>) -> Result<()> {
     })
 }
 
-/// Ends a child with its verdict.
+/// Exits with a status that tells the result.
 fn leave(result: Result<()>) -> ! {
     let status = match result {
         Ok(()) => 0,
-        Err(err) if is_trouble(&err) => TROUBLED,
+        Err(err) if is_disturbance(&err) => DISTURBED,
         Err(err) => {
             println!("# wrong: {err:#}");
-            tally::add(Did::Wrong, 1);
+            counters::add(Did::Wrong, 1);
             1
         }
     };
     process::exit(status)
 }
 
-/// What happens to those who are short of memory, or whose relatives have been killed.
+/// The error of a process that ran out of memory, or of which a child was killed.
 #[derive(Debug)]
-struct Trouble;
+struct Disturbed;
 
-impl std::fmt::Display for Trouble {
+impl std::fmt::Display for Disturbed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a relative has died")
+        f.write_str("a child was killed")
     }
 }
 
-impl std::error::Error for Trouble {}
+impl std::error::Error for Disturbed {}
 
-fn is_trouble(err: &anyhow::Error) -> bool {
-    let short = |errno| matches!(errno, Errno::ENOMEM | Errno::EAGAIN | Errno::ENFILE);
+fn is_disturbance(err: &anyhow::Error) -> bool {
+    let out_of_memory = |errno| matches!(errno, Errno::ENOMEM | Errno::EAGAIN | Errno::ENFILE);
     err.chain().any(|err| {
         let io = err
             .downcast_ref::<io::Error>()
             .and_then(io::Error::raw_os_error)
             .map(Errno::from_raw);
         io.or(err.downcast_ref::<Errno>().copied())
-            .is_some_and(short)
-            || err.is::<Trouble>()
+            .is_some_and(out_of_memory)
+            || err.is::<Disturbed>()
             || err.is::<binder::Failure>()
     })
 }
 
-/// Asks the drivers for all that they have, and looks at each answer.
+/// Calls the drivers, and checks each result.
 fn plain(rng: &mut Rng) -> Result<()> {
     let (device, tester) = (Device::open()?, Tester::open()?);
     for _ in 0..rng.u32(1..8) {
-        facts(&device)?;
-        area(&device, rng)?;
-        owned(rng)?;
+        task_info(&device)?;
+        pages(&device, rng)?;
+        buffer(rng)?;
         tester.opener()?;
         let kind = rng.u32(test_abi::TASK..=test_abi::CRED);
-        tester.counts(kind, rng.u32(0..50))?;
+        tester.refcounts(kind, rng.u32(0..50))?;
     }
     if rng.bool() {
-        ensure!(
-            tester.worker_has_mm()? == 0,
-            "a worker has an address space"
-        );
+        ensure!(tester.worker_has_mm()? == 0, "a kworker has an mm");
     }
     Ok(())
 }
 
-fn facts(device: &Device) -> Result<()> {
+fn task_info(device: &Device) -> Result<()> {
     Status::of_this_thread()?.agrees_with(&device.info()?)
 }
 
-/// Maps pages, has some of them zapped, splits the area, and lets go of it.
-fn area(device: &Device, rng: &mut Rng) -> Result<()> {
+/// Maps pages, zaps one of them, splits the VMA, and unmaps it.
+fn pages(device: &Device, rng: &mut Rng) -> Result<()> {
     let count = rng.usize(1..=abi::PAGES);
     let pages = device.map_pages(count)?;
-    let told = device.vma(pages.addr(0))?;
+    let vma = device.vma(pages.addr(0))?;
     let end = pages.addr(0) + (count * PAGE) as u64;
-    ensure!((told.start, told.end) == (pages.addr(0), end), "{told:x?}");
+    ensure!((vma.start, vma.end) == (pages.addr(0), end), "{vma:x?}");
 
     let zapped = rng.usize(0..count);
     device.zap(pages.addr(zapped), PAGE as u64)?;
@@ -218,16 +221,15 @@ fn area(device: &Device, rng: &mut Rng) -> Result<()> {
     if rng.bool() {
         pages.protect(ProtFlags::PROT_READ)?;
     }
-    // Otherwise exit() does it.
+    // Otherwise, exit() unmaps the pages.
     if rng.bool() {
         pages.unmap()?;
     }
     Ok(())
 }
 
-/// Has pages of a buffer mapped as they are touched, splits and moves its area, and compares what its
-/// driver knows.
-fn owned(rng: &mut Rng) -> Result<()> {
+/// Maps a buffer by page faults, splits and moves its VMA, and checks the results of the driver.
+fn buffer(rng: &mut Rng) -> Result<()> {
     let buffer = Buffer::open()?;
     let flags = match rng.bool() {
         true => MapFlags::MAP_SHARED,
@@ -237,22 +239,22 @@ fn owned(rng: &mut Rng) -> Result<()> {
     let span = buffer.map(0, count, flags)?;
     let page = rng.usize(1..count - 1);
     let expected = vma::abi::PAGE_MAGIC + page as u64;
-    ensure!(span.read(page) == expected, "page {page} is another");
+    ensure!(span.read(page) == expected, "page {page} has other content");
 
     if rng.bool() {
         buffer.revoke(span.addr(0))?;
     }
-    let room = vma::reserve(1)?;
-    // It leaves a hole, with an area on each side.
-    let moved = span.part(page, 1).remap(1, Some(room.at))?;
-    ensure!(moved.read(0) == expected, "page {page} is another");
-    let (state, areas) = (buffer.state()?, buffer.areas()?);
-    let bytes: u64 = areas.iter().map(|area| area.end - area.start).sum();
+    let reserved = vma::reserve(1)?;
+    // The move leaves a hole between two VMAs.
+    let moved = span.part(page, 1).remap(1, Some(reserved.at))?;
+    ensure!(moved.read(0) == expected, "page {page} has other content");
+    let (state, vmas) = (buffer.state()?, buffer.vmas()?);
+    let bytes: u64 = vmas.iter().map(|vma| vma.end - vma.start).sum();
     ensure!(
-        (state.areas, areas.len(), bytes) == (3, 3, (count * PAGE) as u64),
-        "{state:?}, {areas:x?}"
+        (state.vmas, vmas.len(), bytes) == (3, 3, (count * PAGE) as u64),
+        "{state:?}, {vmas:x?}"
     );
-    // Otherwise exit() does it, after the file has been closed.
+    // Otherwise, exit() unmaps the pages, after it has closed the file.
     if rng.bool() {
         span.unmap()?;
         moved.unmap()?;
@@ -260,7 +262,7 @@ fn owned(rng: &mut Rng) -> Result<()> {
     Ok(())
 }
 
-/// Several threads at a time, on the same files and areas.
+/// Runs several threads that share files and the address space.
 fn threads(rng: &mut Rng) -> Result<()> {
     let device = Device::open()?;
     let many = rng.u32(1..6);
@@ -270,8 +272,8 @@ fn threads(rng: &mut Rng) -> Result<()> {
             let (mut rng, device) = (rng.fork(), &device);
             all.push(thread::Builder::new().spawn_scoped(scope, move || {
                 for _ in 0..rng.u32(1..6) {
-                    facts(device)?;
-                    area(device, &mut rng)?;
+                    task_info(device)?;
+                    pages(device, &mut rng)?;
                 }
                 Ok(())
             })?);
@@ -283,17 +285,17 @@ fn threads(rng: &mut Rng) -> Result<()> {
     })
 }
 
-/// Lends its memory to threads of the kernel, starts some more, and looks where it stands.
-fn lender(rng: &mut Rng) -> Result<()> {
+/// Has kthreads use its `mm_struct`, has more kthreads started, and counts tasks.
+fn kthreads(rng: &mut Rng) -> Result<()> {
     let tester = Tester::open()?;
-    let number = AtomicU64::new(1);
+    let value = AtomicU64::new(1);
     let rounds = rng.u32(1..20);
-    let lent = tester.borrow(number.as_ptr() as u64, rounds)?;
-    ensure!(lent.wrong == 0, "another address space: {lent:?}");
-    let sum = number.load(Ordering::Relaxed);
+    let result = tester.use_mm(value.as_ptr() as u64, rounds)?;
+    ensure!(result.wrong == 0, "wrong mm: {result:?}");
+    let sum = value.load(Ordering::Relaxed);
     ensure!(
-        (lent.done, sum) == (rounds, 1 + u64::from(rounds)),
-        "{sum}: {lent:?}"
+        (result.done, sum) == (rounds, 1 + u64::from(rounds)),
+        "{sum}: {result:?}"
     );
 
     let started = rng.u32(1..8);
@@ -303,7 +305,7 @@ fn lender(rng: &mut Rng) -> Result<()> {
         "{threads:?}"
     );
 
-    let own = tester.relatives(getpid().as_raw())?;
+    let own = tester.thread_info(getpid().as_raw())?;
     ensure!((own.tgid, own.threads) == (getpid().as_raw(), 1), "{own:?}");
     let all = tester.population()?;
     ensure!(
@@ -313,7 +315,7 @@ fn lender(rng: &mut Rng) -> Result<()> {
     Ok(())
 }
 
-/// The same in PID namespaces within others, with files from all levels.
+/// Runs [`plain`] in nested PID namespaces, with open files of all levels.
 fn nested(rng: &mut Rng) -> Result<()> {
     descend(rng.u32(1..4), &Tester::open()?, rng)
 }
@@ -325,24 +327,25 @@ fn descend(levels: u32, above: &Tester, rng: &mut Rng) -> Result<()> {
     }
     in_namespace(|| {
         let tester = Tester::open()?;
-        let told = tester.opener()?;
+        let opener = tester.opener()?;
         ensure!(
-            (told.same_ns, told.caller) == (1, getpid().as_raw()),
-            "{told:?}"
+            (opener.same_ns, opener.caller) == (1, getpid().as_raw()),
+            "{opener:?}"
         );
         descend(levels - 1, &tester, rng)
     })
 }
 
-/// A thread that does not lead calls `exec()`, which ends the others and gives it the leader's number.
+/// A non-leader thread calls `exec()`, which kills the other threads and gives it the PID of the
+/// leader.
 fn exec_from_thread(_: &mut Rng) -> Result<()> {
     in_child(|| {
         let device = Device::open()?;
-        // Others who ask while it happens.
+        // Another thread calls the drivers during the exec().
         let (one, other) = (Arc::new(device), Tester::open()?);
-        let asked = one.clone();
+        let shared = one.clone();
         thread::Builder::new().spawn(move || loop {
-            let _ = (asked.info(), other.opener());
+            let _ = (shared.info(), other.opener());
         })?;
         thread::Builder::new()
             .spawn(move || execv(c"/proc/self/exe", &[c"rust_task_soak", c"after-exec"]))?
@@ -352,19 +355,19 @@ fn exec_from_thread(_: &mut Rng) -> Result<()> {
     })
 }
 
-/// Called by the program that was executed; returns its exit status.
+/// Runs in the new program after `exec()`. Returns its exit status.
 pub fn after_exec() -> i32 {
     let result = Device::open().map_err(Into::into).and_then(|device| {
-        facts(&device)?;
+        task_info(&device)?;
         ensure!(
             device.info()?.pid == getpid().as_raw(),
-            "it is not the leader"
+            "it is not the thread-group leader"
         );
         Ok(())
     });
     match result {
         Ok(()) => 0,
-        Err(err) if is_trouble(&err) => TROUBLED,
+        Err(err) if is_disturbance(&err) => DISTURBED,
         Err(err) => {
             println!("# wrong: after exec: {err:#}");
             1
@@ -372,49 +375,49 @@ pub fn after_exec() -> i32 {
     }
 }
 
-/// A file whose opener dies first is asked by the opener's child.
+/// A child calls the driver on a file of which the opener has exited.
 fn outlived(_: &mut Rng) -> Result<()> {
     in_child(|| {
         let tester = Tester::open()?;
         // SAFETY: This process has one thread.
         if let ForkResult::Child = unsafe { fork()? } {
-            leave(ask_about_the_dead(&tester));
+            leave(poll_dead_opener(&tester));
         }
         Ok(())
     })
 }
 
-/// Asks until nothing is left of the opener, which loses one thing after the other.
-fn ask_about_the_dead(tester: &Tester) -> Result<()> {
+/// Calls the driver until the opener has no PID namespace, mm and PID.
+fn poll_dead_opener(tester: &Tester) -> Result<()> {
     let begin = Instant::now();
     loop {
-        let answer = tester.opener()?;
-        if (answer.has_ns, answer.mm_alive, answer.in_callers_ns) == (0, 0, 0) {
-            tally::add(Did::Outlived, 1);
+        let opener = tester.opener()?;
+        if (opener.has_ns, opener.mm_alive, opener.in_callers_ns) == (0, 0, 0) {
+            counters::add(Did::Outlived, 1);
             return Ok(());
         }
-        // Whoever should reap it may have been killed, or frozen, but not for this long.
-        ensure!(begin.elapsed() < Duration::from_secs(20), "{answer:?}");
+        // The parent of the opener may have been killed or frozen, but only for a shorter time.
+        ensure!(begin.elapsed() < Duration::from_secs(20), "{opener:?}");
     }
 }
 
-/// Takes more memory than there is.
-fn greedy(_: &mut Rng) -> Result<()> {
-    let length = NonZeroUsize::new(GREED).context("no length")?;
-    let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    // SAFETY: The kernel chooses where, so nothing that is in use is replaced.
-    let at = unsafe { mmap_anonymous(None, length, rights, MapFlags::MAP_PRIVATE)? };
-    for page in 0..GREED / PAGE {
-        // SAFETY: It is mapped for writing.
+/// Allocates more memory than the limit of the cgroup.
+fn allocate_too_much(_: &mut Rng) -> Result<()> {
+    let length = NonZeroUsize::new(TOO_MUCH).context("no length")?;
+    let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // SAFETY: The kernel chooses the address, so no existing mapping is replaced.
+    let at = unsafe { mmap_anonymous(None, length, prot, MapFlags::MAP_PRIVATE)? };
+    for page in 0..TOO_MUCH / PAGE {
+        // SAFETY: The page is mapped for writing.
         unsafe { at.cast::<u8>().byte_add(page * PAGE).write_volatile(1) };
     }
-    bail!("{GREED} bytes were there")
+    bail!("{TOO_MUCH} bytes could be allocated")
 }
 
-/// Makes the device of the conversations. Returns whether the kernel has Binder.
+/// Adds the Binder device. Returns false if the kernel does not have Binder.
 pub fn prepare_binder() -> Result<bool> {
     match binder::mount_binderfs() {
-        // It is not in every kernel.
+        // Binder is optional.
         Err(err) if err.downcast_ref() == Some(&Errno::ENODEV) => return Ok(false),
         other => other?,
     }
@@ -428,10 +431,10 @@ fn path() -> PathBuf {
     Path::new(binder::MOUNT).join(DEVICE)
 }
 
-/// Answers messages, until killed.
+/// Serves transactions, until killed.
 pub fn serve() -> Result<()> {
-    let binder = Binder::open(&path(), AREA)?;
-    // Binder takes its time to forget a manager that has died.
+    let binder = Binder::open(&path(), BUFFER_SIZE)?;
+    // Binder releases a dead context manager asynchronously.
     loop {
         match binder.become_manager() {
             Err(Errno::EBUSY) => thread::sleep(Duration::from_millis(5)),
@@ -445,13 +448,17 @@ pub fn serve() -> Result<()> {
     )
 }
 
-/// Sends a few messages, and expects each back.
-fn conversation(rng: &mut Rng) -> Result<()> {
-    let mut talk = Talk::new(&Binder::open(&path(), AREA)?);
+/// Sends some messages, and checks that each is returned.
+fn binder_calls(rng: &mut Rng) -> Result<()> {
+    let mut talk = Talk::new(&Binder::open(&path(), BUFFER_SIZE)?);
     for _ in 0..rng.u32(1..8) {
         let data: Vec<u8> = (0..rng.usize(0..3 * PAGE)).map(|i| i as u8).collect();
         let answer = talk.call(MANAGER, 1, &data)?;
-        ensure!(answer.data == data, "{} bytes came back wrong", data.len());
+        ensure!(
+            answer.data == data,
+            "{} bytes were returned with other content",
+            data.len()
+        );
         talk.free(answer);
     }
     Ok(())
