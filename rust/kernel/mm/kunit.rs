@@ -85,7 +85,15 @@ fn with_new_mm<R: Send>(f: impl FnOnce(&MmWithUser, usize) -> Result<R> + Send) 
     let addr = from_err_ptr(addr as *mut c_void)? as usize;
 
     let mm = &*mm;
-    mm.kthread_use_mm(|| f(mm, addr))?
+    let result = mm.kthread_use_mm(|| f(mm, addr))?;
+    // `mm_alloc()` has made the current task the owner of the mm. `f` may have stored a reference
+    // that outlives the task, and `exit_mm()` does not look at an mm that the task does not use.
+    #[cfg(CONFIG_MEMCG)]
+    // SAFETY: `mm` is allocated. No lock is held that comes after `tasklist_lock`.
+    unsafe {
+        bindings::mm_update_next_owner(mm.as_raw())
+    };
+    result
 }
 
 /// Runs `f` in a KUnit kthread that uses a new mm with one private, writable, anonymous page.
