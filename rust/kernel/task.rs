@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tasks: the threads of processes, and of the kernel itself.
+//! Tasks: userspace threads and kthreads.
 //!
-//! - [`Task`] is any task. Holding a reference proves that its `task_struct` is allocated, and
-//!   nothing more: it may be running, a zombie, or long reaped.
-//! - [`CurrentTask`] is the task that runs this code. It offers what only a task itself may do
-//!   without a lock or a count, and is had by [`current!`](crate::current!).
+//! - [`Task`] is any task. A reference proves only that the `task_struct` is allocated: the task
+//!   may be running, a zombie, or reaped.
+//! - [`CurrentTask`] is the task that runs this code, borrowed with [`current!`](crate::current!).
+//!   It adds what only a task itself may do without a lock or a reference.
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
@@ -51,70 +51,77 @@ pub use wait::TaskState;
 
 pub use crate::uidgid::Kuid;
 
-/// The timeout, in jiffies, that never ends.
+/// A timeout, in jiffies, that never expires.
 pub const MAX_SCHEDULE_TIMEOUT: c_long = c_long::MAX;
 
-/// Asleep until woken or signalled.
+/// Sleeping until woken or interrupted by a signal.
 pub const TASK_INTERRUPTIBLE: c_int = bindings::TASK_INTERRUPTIBLE as c_int;
-/// Asleep until woken; signals have to wait.
+/// Sleeping until woken. Not interrupted by signals.
 pub const TASK_UNINTERRUPTIBLE: c_int = bindings::TASK_UNINTERRUPTIBLE as c_int;
-/// Added to a sleeping state: the freezer may take the task as it is.
+/// A flag for a sleeping state: the freezer may freeze the task without waking it.
 pub const TASK_FREEZABLE: c_int = bindings::TASK_FREEZABLE as c_int;
-/// Both kinds of sleep, for a wake-up that does not care which.
+/// The mask of [`TASK_INTERRUPTIBLE`] and [`TASK_UNINTERRUPTIBLE`], for wake-ups.
 pub const TASK_NORMAL: c_uint = bindings::TASK_NORMAL as c_uint;
 
-/// The number of a process or thread.
+/// The numeric PID of a thread, or TGID of a thread group (`pid_t`).
+///
+/// The reference-counted `struct pid` is [`pid::Pid`](crate::pid::Pid).
 pub type Pid = bindings::pid_t;
 
-/// Borrows the task that runs this code, as a [`&CurrentTask`](crate::task::CurrentTask).
+/// Returns the task that runs this code, as a [`&CurrentTask`](crate::task::CurrentTask).
 ///
-/// The reference lives to the end of the calling scope at most. It can be neither returned nor
-/// stored nor given to another thread, which is what makes the macro safe. It compiles to C's
-/// `current`: one load.
+/// The reference is valid until the end of the calling scope. It cannot be returned, stored, or
+/// sent to another thread, which makes the macro safe. It compiles to `current` of C: one load.
+///
+/// # Context
+///
+/// Any context, including NMI.
 ///
 /// # Examples
 ///
 /// ```
 /// let task = current!();
 ///
-/// pr_info!("thread {} of process {}\n", task.pid(), task.tgid());
+/// pr_info!("thread {} of thread group {}\n", task.pid(), task.tgid());
 /// # assert!(task.pid() > 0 && task.tgid() > 0);
 /// ```
 #[doc(alias = "get_current")]
 #[macro_export]
 macro_rules! current {
     () => {
-        // SAFETY: `Task::current()` asks that the value be used only in the task context in which
-        // it is made. It is a temporary of the caller's scope here, nobody can name it, and what
-        // is borrowed from it ends with that scope. So the question is what could end or replace
-        // the context while the scope is still there:
+        // SAFETY: `Task::current()` requires that the value be used only in the task context in
+        // which it is created. Here it is a temporary of the calling scope. It has no name, and
+        // what is borrowed from it ends with that scope. It remains to show that nothing ends or
+        // replaces the context before the end of the scope:
         //
-        // * The way back to user space passes through the end of the scope.
+        // * The return to userspace comes after the end of the scope.
         // * `exit_mm()`, `exit_notify()`, `begin_new_exec()`, `commit_creds()`, `override_creds()`
-        //   and `revert_creds()` have no safe wrapper, and an unsafe caller of them must not leave
-        //   such a scope open.
+        //   and `revert_creds()` have no safe wrapper, and an unsafe caller of them must not do
+        //   so within such a scope.
         // * `MmWithUser::kthread_use_mm()` runs a closure. `CurrentTask` is neither `Send` nor
-        //   `Sync`, so none gets in. Outside of the closure, the task has no `mm()` that could get
-        //   in, or else the function refuses. What is borrowed inside ends there.
-        // * Another thread has another context, and the same two traits keep it out.
+        //   `Sync`, so the closure cannot capture a reference to it. `mm()` outside of the closure
+        //   is `None`, as the function fails otherwise, so no `MmWithUser` borrowed from the outer
+        //   context can be captured. What is borrowed inside ends with the closure.
+        // * Another thread has another context, and the same two traits keep the reference out.
         unsafe { &*$crate::task::Task::current() }
     };
 }
 
-/// A task, in whatever state of its life.
+/// A task (`struct task_struct`).
 ///
-/// This is C's `struct task_struct`. An [`ARef<Task>`] owns one of its `usage` counts, and
-/// dropping it is allowed in any context. The count keeps the memory, not the life of the task:
-/// each method here says what it returns when the task is dead.
+/// An [`ARef<Task>`] holds a reference on it (`usage`), and may be dropped in any context except
+/// NMI. The reference keeps the memory allocated; it does not keep the task alive. Each method
+/// documents what it returns for a dead task.
 ///
 /// # Invariants
 ///
-/// The `task_struct` was made by the C side's `copy_process()` or is an idle task, and stays
-/// allocated for as long as a reference to it exists, because somebody owns a `usage` count.
+/// - The `task_struct` was created by `copy_process()` or is an idle task.
+/// - It stays allocated while a Rust reference to it exists: its `usage` refcount is not zero, or
+///   an RCU read-side critical section defers the final `put_task_struct()`.
 ///
 /// # Examples
 ///
-/// Remember who opened something:
+/// Store the task that opened a session:
 ///
 /// ```
 /// use kernel::{sync::aref::ARef, task::Task};
@@ -139,45 +146,44 @@ macro_rules! current {
 #[repr(transparent)]
 pub struct Task(pub(crate) Opaque<bindings::task_struct>);
 
-// SAFETY: What a thread can do with a `Task` that it was sent is to drop its count, and
-// `put_task_struct()` may be called by any thread.
+// SAFETY: A thread that owns an `ARef<Task>` can only drop its reference, beyond what `Sync`
+// allows. `put_task_struct()` may be called from any thread.
 unsafe impl Send for Task {}
 
-// SAFETY: Each method with `&self` reads a field that is never written again once the task can be
-// found (`tgid`), reads one with a single access that the C side pairs with `WRITE_ONCE()` (`pid`),
-// or calls a C function that does its own locking.
+// SAFETY: Each method with `&self` reads a field that is not written after the task is published
+// (`tgid`), reads a field with a single volatile access, whose writers store it as one word (`pid`:
+// `WRITE_ONCE()`), or calls a C function that does its own locking.
 unsafe impl Sync for Task {}
 
 /// The task that runs this code.
 ///
-/// It [dereferences](Deref) to [`Task`]. What it has beyond that may be done without a lock or a
-/// count by a task to itself, and by nobody else.
+/// It [dereferences](Deref) to [`Task`]. Its own methods need no lock and no reference, because
+/// only the task itself changes what they return.
 ///
-/// A context is the stretch of a task's life in which its identity, its address space and its
-/// process stay the same, and so does who it acts for. Five things end it for good: the return to
-/// user space, `exit_mm()`, `exit_notify()`, `begin_new_exec()` and `commit_creds()`. Two open a
-/// context within it: `kthread_use_mm()`, which `kthread_unuse_mm()` closes, and
-/// `override_creds()`, which `revert_creds()` closes. The outer one may not be used in between, nor
-/// the inner one afterwards.
+/// A *task context* is a period in which the identity, the mm, the thread group and the credentials
+/// of the task stay the same. Five events end it: the return to userspace, `exit_mm()`,
+/// `exit_notify()`, `begin_new_exec()` and `commit_creds()`. Two functions open a nested context:
+/// `kthread_use_mm()`, closed by `kthread_unuse_mm()`, and `override_creds()`, closed by
+/// `revert_creds()`. The outer context must not be used while a nested one is open, and the nested
+/// one must not be used after it is closed.
 ///
-/// What `do_exit()` does after `exit_notify()` is not for code of drivers: `release_task()` may
-/// have taken the task out of its process. Only interrupts bring such code there, and they are RCU
-/// readers.
+/// Driver code does not run in process context after `exit_notify()`, where `release_task()` may
+/// already have detached the task from its thread group. It may run there in an interrupt, which is
+/// an RCU read-side critical section.
 ///
 /// # Invariants
 ///
-/// A reference to this type is used only in the task context in which it was made.
+/// A reference to this type is used only in the task context in which it was created.
 ///
 /// # Examples
 ///
 /// ```
-/// // KUnit runs this in a kernel thread, which has no address space of its own.
+/// // KUnit runs this in a kthread, which has no mm of its own.
 /// assert!(current!().mm().is_none());
 /// ```
 #[repr(transparent)]
 pub struct CurrentTask(Task, NotThreadSafe);
 
-// Whatever may be done to any task may be done to this one.
 impl Deref for CurrentTask {
     type Target = Task;
 
@@ -187,12 +193,15 @@ impl Deref for CurrentTask {
     }
 }
 
-// These hold for every task whose memory is kept, dead or alive.
+// These methods require only that the `task_struct` is allocated. The task may be dead.
 impl Task {
-    /// Returns C's `current`, as it is.
+    /// Returns `current` as a raw pointer, which is never null.
     ///
-    /// The pointer is never null. What may be done with it, and for how long, is the caller's
-    /// affair; [`current!`](crate::current!) is the safe way.
+    /// Prefer [`current!`](crate::current!), which returns a reference of the right lifetime.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -203,18 +212,22 @@ impl Task {
     /// ```
     #[inline]
     pub fn current_raw() -> *mut bindings::task_struct {
-        // SAFETY: `get_current()` reads a per-CPU or per-thread location, in any context.
+        // SAFETY: `get_current()` reads a per-CPU variable or a register. It has no preconditions.
         unsafe { bindings::get_current() }
     }
 
     /// Returns a value from which the [`CurrentTask`] can be borrowed.
     ///
-    /// [`current!`](crate::current!) is the safe way.
+    /// Prefer [`current!`](crate::current!), which is safe.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Safety
     ///
-    /// The value, and all that is borrowed from it, may be used only in the task context in which
-    /// this function was called. See [`CurrentTask`] for what ends a context.
+    /// The value, and everything borrowed from it, must be used only in the task context in which
+    /// this function was called. See [`CurrentTask`] for what ends a task context.
     ///
     /// # Examples
     ///
@@ -235,9 +248,10 @@ impl Task {
 
             #[inline]
             fn deref(&self) -> &CurrentTask {
-                // SAFETY: The pointer is `current`, which is valid while the task runs, and this
-                // code is run by it: whoever called `Task::current()` promised not to take the
-                // value elsewhere.
+                // INVARIANT: The caller of `Task::current()` guarantees that the value is used only
+                // in the task context in which it was created.
+                // SAFETY: The pointer is `current`, which is valid while the task runs. This code
+                // runs in that task, by the same guarantee.
                 unsafe { &*self.0 }
             }
         }
@@ -246,12 +260,16 @@ impl Task {
         Here(Self::current_raw().cast())
     }
 
-    /// Returns the C side's pointer to this task.
+    /// Returns a pointer to the `struct task_struct`.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// // What the crate does not wrap can be handed to C.
+    /// // For C functions that have no Rust wrapper.
     /// let task = current!().as_ptr();
     /// assert!(!task.is_null());
     /// ```
@@ -260,52 +278,65 @@ impl Task {
         self.0.get()
     }
 
-    /// Returns the number of this thread in the initial PID namespace.
+    /// Returns the PID of this thread in the initial PID namespace.
     ///
-    /// It can change: when a thread that does not lead its process calls `execve()`, it takes over
-    /// the leader's number, and the leader gets the thread's (`exchange_tids()`). A dead task keeps
-    /// the number, which may belong to another task by then.
+    /// The PID can change: if a thread that is not the thread-group leader calls `execve()`,
+    /// `exchange_tids()` swaps its PID with that of the leader. A dead task keeps its PID, which
+    /// may have been reused for another task.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// pr_info!("served by thread {}\n", current!().pid());
+    /// pr_info!("running in thread {}\n", current!().pid());
     /// # assert!(current!().pid() > 0);
     /// ```
     #[doc(alias = "task_pid_nr")]
     #[inline]
     pub fn pid(&self) -> Pid {
         // SAFETY: `task_struct` is allocated by the type invariant, and `pid` is an aligned field
-        // of it. `exchange_tids()` may store to it at the same moment, by `WRITE_ONCE()`; a
-        // volatile read is the `READ_ONCE()` that goes with it.
+        // of it. `exchange_tids()` may concurrently store to it with `WRITE_ONCE()`; the volatile
+        // read is the matching `READ_ONCE()`.
         unsafe { ptr::addr_of!((*self.as_ptr()).pid).read_volatile() }
     }
 
-    /// Returns the number of this task's process in the initial PID namespace.
+    /// Returns the TGID of this task in the initial PID namespace.
     ///
-    /// This is what user space calls the PID. It stays the same for the whole life of the process.
+    /// Userspace calls it the PID of the process. It does not change during the lifetime of the
+    /// thread group.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// let task = current!();
     ///
-    /// // A thread alone in its process is the process, as KUnit's is.
+    /// // KUnit runs this in a kthread, which is its own thread-group leader.
     /// assert_eq!(task.tgid(), task.pid());
     /// ```
     #[doc(alias = "task_tgid_nr")]
     #[inline]
     pub fn tgid(&self) -> Pid {
         // SAFETY: `task_struct` is allocated by the type invariant. `copy_process()` writes `tgid`
-        // before anyone can find the task, and nothing writes it later: `de_thread()` gives the
-        // new leader another `pid`, but the `tgid` is the one that it had.
+        // before the task is published, and nothing writes it later: `de_thread()` changes the
+        // `pid` of the new leader but not its `tgid`.
         unsafe { ptr::addr_of!((*self.as_ptr()).tgid).read() }
     }
 
     /// Returns the real user ID.
     ///
-    /// These are the objective credentials: those that count when others act upon the task.
-    /// Any context.
+    /// It is taken from the objective credentials (`real_cred`), which apply when another task acts
+    /// on this one.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -315,17 +346,21 @@ impl Task {
     #[doc(alias = "task_uid")]
     #[inline]
     pub fn uid(&self) -> Kuid {
-        // SAFETY: `task_uid()` reads `real_cred` under RCU. The field is set until
-        // `__put_task_struct()` has dropped the last `usage` count, and there is one left by the
-        // type invariant.
+        // SAFETY: `task_uid()` reads `real_cred` under RCU. `exit_creds()` clears that field in
+        // `__put_task_struct()`, which has not run, as `task_struct` is allocated by the type
+        // invariant.
         Kuid::from_raw(unsafe { bindings::task_uid(self.as_ptr()) })
     }
 
-    /// Returns the PID namespace that the task was created in, with a count of its own.
+    /// Returns the active PID namespace of the task and takes a reference on it.
     ///
-    /// `None` if the task has been reaped. For the current task,
-    /// [`CurrentTask::active_pid_ns`] does it without a count; the
-    /// [module](crate::pid_namespace) explains the difference. Any context.
+    /// Returns `None` if the task has been reaped. For the current task,
+    /// [`CurrentTask::active_pid_ns`] needs no reference; the [module](crate::pid_namespace)
+    /// explains the difference.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -339,29 +374,33 @@ impl Task {
     pub fn get_pid_ns(&self) -> Option<ARef<PidNamespace>> {
         let _rcu = read_lock();
 
-        // SAFETY: `task_struct` is allocated by the type invariant. The RCU read lock keeps the
-        // `struct pid` that is read, as `free_pid()` frees it a grace period later at the earliest.
+        // SAFETY: `task_struct` is allocated by the type invariant. The RCU read lock keeps
+        // the `struct pid` in `thread_pid` allocated, as `free_pid()` frees it by `call_rcu()`.
         let ns = unsafe { bindings::task_active_pid_ns(self.as_ptr()) };
 
         if ns.is_null() {
             return None;
         }
 
-        // SAFETY: A `struct pid` owns a count on its namespace until it is freed, so there is one
-        // for as long as this holds the RCU read lock. The `ARef` takes another.
+        // SAFETY: A `struct pid` holds a reference on its namespace until it is freed, so the
+        // namespace is valid while the RCU read lock is held. The `ARef` takes its own reference.
         Some(unsafe { PidNamespace::from_ptr(ns) }.into())
     }
 
-    /// Returns the number of this task's process in `pidns`, or in the caller's active PID
-    /// namespace if that is `None`.
+    /// Returns the TGID of this task in `pidns`, or in the active PID namespace of the current task
+    /// if `pidns` is `None`.
     ///
-    /// 0 if the process has no number there: it is in no namespace below `pidns`, or has been
-    /// reaped. Any context.
+    /// Returns 0 if the thread group has no TGID there: its namespace is neither `pidns` nor a
+    /// descendant of it, or the thread group has been reaped.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// // KUnit runs in the initial namespace.
+    /// // KUnit runs in the initial PID namespace.
     /// assert_eq!(current!().tgid_nr_ns(None), current!().tgid());
     /// ```
     #[doc(alias = "task_tgid_nr_ns")]
@@ -369,19 +408,24 @@ impl Task {
     pub fn tgid_nr_ns(&self, pidns: Option<&PidNamespace>) -> Pid {
         let pidns = pidns.map_or(ptr::null_mut(), PidNamespace::as_ptr);
 
-        // SAFETY: `task_tgid_nr_ns()` reads `signal->pids` under RCU. `signal` is freed by
-        // `__put_task_struct()`, hence allocated by the type invariant, and an entry is null once
-        // the process is reaped, which the function checks. The namespace is either borrowed for
-        // the time of the call or null, which stands for that of the caller.
+        // SAFETY: `task_tgid_nr_ns()` reads `signal->pids` under RCU. The task's
+        // reference on `signal` is dropped by `__put_task_struct()`, so `signal` is allocated by
+        // the type invariant. An entry is null after the thread group has been reaped, which the
+        // function checks. `pidns` is valid during the call, or null, which selects the namespace
+        // of the current task.
         unsafe { bindings::task_tgid_nr_ns(self.as_ptr(), pidns) }
     }
 
-    /// Returns whether this is a thread of the kernel.
+    /// Returns whether the task is a kthread.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// // KUnit runs this in one.
+    /// // KUnit runs this in a kthread.
     /// assert!(current!().is_kthread());
     /// ```
     #[doc(alias = "PF_KTHREAD")]
@@ -390,9 +434,13 @@ impl Task {
         self.flags() & bindings::PF_KTHREAD != 0
     }
 
-    /// Returns whether the task is on its way out, or gone: it has begun `do_exit()`.
+    /// Returns whether the task has entered `do_exit()`.
     ///
-    /// For another task, it may be true at any moment after.
+    /// For a task other than the current one, `false` may be stale when it is returned.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -408,15 +456,21 @@ impl Task {
     #[inline]
     fn flags(&self) -> c_uint {
         // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field
-        // of it. The task itself stores to it at any time, always the whole of it.
+        // of it. The task itself may concurrently store to it, always as one word.
         unsafe { ptr::addr_of!((*self.as_ptr()).flags).read_volatile() }
     }
 
-    /// Returns the task's name: up to 15 bytes, and zeroes to the end.
+    /// Returns the name of the task: up to 15 bytes, padded with zeros.
     ///
-    /// A name that is changed meanwhile may be a mixture of two. A program can choose its name, so
-    /// it is good for messages only. Process context, or an interrupt that does not hit somebody
-    /// who holds the task's lock.
+    /// The result may be torn if the name is changed concurrently. Userspace controls the name, so
+    /// use it for diagnostics only.
+    ///
+    /// Older kernels take `task_lock()`, which is also taken with interrupts enabled. So an
+    /// interrupt that hits a holder of that lock would deadlock.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     ///
     /// # Examples
     ///
@@ -429,16 +483,21 @@ impl Task {
     #[inline]
     pub fn comm(&self) -> [u8; bindings::TASK_COMM_LEN as usize] {
         let mut name = [0; bindings::TASK_COMM_LEN as usize];
-        // SAFETY: `task_struct` is allocated by the type invariant, and the buffer has the size
-        // that the helper fills.
+        // SAFETY: `task_struct` is allocated by the type invariant. The helper writes
+        // `TASK_COMM_LEN` bytes, which is the size of the buffer.
         unsafe { bindings::get_task_comm(name.as_mut_ptr().cast(), self.as_ptr()) };
         name
     }
 
-    /// Returns whether the task has not been released yet.
+    /// Returns whether the task is attached: `release_task()` has not run for it yet.
     ///
-    /// A zombie has not. It may be at any moment, but under the RCU read lock what it points to
-    /// stays there. Any context.
+    /// A zombie is attached. For a task other than the current one, the result may be stale when it
+    /// is returned. Under the RCU read lock, the tasks and the `struct pid` that it pointed to stay
+    /// allocated nevertheless.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -448,15 +507,17 @@ impl Task {
     #[inline]
     pub fn pid_alive(&self) -> bool {
         // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field of
-        // it, which is stored to as one word.
+        // it. `rcu_assign_pointer()` stores to it as one word; the volatile read pairs with that.
         let attached = unsafe { ptr::addr_of!((*self.as_ptr()).thread_pid).read_volatile() };
 
         !attached.is_null()
     }
 
-    /// Returns the nice value, from -20 to 19. A task that is nicer gets less of the CPU.
+    /// Returns the nice value, from -20 (highest priority) to 19 (lowest).
     ///
-    /// Any context.
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -467,32 +528,42 @@ impl Task {
     #[inline]
     pub fn nice(&self) -> c_int {
         // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field
-        // of it. `set_user_nice()` stores to all of it.
+        // of it. `set_user_nice()` stores to it as one word.
         let prio = unsafe { ptr::addr_of!((*self.as_ptr()).static_prio).read_volatile() };
 
         prio.wrapping_sub(bindings::DEFAULT_PRIO as c_int)
     }
 
-    /// Returns the number of the CPU that the task runs on, or ran on last. Any context.
+    /// Returns the CPU number of the CPU that the task runs on, or last ran on.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// // The task may be moved to another one right after this.
+    /// // The task may migrate to another CPU right after this.
     /// pr_info!("on CPU {}\n", current!().cpu());
     /// ```
     #[doc(alias("task_cpu", "smp_processor_id"))]
     #[inline]
     pub fn cpu(&self) -> u32 {
-        // SAFETY: `task_cpu()` reads the thread's `cpu` at once. It lies in the `task_struct`, or
-        // in the stack that is kept as long, as with `signal_pending()`.
+        // SAFETY: `task_cpu()` reads `thread_info::cpu` with `READ_ONCE()`. The `thread_info` is
+        // part of the `task_struct`, which is allocated by the type invariant. Without
+        // CONFIG_THREAD_INFO_IN_TASK it is part of the kernel stack, which `free_task()` frees
+        // together with the `task_struct`.
         unsafe { bindings::task_cpu(self.as_ptr()) }
     }
 
-    /// Returns when the task was made, in nanoseconds of the monotonic clock.
+    /// Returns the time at which the task was created, in nanoseconds of `CLOCK_MONOTONIC`.
     ///
-    /// A thread that calls `execve()` becomes as old as its process, while other CPUs see it. In
-    /// this moment, a 32-bit kernel may return a half of each. Any context.
+    /// If a thread that is not the thread-group leader calls `execve()`, `de_thread()` sets its
+    /// start time to that of the leader. On a 32-bit kernel, a concurrent read may be torn.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -507,19 +578,22 @@ impl Task {
     #[inline]
     pub fn start_time(&self) -> u64 {
         // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field
-        // of it. `de_thread()` stores to it.
+        // of it. `de_thread()` may concurrently store to it; a torn value is still a `u64`.
         unsafe { ptr::addr_of!((*self.as_ptr()).start_time).read_volatile() }
     }
 
-    /// Returns how far the task has got with its end. `None` if it has not been through
-    /// `exit_notify()`. Any context.
+    /// Returns `task_struct::exit_state`, or `None` if `exit_notify()` has not set it yet.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::task::{ExitState, Task};
     ///
-    /// /// Returns whether the task is dead, and its parent has not asked for it.
+    /// /// Returns whether the task has exited and has not been reaped.
     /// fn is_zombie(task: &Task) -> bool {
     ///     task.exit_state() == Some(ExitState::Zombie)
     /// }
@@ -528,7 +602,7 @@ impl Task {
     #[inline]
     pub fn exit_state(&self) -> Option<ExitState> {
         // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field
-        // of it. All who store to it store all of it.
+        // of it. All writers store to it as one word.
         let state = unsafe { ptr::addr_of!((*self.as_ptr()).exit_state).read_volatile() } as c_uint;
 
         match state {
@@ -538,69 +612,83 @@ impl Task {
         }
     }
 
-    /// Makes the task runnable if it is in [`TASK_NORMAL`] sleep, and does nothing otherwise.
+    /// Makes the task runnable if it sleeps in a [`TASK_NORMAL`] state. Does nothing otherwise.
     ///
-    /// Every sleeper must be ready for a wake-up that it did not wait for. Any context.
+    /// A sleeper must expect spurious wake-ups and check its condition again.
+    ///
+    /// # Context
+    ///
+    /// Any context except NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// // It runs already, so nothing happens.
+    /// // The current task is running, so this has no effect.
     /// current!().wake_up();
     /// ```
     #[doc(alias = "wake_up_process")]
     #[inline]
     pub fn wake_up(&self) {
-        // SAFETY: `wake_up_process()` takes the task's own `pi_lock` and looks at its state, which
-        // never is one of `TASK_NORMAL` again after death. The memory is kept by the type
-        // invariant.
+        // SAFETY: `task_struct` is allocated by the type invariant. `wake_up_process()` takes the
+        // task's `pi_lock` and checks its state. A dead task is in `TASK_DEAD`, which is not part
+        // of `TASK_NORMAL`, and never leaves that state, so it is not woken.
         unsafe { bindings::wake_up_process(self.as_ptr()) };
     }
 }
 
-// These hold for the current task only: nobody else can end or change what they return.
+// These methods require that the task is `current`: only the task itself changes what they return.
 impl CurrentTask {
-    /// Returns the address space that the task runs in, or `None` for a kernel thread and for a
-    /// task that has given it up in exit.
+    /// Returns the mm of the task, or `None` for a kthread without `kthread_use_mm()` and for a
+    /// task that has passed `exit_mm()`.
     ///
-    /// No count is taken; [`ARef::from`] takes one where it must last longer. Any context.
+    /// No reference is taken. Use [`ARef::from`] to keep the mm for longer.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// # // SAFETY: No `current!()` is in use yet.
-    /// # unsafe { kernel::mm::kunit::user_page() }?;
+    /// # kernel::mm::kunit::with_user_mm(|user_mm, _addr| {
     /// let task = current!();
     /// let mm = task.mm().ok_or(ESRCH)?;
-    /// # assert!(!mm.as_raw().is_null());
+    /// # assert_eq!(mm.as_raw(), user_mm.as_raw());
+    /// # Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn mm(&self) -> Option<&MmWithUser> {
-        // SAFETY: The task is alive, being `current`. Only the task itself writes its `mm`
-        // (`exec_mmap()`, `exit_mm()`, `kthread_use_mm()` and its opposite), and it is here now;
-        // an interrupt handler that asks has the task standing still beneath it.
+        // SAFETY: The task is `current`, hence alive. Only the task itself writes its `mm`
+        // (`exec_mmap()`, `exit_mm()`, `kthread_use_mm()` and `kthread_unuse_mm()`), and it is
+        // executing this read. If this is an interrupt handler, the task is interrupted and does
+        // not write. So there is no data race.
         let mm = unsafe { ptr::addr_of!((*self.as_ptr()).mm).read() };
 
         if mm.is_null() {
             return None;
         }
 
-        // SAFETY: A user's task owns a count of `mm_users` for its `mm`, and gives it back only
-        // after the field has another value, in the functions named above. Each of them would
-        // leave the context in which `self` was made, and the reference is borrowed from `self`.
-        // `kthread_use_mm()` takes an `mm_count` only; that an address space which a kernel thread
-        // uses is alive, as its page tables have to be, is up to the C code that calls it.
+        // SAFETY: A user task holds an `mm_users` reference on its `mm`, and drops it only after
+        // the field has been changed, in the functions named above. Each of them ends the task
+        // context in which `self` was created, and the result is borrowed from `self`.
+        // `kthread_use_mm()` takes an `mm_count` reference only; its C callers must hold an
+        // `mm_users` reference while the kthread uses the mm, so that the page tables stay.
         Some(unsafe { MmWithUser::from_raw(mm) })
     }
 
-    /// Returns the PID namespace that the task was created in.
+    /// Returns the active PID namespace of the task.
     ///
-    /// No count is taken and RCU is not needed; the [module](crate::pid_namespace) explains why.
-    /// `None` is possible only in an interrupt that hits a task at the very end of its exit, after
-    /// `release_task()`. Any context.
+    /// No reference is taken and the RCU read lock is not needed; the
+    /// [module](crate::pid_namespace) explains why. Returns `None` only in an interrupt that hits
+    /// an exiting task after `release_task()`.
     ///
-    /// For another task there is [`Task::get_pid_ns`].
+    /// For another task, use [`Task::get_pid_ns`].
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -614,8 +702,8 @@ impl CurrentTask {
     #[doc(alias = "task_active_pid_ns")]
     #[inline]
     pub fn active_pid_ns(&self) -> Option<&PidNamespace> {
-        // SAFETY: The task is alive, being `current`. `thread_pid` changes from one valid `struct
-        // pid` to another in `exchange_tids()`, which runs only after this very task has called
+        // SAFETY: The task is `current`, hence alive. `thread_pid` changes from one valid `struct
+        // pid` to another in `exchange_tids()`, which runs only after this task has called
         // `execve()` or has become a zombie, and to null in `release_task()`.
         let ns = unsafe { bindings::task_active_pid_ns(self.as_ptr()) };
 
@@ -623,20 +711,24 @@ impl CurrentTask {
             return None;
         }
 
-        // SAFETY: The attached `struct pid` owns a count on the namespace. It is detached by
-        // `release_task()`, which comes after `exit_notify()` and so after the context of `self`,
-        // unless this is an interrupt; and it is freed an RCU grace period later, which an
-        // interrupt holds up. So the namespace outlives `self`.
+        // SAFETY: The attached `struct pid` holds a reference on the namespace. `release_task()`
+        // detaches it after `exit_notify()`, hence after the task context of `self` has ended,
+        // unless this is an interrupt. It is freed an RCU grace period later, which does not end
+        // during an interrupt. So the namespace is valid for the lifetime of `self`.
         Some(unsafe { PidNamespace::from_ptr(ns) })
     }
 
-    /// Returns the thread that leads the process, which may be this one.
+    /// Returns the thread-group leader, which may be the task itself.
     ///
-    /// No count is taken. In an interrupt that hits a task after `release_task()`, when nothing
-    /// keeps the leader any more, this is the task itself. Any context.
+    /// No reference is taken. In an interrupt that hits an exiting task after `release_task()`,
+    /// when nothing keeps the leader allocated, this returns the task itself.
     ///
-    /// There is no such method on [`Task`]: another process's leader can be replaced by
-    /// `de_thread()`, and then freed, while one looks.
+    /// For another task, use [`Task::group_leader_rcu`]: `de_thread()` can replace the leader of
+    /// another thread group at any time, and the old leader is then freed.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -645,51 +737,53 @@ impl CurrentTask {
     /// ```
     #[inline]
     pub fn group_leader(&self) -> &Task {
-        // It may be released on another CPU at this moment, but then this is an interrupt on top of
-        // what `do_exit()` does after `exit_notify()`.
+        // The task may be released concurrently by another CPU, but then this is an interrupt that
+        // hits `do_exit()` after `exit_notify()`.
         if !self.pid_alive() {
             return self;
         }
 
-        // SAFETY: The task is alive, being `current`, and this is an aligned field of it. That of a
-        // task that is neither in `execve()` nor a zombie does not change; for a zombie, which
-        // again means an interrupt, `de_thread()` may write it.
+        // SAFETY: The task is `current`, hence alive, and this is an aligned field of it. It does
+        // not change unless the task is in `execve()` or a zombie. If it is a zombie, this is an
+        // interrupt, and `de_thread()` may concurrently store to the field as one word.
         let leader = unsafe { ptr::addr_of!((*self.as_ptr()).group_leader).read_volatile() };
 
-        // SAFETY: `release_task()` lets go of a leader only when no other thread of the process is
-        // attached. In process context the current task stays attached to the end of the scope
-        // that `self` lives in. In an interrupt it was attached a moment ago, the leader's memory
-        // is freed an RCU grace period after its release at the earliest, and the interrupt is an
-        // RCU reader. CAST: `Task` is transparent around `task_struct`.
+        // CAST: `Task` is transparent around `task_struct`.
+        // SAFETY: A leader is released only when no other thread of the group is attached. In
+        // process context the current task stays attached until the task context of `self` ends. In
+        // an interrupt, the check above found it attached, the leader is freed an RCU grace period
+        // after its release at the earliest, and the interrupt is an RCU read-side critical
+        // section.
         unsafe { &*leader.cast() }
     }
 }
 
-// SAFETY: `usage` is the refcount of a `task_struct`, and `__put_task_struct()` frees it when the last
-// reference is released. By the type invariant, a `Task` exists only while a reference is held.
+// SAFETY: `usage` is the refcount of a `task_struct`, and `__put_task_struct()` frees it when the
+// last reference is released. By the type invariant, a `Task` exists only while a reference is
+// held.
 impl_refcounted!(unsafe Task: get_task_struct, put_task_struct);
 
-/// How far a task has got with its end, once it has left its process.
+/// The state of a task that has passed `exit_notify()` (`task_struct::exit_state`).
 ///
 /// # Examples
 ///
 /// ```
-/// // Whoever asks for himself has not ended.
+/// // A running task has no exit state.
 /// assert!(current!().exit_state().is_none());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitState {
-    /// Somebody has still to be told of its end.
+    /// Exited, waiting to be reaped.
     #[doc(alias = "EXIT_ZOMBIE")]
     Zombie,
-    /// Nobody waits for it, or somebody is being told.
+    /// Being reaped, or reaped automatically.
     #[doc(alias("EXIT_DEAD", "EXIT_TRACE"))]
     Dead,
 }
 
-/// Two tasks are equal when they are the same `task_struct`.
+/// Two tasks are equal if they are the same `task_struct`.
 ///
-/// While references to both are held, this cannot be fooled by a number that was used again.
+/// Unlike a comparison of PIDs, this is not affected by PID reuse.
 impl PartialEq for Task {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
@@ -699,10 +793,14 @@ impl PartialEq for Task {
 
 impl Eq for Task {}
 
-/// Says that the caller may sleep, and is a place where it may be rescheduled.
+/// Annotates a function that may sleep, and reschedules if needed (`might_resched()`).
 ///
 /// With `CONFIG_DEBUG_ATOMIC_SLEEP`, a call in atomic context is reported with the file and line
-/// of the caller. Process context only.
+/// of the caller.
+///
+/// # Context
+///
+/// Process context; may sleep.
 ///
 /// # Examples
 ///
@@ -723,10 +821,10 @@ pub fn might_sleep() {
         let here = core::panic::Location::caller();
         let file = crate::file_from_location(here);
 
-        // SAFETY: The name is a string with a final NUL that lives for ever.
+        // SAFETY: `file` is a NUL-terminated string of static lifetime.
         unsafe { bindings::__might_sleep(file.as_char_ptr(), here.line() as c_int) }
     }
 
-    // SAFETY: `might_resched()` gives up the CPU if it is time, which process context may do.
+    // SAFETY: `might_resched()` may call the scheduler, which is allowed in process context.
     unsafe { bindings::might_resched() }
 }
