@@ -35,9 +35,9 @@ impl Task {
     #[inline]
     unsafe fn from_rcu<'a>(ptr: *const bindings::task_struct) -> &'a Self {
         // CAST: `Self` is transparent around `task_struct`.
-        // SAFETY: `release_task()` calls `put_task_struct_rcu_user()`, which drops the reference that
-        // a task holds on itself after an RCU grace period. The task was attached since the RCU read
-        // lock was taken, so that grace period does not end within `'a`.
+        // SAFETY: `release_task()` calls `put_task_struct_rcu_user()`, which drops the reference
+        // that a task holds on itself after an RCU grace period. The task was attached since the
+        // RCU read lock was taken, so that grace period does not end within `'a`.
         unsafe { &*ptr.cast() }
     }
 
@@ -63,8 +63,8 @@ impl Task {
     /// ```
     #[inline]
     pub fn real_parent<'a>(&self, _rcu: &'a rcu::Guard) -> Option<&'a Task> {
-        // An idle task is not in the `children` list of its parent, so it is not reparented when that
-        // task exits.
+        // An idle task is not in the `children` list of its parent, so it is not reparented when
+        // that task exits.
         if !self.pid_alive() || self.pid() == 0 {
             return None;
         }
@@ -112,16 +112,16 @@ impl Task {
         // it. `de_thread()` stores to it as one word.
         let leader = unsafe { ptr::addr_of!((*self.as_ptr()).group_leader).read_volatile() };
 
-        // SAFETY: This task was attached since the lock was taken. A leader is released only when no
-        // other thread of the group is attached, or after `de_thread()` has made another thread the
-        // leader of all threads. So the leader of an attached task is attached.
+        // SAFETY: This task was attached since the lock was taken. A leader is released only when
+        // no other thread of the group is attached, or after `de_thread()` has made another thread
+        // the leader of all threads. So the leader of an attached task is attached.
         Some(unsafe { Self::from_rcu(leader) })
     }
 
     /// Returns this task's active PID namespace.
     ///
-    /// Returns `None` if the task has been released. [`Task::get_pid_ns`] takes a reference instead;
-    /// the [module](crate::pid_namespace) explains the difference.
+    /// Returns `None` if the task has been released. [`Task::get_pid_ns`] takes a reference
+    /// instead; the [module](crate::pid_namespace) explains the difference.
     ///
     /// # Context
     ///
@@ -204,8 +204,8 @@ impl Task {
     #[inline]
     pub fn threads<'a>(&'a self, _rcu: &'a rcu::Guard) -> Threads<'a> {
         // SAFETY: `task_struct` is allocated by the type invariant. `signal` does not change, and
-        // the task holds a reference on it until `__put_task_struct()`. Only the address of the list
-        // head is taken.
+        // the task holds a reference on it until `__put_task_struct()`. Only the address of the
+        // list head is taken.
         let head = unsafe { ptr::addr_of!((*(*self.as_ptr()).signal).thread_head) };
 
         // INVARIANT: `head` is the `thread_head` of a `signal_struct`, which stays allocated while
@@ -280,8 +280,8 @@ unsafe fn next(
     last: *const bindings::list_head,
 ) -> Option<*const bindings::list_head> {
     // SAFETY: The caller guarantees that `last` is allocated. `list_del_rcu()` and
-    // `list_replace_rcu()` leave the `next` pointer of a removed entry in place. Writers store it as
-    // one word (`WRITE_ONCE()` or `rcu_assign_pointer()`); the volatile read pairs with that.
+    // `list_replace_rcu()` leave the `next` pointer of a removed entry in place. Writers store it
+    // as one word (`WRITE_ONCE()` or `rcu_assign_pointer()`); the volatile read pairs with that.
     let next = unsafe { ptr::addr_of!((*last).next).read_volatile() };
 
     (!ptr::eq(next, head)).then_some(next)
@@ -297,8 +297,8 @@ impl<'a> Iterator for Processes<'a> {
         // SAFETY: By the type invariant, `last` is the head or was in the list under the RCU read
         // lock, which is held for `'a`.
         self.last = unsafe { next(self.head, self.last) }?;
-        // SAFETY: Each entry but the head is a field of a `task_struct`. `__unhash_process()` removes
-        // it in `release_task()`, so a task in the list is attached.
+        // SAFETY: Each entry but the head is a field of a `task_struct`. `__unhash_process()`
+        // removes it in `release_task()`, so a task in the list is attached.
         unsafe {
             let task = container_of!(self.last, bindings::task_struct, tasks);
             Some(Task::from_rcu(task))
@@ -316,8 +316,8 @@ impl<'a> Iterator for Threads<'a> {
         // SAFETY: By the type invariant, `last` is the head or was in the list under the RCU read
         // lock, which is held for `'a`.
         self.last = unsafe { next(self.head, self.last) }?;
-        // SAFETY: Each entry but the head is a field of a `task_struct`. `__unhash_process()` removes
-        // it in `release_task()`, so a task in the list is attached.
+        // SAFETY: Each entry but the head is a field of a `task_struct`. `__unhash_process()`
+        // removes it in `release_task()`, so a task in the list is attached.
         unsafe {
             let task = container_of!(self.last, bindings::task_struct, thread_node);
             Some(Task::from_rcu(task))

@@ -93,9 +93,9 @@ impl Task {
     #[doc(alias("task_rlimit", "rlim_cur"))]
     #[inline]
     pub fn rlimit(&self, resource: Rlimit) -> usize {
-        // SAFETY: `task_rlimit()` reads one word of `signal->rlim` with `READ_ONCE()`. The task holds
-        // a reference on its `signal_struct` until `__put_task_struct()`, so it is allocated by the
-        // type invariant. All values of `Rlimit` are below `RLIM_NLIMITS`.
+        // SAFETY: `task_rlimit()` reads one word of `signal->rlim` with `READ_ONCE()`. The task
+        // holds a reference on its `signal_struct` until `__put_task_struct()`, so it is allocated
+        // by the type invariant. All values of `Rlimit` are below `RLIM_NLIMITS`.
         unsafe { bindings::task_rlimit(self.as_ptr(), resource as c_uint) }
     }
 }

@@ -71,8 +71,8 @@ impl Task {
     /// ```
     #[inline]
     pub fn fatal_signal_pending(&self) -> bool {
-        // SAFETY: `fatal_signal_pending()` reads what `signal_pending()` above reads, and one bit of
-        // `task_struct::pending`, which is allocated by the type invariant.
+        // SAFETY: `fatal_signal_pending()` reads what `signal_pending()` above reads, and one bit
+        // of `task_struct::pending`, which is allocated by the type invariant.
         unsafe { bindings::fatal_signal_pending(self.as_ptr()) != 0 }
     }
 

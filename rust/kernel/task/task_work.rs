@@ -99,8 +99,8 @@ pub struct TaskWork<T> {
     item: T,
 }
 
-// SAFETY: `head` is uninitialized, and not accessed, until `task_work_add()` takes the box. From then
-// on only the task that added the work accesses it. The item is `Send`.
+// SAFETY: `head` is uninitialized, and not accessed, until `task_work_add()` takes the box. From
+// then on only the task that added the work accesses it. The item is `Send`.
 unsafe impl<T: Send> Send for TaskWork<T> {}
 
 // SAFETY: No method accesses `head` through a shared reference. The item is `Sync`.
@@ -199,8 +199,8 @@ impl CurrentTask {
             return Err(work);
         }
         // If `init()` fails, the module is freed regardless of its refcount.
-        // SAFETY: If the pointer is not null, it is the module of `T`, whose code calls this function
-        // or has been instantiated by the caller, so it is not freed during the call.
+        // SAFETY: If the pointer is not null, it is the module of `T`, whose code calls this
+        // function or has been instantiated by the caller, so it is not freed during the call.
         if !module.is_null() && unsafe { bindings::module_is_coming(module) } {
             return Err(work);
         }
@@ -222,9 +222,9 @@ impl CurrentTask {
             module,
         });
 
-        // SAFETY: `self` is `current`, so it is alive. `head` is at offset 0 of the `repr(C)` struct
-        // and `work` at offset 0 of `head`. If `task_work_add()` succeeds, `task_work_run()` calls
-        // `run()` once and passes this pointer. Until then only C code accesses `head`.
+        // SAFETY: `self` is `current`, so it is alive. `head` is at offset 0 of the `repr(C)`
+        // struct and `work` at offset 0 of `head`. If `task_work_add()` succeeds, `task_work_run()`
+        // calls `run()` once and passes this pointer. Until then only C code accesses `head`.
         let added = unsafe {
             bindings::task_work_add(
                 self.as_ptr(),

@@ -96,7 +96,8 @@ impl CurrentTask {
     ///
     /// ```
     /// use core::sync::atomic::{AtomicBool, Ordering};
-    /// use kernel::{kthread::KThread, sync::aref::ARef, task::{TaskState, Task, MAX_SCHEDULE_TIMEOUT}};
+    /// use kernel::{kthread::KThread, sync::aref::ARef, task::{TaskState, Task,
+    /// MAX_SCHEDULE_TIMEOUT}};
     ///
     /// static DONE: AtomicBool = AtomicBool::new(false);
     ///
@@ -195,8 +196,8 @@ impl CurrentTask {
             // `TASK_RUNNING`.
             unsafe { bindings::schedule_timeout(timeout.max(0)) }
         };
-        // SAFETY: This writes the state of `current`. Setting `TASK_RUNNING` needs no barrier, as no
-        // later access has to be ordered after it.
+        // SAFETY: This writes the state of `current`. Setting `TASK_RUNNING` needs no barrier, as
+        // no later access has to be ordered after it.
         unsafe { bindings::__set_current_state(bindings::TASK_RUNNING) };
         remaining
     }
