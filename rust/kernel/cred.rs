@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Credentials: in whose name something is done.
+//! Credentials: the user and group IDs and the user namespace that a task acts with.
 //!
 //! C header: [`include/linux/cred.h`](srctree/include/linux/cred.h)
 
@@ -24,39 +24,47 @@ use core::ptr::{
     NonNull, //
 };
 
-/// A set of credentials.
+/// A set of credentials (`struct cred`).
 ///
-/// This is C's `struct cred`. Once in use it is not changed: a task that becomes somebody else gets
-/// another one. An `ARef<Credential>` owns a count on it, and may be dropped in any context.
+/// The IDs and the user namespace do not change after the `cred` is published: `commit_creds()`
+/// gives a task another `cred`. An `ARef<Credential>` holds a reference on it, and may be dropped in
+/// any context except NMI.
 ///
 /// # Invariants
 ///
-/// The `cred` stays allocated for as long as a reference to it exists, because somebody owns a
-/// count.
+/// The `cred` stays allocated while a Rust reference to it exists, because its `usage` refcount is
+/// not zero.
 #[doc(alias = "cred")]
 #[repr(transparent)]
 pub struct Credential(Opaque<bindings::cred>);
 
-// SAFETY: What a thread can do with a `Credential` that it was sent is to drop its count, and
-// `put_cred()` may be called by any thread.
+// SAFETY: A thread that owns an `ARef<Credential>` can only drop its reference, beyond what `Sync`
+// allows. `put_cred()` may be called from any thread.
 unsafe impl Send for Credential {}
 
-// SAFETY: The fields that are read here do not change once others can see the `cred`.
+// SAFETY: The methods read only fields that are not written after the `cred` is published.
 unsafe impl Sync for Credential {}
 
 impl Credential {
-    /// Borrows credentials that C code points to.
+    /// Creates a reference to a `struct cred`.
     ///
     /// # Safety
     ///
-    /// `ptr` points to a `cred`, and somebody owns a count on it for the whole of `'a`.
+    /// `ptr` must point to a valid `cred` whose refcount does not reach zero for the duration of
+    /// `'a`.
     #[inline]
     pub unsafe fn from_ptr<'a>(ptr: *const bindings::cred) -> &'a Credential {
-        // SAFETY: Valid for `'a`, says the caller. CAST: `Self` is transparent around it.
+        // CAST: `Self` is transparent around `cred`.
+        // INVARIANT: The caller guarantees that the refcount is not zero for the duration of `'a`.
+        // SAFETY: The caller guarantees that `ptr` is valid for the duration of `'a`.
         unsafe { &*ptr.cast() }
     }
 
-    /// Returns the C side's pointer to these credentials.
+    /// Returns a pointer to the `struct cred`.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -64,7 +72,7 @@ impl Credential {
     /// use kernel::{cred::Credential, fs::File};
     ///
     /// fn same(file: &File) -> &Credential {
-    ///     // SAFETY: The file has these credentials for as long as it is borrowed.
+    ///     // SAFETY: The file holds a reference on its credentials while it is borrowed.
     ///     unsafe { Credential::from_ptr(file.cred().as_ptr()) }
     /// }
     /// ```
@@ -73,7 +81,11 @@ impl Credential {
         self.0.get()
     }
 
-    /// Returns the number that the security modules know these credentials by. Any context.
+    /// Returns the security ID (secid) that the LSMs have assigned to these credentials.
+    ///
+    /// # Context
+    ///
+    /// Any context except NMI.
     ///
     /// # Examples
     ///
@@ -88,13 +100,17 @@ impl Credential {
     #[inline]
     pub fn get_secid(&self) -> u32 {
         let mut secid = 0;
-        // SAFETY: The `cred` is allocated by the type invariant, and the result is written to a
-        // local variable.
+        // SAFETY: The `cred` is allocated by the type invariant, and
+        // `security_cred_getsecid()` writes the result to a local variable.
         unsafe { bindings::security_cred_getsecid(self.as_ptr(), &mut secid) };
         secid
     }
 
-    /// Returns the effective user ID. Any context.
+    /// Returns the effective user ID.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -113,7 +129,9 @@ impl Credential {
 
     /// Returns the effective group ID.
     ///
-    /// Any context.
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -128,16 +146,18 @@ impl Credential {
         Kgid::from_raw(unsafe { (*self.as_ptr()).egid })
     }
 
-    /// Borrows the user namespace that these credentials are of.
+    /// Returns the user namespace of these credentials.
     ///
-    /// Any context.
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::cred::Credential;
     ///
-    /// /// Returns whether this is root, be it that of a container.
+    /// /// Returns whether `cred` is root in its own user namespace.
     /// fn is_root_there(cred: &Credential) -> bool {
     ///     cred.user_ns().make_kuid(0) == Some(cred.euid())
     /// }
@@ -145,8 +165,8 @@ impl Credential {
     /// ```
     #[inline]
     pub fn user_ns(&self) -> &UserNamespace {
-        // SAFETY: The credentials are allocated, and do not change. They keep a count on the
-        // namespace until they are freed.
+        // SAFETY: The `cred` is allocated by the type invariant, and `user_ns` does not change after
+        // it is published. It holds a reference on the namespace until `put_cred_rcu()` frees it.
         unsafe { UserNamespace::from_ptr((*self.as_ptr()).user_ns) }
     }
 }
@@ -156,9 +176,13 @@ impl Credential {
 impl_refcounted!(unsafe Credential: get_cred, put_cred);
 
 impl Task {
-    /// Returns the task's objective credentials, with a count of its own.
+    /// Returns the objective credentials of the task (`real_cred`) and takes a reference on them.
     ///
-    /// They count when others act upon the task. Any context.
+    /// They apply when another task acts on this one.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -168,18 +192,24 @@ impl Task {
     /// ```
     #[inline]
     pub fn get_task_cred(&self) -> ARef<Credential> {
-        // SAFETY: `get_task_cred()` takes a count under RCU. The task has credentials until
-        // `__put_task_struct()`, and it is allocated by the type invariant.
+        // SAFETY: `get_task_cred()` takes a reference under RCU. `exit_creds()` clears `real_cred` in
+        // `__put_task_struct()`, which has not run, as `task_struct` is allocated by the type
+        // invariant.
         let cred = unsafe { bindings::get_task_cred(self.as_ptr()) };
 
-        // SAFETY: The count is ours, and the `ARef` becomes its owner. CAST: `Credential` is
-        // transparent around `cred`.
+        // CAST: `Credential` is transparent around `cred`.
+        // SAFETY: `get_task_cred()` never returns null. The `ARef` becomes the owner of the reference
+        // that it has taken.
         unsafe { ARef::from_raw(NonNull::new_unchecked(cred.cast_mut().cast())) }
     }
 }
 
 impl CurrentTask {
-    /// Borrows the subjective credentials, in whose name the current task acts. Any context.
+    /// Returns the subjective credentials, which the current task acts with.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -191,13 +221,14 @@ impl CurrentTask {
     #[doc(alias = "current_cred")]
     #[inline]
     pub fn cred(&self) -> &Credential {
-        // SAFETY: `task_struct` is allocated by the type invariant. Nobody but the task stores to
-        // this field, and this is the task.
+        // SAFETY: `task_struct` is allocated by the type invariant. Only the task
+        // itself stores to this field, and the task is executing this read, so there is no data race.
         let cred = unsafe { ptr::addr_of!((*self.as_ptr()).cred).read() };
 
-        // SAFETY: Somebody keeps the credentials for as long as the task has them. It takes others
-        // by `commit_creds()` or `revert_creds()`, which end the context, or by `override_creds()`.
-        // After that, whoever is to revert keeps those from before.
+        // SAFETY: The task holds a reference on its subjective credentials, or the caller of
+        // `override_creds()` holds one on the credentials it has installed. They are replaced by
+        // `commit_creds()` or `revert_creds()`, which end the task context, or by
+        // `override_creds()`, whose caller keeps the previous credentials until `revert_creds()`.
         unsafe { Credential::from_ptr(cred) }
     }
 }
