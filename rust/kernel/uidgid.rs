@@ -9,32 +9,36 @@ use crate::{
     user_namespace::UserNamespace, //
 };
 
-/// What the kernel has in the place of a number if there is none, and no user and no group has.
-const NONE: u32 = u32::MAX;
+/// The invalid ID (`INVALID_UID`, `INVALID_GID`). No user and no group has it.
+const INVALID_ID: u32 = u32::MAX;
 
-/// A user ID as the kernel has it, before any user namespace gives it a number.
+/// A kernel user ID (`kuid_t`), which is independent of user namespaces.
+///
+/// Userspace knows a UID instead, whose meaning depends on its [`UserNamespace`].
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::task::Kuid;
 ///
-/// // A kernel thread is root.
+/// // A kthread runs as root.
 /// assert!(current!().uid() == Kuid::current_euid());
 /// assert_eq!(Kuid::current_euid().into_uid_in_current_ns(), 0);
 /// ```
 #[doc(alias = "kuid_t")]
-#[derive(Copy, Clone)]
+#[derive(Clone, Copy, Debug)]
 pub struct Kuid {
-    // The number alone: an `Option` of a C struct is packed into a word and taken apart again where
-    // the kernel is optimized for size.
+    // A plain integer, not a `kuid_t`: with `CONFIG_CC_OPTIMIZE_FOR_SIZE`, an `Option` of the C
+    // struct is packed into a word and unpacked again.
     val: bindings::uid_t,
 }
 
 impl Kuid {
-    /// Returns the effective user ID that the current task acts with.
+    /// Returns the effective user ID of the current task.
     ///
-    /// Any context.
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -46,12 +50,16 @@ impl Kuid {
     /// ```
     #[inline]
     pub fn current_euid() -> Kuid {
-        // SAFETY: A task's own subjective credentials are replaced by no one else, so `current`
-        // may read them at any time.
+        // SAFETY: Only a task itself replaces its subjective credentials, so `current` may read them
+        // without a lock.
         Self::from_raw(unsafe { bindings::current_euid() })
     }
 
-    /// Takes the C type.
+    /// Creates a value from a `kuid_t`.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -66,14 +74,18 @@ impl Kuid {
         Self { val: kuid.val }
     }
 
-    /// Returns the C type.
+    /// Returns the value as a `kuid_t`.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::task::Kuid;
     ///
-    /// // What a function of C takes.
+    /// // For a C function that takes this type.
     /// let root = Kuid::current_euid().into_raw();
     /// assert_eq!(root.val, 0);
     /// ```
@@ -82,9 +94,13 @@ impl Kuid {
         bindings::kuid_t { val: self.val }
     }
 
-    /// Returns the number that the current task's user namespace gives to this user.
+    /// Returns the UID of this user in the user namespace of the current task.
     ///
-    /// `uid_t::MAX` if it gives none. Any context.
+    /// Returns `uid_t::MAX` if the user is not mapped there.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -97,55 +113,59 @@ impl Kuid {
     #[doc(alias = "from_kuid")]
     #[inline]
     pub fn into_uid_in_current_ns(self) -> bindings::uid_t {
-        // SAFETY: The namespace is that of the current task's own credentials, which keep a count
-        // on it and are not replaced during the call. Any `kuid_t` may be looked up.
+        // SAFETY: The namespace is that of the subjective credentials of `current`. They hold a
+        // reference on it, and only `current` itself could replace them. The `kuid_t` may have any
+        // value.
         unsafe { bindings::from_kuid(bindings::current_user_ns(), self.into_raw()) }
     }
 
-    /// Returns the number that this user has in a namespace, if it has one.
+    /// Returns the UID of this user in `ns`, or `None` if the user is not mapped there.
     ///
-    /// Any context.
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{cred::Credential, task::Kuid};
     ///
-    /// /// Returns how the task with these credentials calls the caller.
-    /// fn caller_there(cred: &Credential) -> Option<u32> {
+    /// /// Returns the effective UID of the caller in the user namespace of `cred`.
+    /// fn caller_uid(cred: &Credential) -> Option<u32> {
     ///     Kuid::current_euid().into_uid(cred.user_ns())
     /// }
-    /// # assert_eq!(caller_there(&current!().get_task_cred()), Some(0));
+    /// # assert_eq!(caller_uid(&current!().get_task_cred()), Some(0));
     /// ```
     #[doc(alias = "from_kuid")]
     #[inline]
     pub fn into_uid(self, ns: &UserNamespace) -> Option<bindings::uid_t> {
-        // SAFETY: As for `make_kuid()`. Any `kuid_t` may be looked up.
+        // SAFETY: The namespace is allocated by its type invariant. `from_kuid()` reads its ID map,
+        // which is written once, without a lock. The `kuid_t` may have any value.
         let uid = unsafe { bindings::from_kuid(ns.as_ptr(), self.into_raw()) };
-        (uid != NONE).then_some(uid)
+        (uid != INVALID_ID).then_some(uid)
     }
 }
 
 impl PartialEq for Kuid {
     #[inline]
     fn eq(&self, other: &Kuid) -> bool {
-        // SAFETY: `uid_eq()` compares two numbers.
+        // SAFETY: `uid_eq()` compares two integers and has no preconditions.
         unsafe { bindings::uid_eq(self.into_raw(), other.into_raw()) }
     }
 }
 
 impl Eq for Kuid {}
 
-/// A group, by the kernel's own number.
+/// A kernel group ID (`kgid_t`), which is independent of user namespaces.
 ///
-/// It is no number that a program knows: see [`UserNamespace`].
+/// Userspace knows a GID instead, whose meaning depends on its [`UserNamespace`].
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{uidgid::Kgid, user_namespace::UserNamespace};
 ///
-/// /// Returns whether the caller acts for the group that a device belongs to.
+/// /// Returns whether the effective group of the caller is the owner of a device.
 /// fn may_open(owner: Kgid) -> bool {
 ///     current!().cred().egid() == owner
 /// }
@@ -155,14 +175,18 @@ impl Eq for Kuid {}
 /// # Ok::<(), Error>(())
 /// ```
 #[doc(alias = "kgid_t")]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Kgid {
-    // As for `Kuid`.
+    // A plain integer for the same reason as in `Kuid`.
     val: bindings::gid_t,
 }
 
 impl Kgid {
-    /// Takes the C type.
+    /// Creates a value from a `kgid_t`.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -177,12 +201,16 @@ impl Kgid {
         Self { val: kgid.val }
     }
 
-    /// Returns the C type.
+    /// Returns the value as a `kgid_t`.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// // What a function of C takes.
+    /// // For a C function that takes this type.
     /// let group = current!().cred().egid().into_raw();
     /// assert_eq!(group.val, 0);
     /// ```
@@ -191,34 +219,37 @@ impl Kgid {
         bindings::kgid_t { val: self.val }
     }
 
-    /// Returns the number that this group has in a namespace, if it has one.
+    /// Returns the GID of this group in `ns`, or `None` if the group is not mapped there.
     ///
-    /// Any context.
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::uidgid::Kgid;
     ///
-    /// /// Returns what a program is told that asks for the group of something.
-    /// fn told(group: Kgid) -> Result<u32> {
+    /// /// Returns the GID of `group` as the calling process sees it.
+    /// fn gid_for_caller(group: Kgid) -> Result<u32> {
     ///     group.into_gid(current!().user_ns()).ok_or(EINVAL)
     /// }
-    /// assert_eq!(told(current!().cred().egid()), Ok(0));
+    /// assert_eq!(gid_for_caller(current!().cred().egid()), Ok(0));
     /// ```
     #[doc(alias = "from_kgid")]
     #[inline]
     pub fn into_gid(self, ns: &UserNamespace) -> Option<bindings::gid_t> {
-        // SAFETY: As for `make_kuid()`. Any `kgid_t` may be looked up.
+        // SAFETY: The namespace is allocated by its type invariant. `from_kgid()` reads its ID map,
+        // which is written once, without a lock. The `kgid_t` may have any value.
         let gid = unsafe { bindings::from_kgid(ns.as_ptr(), self.into_raw()) };
-        (gid != NONE).then_some(gid)
+        (gid != INVALID_ID).then_some(gid)
     }
 }
 
 impl PartialEq for Kgid {
     #[inline]
     fn eq(&self, other: &Kgid) -> bool {
-        // SAFETY: `gid_eq()` compares two numbers.
+        // SAFETY: `gid_eq()` compares two integers and has no preconditions.
         unsafe { bindings::gid_eq(self.into_raw(), other.into_raw()) }
     }
 }
@@ -226,16 +257,18 @@ impl PartialEq for Kgid {
 impl Eq for Kgid {}
 
 impl UserNamespace {
-    /// Returns the user that a number means here, if it means one.
+    /// Returns the user with the UID `uid` in this namespace, or `None` if `uid` is not mapped.
     ///
-    /// Any context.
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::task::Kuid;
     ///
-    /// /// Takes the user that a program has given to an ioctl.
+    /// /// Converts a UID that userspace has passed to an ioctl.
     /// fn user(uid: u32) -> Result<Kuid> {
     ///     current!().user_ns().make_kuid(uid).ok_or(EINVAL)
     /// }
@@ -245,15 +278,17 @@ impl UserNamespace {
     /// ```
     #[inline]
     pub fn make_kuid(&self, uid: bindings::uid_t) -> Option<Kuid> {
-        // SAFETY: The namespace is allocated by the type invariant. Its map is written once, and
-        // looked up without a lock.
+        // SAFETY: The namespace is allocated by the type invariant. `make_kuid()` reads
+        // its ID map, which is written once, without a lock. `uid` may have any value.
         let kuid = unsafe { bindings::make_kuid(self.as_ptr(), uid) };
-        (kuid.val != NONE).then_some(Kuid::from_raw(kuid))
+        (kuid.val != INVALID_ID).then_some(Kuid::from_raw(kuid))
     }
 
-    /// Returns the group that a number means here, if it means one.
+    /// Returns the group with the GID `gid` in this namespace, or `None` if `gid` is not mapped.
     ///
-    /// Any context.
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -269,8 +304,9 @@ impl UserNamespace {
     /// ```
     #[inline]
     pub fn make_kgid(&self, gid: bindings::gid_t) -> Option<Kgid> {
-        // SAFETY: As for `make_kuid()`.
+        // SAFETY: The namespace is allocated by the type invariant. `make_kgid()` reads its ID map,
+        // which is written once, without a lock. `gid` may have any value.
         let kgid = unsafe { bindings::make_kgid(self.as_ptr(), gid) };
-        (kgid.val != NONE).then_some(Kgid::from_raw(kgid))
+        (kgid.val != INVALID_ID).then_some(Kgid::from_raw(kgid))
     }
 }
