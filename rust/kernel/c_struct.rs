@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What types that wrap a C struct have in common.
+//! Macros for types that wrap a C struct.
 
 /// Implements [`AlwaysRefCounted`](crate::sync::aref::AlwaysRefCounted) for a wrapper of a C struct
 /// that has a refcount of its own.
@@ -28,7 +28,8 @@ macro_rules! impl_refcounted {
 
             #[inline]
             unsafe fn dec_ref(obj: ::core::ptr::NonNull<Self>) {
-                // SAFETY: The caller passes on a reference that it holds. CAST: As above.
+                // CAST: The type is transparent around the C struct.
+                // SAFETY: The caller passes on a reference that it holds.
                 unsafe { $crate::bindings::$put(obj.as_ptr().cast()) };
             }
         }
@@ -39,7 +40,7 @@ pub(crate) use impl_refcounted;
 /// Implements the conversions from and to a pointer to the wrapped C struct, and equality as
 /// equality of addresses.
 ///
-/// The type is a struct with a field `inner: Opaque<$c>`.
+/// `$type` must be a `repr(transparent)` struct with a field `inner: Opaque<$c>`.
 macro_rules! impl_c_struct {
     ($type:ident, $c:ident) => {
         impl $type {
@@ -61,8 +62,9 @@ macro_rules! impl_c_struct {
             /// `'a`.
             #[inline]
             pub unsafe fn from_ptr<'a>(ptr: *const $crate::bindings::$c) -> &'a Self {
-                // SAFETY: The caller guarantees that `ptr` is valid for the duration of `'a`. CAST:
-                // The type is transparent around the C struct.
+                // CAST: The type is transparent around the C struct.
+                // INVARIANT: The caller guarantees that the object satisfies the type invariants.
+                // SAFETY: The caller guarantees that `ptr` is valid for the duration of `'a`.
                 unsafe { &*ptr.cast() }
             }
         }
