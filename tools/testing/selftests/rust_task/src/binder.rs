@@ -84,14 +84,14 @@ pub fn add_device(name: &str) -> Result<PathBuf> {
 /// An open device, with the mapped buffer of incoming transactions.
 pub struct Binder {
     file: File,
-    area: NonNull<c_void>,
+    mapping: NonNull<c_void>,
     size: usize,
 }
 
 impl Drop for Binder {
     fn drop(&mut self) {
         // SAFETY: No reference to the mapping exists: data is copied out of it.
-        let _ = unsafe { munmap(self.area, self.size) };
+        let _ = unsafe { munmap(self.mapping, self.size) };
     }
 }
 
@@ -119,7 +119,7 @@ impl Binder {
         );
         let length = NonZeroUsize::new(size).context("size is 0")?;
         // SAFETY: The kernel chooses the address, so no existing mapping is replaced.
-        let area = unsafe {
+        let mapping = unsafe {
             mmap(
                 None,
                 length,
@@ -130,12 +130,16 @@ impl Binder {
             )
         }
         .context("mmap")?;
-        Ok(Arc::new(Self { file, area, size }))
+        Ok(Arc::new(Self {
+            file,
+            mapping,
+            size,
+        }))
     }
 
     /// Returns the address of the mapping.
-    pub fn area(&self) -> u64 {
-        self.area.as_ptr() as u64
+    pub fn mapping(&self) -> u64 {
+        self.mapping.as_ptr() as u64
     }
 
     /// Makes this process the context manager, which has handle 0.
@@ -154,7 +158,7 @@ impl Binder {
         if size == 0 {
             return Ok(Vec::new());
         }
-        let offset = address.wrapping_sub(self.area()) as usize;
+        let offset = address.wrapping_sub(self.mapping()) as usize;
         let size = size as usize;
         ensure!(
             offset <= self.size && size <= self.size - offset,
@@ -163,7 +167,7 @@ impl Binder {
         // SAFETY: The range is within the mapping, and the driver does not write to a buffer that
         // has not been freed.
         let bytes = unsafe {
-            std::slice::from_raw_parts(self.area.as_ptr().cast::<u8>().add(offset), size)
+            std::slice::from_raw_parts(self.mapping.as_ptr().cast::<u8>().add(offset), size)
         };
         Ok(bytes.to_vec())
     }
@@ -470,7 +474,7 @@ impl Talk {
     /// Sends `data` as the reply to `message`.
     ///
     /// The result of the delivery is one of the next events.
-    pub fn answer(&mut self, message: Message, data: &[u8]) -> Result<()> {
+    pub fn reply(&mut self, message: Message, data: &[u8]) -> Result<()> {
         let flags = message.flags;
         self.free(message);
         if flags & TF_ONE_WAY == 0 {
@@ -486,7 +490,7 @@ impl Talk {
     }
 
     /// Replies to `message` with files. The receiver frees the reply, which closes them.
-    pub fn answer_with_files(&mut self, message: Message, files: &[i32]) -> Result<()> {
+    pub fn reply_with_files(&mut self, message: Message, files: &[i32]) -> Result<()> {
         #[repr(C)]
         struct Objects {
             numbers: binder_buffer_object,
@@ -557,7 +561,7 @@ fn serve_on(mut talk: Talk, answer: Arc<Answer>) -> Result<()> {
         match talk.event()? {
             Event::Transaction(message) => {
                 let data = answer(&message);
-                talk.answer(message, &data)?;
+                talk.reply(message, &data)?;
             }
             Event::Spawn => {
                 let mut talk = Talk::new(&talk.binder);

@@ -47,7 +47,7 @@ const TESTS: &[Test] = &[
 const KIB: usize = 1024;
 const PAGE: usize = 4 * KIB;
 /// The largest mapping that Binder uses.
-const AREA: usize = 4096 * KIB;
+const MAPPING_SIZE: usize = 4096 * KIB;
 /// Sizes around the boundaries of words and pages.
 const SIZES: &[usize] = &[
     0,
@@ -66,14 +66,14 @@ const SIZES: &[usize] = &[
 
 /// Replies with the data in reverse order.
 const REVERSE: u32 = 1;
-/// Stores the `u32` at the start of the data. No reply.
-const KEEP: u32 = 2;
+/// Stores the `u32` at the start of the data. Replies without data.
+const STORE: u32 = 2;
 /// Replies with the stored values.
-const KEPT: u32 = 3;
+const STORED: u32 = 3;
 /// Replies with the PID and EUID of the sender.
-const WHO: u32 = 4;
-/// Replies with the TID, once the number of threads in the data has arrived.
-const MEET: u32 = 5;
+const SENDER: u32 = 4;
+/// Replies with the TID, once the value of threads in the data has arrived.
+const WAIT_FOR_THREADS: u32 = 5;
 /// Replies with the resident size of the server's mapping in kB.
 const RESIDENT: u32 = 6;
 
@@ -94,8 +94,8 @@ impl Server {
         Self::start_with(binder::add_device(device)?, move |binder| {
             binder.set_max_threads(threads)?;
             let state = State::default();
-            state.area.store(binder.area(), Ordering::Relaxed);
-            binder::serve(binder, Arc::new(move |message| state.answer(message)))
+            state.mapping.store(binder.mapping(), Ordering::Relaxed);
+            binder::serve(binder, Arc::new(move |message| state.reply(message)))
         })
     }
 
@@ -104,7 +104,7 @@ impl Server {
         let (ready, tell) = pipe()?;
         let path = device.clone();
         let process = Child::start(move || {
-            let binder = Binder::open(&path, AREA)?;
+            let binder = Binder::open(&path, MAPPING_SIZE)?;
             // Binder releases a dead context manager asynchronously.
             wait_until("the device has a manager", || {
                 match binder.become_manager() {
@@ -129,44 +129,44 @@ impl Server {
 }
 
 fn client(device: &Path) -> Result<Talk> {
-    Ok(Talk::new(&Binder::open(device, AREA)?))
+    Ok(Talk::new(&Binder::open(device, MAPPING_SIZE)?))
 }
 
 /// The state of the standard server.
 #[derive(Default)]
 struct State {
-    kept: Mutex<Vec<u32>>,
+    stored: Mutex<Vec<u32>>,
     waiting: Mutex<u32>,
     met: Condvar,
-    area: AtomicU64,
+    mapping: AtomicU64,
 }
 
 impl State {
-    fn answer(&self, message: &Message) -> Vec<u8> {
-        let number = || {
+    fn reply(&self, message: &Message) -> Vec<u8> {
+        let value = || {
             let bytes = message.data.first_chunk().expect("the value is missing");
             u32::from_ne_bytes(*bytes)
         };
         match message.code {
             REVERSE => message.data.iter().rev().copied().collect(),
-            KEEP => {
-                self.kept.lock().unwrap().push(number());
+            STORE => {
+                self.stored.lock().unwrap().push(value());
                 Vec::new()
             }
-            KEPT => {
-                let kept = self.kept.lock().unwrap();
-                kept.iter().flat_map(|n| n.to_ne_bytes()).collect()
+            STORED => {
+                let stored = self.stored.lock().unwrap();
+                stored.iter().flat_map(|n| n.to_ne_bytes()).collect()
             }
-            WHO => {
+            SENDER => {
                 let pid = message.sender_pid.to_ne_bytes();
                 [pid, message.sender_euid.to_ne_bytes()].concat()
             }
-            MEET => {
+            WAIT_FOR_THREADS => {
                 let mut waiting = self.waiting.lock().unwrap();
                 *waiting += 1;
                 self.met.notify_all();
                 let limit = Duration::from_secs(20);
-                let enough = number();
+                let enough = value();
                 let waited = self
                     .met
                     .wait_timeout_while(waiting, limit, |waiting| *waiting < enough)
@@ -177,7 +177,8 @@ impl State {
                 }
             }
             RESIDENT => {
-                let resident = procfs::rss(self.area.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
+                let resident =
+                    procfs::rss(self.mapping.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
                 resident.to_ne_bytes().to_vec()
             }
             _ => Vec::new(),
@@ -193,22 +194,22 @@ fn pattern(size: usize) -> Vec<u8> {
 /// Has the server reverse `size` bytes, and checks the reply.
 fn reverse(talk: &mut Talk, size: usize) -> Result<()> {
     let mut data = pattern(size);
-    let answer = talk.call(MANAGER, REVERSE, &data)?;
+    let reply = talk.call(MANAGER, REVERSE, &data)?;
     data.reverse();
     ensure!(
-        answer.data == data,
+        reply.data == data,
         "{size} bytes were returned with other content"
     );
-    talk.free(answer);
+    talk.free(reply);
     Ok(())
 }
 
 /// Returns a `u32` of the server.
-fn number(talk: &mut Talk, code: u32) -> Result<u64> {
-    let answer = talk.call(MANAGER, code, &[])?;
-    let number = u64::from_ne_bytes(answer.data.as_slice().try_into()?);
-    talk.free(answer);
-    Ok(number)
+fn value(talk: &mut Talk, code: u32) -> Result<u64> {
+    let reply = talk.call(MANAGER, code, &[])?;
+    let value = u64::from_ne_bytes(reply.data.as_slice().try_into()?);
+    talk.free(reply);
+    Ok(value)
 }
 
 /// Waits until `done` returns true.
@@ -241,16 +242,16 @@ fn one_way() -> Result<()> {
         for size in SIZES {
             let mut data = pattern(4 + size);
             data[..4].copy_from_slice(&u32::to_ne_bytes(sent));
-            talk.send(MANAGER, KEEP, &data)?;
+            talk.send(MANAGER, STORE, &data)?;
             sent += 1;
         }
         // One-way transactions may use half of the mapping, so wait for them. They are delivered in
         // order.
         wait_until("one-way transactions are missing", || {
-            let kept = talk.call(MANAGER, KEPT, &[])?;
+            let stored = talk.call(MANAGER, STORED, &[])?;
             let all = (0..sent).flat_map(u32::to_ne_bytes);
-            let done = kept.data.iter().copied().eq(all);
-            talk.free(kept);
+            let done = stored.data.iter().copied().eq(all);
+            talk.free(stored);
             Ok(done)
         })?;
     }
@@ -263,17 +264,20 @@ fn several_threads() -> Result<()> {
 
     let server = Server::start("threads", THREADS)?;
     let client = |meet: bool| -> Result<()> {
-        let binder = Binder::open(&server.device, AREA)?;
+        let binder = Binder::open(&server.device, MAPPING_SIZE)?;
         let threads: Vec<_> = (0..THREADS as usize)
-            .map(|number| {
+            .map(|value| {
                 let mut talk = Talk::new(&binder);
                 thread::spawn(move || -> Result<Option<Vec<u8>>> {
                     let met = match meet {
-                        true => Some(talk.call(MANAGER, MEET, &THREADS.to_ne_bytes())?.data),
+                        true => Some(
+                            talk.call(MANAGER, WAIT_FOR_THREADS, &THREADS.to_ne_bytes())?
+                                .data,
+                        ),
                         false => None,
                     };
                     for call in 0..CALLS {
-                        reverse(&mut talk, call * 37 + number)?;
+                        reverse(&mut talk, call * 37 + value)?;
                     }
                     Ok(met)
                 })
@@ -302,13 +306,13 @@ fn several_threads() -> Result<()> {
 
 /// Returns the PID and EUID that the server sees.
 fn ask_who(talk: &mut Talk) -> Result<(i32, u32)> {
-    let answer = talk.call(MANAGER, WHO, &[])?;
-    let (pid, euid) = answer.data.split_at_checked(4).context("too short")?;
+    let reply = talk.call(MANAGER, SENDER, &[])?;
+    let (pid, euid) = reply.data.split_at_checked(4).context("too short")?;
     let who = (
         i32::from_ne_bytes(pid.try_into()?),
         u32::from_ne_bytes(euid.try_into()?),
     );
-    talk.free(answer);
+    talk.free(reply);
     Ok(who)
 }
 
@@ -387,7 +391,7 @@ fn files_are_closed() -> Result<()> {
         talk.enter()?;
         loop {
             if let Event::Transaction(message) = talk.event()? {
-                talk.answer_with_files(message, &[given; 3])?;
+                talk.reply_with_files(message, &[given; 3])?;
             }
         }
     })?;
@@ -396,14 +400,14 @@ fn files_are_closed() -> Result<()> {
     let count = || Ok::<_, std::io::Error>(fs::read_dir("/proc/self/fd")?.count());
     let before = count()?;
     for _ in 0..ROUNDS {
-        let answer = talk.call_for_files(MANAGER, 0)?;
-        ensure!(answer.files.len() == 3 && count()? == before + 3);
-        for file in &answer.files {
+        let reply = talk.call_for_files(MANAGER, 0)?;
+        ensure!(reply.files.len() == 3 && count()? == before + 3);
+        for file in &reply.files {
             // SAFETY: The file is open until the reply is freed.
             let file = unsafe { BorrowedFd::borrow_raw(*file) };
             ensure!(write(file, b"!")? == 1);
         }
-        talk.free(answer);
+        talk.free(reply);
         talk.flush()?;
         ensure!(
             count()? == before,
@@ -440,7 +444,7 @@ fn object_and_its_death() -> Result<()> {
                     let handle = *message.handles.first().context("no object")?;
                     object = Some(handle);
                     talk.watch(handle, COOKIE)?;
-                    talk.answer(message, &[])?;
+                    talk.reply(message, &[])?;
                 }
                 Event::Transaction(message) => {
                     // Calls an object of the thread that waits for the reply to this transaction.
@@ -450,7 +454,7 @@ fn object_and_its_death() -> Result<()> {
                     };
                     let bytes = data.data.clone();
                     talk.free(data);
-                    talk.answer(message, &bytes)?;
+                    talk.reply(message, &bytes)?;
                 }
                 Event::Death(cookie) => tell.write_all(&cookie.to_ne_bytes())?,
                 _ => {}
@@ -468,7 +472,7 @@ fn object_and_its_death() -> Result<()> {
                 Event::Transaction(message) => {
                     ensure!(message.object == COOKIE, "called as {:#x}", message.object);
                     let data = [&message.data[..], b"!"].concat();
-                    talk.answer(message, &data)?;
+                    talk.reply(message, &data)?;
                 }
                 Event::Reply(message) => {
                     ensure!(message.data == b"abc!", "{:?}", message.data);
@@ -503,7 +507,7 @@ fn hesitant_server(device: PathBuf) -> Result<(Server, File, File)> {
                 Event::Transaction(message) => {
                     tell.write_all(b"m")?;
                     wait.read_exact(&mut [0])?;
-                    talk.answer(message, b"late")?;
+                    talk.reply(message, b"late")?;
                 }
                 Event::Complete => tell.write_all(b"c")?,
                 Event::Failed(Failure::Dead) => tell.write_all(b"d")?,
@@ -516,7 +520,7 @@ fn hesitant_server(device: PathBuf) -> Result<(Server, File, File)> {
 }
 
 /// Reads the next event of such a server.
-fn said(from: &mut File) -> Result<char> {
+fn next_event(from: &mut File) -> Result<char> {
     let mut byte = [0];
     from.read_exact(&mut byte)?;
     Ok(byte[0].into())
@@ -525,20 +529,17 @@ fn said(from: &mut File) -> Result<char> {
 fn server_killed() -> Result<()> {
     let device = binder::add_device("server-killed")?;
     let call = |expected: Result<&[u8], Failure>| {
-        let answer = match client(&device)?.call(MANAGER, REVERSE, &pattern(PAGE)) {
-            Ok(answer) => Ok(answer.data),
+        let reply = match client(&device)?.call(MANAGER, REVERSE, &pattern(PAGE)) {
+            Ok(reply) => Ok(reply.data),
             Err(err) => Err(err.downcast::<Failure>()?),
         };
-        ensure!(
-            answer.as_deref() == expected.as_ref().copied(),
-            "{answer:?}"
-        );
+        ensure!(reply.as_deref() == expected.as_ref().copied(), "{reply:?}");
         Ok(())
     };
     for _ in 0..20 {
         let (server, mut arrived, _go) = hesitant_server(device.clone())?;
         let client = Child::start(|| call(Err(Failure::Dead)))?;
-        ensure!(said(&mut arrived)? == 'm', "no transaction arrived");
+        ensure!(next_event(&mut arrived)? == 'm', "no transaction arrived");
         server.process.kill()?;
         client.join()?;
 
@@ -563,31 +564,37 @@ fn client_killed() -> Result<()> {
                 .call(MANAGER, REVERSE, &pattern(64 * KIB))?;
             bail!("the server replied")
         })?;
-        ensure!(said(&mut arrived)? == 'm', "no transaction arrived");
+        ensure!(next_event(&mut arrived)? == 'm', "no transaction arrived");
         client.kill()?;
         wait_until("Binder has not released the client", || {
             Ok(processes("client-killed")? == 1)
         })?;
         go.write_all(b"!")?;
         // The reply has no receiver. The server's event depends on the state of the teardown.
-        ensure!(said(&mut arrived)? != 'm', "a transaction without a sender");
+        ensure!(
+            next_event(&mut arrived)? != 'm',
+            "a transaction without a sender"
+        );
 
         let client = Child::start(|| {
-            let answer = server
+            let reply = server
                 .client()?
                 .call(MANAGER, REVERSE, &pattern(64 * KIB))?;
-            ensure!(answer.data == b"late", "{:?}", answer.data);
+            ensure!(reply.data == b"late", "{:?}", reply.data);
             Ok(())
         })?;
-        ensure!(said(&mut arrived)? == 'm', "no transaction arrived");
+        ensure!(next_event(&mut arrived)? == 'm', "no transaction arrived");
         go.write_all(b"!")?;
         client.join()?;
-        ensure!(said(&mut arrived)? == 'c', "the reply was not delivered");
+        ensure!(
+            next_event(&mut arrived)? == 'c',
+            "the reply was not delivered"
+        );
     }
     server.process.kill()
 }
 
-/// Returns the number of processes in the state of Binder for device `name`.
+/// Returns the value of processes in the state of Binder for device `name`.
 fn processes(name: &str) -> Result<usize> {
     let state = fs::read_to_string(Path::new(binder::MOUNT).join("binder_logs/state"))?;
     let context = format!("context {name}");
@@ -605,7 +612,7 @@ fn clients_killed_at_random() -> Result<()> {
         random ^= random >> 7;
         random ^= random << 17;
         let client = Child::start(|| {
-            let binder = Binder::open(&server.device, AREA)?;
+            let binder = Binder::open(&server.device, MAPPING_SIZE)?;
             let threads = [64 * KIB, PAGE + 1].map(|size| {
                 let mut talk = Talk::new(&binder);
                 thread::spawn(move || -> Result<()> {
@@ -638,12 +645,12 @@ fn shrinker() -> Result<()> {
     let mut talk = server.client()?;
     for _ in 0..10 {
         reverse(&mut talk, 64 * KIB)?;
-        let before = number(&mut talk, RESIDENT)?;
+        let before = value(&mut talk, RESIDENT)?;
         ensure!(before >= 64, "{before} kB are resident after 64 KiB");
         // Only pages of buffers that are in use remain.
         wait_until("no page was reclaimed", || {
             fs::write("/proc/sys/vm/drop_caches", "2")?;
-            Ok(number(&mut talk, RESIDENT)? <= 8)
+            Ok(value(&mut talk, RESIDENT)? <= 8)
         })?;
     }
     Ok(())
@@ -654,7 +661,7 @@ fn memory_pressure() -> Result<()> {
     let mut talk = server.client()?;
     // The pages of a large transaction, which has been freed.
     reverse(&mut talk, 1024 * KIB)?;
-    let before = number(&mut talk, RESIDENT)?;
+    let before = value(&mut talk, RESIDENT)?;
     ensure!(before >= 1024, "{before} kB are resident");
 
     // Each process allocates memory until the OOM killer kills it.
@@ -674,7 +681,7 @@ fn memory_pressure() -> Result<()> {
         // Transactions continue all the time.
         reverse(&mut talk, 3 * PAGE)?;
         calls += 1;
-        Ok(number(&mut talk, RESIDENT)? < before / 2)
+        Ok(value(&mut talk, RESIDENT)? < before / 2)
     });
     hogs.kill()?;
     result?;

@@ -15,7 +15,7 @@ use std::{
 
 /// The events that are counted.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Did {
+pub enum Event {
     Completed,
     Nested,
     Executed,
@@ -29,7 +29,7 @@ pub enum Did {
     Wrong,
 }
 
-impl Did {
+impl Event {
     const ALL: &[(Self, &str)] = &[
         (Self::Completed, "processes that completed"),
         (Self::Nested, "processes in nested PID namespaces"),
@@ -57,35 +57,35 @@ pub fn start() -> Result<()> {
     Ok(())
 }
 
-fn counter(what: Did) -> &'static AtomicU64 {
+fn counter(what: Event) -> &'static AtomicU64 {
     let page = *SHARED.get().expect("start() has been called") as *const AtomicU64;
     // SAFETY: The page is large enough for all counters, was zeroed when mapped, and is never
     // unmapped.
     unsafe { &*page.add(what as usize) }
 }
 
-pub fn add(what: Did, times: u64) {
+pub fn add(what: Event, times: u64) {
     counter(what).fetch_add(times, Ordering::Relaxed);
 }
 
 /// Resets all counters except that of wrong results.
 pub fn reset() {
-    for (what, _) in Did::ALL {
+    for (what, _) in Event::ALL {
         counter(*what).store(0, Ordering::Relaxed);
     }
 }
 
 /// Returns an error if a result was wrong.
 pub fn check_wrong() -> Result<()> {
-    match counter(Did::Wrong).load(Ordering::Relaxed) {
+    match counter(Event::Wrong).load(Ordering::Relaxed) {
         0 => Ok(()),
         n => bail!("{n} wrong results"),
     }
 }
 
 /// Returns the events that have not occurred, without those in `except`.
-pub fn missing(except: &[Did]) -> Vec<&'static str> {
-    Did::ALL
+pub fn missing(except: &[Event]) -> Vec<&'static str> {
+    Event::ALL
         .iter()
         .filter(|(what, _)| counter(*what).load(Ordering::Relaxed) == 0 && !except.contains(what))
         .map(|(_, name)| *name)
@@ -93,8 +93,8 @@ pub fn missing(except: &[Did]) -> Vec<&'static str> {
 }
 
 /// Prints all counters. Returns an error if an event has not occurred that is not `impossible`.
-pub fn report(impossible: &[Did]) -> Result<()> {
-    for (what, name) in Did::ALL {
+pub fn report(impossible: &[Event]) -> Result<()> {
+    for (what, name) in Event::ALL {
         ktap::did(name, counter(*what).load(Ordering::Relaxed));
     }
     let missing = missing(impossible);

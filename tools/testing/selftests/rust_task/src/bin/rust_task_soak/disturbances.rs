@@ -2,7 +2,7 @@
 
 //! Kills, ptrace stops, cgroup freezes and CPU hotplug.
 
-use crate::counters::{self, Did};
+use crate::counters::{self, Event};
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use nix::{
@@ -96,7 +96,7 @@ pub fn one(group: &Group, rng: &mut Rng) -> Result<()> {
     match rng.u32(0..40) {
         0..=11 => {
             if victim.is_some_and(|pid| kill(pid, Signal::SIGKILL).is_ok()) {
-                counters::add(Did::Killed, 1);
+                counters::add(Event::Killed, 1);
             }
         }
         12..=17 => {
@@ -113,16 +113,16 @@ pub fn one(group: &Group, rng: &mut Rng) -> Result<()> {
             thread::sleep(Duration::from_millis(rng.u64(1..30)));
             // A frozen process can be killed, too.
             if victim.is_some_and(|pid| kill(pid, Signal::SIGKILL).is_ok()) {
-                counters::add(Did::Killed, 1);
+                counters::add(Event::Killed, 1);
             }
             group.set("cgroup.freeze", "0")?;
-            counters::add(Did::Frozen, 1);
+            counters::add(Event::Frozen, 1);
         }
         20 => {
             fs::write(CPU, "0").context(CPU)?;
             thread::sleep(Duration::from_millis(rng.u64(1..30)));
             fs::write(CPU, "1").context(CPU)?;
-            counters::add(Did::Unplugged, 1);
+            counters::add(Event::Unplugged, 1);
         }
         21 => fs::write("/proc/sys/vm/drop_caches", "3")?,
         _ => thread::sleep(Duration::from_millis(rng.u64(1..40))),
@@ -148,7 +148,7 @@ fn trace(pid: Pid) -> Result<()> {
             WaitStatus::StillAlive => thread::sleep(Duration::from_millis(1)),
             WaitStatus::Exited(..) | WaitStatus::Signaled(..) => break,
             _ => {
-                counters::add(Did::Traced, 1);
+                counters::add(Event::Traced, 1);
                 ptrace::syscall(pid, None)?;
             }
         }

@@ -10,7 +10,7 @@ mod disturbances;
 mod workloads;
 
 use anyhow::{bail, Context, Result};
-use counters::Did;
+use counters::Event;
 use disturbances::Group;
 use fastrand::Rng;
 use nix::{
@@ -62,7 +62,7 @@ fn soak() -> Result<()> {
 
 /// Runs workloads and disturbances, and waits for all processes. Returns the events that cannot
 /// occur on this kernel.
-fn run_for(seed: u64, time: Duration) -> Result<Vec<Did>> {
+fn run_for(seed: u64, time: Duration) -> Result<Vec<Event>> {
     let group = Group::new()?;
     let mut rng = Rng::with_seed(seed);
     let begin = Instant::now();
@@ -70,10 +70,11 @@ fn run_for(seed: u64, time: Duration) -> Result<Vec<Did>> {
 
     let impossible = match binder {
         true => Vec::new(),
-        false => vec![Did::Binder],
+        false => vec![Event::Binder],
     };
     // OOM kills are counted at the end. A slow machine gets more time.
-    let missing = || !counters::missing(&[&impossible[..], &[Did::OomKilled]].concat()).is_empty();
+    let missing =
+        || !counters::missing(&[&impossible[..], &[Event::OomKilled]].concat()).is_empty();
     let over = |begin: Instant| {
         let now = begin.elapsed();
         now > 4 * time || (now > time && !missing())
@@ -129,7 +130,7 @@ fn run_for(seed: u64, time: Duration) -> Result<Vec<Did>> {
         }
         thread::sleep(Duration::from_millis(20));
     }
-    counters::add(Did::OomKilled, group.oom_kills()?);
+    counters::add(Event::OomKilled, group.oom_kills()?);
     group.remove().context("removing the cgroup")?;
     Ok(impossible)
 }

@@ -2,7 +2,7 @@
 
 //! The workloads: what a process of the soak test does.
 
-use crate::counters::{self, Did};
+use crate::counters::{self, Event};
 use anyhow::{anyhow, bail, ensure, Context, Result};
 use fastrand::Rng;
 use nix::{
@@ -43,13 +43,13 @@ const TOO_MUCH: usize = 64 << 20;
 const BUFFER_SIZE: usize = 64 * PAGE;
 const DEVICE: &str = "soak";
 
-type Workload = (Option<Did>, fn(&mut Rng) -> Result<()>);
+type Workload = (Option<Event>, fn(&mut Rng) -> Result<()>);
 
 const WORKLOADS: &[Workload] = &[
     (None, plain),
     (None, threads),
-    (Some(Did::Nested), nested),
-    (Some(Did::Executed), exec_from_thread),
+    (Some(Event::Nested), nested),
+    (Some(Event::Executed), exec_from_thread),
     (None, outlived),
     (None, kthreads),
 ];
@@ -73,7 +73,7 @@ pub fn run(mut rng: Rng) -> Result<()> {
         match rng.u32(0..30) {
             0 => run_one(None, allocate_too_much, &mut rng)?,
             1..=6 if binder::is_mounted() => {
-                run_one(Some(Did::Binder), binder_calls, &mut rng)?;
+                run_one(Some(Event::Binder), binder_calls, &mut rng)?;
             }
             _ => {
                 let (event, workload) = WORKLOADS[rng.usize(0..WORKLOADS.len())];
@@ -85,14 +85,14 @@ pub fn run(mut rng: Rng) -> Result<()> {
 
 /// Runs a workload in a child, and counts it. The child may be killed at any time.
 fn run_one(
-    event: Option<Did>,
+    event: Option<Event>,
     workload: impl Fn(&mut Rng) -> Result<()>,
     rng: &mut Rng,
 ) -> Result<()> {
     let mut rng = rng.fork();
     let result = in_child(|| {
         workload(&mut rng)?;
-        counters::add(Did::Completed, 1);
+        counters::add(Event::Completed, 1);
         event.into_iter().for_each(|event| counters::add(event, 1));
         Ok(())
     });
@@ -121,7 +121,7 @@ fn in_child(inner: impl FnOnce() -> Result<()>) -> Result<()> {
                 Err(Disturbed.into())
             }
             other => {
-                counters::add(Did::Wrong, 1);
+                counters::add(Event::Wrong, 1);
                 bail!("{other:?}")
             }
         },
@@ -143,7 +143,7 @@ fn leave(result: Result<()>) -> ! {
         Err(err) if is_disturbance(&err) => DISTURBED,
         Err(err) => {
             println!("# wrong: {err:#}");
-            counters::add(Did::Wrong, 1);
+            counters::add(Event::Wrong, 1);
             1
         }
     };
@@ -393,7 +393,7 @@ fn poll_dead_opener(tester: &Tester) -> Result<()> {
     loop {
         let opener = tester.opener()?;
         if (opener.has_ns, opener.mm_alive, opener.in_callers_ns) == (0, 0, 0) {
-            counters::add(Did::Outlived, 1);
+            counters::add(Event::Outlived, 1);
             return Ok(());
         }
         // The parent of the opener may have been killed or frozen, but only for a shorter time.
