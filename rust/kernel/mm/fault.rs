@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Page faults in areas of a driver.
+//! Page faults in a driver's VMAs.
 //!
-//! The handler of a fault borrows it for the whole of the call, `'a`, and so does each way to deal
-//! with it. The ways that keep the lock share the fault, so what the area knows can be used for
-//! them. The one that gives the lock back has the fault to itself: nothing of the area is in use
-//! then, and nothing can be done any more but have the fault repeated.
+//! A fault handler borrows its [`VmFault`] for the duration of the call, `'a`, and returns a
+//! [`FaultResult`] with the same lifetime. The methods that produce a result and keep the fault
+//! lock take `&'a self`: the handler may go on using the VMA and its `vm_private_data` for their
+//! arguments. [`VmFault::retry_after`] releases the fault lock and takes `&'a mut self`: no borrow
+//! from the VMA is live when it is called, and after it no other result can be produced.
+//!
+//! The fault lock is the mmap lock or the VMA lock, held for reading. `FAULT_FLAG_VMA_LOCK` in the
+//! flags of the fault tells which one it is.
 //!
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h)
@@ -23,8 +27,8 @@ use crate::{
     mm::{
         virt::flags,
         vm_ops::{
-            VmOperations,
             DriverVma, //
+            VmOperations,
         },
     },
     page::Page,
@@ -39,23 +43,24 @@ use core::{
     },
 };
 
-/// Makes `'a` a lifetime that no other can stand for.
+/// Makes a type invariant in `'a`, so that the results of two faults are of different types.
 type Brand<'a> = PhantomData<fn(&'a ()) -> &'a ()>;
 
-/// A fault that waits for an outcome.
+/// A page fault that is being handled.
 ///
 /// # Invariants
 ///
-/// This is the fault that the current task is in, in an area with the table of `T`. Unless it is
-/// borrowed mutably for `'a`, the lock that the fault's flags name is held for reading, and the
-/// address space is alive.
+/// - `vmf` points to the `struct vm_fault` of the fault that the current task is handling. Its VMA
+///   has the `vm_ops` of `T`.
+/// - Unless `self` is mutably borrowed for `'a`, the fault lock is held for reading, and `mm_users`
+///   of the mm is not zero.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::{MmapHook, VmOperations}}, page::Page, impl_has_vm_ops};
 ///
-/// /// One page, which all processes share.
+/// /// One page that is mapped into all processes.
 /// struct Board {
 ///     page: Page,
 /// }
@@ -80,20 +85,21 @@ pub struct VmFault<'a, T> {
     data: PhantomData<(Brand<'a>, ArcBorrow<'a, T>)>,
 }
 
-/// What has become of a fault.
+/// The result of a page fault: a `vm_fault_t`, and the page if there is one.
 ///
 /// # Invariants
 ///
-/// It is right to return `reason` from the fault of `'a`: the lock is held, unless `VM_FAULT_RETRY`
-/// is set. If no bit is, `page` is what `vmf->page` is to be, and this owns a count on it;
-/// otherwise it is null.
+/// - The `->fault()` of `'a` may return `reason`: `VM_FAULT_RETRY` is set if and only if the fault
+///   lock has been released, and `VM_FAULT_COMPLETED` is not set.
+/// - If `reason` is zero, `page` is the value for `vmf->page`, and `self` holds a reference to it.
+///   Otherwise `page` is null.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::Page};
 ///
-/// /// Makes an outcome of what a search has found.
+/// /// Maps the page that a look-up has found.
 /// fn found<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: Result<&Page>) -> FaultResult<'a> {
 ///     match page {
 ///         Ok(page) => vmf.return_page(page),
@@ -101,7 +107,7 @@ pub struct VmFault<'a, T> {
 ///     }
 /// }
 /// ```
-#[must_use = "only what the handler returns reaches the program"]
+#[must_use = "a fault is completed only by the result that its handler returns"]
 pub struct FaultResult<'a> {
     reason: bindings::vm_fault_t,
     page: *mut bindings::page,
@@ -109,7 +115,7 @@ pub struct FaultResult<'a> {
 }
 
 impl FaultResult<'_> {
-    /// Returns the bits for the C side, and the page with its count, if there is one.
+    /// Returns the `VM_FAULT_*` bits. If there is a page, its reference passes to the caller.
     #[inline]
     pub(super) fn into_raw(self) -> (bindings::vm_fault_t, Option<NonNull<bindings::page>>) {
         let me = ManuallyDrop::new(self);
@@ -121,56 +127,76 @@ impl Drop for FaultResult<'_> {
     #[inline]
     fn drop(&mut self) {
         if !self.page.is_null() {
-            // SAFETY: The count is ours, by the type invariant, and nobody else learns of it.
+            // SAFETY: By the type invariant, `self` holds a reference to the page. It has not
+            // passed to `vmf->page`, as only `into_raw()` hands it out, which does not run
+            // `drop()`.
             unsafe { bindings::put_page(self.page) };
         }
     }
 }
 
 impl<'a, T: VmOperations> VmFault<'a, T> {
+    /// Wraps the argument of `->fault()`.
+    ///
     /// # Safety
     ///
-    /// `vmf` is what the C side has called a handler of the table of `T` with, for an area whose
-    /// lock it holds and whose address space is alive. `'a` is the handler's own, which returns as
-    /// this or the [`FaultResult`] of it says.
+    /// - `vmf` must be the argument with which C code has called a handler in the `vm_ops` of `T`.
+    ///   The fault lock must be held for reading, and `mm_users` of the mm must not be zero.
+    /// - `'a` must be limited to that call of the handler, which must return what the
+    ///   [`FaultResult`] for `'a` contains.
     #[inline]
     pub(super) unsafe fn from_raw(vmf: *mut bindings::vm_fault) -> Self {
+        // INVARIANT: The caller guarantees the VMA, the fault lock and the mm. Only `retry_after()`
+        // releases the fault lock, and it borrows the `VmFault` mutably for `'a`.
         Self {
-            // SAFETY: The C side's pointer is not null.
+            // SAFETY: `vmf` points to the `struct vm_fault` on the stack of `__handle_mm_fault()`,
+            // so it is not null.
             vmf: unsafe { NonNull::new_unchecked(vmf) },
             data: PhantomData,
         }
     }
 
-    /// Returns the area that was touched.
+    /// Returns the VMA of the fault.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::mm::{fault::VmFault, virt::flags, vm_ops::VmOperations};
     ///
-    /// /// Returns whether the program will get a copy of the page.
+    /// /// Returns whether `do_cow_fault()` will copy the page.
     /// fn is_copied<T: VmOperations>(vmf: &VmFault<'_, T>) -> bool {
     ///     vmf.is_write() && vmf.vma().flags() & flags::SHARED == 0
     /// }
     /// ```
     #[inline]
     pub fn vma(&self) -> &DriverVma<T> {
-        // SAFETY: Who has `&self` shows that it is not borrowed mutably, so the lock is held for as
-        // long as the result is used, by the type invariant, and the address space is alive.
+        // SAFETY: `&self` excludes a mutable borrow for as long as the result is used. So the fault
+        // lock is held, `mm_users` is not zero and the VMA has the `vm_ops` of `T`, by the type
+        // invariant.
         unsafe { DriverVma::from_raw(self.vmf.as_ref().__bindgen_anon_1.vma) }
     }
 
-    /// Borrows the data of the area.
+    /// Borrows the `vm_private_data` of the VMA.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
-    /// use core::sync::atomic::{AtomicUsize, Ordering};
-    /// use kernel::{mm::{fault::VmFault, vm_ops::{MmapHook, VmOperations}}, impl_has_vm_ops};
+    /// use kernel::{
+    ///     impl_has_vm_ops,
+    ///     mm::{fault::VmFault, vm_ops::{MmapHook, VmOperations}},
+    ///     sync::atomic::{Atomic, Relaxed},
+    /// };
     ///
     /// struct Counted {
-    ///     faults: AtomicUsize,
+    ///     faults: Atomic<usize>,
     /// }
     ///
     /// impl_has_vm_ops!(Counted);
@@ -180,9 +206,9 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     type Hook = MmapHook;
     /// }
     ///
-    /// /// Counts the faults of all areas that share the data.
+    /// /// Counts the faults of all VMAs that share the data.
     /// fn count(vmf: &VmFault<'_, Counted>) -> usize {
-    ///     vmf.data().faults.fetch_add(1, Ordering::Relaxed) + 1
+    ///     vmf.data().faults.fetch_add(1, Relaxed) + 1
     /// }
     /// ```
     #[inline]
@@ -190,61 +216,76 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         self.vma().data()
     }
 
-    /// Returns the address of the page that was touched.
+    /// Returns the address of the fault, rounded down to a page.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::mm::{fault::VmFault, vm_ops::VmOperations};
     ///
-    /// /// Returns how many bytes of the area are in front of the page.
-    /// fn in_front<T: VmOperations>(vmf: &VmFault<'_, T>) -> usize {
+    /// /// Returns the offset of the page from the start of the VMA.
+    /// fn offset<T: VmOperations>(vmf: &VmFault<'_, T>) -> usize {
     ///     vmf.address() - vmf.vma().start()
     /// }
     /// ```
     #[inline]
     pub fn address(&self) -> usize {
-        // SAFETY: The fault is that of the current task, which the C side fills in before.
+        // SAFETY: `vmf` is valid by the type invariant. `__handle_mm_fault()` sets the field before
+        // it calls the handler, and nothing writes to it during the handler.
         unsafe { self.vmf.as_ref().__bindgen_anon_1.address }
     }
 
-    /// Returns the number of the page in the file.
+    /// Returns the page offset of the fault in the file.
     ///
-    /// It is among those that the `mmap` hook has seen.
+    /// It lies in the range that the `->mmap()` or `->mmap_prepare()` hook was called for.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{mm::{fault::VmFault, vm_ops::VmOperations}, page::Page};
     ///
-    /// /// Finds the page, wherever the area begins in the file.
+    /// /// Looks up the page by its page offset, which does not depend on the VMA's start.
     /// fn find<'a, T: VmOperations>(vmf: &VmFault<'_, T>, file: &'a [Page]) -> Result<&'a Page> {
     ///     file.get(vmf.pgoff()).ok_or(EINVAL)
     /// }
     /// ```
     #[inline]
     pub fn pgoff(&self) -> usize {
-        // SAFETY: As for `address()`.
+        // SAFETY: `vmf` is valid by the type invariant. `__handle_mm_fault()` sets the field before
+        // it calls the handler, and nothing writes to it during the handler.
         unsafe { self.vmf.as_ref().__bindgen_anon_1.pgoff }
     }
 
     #[inline]
     fn flags(&self) -> bindings::fault_flag {
-        // SAFETY: As for `address()`.
+        // SAFETY: `vmf` is valid by the type invariant. `__handle_mm_fault()` sets the field before
+        // it calls the handler, and nothing writes to it during the handler.
         unsafe { self.vmf.as_ref().flags }
     }
 
-    /// Returns whether the page is to be written to.
+    /// Returns whether this is a write fault.
     ///
-    /// If not, it may be written to later without another fault, unless there is
-    /// [`VmOperations::page_mkwrite`].
+    /// After a read fault in a shared, writable VMA, userspace may write to the page without
+    /// another fault, unless [`VmOperations::page_mkwrite`] is implemented.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::Page};
     ///
-    /// /// Who reads what nobody has written gets `SIGBUS`.
+    /// /// A read of a page that has not been written to raises `SIGBUS`.
     /// fn new_page<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: &Page) -> FaultResult<'a> {
     ///     if !vmf.is_write() {
     ///         return vmf.return_error(EINVAL);
@@ -258,16 +299,20 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         self.flags() & bindings::fault_flag_FAULT_FLAG_WRITE != 0
     }
 
-    /// Returns whether the page is to be executed.
+    /// Returns whether this is an instruction fetch.
     ///
-    /// Some CPUs do not tell.
+    /// Not all CPUs report it.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::mm::{fault::VmFault, vm_ops::VmOperations};
     ///
-    /// /// Returns what a log has to say of the fault.
+    /// /// Returns the type of the access for a log message.
     /// fn purpose<T: VmOperations>(vmf: &VmFault<'_, T>) -> &'static str {
     ///     match (vmf.is_instruction(), vmf.is_write()) {
     ///         (true, _) => "execute",
@@ -282,14 +327,18 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         self.flags() & bindings::fault_flag_FAULT_FLAG_INSTRUCTION != 0
     }
 
-    /// Returns whether another task than the area's own wants the page, a debugger for example.
+    /// Returns whether the access is to the mm of another process, for example by ptrace.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{mm::{fault::VmFault, vm_ops::VmOperations}, task::Pid};
     ///
-    /// /// Returns the process to be charged for the page, which a debugger is not.
+    /// /// Returns the TGID to charge for the page. A remote access is not charged.
     /// fn payer<T: VmOperations>(vmf: &VmFault<'_, T>) -> Option<Pid> {
     ///     (!vmf.is_remote()).then(|| current!().tgid())
     /// }
@@ -300,17 +349,21 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         self.flags() & bindings::fault_flag_FAULT_FLAG_REMOTE != 0
     }
 
-    /// Returns whether the program has touched the page, and not the kernel for it.
+    /// Returns whether userspace accessed the page, rather than the kernel on its behalf.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
     ///
-    /// /// Explains the `SIGBUS`. Where the kernel fails for the program, there is none.
+    /// /// Logs the cause of a `SIGBUS`. A failed access by the kernel raises none.
     /// fn refuse<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> FaultResult<'a> {
     ///     if vmf.is_user() {
-    ///         pr_info!("{} has touched page {}\n", current!().pid(), vmf.pgoff());
+    ///         pr_info!("PID {} accessed page {}\n", current!().pid(), vmf.pgoff());
     ///     }
     ///     vmf.return_error(EINVAL)
     /// }
@@ -321,15 +374,17 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         self.flags() & bindings::fault_flag_FAULT_FLAG_USER != 0
     }
 
-    /// Ends the fault with certain bits.
+    /// Completes the fault with `reason`.
     ///
     /// # Safety
     ///
-    /// There is at least one, and it is right to return them while the lock is held.
+    /// `reason` must not be zero, must not contain `VM_FAULT_RETRY` or `VM_FAULT_COMPLETED`, and
+    /// must be valid as the return value of `->fault()` without a page.
     #[inline]
     pub(super) unsafe fn complete(&'a self, reason: bindings::vm_fault_t) -> FaultResult<'a> {
-        // INVARIANT: As the caller says. The lock is held by the invariant of `self`, which cannot
-        // be borrowed mutably any more.
+        // INVARIANT: The caller guarantees that `reason` is valid, is not zero and does not contain
+        // `VM_FAULT_RETRY`. The fault lock is held by the invariant of `self`. It stays held until
+        // the handler returns, as the shared borrow for `'a` excludes `retry_after()`.
         FaultResult {
             reason,
             page: null_mut(),
@@ -337,22 +392,25 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         }
     }
 
-    /// Has the kernel map `page`.
+    /// Completes the fault with `page`, which the core mm maps.
     ///
-    /// The mapping has a count of its own on the page, so the page may be dropped before it. User
-    /// space may write to what it can map, so the page must hold nothing that the kernel relies on;
-    /// in particular, none of those behind a `VBox`. In a private area that is written to, the
-    /// program gets a copy.
+    /// The mapping holds its own reference, so the page may be dropped before it is unmapped.
+    /// Userspace may write to the page: it must not contain data that the kernel relies on. In
+    /// particular it must not be a page of a `VBox`. A write fault in a private VMA maps a copy.
     ///
-    /// An area of bare page frames ([`flags::PFNMAP`]) takes none: `SIGBUS`.
+    /// In a `VM_PFNMAP` VMA ([`flags::PFNMAP`]), the fault raises `SIGBUS`.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::Page};
     ///
-    /// /// Gives the program memory that nothing but the mapping keeps.
-    /// fn zeroes<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> FaultResult<'a> {
+    /// /// Maps a zeroed page. The mapping holds the only reference to it.
+    /// fn zeroed<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> FaultResult<'a> {
     ///     match Page::alloc_page(GFP_KERNEL | __GFP_ZERO) {
     ///         Ok(page) => vmf.return_page(&page),
     ///         Err(err) => vmf.return_error(err.into()),
@@ -366,11 +424,12 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         }
 
         let page = page.as_ptr();
-        // SAFETY: A `Page` is a page with a count, so another can be taken.
+        // SAFETY: `page` is valid, and the caller's `Page` holds a reference to it.
         unsafe { bindings::get_page(page) };
-        // INVARIANT: No bit is set, and the count is the one just taken. It is a single page that
-        // belongs to no file and to no anonymous memory, which is all that `finish_fault()` and
-        // `do_cow_fault()` ask for. The lock is held as in `complete()`.
+        // INVARIANT: `reason` is zero, and `get_page()` has taken the reference. A `Page` is an
+        // order-0 page that belongs to no page cache and is not anonymous memory, which satisfies
+        // `finish_fault()` and `do_cow_fault()`. The fault lock is held by the invariant of `self`,
+        // and the shared borrow for `'a` excludes `retry_after()`.
         FaultResult {
             reason: 0,
             page,
@@ -380,10 +439,15 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
 
     /// Maps `page` at the address of the fault.
     ///
-    /// The area must take single pages: see
-    /// [`as_mixedmap_vma`](crate::mm::virt::VmaRef::as_mixedmap_vma), and
-    /// [`vm_insert_page`](crate::mm::virt::VmaMixedMap::vm_insert_page) for the page. It is well if
-    /// somebody was faster; an error is as for [`error`](Self::error).
+    /// The VMA must be `VM_MIXEDMAP`
+    /// ([`as_mixedmap_vma`](crate::mm::virt::VmaRef::as_mixedmap_vma)), otherwise the fault raises
+    /// `SIGBUS`. See [`vm_insert_page`](crate::mm::virt::VmaMixedMap::vm_insert_page) for the
+    /// requirements on the page. If another thread has already mapped a page at the address, the
+    /// fault succeeds. Other errors are handled as by [`return_error`](Self::return_error).
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
     ///
     /// # Examples
     ///
@@ -416,17 +480,21 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         }
     }
 
-    /// Ends the fault: the handler has mapped a page itself.
+    /// Completes the fault of a handler that has mapped the page itself.
     ///
-    /// If it has not, the program touches the page again, and is here again. Some of the kernel's
-    /// own users do so for ever, and cannot be killed meanwhile.
+    /// If the page is not mapped, the access faults again. Kernel code that repeats an access until
+    /// it succeeds, without checking for fatal signals, then loops permanently.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::{Page, PAGE_SIZE}};
     ///
-    /// /// Maps the page that was touched, and `others` behind it, which need no fault then.
+    /// /// Maps the page of the fault, and `others` after it to avoid later faults.
     /// fn ahead<'a, T: VmOperations>(
     ///     vmf: &'a VmFault<'a, T>,
     ///     page: &Page,
@@ -436,12 +504,12 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///         return vmf.return_error(EINVAL);
     ///     };
     ///     if let Err(err) = vma.vm_insert_page(vmf.address(), page) {
-    ///         // Somebody may have been faster.
+    ///         // Another thread may have mapped the page.
     ///         if err != EBUSY {
     ///             return vmf.return_error(err);
     ///         }
     ///     }
-    ///     // It is well if these do not fit in.
+    ///     // Mapping `others` is optional, so errors are ignored.
     ///     let _ = vma.vm_insert_pages(vmf.address() + PAGE_SIZE, others);
     ///     vmf.return_nopage()
     /// }
@@ -449,21 +517,27 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     #[doc(alias = "VM_FAULT_NOPAGE")]
     #[inline]
     pub fn return_nopage(&'a self) -> FaultResult<'a> {
-        // SAFETY: The C side has nothing more to do then, and the program goes on or comes again.
+        // SAFETY: After `VM_FAULT_NOPAGE`, `__do_fault()` and its callers use no page, and the
+        // access is repeated.
         unsafe { self.complete(bindings::vm_fault_reason_VM_FAULT_NOPAGE) }
     }
 
-    /// Ends the fault without a page.
+    /// Completes the fault with an error.
     ///
-    /// `ENOMEM` is out of memory, after which the program may come again; `EHWPOISON` is a page
-    /// with broken memory; all others are `SIGBUS`.
+    /// - `ENOMEM`: `VM_FAULT_OOM`. The access may be repeated.
+    /// - `EHWPOISON`: `VM_FAULT_HWPOISON`, a hardware memory error.
+    /// - All others: `VM_FAULT_SIGBUS`.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
     ///
-    /// /// The device has been unplugged: `SIGBUS`.
+    /// /// Raises `SIGBUS` after the device has been unplugged.
     /// fn gone<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> FaultResult<'a> {
     ///     vmf.return_error(ENODEV)
     /// }
@@ -471,15 +545,27 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     #[doc(alias = "vmf_error")]
     #[inline]
     pub fn return_error(&'a self, err: Error) -> FaultResult<'a> {
-        // SAFETY: The C side asks for nothing in case of an error.
-        unsafe { self.complete(reason(err)) }
+        // SAFETY: `vm_fault_from_errno()` returns one bit of `VM_FAULT_ERROR`. `__do_fault()`
+        // returns such a value at once and uses no page.
+        unsafe { self.complete(vm_fault_from_errno(err)) }
     }
 
-    /// Gives back the lock, waits, and has the fault repeated.
+    /// Releases the fault lock, calls `wait`, and has the fault repeated.
     ///
-    /// For what takes long: neither `wait` nor who is waiting for the lock meanwhile can rely on
-    /// the area, which may be gone. If this cannot be done, because the fault has been repeated
-    /// before, its author does not want to wait or is a kernel thread, the fault is handed back.
+    /// This lets writers take the lock during a long wait. The VMA may be unmapped while `wait`
+    /// runs.
+    ///
+    /// # Errors
+    ///
+    /// Returns the fault, with the lock still held and without calling `wait`, if
+    ///
+    /// - the fault may not be repeated, or has been repeated before (`FAULT_FLAG_TRIED`),
+    /// - the lock must not be released (`FAULT_FLAG_RETRY_NOWAIT`), or
+    /// - the current task is a kthread.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
     ///
     /// # Examples
     ///
@@ -505,23 +591,27 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
             return Err(self);
         }
 
-        // SAFETY: The area is there while the lock is held, and its file with it. Its count keeps
-        // the code of the driver in the kernel, though the area may be unmapped now. `fput()` does
-        // its last work when the task returns to user space, that is after the handler. (For a
-        // kernel thread, a work item does it at any time.)
+        // The reference to the file pins the driver's module if the VMA is unmapped during
+        // `wait()`. If `fput()` below drops the last reference, `____fput()` runs as task work on
+        // the return to userspace, that is after the handler. For a kthread it would run in a work
+        // item, possibly before the handler returns, so kthreads are rejected above.
+        //
+        // SAFETY: The fault lock is held, so the VMA is valid and holds a reference to `vm_file`.
         let file = unsafe { bindings::get_file((*self.vma().as_ptr()).vm_file) };
-        // SAFETY: This is the fault of the current task, which holds the lock. Whoever relied on it
-        // had a borrow of `self`, of which none is left, and none can follow: `self` stays borrowed
-        // mutably for `'a`, which is as long as there is a `VmFault<'a, T>`.
+        // SAFETY: The current task handles this fault and holds the fault lock, by the type
+        // invariant. Uses of the VMA borrow `self`. `&'a mut self` excludes earlier borrows, and
+        // later ones too, as `self` stays mutably borrowed for the lifetime of `VmFault<'a, T>`.
         unsafe { bindings::release_fault_lock(self.vmf.as_ptr()) };
 
         wait();
 
-        // SAFETY: The count is the one from above.
+        // SAFETY: `get_file()` above has taken the reference.
         unsafe { bindings::fput(file) };
-        // The fault is repeated once, and not a second time if the lock was the area's own: it has
-        // taken long enough to count as major, which has `FAULT_FLAG_TRIED` be set.
-        // INVARIANT: The lock has been given back, and `FAULT_FLAG_ALLOW_RETRY` is set.
+        // `VM_FAULT_MAJOR` limits the repetition to one: with it, the architecture's fault handler
+        // sets `FAULT_FLAG_TRIED` also when the fault lock was the VMA lock.
+        //
+        // INVARIANT: The fault lock has been released, and `VM_FAULT_RETRY` is set, which is valid
+        // as `FAULT_FLAG_ALLOW_RETRY` is set. `reason` is not zero, and `page` is null.
         Ok(FaultResult {
             reason: bindings::vm_fault_reason_VM_FAULT_RETRY
                 | bindings::vm_fault_reason_VM_FAULT_MAJOR,
@@ -531,9 +621,10 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     }
 }
 
-/// Returns the outcome of a fault that an error is.
+/// Converts an error to a `vm_fault_t`, with one bit of `VM_FAULT_ERROR` set.
+#[doc(alias = "vmf_error")]
 #[inline]
-pub(super) fn reason(err: Error) -> bindings::vm_fault_t {
+pub(super) fn vm_fault_from_errno(err: Error) -> bindings::vm_fault_t {
     if err == ENOMEM {
         bindings::vm_fault_reason_VM_FAULT_OOM
     } else if err.to_errno() == -(bindings::EHWPOISON as i32) {

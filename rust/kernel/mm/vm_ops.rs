@@ -741,7 +741,7 @@ unsafe extern "C" fn page_mkwrite<T: VmOperations>(
             unsafe { bindings::lock_page(page) };
             bindings::vm_fault_reason_VM_FAULT_LOCKED
         }
-        Err(err) => fault::reason(err),
+        Err(err) => fault::vm_fault_from_errno(err),
     }
 }
 
