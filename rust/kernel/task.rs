@@ -116,8 +116,8 @@ macro_rules! current {
 /// # Invariants
 ///
 /// - The `task_struct` was created by `copy_process()` or is an idle task.
-/// - It stays allocated while a Rust reference to it exists: its `usage` refcount is not zero, or
-///   an RCU read-side critical section defers the final `put_task_struct()`.
+/// - It stays allocated while a Rust reference to it exists, because its `usage` refcount is not
+///   zero.
 ///
 /// # Examples
 ///
