@@ -11,8 +11,8 @@
 ///
 /// - `Type` must be `repr(transparent)` around the C struct that both functions take.
 /// - While a `&Type` exists, the refcount must not be zero, so that `get` may increment it.
-/// - `put` must release one reference, and the C struct must stay allocated until the last reference
-///   has been released.
+/// - `put` must release one reference, and the C struct must stay allocated until the last
+///   reference has been released.
 macro_rules! impl_refcounted {
     (unsafe $type:ty: $get:ident, $put:ident) => {
         // SAFETY: The user of the macro guarantees that the refcount keeps the object allocated.

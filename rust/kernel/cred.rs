@@ -27,8 +27,8 @@ use core::ptr::{
 /// A set of credentials (`struct cred`).
 ///
 /// The IDs and the user namespace do not change after the `cred` is published: `commit_creds()`
-/// gives a task another `cred`. An `ARef<Credential>` holds a reference on it, and may be dropped in
-/// any context except NMI.
+/// gives a task another `cred`. An `ARef<Credential>` holds a reference on it, and may be dropped
+/// in any context except NMI.
 ///
 /// # Invariants
 ///
@@ -165,8 +165,9 @@ impl Credential {
     /// ```
     #[inline]
     pub fn user_ns(&self) -> &UserNamespace {
-        // SAFETY: The `cred` is allocated by the type invariant, and `user_ns` does not change after
-        // it is published. It holds a reference on the namespace until `put_cred_rcu()` frees it.
+        // SAFETY: The `cred` is allocated by the type invariant, and `user_ns` does not change
+        // after it is published. It holds a reference on the namespace until `put_cred_rcu()` frees
+        // it.
         unsafe { UserNamespace::from_ptr((*self.as_ptr()).user_ns) }
     }
 }
@@ -192,14 +193,14 @@ impl Task {
     /// ```
     #[inline]
     pub fn get_task_cred(&self) -> ARef<Credential> {
-        // SAFETY: `get_task_cred()` takes a reference under RCU. `exit_creds()` clears `real_cred` in
-        // `__put_task_struct()`, which has not run, as `task_struct` is allocated by the type
+        // SAFETY: `get_task_cred()` takes a reference under RCU. `exit_creds()` clears `real_cred`
+        // in `__put_task_struct()`, which has not run, as `task_struct` is allocated by the type
         // invariant.
         let cred = unsafe { bindings::get_task_cred(self.as_ptr()) };
 
         // CAST: `Credential` is transparent around `cred`.
-        // SAFETY: `get_task_cred()` never returns null. The `ARef` becomes the owner of the reference
-        // that it has taken.
+        // SAFETY: `get_task_cred()` never returns null. The `ARef` becomes the owner of the
+        // reference that it has taken.
         unsafe { ARef::from_raw(NonNull::new_unchecked(cred.cast_mut().cast())) }
     }
 }
@@ -221,8 +222,8 @@ impl CurrentTask {
     #[doc(alias = "current_cred")]
     #[inline]
     pub fn cred(&self) -> &Credential {
-        // SAFETY: `task_struct` is allocated by the type invariant. Only the task
-        // itself stores to this field, and the task is executing this read, so there is no data race.
+        // SAFETY: `task_struct` is allocated by the type invariant. Only the task itself stores to
+        // this field, and the task is executing this read, so there is no data race.
         let cred = unsafe { ptr::addr_of!((*self.as_ptr()).cred).read() };
 
         // SAFETY: The task holds a reference on its subjective credentials, or the caller of

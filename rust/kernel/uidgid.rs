@@ -50,8 +50,8 @@ impl Kuid {
     /// ```
     #[inline]
     pub fn current_euid() -> Kuid {
-        // SAFETY: Only a task itself replaces its subjective credentials, so `current` may read them
-        // without a lock.
+        // SAFETY: Only a task itself replaces its subjective credentials, so `current` may read
+        // them without a lock.
         Self::from_raw(unsafe { bindings::current_euid() })
     }
 
