@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Areas that know their owner.
+//! Operations of a driver's VMAs: `vm_ops` and `vm_private_data`.
 //!
-//! An address is not an identity: a program may unmap an area and map something else in its place.
-//! Here the C side's table of operations is the identity. A driver gives an area a piece of its own
-//! data in the `mmap` hook ([`VmaNew::set_ops`]) or in the `mmap_prepare` hook
-//! ([`VmaDesc::set_ops`]); from then on the area holds a count on the data, and everybody who has
-//! the area may ask whether it is one of the driver's ([`VmaRef::downcast`]).
+//! A driver attaches an `Arc<T>` to a VMA in its `->mmap()` hook ([`VmaNew::set_ops`]) or its
+//! `->mmap_prepare()` hook ([`VmaDesc::set_ops`]). The VMA then has the `vm_operations_struct` of
+//! `T`, and holds a reference to the data in `vm_private_data`. Each `T` has its own `vm_ops`, so
+//! [`VmaRef::downcast`] tells by `vma->vm_ops` whether a VMA has a `T`. An address does not tell
+//! that, as userspace may have unmapped the VMA and mapped something else there.
 //!
 //! [`VmaDesc::set_ops`]: super::vma_desc::VmaDesc::set_ops
 //!
-//! The count follows the area: one for each area that `fork()`, `mremap()` or a split makes of it,
-//! and it is given back when that area is unmapped. Such an area never grows, and it is never
-//! merged with another: so what it maps is what the hook has seen, or a part of it, and the data is
-//! that of all its pages.
+//! Each VMA that `fork()`, `mremap()` or a split makes of such a VMA holds its own reference. It is
+//! dropped when the VMA is unmapped. Such a VMA never grows and is never merged: it maps the range
+//! of the file that the hook was called for or a part of it, and all its pages belong to its data.
 //!
 //! # Examples
 //!
@@ -27,7 +26,7 @@
 //!     impl_has_vm_ops,
 //! };
 //!
-//! /// Memory that is mapped when it is touched.
+//! /// Memory that is mapped by page faults.
 //! struct Buffer {
 //!     pages: KVec<Page>,
 //! }
@@ -47,7 +46,7 @@
 //!     }
 //! }
 //!
-//! /// What the driver does in its `mmap` hook.
+//! /// The `->mmap()` hook of the driver.
 //! fn mmap(buffer: Arc<Buffer>, vma: &VmaNew) -> Result {
 //!     vma.set_ops(buffer)?;
 //!     Ok(())
@@ -91,7 +90,7 @@ use core::{
 mod mapped;
 use mapped::Mapped;
 
-/// What somebody wants of memory that has no pages to look at.
+/// A remote access to memory without a `struct page`, as by ptrace or `/proc/PID/mem`.
 ///
 /// # Examples
 ///
@@ -99,7 +98,7 @@ use mapped::Mapped;
 /// use core::cell::Cell;
 /// use kernel::{mm::vm_ops::Access, prelude::*};
 ///
-/// /// Serves an access to bytes of the driver, and returns to how many.
+/// /// Copies between the driver's memory and the buffer. Returns the number of bytes.
 /// fn serve(bytes: &[Cell<u8>], what: Access<'_>) -> Result<usize> {
 ///     match what {
 ///         Access::Read(to) => {
@@ -120,9 +119,9 @@ use mapped::Mapped;
 /// assert_eq!(read, [1]);
 /// ```
 pub enum Access<'a> {
-    /// To copy what is there into this.
+    /// Reads from the VMA into this buffer.
     Read(&'a mut [u8]),
-    /// To have this there.
+    /// Writes the contents of this buffer to the VMA.
     Write(&'a [u8]),
 }
 
@@ -159,17 +158,31 @@ impl Hook for MmapPrepareHook {
     const PREPARE: bool = true;
 }
 
-/// What an area of a driver does.
+/// The operations of a driver's VMAs.
 ///
-/// An implementation is the data of an area, of which several areas may share one. The areas belong
-/// to any number of processes, and each function runs in whichever task makes its event happen.
+/// `Self` is the type of the data in `vm_private_data`. Several VMAs, of several mms, may share one
+/// value. A callback runs in the task that causes its event.
 ///
-/// All run in process context and may sleep. The mmap lock of the area's address space is held for
-/// writing, but in [`access`](Self::access) for reading, and in [`fault`](Self::fault) and
-/// [`page_mkwrite`](Self::page_mkwrite) it is that or the area's own lock. It may be held when
-/// `Self` is dropped. So none of them takes the mmap lock, not even by [`Mm::with_vma`], nor waits
-/// for somebody who does. And none touches user memory: that could be a fault, which waits for the
-/// lock or ends up in the same function, again and again.
+/// # Context
+///
+/// Process context; may sleep. C code holds these locks:
+///
+/// | Callback | Lock |
+/// |----------|------|
+/// | [`open`](Self::open) | mmap lock, for writing (`dup_mmap()`: of both mms) |
+/// | [`close`](Self::close) | mmap lock, for writing or for reading (`munmap()` downgrades it) |
+/// | [`may_split`](Self::may_split), [`mremap`](Self::mremap) | mmap lock, for writing |
+/// | [`access`](Self::access) | mmap lock, for reading |
+/// | [`fault`](Self::fault), [`page_mkwrite`](Self::page_mkwrite) | mmap lock or VMA lock, for
+/// reading |
+///
+/// The lock may also be held when the last reference to `Self` is dropped. The callbacks and the
+/// `Drop` implementation of `Self` must therefore
+///
+/// - not take the mmap lock, not even by [`Mm::with_vma`],
+/// - not wait for a thread that takes the mmap lock, and
+/// - not access userspace memory: a page fault takes the mmap lock, or calls the same callback
+///   again.
 ///
 /// [`Mm::with_vma`]: crate::mm::MmWithUser::with_vma
 ///
@@ -181,9 +194,9 @@ impl Hook for MmapPrepareHook {
 /// use core::sync::atomic::{AtomicUsize, Ordering};
 /// use kernel::{mm::vm_ops::{MmapHook, VmOperations, InactiveVma, DriverVma}, impl_has_vm_ops};
 ///
-/// /// A queue that knows in how many areas it is mapped. The first is counted in the `mmap` hook.
+/// /// A queue that counts its VMAs. The `->mmap()` hook counts the first one.
 /// struct Queue {
-///     areas: AtomicUsize,
+///     vmas: AtomicUsize,
 /// }
 ///
 /// impl_has_vm_ops!(Queue);
@@ -193,15 +206,15 @@ impl Hook for MmapPrepareHook {
 ///     type Hook = MmapHook;
 ///
 ///     fn open(vma: &InactiveVma<Self>) {
-///         vma.data().areas.fetch_add(1, Ordering::Relaxed);
+///         vma.data().vmas.fetch_add(1, Ordering::Relaxed);
 ///     }
 ///
 ///     fn close(vma: &InactiveVma<Self>) {
-///         vma.data().areas.fetch_sub(1, Ordering::Relaxed);
+///         vma.data().vmas.fetch_sub(1, Ordering::Relaxed);
 ///     }
 ///
 ///     fn may_split(_vma: &DriverVma<Self>, _address: usize) -> Result {
-///         // It is mapped as a whole, or not at all.
+///         // The queue is only mapped as a whole.
 ///         Err(EINVAL)
 ///     }
 /// }
@@ -215,67 +228,77 @@ pub trait VmOperations: HasVmOps + Send + Sync + Sized + 'static {
     /// [`VmaDesc::set_ops`]: crate::mm::vma_desc::VmaDesc::set_ops
     type Hook: Hook;
 
-    /// An area has come into being as a copy of one that exists: in a child process, at a new
-    /// place, or because a part of it gets another fate. It is not called for the area that came of
-    /// a hook, and a child whose `fork()` fails later closes it again.
+    /// Called for a VMA that is a copy of an existing one: made by `fork()`, `mremap()` or a split.
+    ///
+    /// Not called for the VMA of the `->mmap()` or `->mmap_prepare()` hook. If `fork()` fails
+    /// later,
+    /// [`close`](Self::close) is called for the VMAs of the child.
     fn open(_vma: &InactiveVma<Self>) {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// An area goes away. No page of it is mapped any more, and its count on `Self` is given back
-    /// when this returns.
+    /// Called before a VMA is freed.
+    ///
+    /// None of its pages is mapped any more. Its reference to `Self` is dropped after this returns.
     fn close(_vma: &InactiveVma<Self>) {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Returns whether the area may be split at `address`, which may yet come to nothing. Faults of
-    /// the area may be served at the same time. An error is what the caller of `munmap()`,
-    /// `mprotect()` or the like gets.
+    /// Returns whether the VMA may be split at `address`.
+    ///
+    /// The split may fail later. Page faults of the VMA may run concurrently. An error is returned
+    /// to the caller of `munmap()`, `mprotect()` or another system call that splits the VMA.
     fn may_split(_vma: &DriverVma<Self>, _address: usize) -> Result {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `mremap()` has moved an area here. After an error, it moves it back.
+    /// Called for the new VMA after `mremap()` has moved the page tables to it.
+    ///
+    /// After an error, `mremap()` moves them back and returns the error.
     fn mremap(_vma: &DriverVma<Self>) -> Result {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// A page is touched that is not mapped.
+    /// Handles a page fault.
     ///
-    /// Without it, that is `SIGBUS`.
+    /// If it is not implemented, page faults raise `SIGBUS`.
     fn fault<'a>(_vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// A page of a shared area, the one of number `pgoff` of the file, is to become writable.
+    /// Called before the page at page offset `pgoff` becomes writable in a shared VMA.
     ///
-    /// Errors: `ENOMEM` is out of memory to the program, and all others are `SIGBUS`.
+    /// # Errors
+    ///
+    /// - `ENOMEM`: the fault returns `VM_FAULT_OOM`.
+    /// - `EHWPOISON`: the fault returns `VM_FAULT_HWPOISON`.
+    /// - All others raise `SIGBUS`.
     fn page_mkwrite(_vma: &DriverVma<Self>, _pgoff: usize) -> Result {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// A debugger, or who uses `/proc/PID/mem`, is at `address` and finds no page, as areas of bare
-    /// page frames have none. Returns how many bytes are done, from the first on.
+    /// Handles a remote access to a `VM_IO` or `VM_PFNMAP` VMA.
     ///
-    /// All the bytes are those of the area, and only a shared area that the program may write to is
-    /// written to. Without it, and after an error, the other gets `EIO` or fewer bytes.
+    /// Returns the number of bytes transferred, starting at `address`. The range lies within the
+    /// VMA. Writes are passed on for shared, writable VMAs only. After an error, or if this is not
+    /// implemented, the remote access is short or fails with `EIO`.
     fn access(_vma: &DriverVma<Self>, _address: usize, _what: Access<'_>) -> Result<usize> {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
 
-/// A type with a table of its own.
+/// A type with its own `vm_ops`.
 ///
 /// # Safety
 ///
-/// [`table`](Self::table) always returns the same table, one that was made by
-/// [`VmOpsTable::new`] for `Self`, and no other type returns it.
+/// [`table`](Self::table) must always return the same table. [`VmOpsTable::new`] must have made it
+/// for `Self`, and no other type may return it.
 pub unsafe trait HasVmOps {
     /// Returns the table.
     fn table() -> &'static VmOpsTable;
 }
 
-/// Gives a type that implements [`VmOperations`] its table.
+/// Implements [`HasVmOps`] for a type that implements [`VmOperations`].
 ///
 /// # Examples
 ///
@@ -302,7 +325,8 @@ pub unsafe trait HasVmOps {
 #[macro_export]
 macro_rules! impl_has_vm_ops {
     ($type:ty) => {
-        // SAFETY: Each use of the macro has a `static` of its own, and a type has one use, as it
+        // SAFETY: `table()` returns a `static` that `VmOpsTable::new()` makes for `$type`. Each use
+        // of the macro defines its own `static`, and there is one use for a type, as a type
         // implements the trait once.
         unsafe impl $crate::mm::vm_ops::HasVmOps for $type {
             #[inline]
@@ -315,11 +339,11 @@ macro_rules! impl_has_vm_ops {
     };
 }
 
-/// The C side's table of operations for one type of data.
+/// The `vm_operations_struct` for one type of data.
 #[repr(C)]
 pub struct VmOpsTable {
     ops: bindings::vm_operations_struct,
-    /// Gives back a count that an area had.
+    /// Drops the reference of a VMA to its data.
     release: unsafe fn(*mut c_void),
     /// What takes the reference of a VMA that `->mmap_prepare()` has described.
     #[allow(dead_code)]
@@ -327,7 +351,7 @@ pub struct VmOpsTable {
 }
 
 impl VmOpsTable {
-    /// Makes the table of `T`.
+    /// Creates the table of `T`.
     pub const fn new<T: VmOperations>() -> Self {
         Self {
             ops: bindings::vm_operations_struct {
@@ -367,43 +391,47 @@ impl VmOpsTable {
         }
     }
 
-    /// Returns the C side's pointer to the table.
+    /// Returns the pointer for `vma->vm_ops`.
     #[inline]
     pub(super) fn as_ptr(&self) -> *const bindings::vm_operations_struct {
         &self.ops
     }
 
-    /// Returns the table of an area that is being set up, if it has one of this type.
+    /// Returns the table of a VMA that is being set up, if its `vm_ops` is a [`VmOpsTable`].
     #[inline]
     pub(super) fn of(vma: &VmaNew) -> Option<&'static Self> {
-        // SAFETY: The area is allocated, and the caller's thread alone has it.
+        // SAFETY: The VMA is allocated and not yet in the maple tree of its mm, by the type
+        // invariant of `VmaNew`, so only this thread accesses the field.
         let ops = unsafe { (*vma.as_ptr()).vm_ops };
         if ops.is_null() {
             return None;
         }
 
-        // SAFETY: A table is part of the kernel or of a module which the area's file keeps.
+        // SAFETY: `vm_ops` is in the kernel image or in a module that `vma->vm_file` pins.
         let known = unsafe { (*ops).name };
         if !known.is_some_and(|known| ptr::eq(known as *const (), name as *const ())) {
             return None;
         }
-        // SAFETY: `name()` is private, so this is the first field of a table that `new()` has made.
-        // The only way to one that an area refers to is a `set_ops()`, whose table is a `static`.
+        // SAFETY: Only `new()` uses the private `name()`, so `ops` is the first field of a
+        // `VmOpsTable`, which is `repr(C)`. Only `set_ops()` stores its address in a VMA, and that
+        // table is a `static` by the requirements of `HasVmOps`.
         Some(unsafe { &*ops.cast::<Self>() })
     }
 
-    /// Takes the data away from an area whose hook fails.
+    /// Removes `vm_ops` and `vm_private_data` from a VMA whose `->mmap()` hook fails.
     ///
     /// # Safety
     ///
-    /// The area has this table by [`VmaNew::set_ops`], and nothing that was made from the data of
-    /// the area is in use.
+    /// [`VmaNew::set_ops`] must have set this table for `vma`, and no borrow of the VMA's data may
+    /// be live.
     pub(super) unsafe fn clear(&self, vma: &VmaNew) {
         let vma = vma.as_ptr();
 
-        // SAFETY: The area is allocated, and the caller's thread alone has it. The C side calls
-        // nothing of the table after an error, so this is where the count ends. It belongs to the
-        // type of the table.
+        // SAFETY: The VMA is allocated and not yet in the maple tree of its mm, by the type
+        // invariant of `VmaNew`, so only this thread accesses the fields. After an error of the
+        // hook, C code does not call `->close()` of this table, as `vm_ops` is cleared here. So the
+        // VMA's reference is dropped once. `release` is for the type of the table and so of the
+        // data.
         unsafe {
             (*vma).vm_ops = ptr::null();
             (self.release)((*vma).vm_private_data);
@@ -412,12 +440,13 @@ impl VmOpsTable {
     }
 }
 
-/// An area that holds a `T`, locked for reading.
+/// A VMA with a `T` as `vm_private_data`, locked for reading.
 ///
 /// # Invariants
 ///
-/// As for [`VmaRef`], and the area has the table of `T`. So its `vm_private_data` is that of an
-/// `Arc<T>`, of which the area owns a count.
+/// - The invariants of [`VmaRef`] hold.
+/// - The VMA has the `vm_ops` of `T`. So its `vm_private_data` is a pointer of [`Arc::into_raw`],
+///   and the VMA holds that reference to the `T`.
 ///
 /// # Examples
 ///
@@ -462,25 +491,32 @@ impl<T> Deref for DriverVma<T> {
 }
 
 impl<T: VmOperations> DriverVma<T> {
-    /// Borrows an area that C code points to.
+    /// Borrows a VMA from a C pointer.
     ///
     /// # Safety
     ///
-    /// As for [`VmaRef::from_raw`], and the area has the table of `T`.
+    /// The requirements of [`VmaRef::from_raw`] must be met for the duration of `'a`, and the VMA
+    /// must have the `vm_ops` of `T`.
     #[inline]
     pub(super) unsafe fn from_raw<'a>(vma: *const bindings::vm_area_struct) -> &'a Self {
-        // SAFETY: The caller vouches for the type invariant. CAST: `Self` is transparent around it.
+        // INVARIANT: The caller guarantees both parts.
+        // CAST: `Self` is transparent over `VmaRef`, which is transparent over `vm_area_struct`.
+        // SAFETY: The caller guarantees that the VMA is valid and locked for the duration of `'a`.
         unsafe { &*vma.cast() }
     }
 
-    /// Borrows the data of this area.
+    /// Borrows the `vm_private_data` of this VMA.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{mm::vm_ops::{VmOperations, DriverVma}, sync::Arc};
     ///
-    /// /// The data lives on, whatever becomes of the area.
+    /// /// The reference keeps the data valid after the VMA is unmapped.
     /// fn keep<T: VmOperations>(vma: &DriverVma<T>) -> Arc<T> {
     ///     vma.data().into()
     /// }
@@ -488,40 +524,43 @@ impl<T: VmOperations> DriverVma<T> {
     #[doc(alias = "vm_private_data")]
     #[inline]
     pub fn data(&self) -> ArcBorrow<'_, T> {
-        // SAFETY: The area owns a count by the type invariant. It gives it back when it has been
-        // taken out of its address space, for which `self`'s lock has to be given back first.
-        unsafe { borrow(self.as_ptr()) }
+        // SAFETY: By the type invariant the VMA has the `vm_ops` of `T` and holds a reference.
+        // `close()` drops it after the VMA is detached from its mm. Detaching takes the mmap lock
+        // and the VMA lock for writing, and so waits for the lock of `self`.
+        unsafe { borrow_data(self.as_ptr()) }
     }
 }
 
-/// Borrows the data of an area.
+/// Borrows the `vm_private_data` of a VMA.
 ///
 /// # Safety
 ///
-/// The area has the table of `T`, and a count of its data for the whole of `'a`.
+/// The VMA must have the `vm_ops` of `T` and hold a reference to its data for the duration of `'a`.
 #[inline]
-unsafe fn borrow<'a, T>(vma: *mut bindings::vm_area_struct) -> ArcBorrow<'a, T> {
-    // SAFETY: `VmaNew::set_ops()` or `VmaDesc::set_ops()` has put the pointer of an `Arc<T>` there
-    // along with the table, and nothing but `clear()` changes it. The caller vouches for the count.
+unsafe fn borrow_data<'a, T>(vma: *mut bindings::vm_area_struct) -> ArcBorrow<'a, T> {
+    // SAFETY: `VmaNew::set_ops()` or `VmaDesc::set_ops()` has stored a pointer of `Arc::into_raw()`
+    // there, along with the `vm_ops` of `T`. Only `clear()` changes it. The caller guarantees the
+    // reference for the duration of `'a`.
     unsafe { ArcBorrow::from_raw((*vma).vm_private_data.cast::<T>()) }
 }
 
-/// An area of a `T` that nobody uses yet, or nobody any more.
+/// The VMA that is passed to [`VmOperations::open`] and [`VmOperations::close`].
 ///
-/// Its address space may be coming into being or going away, so there is no way to it from here,
-/// and to the pages of the area neither.
+/// The mm may be incomplete (`dup_mmap()`) or may be torn down (`exit_mmap()`). This type therefore
+/// gives access neither to the mm nor to the page tables.
 ///
 /// # Invariants
 ///
-/// The area is allocated, it has the table of `T` and a count of its data, and no other thread
-/// changes its bounds.
+/// - The VMA is allocated and has the `vm_ops` of `T`.
+/// - The VMA holds a reference to its data.
+/// - No other thread changes `vm_start`, `vm_end` and `vm_pgoff`.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::mm::vm_ops::InactiveVma;
 ///
-/// /// The bytes that no program has from now on.
+/// /// Returns the size of the VMA in bytes.
 /// fn size<T>(vma: &InactiveVma<T>) -> usize {
 ///     vma.end() - vma.start()
 /// }
@@ -533,70 +572,91 @@ pub struct InactiveVma<T> {
 }
 
 impl<T> InactiveVma<T> {
+    /// Borrows a VMA from a C pointer.
+    ///
     /// # Safety
     ///
-    /// The type invariant holds for the whole of `'a`.
+    /// `vma` must meet the type invariants for the duration of `'a`.
     unsafe fn from_raw<'a>(vma: *mut bindings::vm_area_struct) -> &'a Self {
-        // SAFETY: The caller vouches for it. CAST: `Opaque` is transparent, and the other field has
-        // no size.
+        // INVARIANT: The caller guarantees it for the duration of `'a`.
+        // CAST: `Self` is transparent over `Opaque`, which is transparent over `vm_area_struct`.
+        // SAFETY: By the caller's guarantee, the VMA is allocated for the duration of `'a`.
         unsafe { &*vma.cast() }
     }
 
-    /// Borrows the data of this area.
+    /// Borrows the `vm_private_data` of this VMA.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{mm::vm_ops::InactiveVma, sync::Arc};
     ///
-    /// /// Keeps the data beyond `close`, for what must be done without the lock.
+    /// /// Keeps the data valid after `close()`, for work without the mmap lock.
     /// fn keep<T>(vma: &InactiveVma<T>) -> Arc<T> {
     ///     vma.data().into()
     /// }
     /// ```
     #[inline]
     pub fn data(&self) -> ArcBorrow<'_, T> {
-        // SAFETY: The area has a count by the type invariant.
-        unsafe { borrow(self.vma.get()) }
+        // SAFETY: By the type invariant the VMA has the `vm_ops` of `T` and holds a reference.
+        unsafe { borrow_data(self.vma.get()) }
     }
 
-    /// Returns the address of the first byte.
+    /// Returns the start address.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::mm::vm_ops::InactiveVma;
     ///
-    /// /// Returns whether this is the front of what was mapped at `first`.
+    /// /// Returns whether the VMA starts at the address `first`.
     /// fn is_front<T>(vma: &InactiveVma<T>, first: usize) -> bool {
     ///     vma.start() == first
     /// }
     /// ```
     #[inline]
     pub fn start(&self) -> usize {
-        // SAFETY: The area is allocated, and nobody changes this, both by the type invariant.
+        // SAFETY: By the type invariant the VMA is allocated and no other thread writes to the
+        // field.
         unsafe { (*self.vma.get()).__bindgen_anon_1.__bindgen_anon_1.vm_start }
     }
 
-    /// Returns the address behind the last byte.
+    /// Returns the exclusive end address.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{mm::vm_ops::InactiveVma, page::PAGE_SIZE};
     ///
-    /// /// Returns how many pages to take from the account in `close`.
+    /// /// Returns the number of pages to uncharge in `close()`.
     /// fn pages<T>(vma: &InactiveVma<T>) -> usize {
     ///     (vma.end() - vma.start()) / PAGE_SIZE
     /// }
     /// ```
     #[inline]
     pub fn end(&self) -> usize {
-        // SAFETY: As for `start()`.
+        // SAFETY: By the type invariant the VMA is allocated and no other thread writes to the
+        // field.
         unsafe { (*self.vma.get()).__bindgen_anon_1.__bindgen_anon_1.vm_end }
     }
 
-    /// Returns which page of the file the area begins with.
+    /// Returns the page offset of the start in the file.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
@@ -604,114 +664,136 @@ impl<T> InactiveVma<T> {
     /// use core::ops::Range;
     /// use kernel::{mm::vm_ops::InactiveVma, page::PAGE_SIZE};
     ///
-    /// /// Returns which pages of the file are mapped once more, or once less.
+    /// /// Returns the range of page offsets that the VMA maps.
     /// fn pages<T>(vma: &InactiveVma<T>) -> Range<usize> {
     ///     vma.pgoff()..vma.pgoff() + (vma.end() - vma.start()) / PAGE_SIZE
     /// }
     /// ```
     #[inline]
     pub fn pgoff(&self) -> usize {
-        // SAFETY: As for `start()`.
+        // SAFETY: By the type invariant the VMA is allocated and no other thread writes to the
+        // field.
         unsafe { (*self.vma.get()).vm_pgoff }
     }
 }
 
+/// `->open()`.
+///
 /// # Safety
 ///
-/// To be called for a new area that is the copy of another with the table of `T`, by
-/// `__split_vma()`, `copy_vma()` or `dup_mmap()`. They hold the mmap locks of both for writing.
+/// Must only be called by `__split_vma()`, `copy_vma()` or `dup_mmap()`, for the copy of a VMA with
+/// the `vm_ops` of `T`, with the mmap lock of the mm of each of the two VMAs held for writing.
 unsafe extern "C" fn open<T: VmOperations>(vma: *mut bindings::vm_area_struct) {
-    // SAFETY: The copy has the pointer of the other area, which has a count and, by the lock, keeps
-    // it for now.
-    unsafe { take::<T>((*vma).vm_private_data) };
+    // SAFETY: The copy has the `vm_private_data` of the original VMA. That VMA holds a reference,
+    // and is not unmapped during the call, as the mmap lock of its mm is held for writing.
+    unsafe { acquire::<T>((*vma).vm_private_data) };
 
     if T::HAS_OPEN {
-        // SAFETY: The area has its count, and its bounds change under the lock of the caller only.
+        // SAFETY: `acquire()` has taken the VMA's reference. Its bounds are written with the mmap
+        // lock held for writing, which the caller holds.
         T::open(unsafe { InactiveVma::from_raw(vma) });
     }
 }
 
+/// `->close()`.
+///
 /// # Safety
 ///
-/// To be called by `vma_close()`, which does it once for an area with the table of `T`: it takes
-/// the table away from the area then. The area is out of reach for everybody else.
+/// Must only be called by `vma_close()`, for a VMA with the `vm_ops` of `T` that no other thread
+/// can reach. The mmap lock is held, for reading in `munmap()`, otherwise for writing.
+/// `vma_close()` replaces `vm_ops` afterwards, and so calls this once for a VMA.
 unsafe extern "C" fn close<T: VmOperations>(vma: *mut bindings::vm_area_struct) {
     if T::HAS_CLOSE {
-        // SAFETY: The area has a count until the end of this function, and is out of reach.
+        // SAFETY: The VMA holds its reference until `release()` below. No other thread can reach
+        // the VMA, so its bounds do not change.
         T::close(unsafe { InactiveVma::from_raw(vma) });
     }
 
-    // SAFETY: The area has a count, and nothing uses its data after this.
+    // SAFETY: The VMA holds a reference. `vma_close()` does not call this again for the VMA, and no
+    // other thread can reach it, so `vm_private_data` is not used afterwards.
     unsafe { release::<T>((*vma).vm_private_data) };
 }
 
-/// Takes a count for an area.
+/// Takes a reference for a VMA.
 ///
 /// # Safety
 ///
-/// `data` is the pointer of an `Arc<T>`, of which somebody has a count for the time of the call.
-unsafe fn take<T>(data: *mut c_void) {
-    // SAFETY: As the caller says.
+/// `data` must be a pointer of [`Arc::into_raw`] for a `T`, whose refcount must not be zero for the
+/// duration of the call.
+unsafe fn acquire<T>(data: *mut c_void) {
+    // SAFETY: The caller guarantees the pointer, and a reference for the duration of the call.
     let data = unsafe { ArcBorrow::from_raw(data.cast_const().cast::<T>()) };
     let _ = Arc::into_raw(Arc::from(data));
 }
 
+/// Drops the reference of a VMA.
+///
 /// # Safety
 ///
-/// `data` is the pointer of an `Arc<T>`, with a count that the caller gives away.
+/// `data` must be a pointer of [`Arc::into_raw`] for a `T`. The caller passes on a reference to it.
 unsafe fn release<T>(data: *mut c_void) {
-    // SAFETY: As the caller says.
+    // SAFETY: The caller guarantees the pointer and passes on a reference.
     drop(unsafe { Arc::from_raw(data.cast_const().cast::<T>()) });
 }
 
+/// `->may_split()`.
+///
 /// # Safety
 ///
-/// To be called by `__split_vma()`, or by `mremap()` before it, with the mmap lock held for
-/// writing, for an area with the table of `T`.
+/// Must only be called by `__split_vma()` or `mremap()`, with the mmap lock held for writing, for a
+/// VMA with the `vm_ops` of `T`.
 unsafe extern "C" fn may_split<T: VmOperations>(
     vma: *mut bindings::vm_area_struct,
     address: c_ulong,
 ) -> c_int {
-    // SAFETY: The lock is held, and splitting is for areas of living address spaces.
+    // SAFETY: The caller holds the mmap lock for writing. VMAs are only split in an mm whose
+    // `mm_users` is not zero. The VMA has the `vm_ops` of `T`.
     let vma = unsafe { DriverVma::from_raw(vma) };
     errno(T::may_split(vma, address))
 }
 
+/// `->mremap()`.
+///
 /// # Safety
 ///
-/// To be called by `mremap()`, with the mmap lock held for writing, for the new place of an area
-/// with the table of `T`.
+/// Must only be called by `mremap()`, with the mmap lock held for writing, for the new VMA of a VMA
+/// with the `vm_ops` of `T`.
 unsafe extern "C" fn mremap<T: VmOperations>(vma: *mut bindings::vm_area_struct) -> c_int {
-    // SAFETY: The lock is held, and the address space is that of the current task.
+    // SAFETY: `mremap()` holds the mmap lock for writing. The mm is that of the current task, so
+    // its `mm_users` is not zero.
     let vma = unsafe { VmaRef::from_raw(vma) };
-    // `copy_vma()` may have had a neighbour grow instead of making a copy. `set_ops()` has
-    // forbidden that, but a type is nothing to be confused about.
+    // `copy_vma()` may merge the new range into a neighbour, which may have other data. `set_ops()`
+    // prevents that, but type safety does not depend on it here: `downcast()` checks `vm_ops`.
     vma.downcast().map_or(0, |vma| errno(T::mremap(vma)))
 }
 
+/// `->fault()`.
+///
 /// # Safety
 ///
-/// To be called by `__do_fault()`, for an area with the table of `T`.
+/// Must only be called by `__do_fault()`, for a VMA with the `vm_ops` of `T`, with the mmap lock or
+/// the VMA lock held for reading.
 unsafe extern "C" fn fault<T: VmOperations>(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
-    // SAFETY: The caller of `handle_mm_fault()` holds the mmap lock or that of the area, and the
-    // address space is alive. The result is what is returned.
+    // SAFETY: The caller of `handle_mm_fault()` holds the mmap lock or the VMA lock for reading,
+    // and `mm_users` of the mm is not zero. This function returns what the `FaultResult` contains.
     let mut fault = unsafe { VmFault::from_raw(vmf) };
-    let (reason, page) = T::fault(&mut fault).into_raw();
+    let (result, page) = T::fault(&mut fault).into_raw();
     if let Some(page) = page {
-        // SAFETY: The field is for the handler to fill in.
+        // SAFETY: `vmf` is valid, and `->fault()` is to set the field. The reference to the page
+        // passes to `__do_fault()`.
         unsafe { (*vmf).page = page.as_ptr() };
     }
-    reason
+    result
 }
 
-/// Maps no pages around the one that is touched.
+/// `->map_pages()`: maps no pages around the page of the fault.
 ///
-/// `vmf_can_call_fault()` takes it for a sign that the other functions of the table do with the
-/// area's own lock. Without it, each fault would give that back, and begin anew with the mmap lock.
+/// If a `vm_ops` has it, `vmf_can_call_fault()` allows `->fault()` and `->page_mkwrite()` with the
+/// VMA lock. Otherwise each fault would release the VMA lock and be repeated with the mmap lock.
 ///
 /// # Safety
 ///
-/// None is needed; the C side's type has it.
+/// No requirements. The type of the C field is an unsafe function.
 unsafe extern "C" fn map_pages(
     _vmf: *mut bindings::vm_fault,
     _first: c_ulong,
@@ -720,14 +802,19 @@ unsafe extern "C" fn map_pages(
     0
 }
 
+/// `->page_mkwrite()`.
+///
 /// # Safety
 ///
-/// To be called by `do_page_mkwrite()`, for an area with the table of `T`.
+/// Must only be called by `do_page_mkwrite()`, for a VMA with the `vm_ops` of `T`, with the mmap
+/// lock or the VMA lock held for reading.
 unsafe extern "C" fn page_mkwrite<T: VmOperations>(
     vmf: *mut bindings::vm_fault,
 ) -> bindings::vm_fault_t {
-    // SAFETY: As for `fault()`, but the flags do not name the lock here. The caller has a count on
-    // the page, and nobody changes these fields.
+    // SAFETY: The mmap lock or the VMA lock is held for reading, and `mm_users` of the mm is not
+    // zero. (`do_page_mkwrite()` replaces the flags of `vmf`, so they do not tell which lock it
+    // is.) Only the current task accesses `vmf`, and its callers write to these fields only before
+    // the call.
     let (vma, pgoff, page) = unsafe {
         (
             DriverVma::from_raw((*vmf).__bindgen_anon_1.vma),
@@ -737,7 +824,8 @@ unsafe extern "C" fn page_mkwrite<T: VmOperations>(
     };
     match T::page_mkwrite(vma, pgoff) {
         Ok(()) => {
-            // SAFETY: The caller unlocks the page if it is told that it is locked.
+            // SAFETY: The caller of `do_page_mkwrite()` holds a reference to the page. It unlocks
+            // the page, as `VM_FAULT_LOCKED` is returned.
             unsafe { bindings::lock_page(page) };
             bindings::vm_fault_reason_VM_FAULT_LOCKED
         }
@@ -745,10 +833,13 @@ unsafe extern "C" fn page_mkwrite<T: VmOperations>(
     }
 }
 
+/// `->access()`.
+///
 /// # Safety
 ///
-/// To be called by `__access_remote_vm()`, with the mmap lock held, for an area with the table of
-/// `T`, an address in it, and a buffer of `len` bytes.
+/// Must only be called by `__access_remote_vm()`, with the mmap lock held for reading, for a VMA
+/// with the `vm_ops` of `T`. `address` must be in the VMA. `buffer` must be exclusive to the call
+/// and valid for `len` bytes: for writes if `write` is zero, else for reads.
 unsafe extern "C" fn access<T: VmOperations>(
     vma: *mut bindings::vm_area_struct,
     address: c_ulong,
@@ -756,13 +847,14 @@ unsafe extern "C" fn access<T: VmOperations>(
     len: c_int,
     write: c_int,
 ) -> c_int {
-    // SAFETY: The lock is held, and who looks at an address space keeps it alive.
+    // SAFETY: `__access_remote_vm()` holds the mmap lock for reading. Its caller holds an
+    // `mm_users` reference. The VMA has the `vm_ops` of `T`.
     let vma = unsafe { DriverVma::from_raw(vma) };
-    // The caller asks for all that is left to do, which may go on behind the area.
+    // `len` is the rest of the remote access, which may exceed the VMA.
     let len = (len as usize).min(vma.end() - address);
     let buffer = buffer.cast::<u8>();
 
-    // What is written in a private area is the program's own, and nothing for the driver.
+    // A write to a private VMA must not change the driver's memory.
     let needed = match write {
         0 => flags::MAYREAD,
         _ => flags::WRITE | flags::SHARED,
@@ -770,35 +862,37 @@ unsafe extern "C" fn access<T: VmOperations>(
     let done = if vma.flags() & needed != needed {
         Err(EACCES)
     } else if write == 0 {
-        // SAFETY: The buffer is the caller's, who lends it for now. It need not be initialized yet.
+        // SAFETY: The caller guarantees that the buffer is exclusive to the call and valid for
+        // writes of `len` bytes. It may be uninitialized, so it is zeroed first.
         let buffer = unsafe {
             buffer.write_bytes(0, len);
             slice::from_raw_parts_mut(buffer, len)
         };
         T::access(vma, address, Access::Read(buffer))
     } else {
-        // SAFETY: The buffer is the caller's, who has filled it, and lends it for now.
+        // SAFETY: The caller guarantees that the buffer is initialized, exclusive to the call and
+        // valid for reads of `len` bytes.
         let buffer = unsafe { slice::from_raw_parts(buffer, len) };
         T::access(vma, address, Access::Write(buffer))
     };
-    // The caller goes on behind so many bytes.
+    // `__access_remote_vm()` advances by the returned number, which must not exceed `len`.
     done.map_or_else(|err| err.to_errno(), |done| done.min(len) as c_int)
 }
 
-/// Marks a table as one of [`VmOpsTable`].
+/// `->name()`: its address marks a `vm_operations_struct` as part of a [`VmOpsTable`].
 ///
-/// The C side asks areas without a file for a name, and has another if there is none. There must be
-/// one of this function, so it is never made a part of others.
+/// C code calls `->name()` only for VMAs without a file, and falls back to another name after null.
+/// `inline(never)` keeps one copy of the function, whose address is compared.
 ///
 /// # Safety
 ///
-/// None is needed; the C side's type has it.
+/// No requirements. The type of the C field is an unsafe function.
 #[inline(never)]
 unsafe extern "C" fn name(_vma: *mut bindings::vm_area_struct) -> *const c_char {
     ptr::null()
 }
 
-/// Returns what a C function returns for a result.
+/// Converts a result to the return value of a C function.
 #[inline]
 fn errno(result: Result) -> c_int {
     result.err().map_or(0, |err| err.to_errno())

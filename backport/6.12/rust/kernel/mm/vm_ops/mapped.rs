@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a VMA takes its reference on the data of an `->mmap_prepare()` hook.
+//! Taking the reference of a VMA to the data of an `->mmap_prepare()` hook.
 //!
-//! This kernel has neither such hooks nor `vm_ops->mapped()`. A driver's framework calls the hook
-//! from `->mmap()`, by [`VmaDesc::compat_vma_mmap`].
+//! Linux 6.12 has neither such hooks nor `vm_ops->mapped()`. A driver's framework calls the hook
+//! from `->mmap()`, with [`VmaDesc::compat_vma_mmap`].
 
 use super::{
-    take,
+    acquire,
     VmOperations,
     VmOpsTable, //
 };
@@ -24,30 +24,30 @@ use crate::{
 };
 use core::mem::MaybeUninit;
 
-/// What takes the reference of a VMA.
+/// The function that takes the reference of a VMA.
 pub(super) struct Mapped {
     take: unsafe fn(*mut c_void),
 }
 
 impl Mapped {
     pub(super) const fn new<T: VmOperations>() -> Self {
-        Self { take: take::<T> }
+        Self { take: acquire::<T> }
     }
 }
 
-/// Returns a `vm_ops` of which all is null.
+/// Returns a `vm_operations_struct` with all fields null.
 pub(super) const fn vm_ops<T: VmOperations>() -> bindings::vm_operations_struct {
     // SAFETY: All fields are nullable pointers, for which zero is a valid value.
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
 impl<'a> VmaDesc<'a> {
-    /// Runs the body of an `mmap_prepare` hook in an `mmap` hook, and returns what that has to
-    /// return.
+    /// Runs an `->mmap_prepare()` hook from an `->mmap()` hook. Returns the result for `->mmap()`.
     ///
     /// # Safety
     ///
-    /// As for [`VmaNew::run_mmap_hook`], and all that lives for `'a` lives until this returns.
+    /// The requirements of [`VmaNew::run_mmap_hook`] must be met, and `'a` must last until this
+    /// returns.
     pub(crate) unsafe fn compat_vma_mmap(
         vma: *mut bindings::vm_area_struct,
         hook: impl FnOnce(&mut Self) -> Result,
@@ -58,32 +58,35 @@ impl<'a> VmaDesc<'a> {
                 end: vma.end(),
                 pgoff: vma.pgoff(),
                 page_prot: vma.page_prot(),
-                // SAFETY: The struct is made of numbers and nullable pointers, for which zero is a
-                // value: no operations, no data, no action.
+                // SAFETY: All fields are integers or nullable pointers, for which zero is a valid
+                // value. It means no `vm_ops`, no private data and no action.
                 ..unsafe { MaybeUninit::zeroed().assume_init() }
             };
             desc.vma_flags.__vma_flags[0] = vma.flags();
-            // What an area has that nobody has given any.
-            // SAFETY: The area is allocated, and this thread alone has it.
+            // `vma_init()` has set `vm_ops` to `vma_dummy_vm_ops`.
+            // SAFETY: The VMA is allocated and only this thread can reach it, by the type invariant
+            // of `VmaNew`.
             desc.vm_ops = unsafe { (*vma.as_ptr()).vm_ops };
 
-            // SAFETY: This is what stands for the hook. `do_mmap()` sets neither flag, and what
-            // lives for `'a` is as the caller says.
+            // SAFETY: `desc` describes the VMA as for an `->mmap_prepare()` hook. `do_mmap()` sets
+            // neither `VM_PFNMAP` nor `VM_MIXEDMAP`. The caller guarantees that `'a` lasts until
+            // this function returns.
             hook(unsafe { Self::from_raw(&mut desc) })?;
-            // The kernel would make such an area larger without asking the hook.
+            // Without the flag, `mremap()` would grow the VMA without calling the hook.
             desc.vma_flags.__vma_flags[0] |= flags::DONTEXPAND;
-            // SAFETY: The area is being set up, and the description is what the hook has made of
-            // it. If this fails, there was an action, and so there is no data to give back.
+            // SAFETY: The VMA is being set up, and `desc` is what the hook has made of its
+            // description. This fails only for an action. A description with an action has no data,
+            // so there is no reference to drop.
             to_result(unsafe { bindings::__compat_vma_mmap(&mut desc, vma.as_ptr()) })?;
 
             if let Some(table) = VmOpsTable::of(vma) {
-                // SAFETY: The area has the table and the data by `VmaDesc::set_ops()`. The data is
-                // borrowed for `'a`.
+                // SAFETY: `VmaDesc::set_ops()` has stored the table and the data, which is borrowed
+                // for `'a`. So the refcount is not zero during the call.
                 unsafe { (table.mapped.take)(desc.private_data) };
             }
             Ok(())
         };
-        // SAFETY: As the caller says.
+        // SAFETY: The caller meets the requirements of `run_mmap_hook()`.
         unsafe { VmaNew::run_mmap_hook(vma, body) }
     }
 }

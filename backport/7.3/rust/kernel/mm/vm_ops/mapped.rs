@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a VMA takes its reference on the data of an `->mmap_prepare()` hook.
+//! Taking the reference of a VMA to the data of an `->mmap_prepare()` hook.
 //!
 //! The core mm calls `vm_ops->mapped()` when it has allocated the VMA.
 
 use super::{
-    take,
+    acquire,
     Hook,
     VmOperations, //
 };
@@ -15,7 +15,7 @@ use crate::{
 };
 use core::mem::MaybeUninit;
 
-/// This kernel's `vm_operations_struct` has all that is needed.
+/// Empty: `vm_operations_struct` has the function in its `mapped` field.
 pub(super) struct Mapped;
 
 impl Mapped {
@@ -37,11 +37,13 @@ pub(super) const fn vm_ops<T: VmOperations>() -> bindings::vm_operations_struct 
     }
 }
 
+/// `->mapped()`.
+///
 /// # Safety
 ///
-/// To be called by `mmap_action_complete()` for an area that an `mmap_prepare` hook has given the
-/// table of `T` and an `ArcBorrow<T>`, which is still there. The mmap lock has been held for
-/// writing since the area has been within reach.
+/// Must only be called by `mmap_action_complete()`, for a VMA whose `->mmap_prepare()` hook has set
+/// the `vm_ops` of `T` and an `ArcBorrow<T>`, which must still be live. The mmap lock must have
+/// been held for writing since the VMA became reachable.
 unsafe extern "C" fn mapped<T: VmOperations>(
     _start: c_ulong,
     _end: c_ulong,
@@ -49,9 +51,9 @@ unsafe extern "C" fn mapped<T: VmOperations>(
     _file: *const bindings::file,
     data: *mut *mut c_void,
 ) -> c_int {
-    // SAFETY: The caller lends a copy of the field.
+    // SAFETY: `data` points to the caller's copy of `vm_private_data`, valid for the call.
     let data = unsafe { *data };
-    // SAFETY: It is the pointer of the `ArcBorrow<T>`.
-    unsafe { take::<T>(data) };
+    // SAFETY: `data` is the pointer of the `ArcBorrow<T>`, which keeps the refcount from zero.
+    unsafe { acquire::<T>(data) };
     0
 }
