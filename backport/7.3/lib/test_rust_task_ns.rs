@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where this kernel keeps the count of a PID namespace.
+//! Access to the refcounts of namespaces.
 
 use kernel::{
     bindings,
     ffi::c_int, //
 };
 
-/// Returns where the count of `ns` is.
+/// Returns a pointer to the refcount of `ns`.
 ///
 /// # Safety
 ///
-/// `ns` points to a namespace that is allocated.
+/// `ns` must point to an allocated namespace.
 pub(crate) unsafe fn count_of(ns: *mut bindings::pid_namespace) -> *const c_int {
-    // SAFETY: The caller has it allocated, and a `refcount_t` is an `int`.
+    // CAST: A `refcount_t` is transparent over an `int`.
+    // SAFETY: The caller guarantees that `ns` points to an allocated namespace.
     unsafe { core::ptr::addr_of!((*ns).ns.__bindgen_anon_1.__ns_ref).cast() }
 }
 
-/// The same of a user namespace.
+/// Returns a pointer to the refcount of a user namespace.
 ///
 /// # Safety
 ///
-/// As for [`count_of`].
+/// `ns` must point to an allocated namespace.
 pub(crate) unsafe fn count_of_user_ns(ns: *mut bindings::user_namespace) -> *const c_int {
-    // SAFETY: As for `count_of()`.
+    // CAST: A `refcount_t` is transparent over an `int`.
+    // SAFETY: The caller guarantees that `ns` points to an allocated namespace.
     unsafe { core::ptr::addr_of!((*ns).ns.__bindgen_anon_1.__ns_ref).cast() }
 }

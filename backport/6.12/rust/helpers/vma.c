@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What mainline's mm offers under these names, and this kernel under others or
- * not to modules.
+ * Functions of later kernels that 6.12 has under other names or does not export
+ * to modules.
  */
 
 #include <linux/export.h>
@@ -16,7 +16,7 @@ __rust_helper void rust_helper_zap_vma_range(struct vm_area_struct *vma, unsigne
 	zap_page_range_single(vma, addr, size, NULL);
 }
 
-/* This kernel's own is not in the bindings: it wants to be told what kind of frame it is. */
+/* vmf_insert_mixed() of 6.12 takes a pfn_t, so it is not in the bindings. */
 __rust_helper vm_fault_t rust_helper_vmf_insert_mixed(struct vm_area_struct *vma,
 					unsigned long addr, unsigned long pfn)
 {
@@ -24,11 +24,11 @@ __rust_helper vm_fault_t rust_helper_vmf_insert_mixed(struct vm_area_struct *vma
 }
 
 #ifdef CONFIG_PER_VMA_LOCK
-/* Rust drivers call it from functions that are inlined into them. */
+/* Modules call it from Rust functions that are inlined into them. */
 EXPORT_SYMBOL_GPL(lock_vma_under_rcu);
 #endif
 
-/* Mainline's functions for mmap_prepare() hooks. */
+/* Functions of later kernels for ->mmap_prepare() hooks. */
 
 __rust_helper void rust_helper_mmap_action_remap_full(struct vm_area_desc *desc,
 					unsigned long start_pfn)
@@ -44,7 +44,7 @@ __rust_helper void rust_helper_mmap_action_ioremap_full(struct vm_area_desc *des
 	desc->action.start_pfn = start_pfn;
 }
 
-/* Rust has pages mapped from the start only. */
+/* Rust code maps the pages from the start of the VMA only. */
 __rust_helper void rust_helper_mmap_action_map_kernel_pages(struct vm_area_desc *desc,
 					      unsigned long start,
 					      struct page **pages,
@@ -55,7 +55,7 @@ __rust_helper void rust_helper_mmap_action_map_kernel_pages(struct vm_area_desc 
 	desc->action.nr_pages = nr_pages;
 }
 
-/* Makes an area what its description says, in an mmap() hook. */
+/* Applies a description to the VMA of an ->mmap() hook. */
 __rust_helper int rust_helper___compat_vma_mmap(struct vm_area_desc *desc,
 				  struct vm_area_struct *vma)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * With what mainline's mmap_prepare() hooks describe an area, as far as the Rust
- * side uses it.
+ * The VMA description of ->mmap_prepare() hooks in later kernels, limited to the
+ * fields that Rust code uses.
  */
 #ifndef _RUST_HELPERS_VMA_DESC_H
 #define _RUST_HELPERS_VMA_DESC_H

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Places in source files, as C code wants them.
+//! Source locations as C strings.
 
 use crate::str::CStr;
 use core::panic::Location;
 
 /// Returns the name of the file that `loc` is in.
 ///
-/// Compilers before 1.92 cannot give it with a final NUL; then it is a fixed text.
+/// rustc before 1.92 does not provide the name as a C string. Then this returns a fixed string.
 pub fn file_from_location<'a>(loc: &'a Location<'a>) -> &'a CStr {
     const UNKNOWN: &CStr = crate::c_str!("(rust)");
 
-    // The symbol is what says that the compiler is new enough.
+    // The configuration symbol tells whether the compiler has `file_as_c_str()`.
     #[cfg(CONFIG_RUSTC_HAS_FILE_AS_C_STR)]
     #[allow(clippy::incompatible_msrv)]
     {

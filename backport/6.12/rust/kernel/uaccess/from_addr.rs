@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mainline's way to make a user pointer of a number.
+//! `UserPtr::from_addr()` of later kernels.
 
 use super::UserPtr;
 
-/// Makes a [`UserPtr`] of an address.
+/// Conversion of an address to a [`UserPtr`].
 ///
-/// Mainline's `UserPtr` is a struct with a function of this name. Here it is a number, so a trait
-/// has to give it one.
+/// In later kernels `UserPtr` is a struct with a function of this name. In 6.12 it is an alias of
+/// `usize`, so a trait provides the function.
 pub trait FromAddr {
-    /// Makes a user pointer of `addr`, which need not be mapped.
+    /// Returns the user pointer for `addr`, which may be any value.
     fn from_addr(addr: usize) -> Self;
 }
 

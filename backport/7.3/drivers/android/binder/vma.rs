@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The area of a process that its pages are mapped into.
+//! The VMA that the pages of a Binder process are mapped into.
 
 use crate::process::Process;
 use kernel::{
+    impl_has_vm_ops, //
     mm::vm_ops::{
         InactiveVma,
         MmapHook,
         VmOperations, //
     },
     prelude::*,
-    impl_has_vm_ops, //
 };
 
 impl_has_vm_ops!(Process);
@@ -19,8 +19,8 @@ impl_has_vm_ops!(Process);
 impl VmOperations for Process {
     type Hook = MmapHook;
 
-    /// The program has unmapped or moved the area, or a part of it. Its pages are not mapped any
-    /// more from now on, as in the C driver.
+    /// Called when userspace has unmapped or moved the VMA or a part of it. No pages are mapped
+    /// into a VMA of this process afterwards, as in the C driver.
     fn close(vma: &InactiveVma<Self>) {
         vma.data().pages.forget_vma();
     }
