@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The structures that rust/kernel reads directly, as the C compiler lays them
- * out.
+ * Sizes and field offsets, as computed by the C compiler, of the structs whose
+ * fields rust/kernel accesses.
  *
- * bindgen is known to misplace fields silently, so its layout is compared with
- * this one on every build: rust/Makefile.layout turns the assembly of this file into
- * Rust assertions, which rust/kernel/layout.rs compiles. Every field that Rust
- * code of this project names in a `(*ptr).field` belongs here.
+ * bindgen is known to misplace fields without an error, so each build compares
+ * its layout with this one: rust/Makefile.layout turns the assembly of this
+ * file into Rust assertions, which rust/kernel/layout.rs compiles. Each field
+ * that Rust code of this project accesses as `(*ptr).field` must be listed here.
  */
 
 #define COMPILE_OFFSETS
@@ -23,7 +23,7 @@
 #include <linux/stddef.h>
 #include <linux/user_namespace.h>
 
-/* Only where the kernel itself has no struct vm_area_desc. */
+/* Present only if the kernel itself does not define struct vm_area_desc. */
 #if __has_include("helpers/vma_desc.h")
 #include "helpers/vma_desc.h"
 #endif
@@ -40,7 +40,7 @@
 			     : : "i" (offsetof(struct type, member)));	\
 	})
 
-/* The same, with bindgen's way to a member of an unnamed struct or union. */
+/* FIELD() for a member of an unnamed struct or union; `path` is its name in bindgen's output. */
 #define FIELD_AT(type, path, member)					\
 	({								\
 		asm volatile("\n.ascii \"->field " #type " " #path " %c0\"" \

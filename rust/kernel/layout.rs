@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Proof that bindgen and the C compiler agree on the structures that this crate reads directly.
+//! Compile-time check that bindgen and the C compiler agree on the layout of the C structs whose
+//! fields this crate accesses.
 //!
-//! The build makes one assertion of each line in `rust/layout.c`. Where bindgen is wrong, the
-//! crate does not compile, and the message names the field.
+//! `rust/Makefile.layout` generates one assertion for each `SIZE` and `FIELD` line of
+//! `rust/layout.c`. If bindgen computes another size or offset than the C compiler, the crate does
+//! not compile, and the error message names the struct and the field.
 
 use crate::bindings;
 
