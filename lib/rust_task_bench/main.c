@@ -470,7 +470,6 @@ static noinline void c_pid_nr(struct bench *b)
 	use(pid_nr_ns(b->pid, b->ns));
 }
 
-#ifndef MODULE
 static noinline void c_group_each(struct bench *b)
 {
 	struct task_struct *task;
@@ -480,7 +479,6 @@ static noinline void c_group_each(struct bench *b)
 		use(task);
 	rcu_read_unlock();
 }
-#endif
 
 static noinline void c_thread_each(struct bench *b)
 {
@@ -634,10 +632,7 @@ static const struct row rows[] = {
 	row("find_get_pid(1) and drop", pid_find),
 	row("get_pid_task() and drop", pid_task),
 	row("pid_nr_ns()", pid_nr),
-#ifndef MODULE
-	/* Modules cannot reach the initial task. */
 	row("each thread group, under RCU", group_each),
-#endif
 	row("each thread of a thread group, under RCU", thread_each),
 #endif
 };
