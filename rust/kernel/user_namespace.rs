@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! User namespaces: what number a user or a group has for whom.
+//! User namespaces.
 //!
-//! In the kernel, a user is a [`Kuid`] and a group a [`Kgid`]. Each namespace maps some of them to
-//! numbers, and a program only ever sees the numbers of its own. So whoever tells a program a
-//! number or takes one from it has to say which namespace it is of.
+//! The kernel identifies a user by a [`Kuid`] and a group by a [`Kgid`]. A user namespace maps some
+//! of them to UIDs and GIDs. A process only sees the UIDs and GIDs of its own user namespace, so an
+//! ID that a driver receives from userspace or reports to it must be converted with the namespace
+//! of that process. The conversions are in [`uidgid`](crate::uidgid).
 //!
 //! C header: [`include/linux/user_namespace.h`](srctree/include/linux/user_namespace.h)
+//!
+//! [`Kgid`]: crate::uidgid::Kgid
+//! [`Kuid`]: crate::uidgid::Kuid
 
 use crate::{
     bindings,
@@ -19,15 +23,15 @@ use crate::{
 };
 use core::ptr;
 
-/// A user namespace.
+/// A user namespace (`struct user_namespace`).
 ///
-/// An [`ARef<UserNamespace>`](crate::sync::aref::ARef) owns a count, and dropping it is allowed in
-/// any context.
+/// An [`ARef<UserNamespace>`](crate::sync::aref::ARef) holds a reference on it, and may be dropped in
+/// any context except NMI: `put_user_ns()` leaves the freeing to a workqueue.
 ///
 /// # Invariants
 ///
-/// The `user_namespace` stays allocated for as long as a reference to it exists, because somebody
-/// owns a count on it or because it is the initial one.
+/// The `user_namespace` stays allocated while a Rust reference to it exists, because its refcount is
+/// not zero or because it is the initial one.
 ///
 /// # Examples
 ///
@@ -37,11 +41,11 @@ use core::ptr;
 /// let task = current!();
 /// let ns = task.user_ns();
 ///
-/// // A number that the program has given us, and what to tell it of a user.
+/// // Convert a UID from userspace to a `Kuid`, and a `Kuid` to a UID for userspace.
 /// let user = ns.make_kuid(1000).ok_or(EINVAL)?;
 /// assert_eq!(user.into_uid(ns), Some(1000));
 ///
-/// // There is no such user.
+/// // -1 is not a valid UID.
 /// assert!(ns.make_kuid(u32::MAX).is_none());
 /// # assert_eq!(Kuid::current_euid().into_uid(ns), Some(0));
 /// # Ok::<(), Error>(())
@@ -55,7 +59,16 @@ pub struct UserNamespace {
 impl_c_struct!(UserNamespace, user_namespace);
 
 impl UserNamespace {
-    /// Returns the initial namespace, in which each user's number is the kernel's own.
+    /// Returns the initial user namespace (`init_user_ns`).
+    ///
+    /// It maps each UID and GID to the [`Kuid`] and [`Kgid`] of the same value.
+    ///
+    /// [`Kgid`]: crate::uidgid::Kgid
+    /// [`Kuid`]: crate::uidgid::Kuid
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -69,43 +82,54 @@ impl UserNamespace {
     #[doc(alias = "init_user_ns")]
     #[inline]
     pub fn init() -> &'static Self {
-        // SAFETY: It is a static of the kernel, and nobody makes a `&mut` of it.
+        // SAFETY: `init_user_ns` is a static of the kernel, so it is valid for `'static`. No Rust
+        // code creates a `&mut` to it.
         unsafe { Self::from_ptr(ptr::addr_of!(bindings::init_user_ns)) }
     }
-
 }
 
-// SAFETY: `put_user_ns()` schedules the namespace to be freed when its last reference is released; the
-// initial one is never freed. By the type invariant, one of the two keeps each `UserNamespace`
-// allocated.
+// SAFETY: `get_user_ns()` takes a reference and `put_user_ns()` drops one. The last `put_user_ns()`
+// schedules the work that frees the namespace (`__put_user_ns()`). The initial namespace is never
+// freed. By the type invariant, one of the two keeps a `UserNamespace` allocated, and its refcount
+// is not zero while it is borrowed: `init_user_ns` is created with a reference that is never
+// dropped.
 impl_refcounted!(unsafe UserNamespace: get_user_ns, put_user_ns);
 
-// SAFETY: What a thread can do with a `UserNamespace` that it was sent is to drop its count, and
-// `put_user_ns()` may be called by any thread.
+// SAFETY: A thread that owns an `ARef<UserNamespace>` can only drop its reference, beyond what `Sync`
+// allows. `put_user_ns()` may be called from any thread.
 unsafe impl Send for UserNamespace {}
 
-// SAFETY: What is read here is the address and the maps, which the C side guards by barriers.
+// SAFETY: The methods use the address, the atomic refcount, and the ID maps. Each map is written once,
+// by `map_write()`, which stores `nr_extents` after an `smp_wmb()`. The readers, `map_id_range_down()`
+// and `map_id_up()`, execute an `smp_rmb()` between the load of `nr_extents` and that of the extents.
 unsafe impl Sync for UserNamespace {}
 
 impl CurrentTask {
-    /// Borrows the user namespace of this task: the one whose numbers its program knows.
+    /// Returns the user namespace of this task, which defines the UIDs and GIDs that its process sees.
     ///
-    /// Any context.
+    /// It is that of the subjective credentials (`task_struct::cred`). No reference is taken.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{sync::aref::ARef, user_namespace::UserNamespace};
     ///
-    /// // Whoever opens a file may hand it to a program with other numbers.
+    /// // Keep the namespace of the process that opens a file: the file may be passed to a process
+    /// // in another user namespace.
     /// let opener: ARef<UserNamespace> = current!().user_ns().into();
     /// assert!(*opener == *UserNamespace::init());
     /// ```
     #[doc(alias = "current_user_ns")]
     #[inline]
     pub fn user_ns(&self) -> &UserNamespace {
-        // SAFETY: It is the namespace of the task's own credentials, which keep a count on it and
-        // are not replaced while the context lasts that `self` is used in.
+        // SAFETY: `current_user_ns()` reads `user_ns` of `current->cred`, or is `&init_user_ns` without
+        // CONFIG_USER_NS. The credentials hold a reference on the namespace, and the task holds one on
+        // its credentials. Only the task itself replaces them: `commit_creds()` ends the task context,
+        // and `override_creds()` opens a nested one. `self` is used in neither, by its type invariant.
         unsafe { UserNamespace::from_ptr(bindings::current_user_ns()) }
     }
 }
