@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Threads of the kernel.
+//! Kthreads.
 //!
-//! A [`KThread`] runs a closure. Its owner stops it, at the latest by dropping it, and that waits
-//! for the closure's end: so the thread is gone before the module is that its code is in. (Who
-//! leaks a `KThread` has to keep the module.)
+//! A [`KThread`] owns a kthread that runs a closure. [`KThread::stop`] and the drop of the handle
+//! stop the kthread and wait until it has exited. A module that drops its handles before it is
+//! unloaded therefore leaves no kthread behind that executes its text. If a handle is leaked, the
+//! module must stay loaded.
 //!
-//! The closure asks [`CurrentKThread`] from time to time whether it should stop. It is dropped exactly
-//! once, also if the thread was stopped before it ran.
+//! The closure must call [`CurrentKThread::should_stop`], or a function that returns the same, at
+//! intervals and return when the result is `true`. The closure is dropped exactly once, also if the
+//! kthread is stopped before it has called the closure.
 //!
-//! A thread can also be parked ([`KThread::park`]): it stays where it sleeps until it may go on.
+//! [`KThread::park`] parks a kthread: it waits at a point that the closure chooses until it is
+//! unparked.
 //!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
@@ -23,10 +26,19 @@ use crate::{
     },
     prelude::*,
     str::CString,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        }, //
+    },
     task::{
-        TaskState,
         Task,
+        TaskState,
         MAX_SCHEDULE_TIMEOUT, //
     },
     types::NotThreadSafe,
@@ -34,24 +46,28 @@ use crate::{
 use core::{
     cell::UnsafeCell,
     fmt,
-    ptr::NonNull,
-    sync::atomic::{
-        AtomicBool,
-        AtomicU32,
-        Ordering, //
-    },
+    ptr::NonNull, //
 };
 
-/// A thread of the kernel that somebody owns.
+/// A handle that owns a kthread.
 ///
-/// Dropping it stops the thread and waits for its end, so it sleeps. A thread that drops its own
-/// handle waits for itself, that is for ever: else it might go on in a module that has gone.
+/// Dropping it stops the kthread and waits until it has exited. The context below is that of the
+/// drop. A kthread that drops its own handle waits for itself permanently. If it returned instead,
+/// it could execute the text of a module that has been unloaded.
+///
+/// # Context
+///
+/// Process context; may sleep.
 ///
 /// # Invariants
 ///
-/// `task` was made by `kthread_create_on_node()`. `context`, if there is one, is the `Context<F>` that
-/// it was given, of the `F` that `free` is for, and ours to free once the thread has ended. Both
-/// sides only share its `Shared`.
+/// - `task` was created by `kthread_create_on_node()` with `run::<F>` as its function.
+/// - If `context` is `Some`, it points to the `Context<F>` that was passed to
+///   `kthread_create_on_node()`, and `free` is `free::<F>` for the same `F`. The allocation
+///   is valid until the kthread has exited, and `self` owns it from then on.
+/// - Until the kthread has exited, `self` accesses only the `Shared` of that `Context<F>`,
+///   through shared references. The kthread accesses its `Shared` through shared references, and
+///   has exclusive access to its closure.
 ///
 /// # Examples
 ///
@@ -63,62 +79,92 @@ use core::{
 ///     while !this.sleep(1) {
 ///         rounds += 1;
 ///     }
-///     // What `stop()` returns.
+///     // `stop()` returns this value.
 ///     i32::from(rounds >= 0) * 7
 /// })?;
 /// assert!(thread.task().is_kthread());
 /// let result = thread.stop();
-/// // It may not have begun at all.
+/// // `EINTR`: the kthread was stopped before it called the closure.
 /// assert!(result == 7 || result == EINTR.to_errno());
 /// # Ok::<(), Error>(())
 /// ```
 #[doc(alias = "kthread_run")]
+#[must_use = "dropping it stops the kthread"]
 pub struct KThread {
     task: ARef<Task>,
     context: Option<NonNull<Shared>>,
     free: unsafe fn(NonNull<Shared>),
 }
 
-// SAFETY: Any thread may stop a thread. The closure is `Send`, and so may be dropped anywhere.
+// SAFETY: Any task may call `kthread_stop()`, `kthread_park()` and `kthread_unpark()` for a
+// kthread, and drop a reference to its task. `free` drops the closure in the task that drops the
+// handle: `spawn()` and `create()` require that the closure is `Send`.
 unsafe impl Send for KThread {}
 
-// SAFETY: With a reference, one gets at `task`, which is `Sync`.
+// SAFETY: `&KThread` gives access to `task`, which is `Sync`, and to the atomics in `Shared`.
+// Stopping and parking need `&mut KThread` or the `KThread` itself.
 unsafe impl Sync for KThread {}
 
-/// How C's `vsnprintf()` is told to print a string.
+/// The format that makes C's `vsnprintf()` print the name as one string.
 const FORMAT: &[u8] = b"%s\0";
 
-/// What owner and thread tell each other.
+/// The state that the owner and the kthread share.
+///
+/// `parking` is one of the four states below. "Owner" is the task that holds `&mut KThread` or the
+/// `ParkGuard`.
+///
+/// | From      | To        | Side    | Where                                        | Ordering |
+/// |-----------|-----------|---------|----------------------------------------------|----------|
+/// | `RUNNING` | `PARKING` | owner   | `park()`, before `kthread_park()`            | full     |
+/// | `PARKING` | `PARKED`  | owner   | `park()`, after `kthread_park()` succeeded   | release  |
+/// | `PARKING` | `RUNNING` | owner   | `park()`, after `kthread_park()` failed      | release  |
+/// | `PARKED`  | `RUNNING` | owner   | `ParkGuard::drop`, before `kthread_unpark()` | release  |
+/// | `RUNNING` | `EXITING` | kthread | `run()`, after the closure has returned      | full     |
+///
+/// - Neither side misses the other: both transitions out of `RUNNING` are a `cmpxchg()` on the same
+///   variable, so only one of them succeeds. A `cmpxchg()` that fails orders nothing, and neither
+///   side reads other data because of a failure.
+/// - An exit is not lost: if the kthread wins, `park()` finds `EXITING` and returns `ESRCH`. It
+///   does not call `kthread_park()`, which would wait permanently for a kthread that no longer
+///   reaches `kthread_parkme()`, and warns if the kthread is already `PF_EXITING`.
+/// - A park is not lost: if the owner wins, the kthread finds `PARKING` and calls
+///   [`CurrentKThread::sleep`] until the state changes. `sleep()` calls `kthread_parkme()` once
+///   `kthread_park()` has set `KTHREAD_SHOULD_PARK`, so `kthread_park()` returns.
+/// - The kthread finds `PARKED` only if the `ParkGuard` was leaked and `kthread_stop()` has
+///   unparked the kthread. The owner then waits in `kthread_stop()` and does not park again, so the
+///   kthread exits without a transition.
 struct Shared {
-    /// Whether the owner wants the closure to be run.
-    begin: AtomicBool,
-    /// Where it is to be run, or [`ANY_CPU`].
-    cpu: AtomicU32,
-    /// One of the four below.
-    parking: AtomicU32,
+    /// Whether the kthread may call the closure. The release store in [`NewKThread::start`] pairs
+    /// with the acquire load in [`run_closure`], and orders the store to `cpu` before it.
+    begin: Atomic<bool>,
+    /// The CPU on which the closure runs, or [`ANY_CPU`].
+    cpu: Atomic<u32>,
+    /// [`RUNNING`], [`PARKING`], [`PARKED`] or [`EXITING`].
+    parking: Atomic<u32>,
 }
 
-/// No number of a CPU.
+/// Not a valid CPU number: the closure runs on any CPU.
 const ANY_CPU: u32 = u32::MAX;
 
-/// Neither of the others.
+/// The kthread is neither parked nor exiting, and the owner is not parking it.
 const RUNNING: u32 = 0;
-/// The owner waits for the thread to be parked, so it must not end.
+/// The owner waits in `kthread_park()`. The kthread must park before it exits.
 const PARKING: u32 = 1;
-/// The thread is parked.
+/// The kthread is parked.
 const PARKED: u32 = 2;
-/// The thread ends, so the owner must not wait for it to be parked.
-const ENDING: u32 = 3;
+/// The kthread exits. The owner must not call `kthread_park()`.
+const EXITING: u32 = 3;
 
 impl Shared {
-    /// Goes over from one state of `parking` to another. Otherwise returns which it is.
+    /// Changes `parking` from `from` to `to`, with full ordering. Otherwise returns its value.
     fn transition(&self, from: u32, to: u32) -> Result<(), u32> {
-        let (good, bad) = (Ordering::AcqRel, Ordering::Acquire);
-        self.parking.compare_exchange(from, to, good, bad).map(drop)
+        self.parking.cmpxchg(from, to, Full).map(drop)
     }
 }
 
-/// What a thread begins with.
+/// The argument of a kthread's function.
+///
+/// It is `repr(C)`, so that a pointer to it is also a pointer to its `Shared`.
 #[repr(C)]
 struct Context<F> {
     shared: Shared,
@@ -126,29 +172,36 @@ struct Context<F> {
 }
 
 impl KThread {
-    /// Starts a thread with a name that runs `closure`.
+    /// Creates a kthread and starts it. It calls `closure`.
     ///
-    /// The name is cut off after 15 bytes where [`Task::comm`] tells it. Sleeps.
+    /// [`Task::comm`] returns at most the first 15 bytes of `name`.
     ///
-    /// Errors: `ENOMEM`, `EINVAL` if there is a NUL in the name, or `EINTR` if the current task is
-    /// killed meanwhile.
+    /// # Errors
+    ///
+    /// - `ENOMEM`: an allocation failed.
+    /// - `EAGAIN`: a limit on the number of tasks or PIDs is reached.
+    /// - `EINVAL`: `name` contains a NUL byte.
+    /// - `EINTR`: the current task received a fatal signal before the kthread was created.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
     ///
     /// # Examples
     ///
     /// ```
-    /// use core::sync::atomic::{AtomicU32, Ordering};
-    /// use kernel::{kthread::KThread, sync::Arc};
+    /// use kernel::{kthread::KThread, sync::{atomic::{Atomic, Relaxed}, Arc}};
     ///
-    /// let count = Arc::new(AtomicU32::new(0), GFP_KERNEL)?;
+    /// let count = Arc::new(Atomic::<u32>::new(0), GFP_KERNEL)?;
     /// let theirs = count.clone();
     /// let thread = KThread::spawn(format_args!("count"), move |this| {
     ///     while !this.sleep(1) {
-    ///         theirs.fetch_add(1, Ordering::Relaxed);
+    ///         theirs.add(1, Relaxed);
     ///     }
     ///     0
     /// })?;
     /// drop(thread);
-    /// // It has ended, and its closure has gone.
+    /// // The kthread has exited, and its closure has been dropped.
     /// assert!(Arc::into_unique_or_drop(count).is_some());
     /// # Ok::<(), Error>(())
     /// ```
@@ -159,14 +212,22 @@ impl KThread {
         Ok(NewKThread(Self::new(name, closure)?).start())
     }
 
-    /// Makes a thread that waits to be started. Otherwise as [`spawn`](Self::spawn).
+    /// Creates a kthread that does not call `closure` until [`NewKThread::start`] is called.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`spawn`](Self::spawn).
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::kthread::KThread;
     ///
-    /// // All or nothing: if the second cannot be had, the first ends without having run.
+    /// // If the second `create()` fails, the first kthread exits and its closure is never called.
     /// let first = KThread::create(format_args!("work/{}", 0), |_| 0)?;
     /// let second = KThread::create(format_args!("work/{}", 1), |_| 0)?;
     /// let both = [first.start(), second.start()];
@@ -179,24 +240,27 @@ impl KThread {
         F: FnOnce(&CurrentKThread) -> c_int + Send + 'static,
     {
         let thread = Self::new(name, closure)?;
-        // It waits in `run()`, where nobody minds how long that takes.
+        // The kthread waits in `kthread()`, in `TASK_UNINTERRUPTIBLE`. The wake-up makes it wait in
+        // `run()` instead, in `TASK_IDLE`: that wait may be long, but does not count towards the
+        // load average and is not reported by the hung-task detector.
         thread.task.wake_up();
         Ok(NewKThread(thread))
     }
 
-    // Both callers ask for a closure that may be sent and borrows nothing.
+    // `F` has no `Send + 'static` bound here: `spawn()` and `create()`, the only callers, have it.
     fn new<F>(name: fmt::Arguments<'_>, closure: F) -> Result<Self>
     where
         F: FnOnce(&CurrentKThread) -> c_int,
     {
-        // C prints a name twice, and warns if it is not the same both times.
+        // C code formats the name twice, and warns if the results differ in length. The result for
+        // a `CString` is the same both times. That of `fmt::Arguments` might not be.
         let name = CString::try_from_fmt(name)?;
         let context = KBox::new(
             Context {
                 shared: Shared {
-                    begin: AtomicBool::new(false),
-                    cpu: AtomicU32::new(ANY_CPU),
-                    parking: AtomicU32::new(RUNNING),
+                    begin: Atomic::new(false),
+                    cpu: Atomic::new(ANY_CPU),
+                    parking: Atomic::new(RUNNING),
                 },
                 closure: UnsafeCell::new(Some(closure)),
             },
@@ -204,8 +268,10 @@ impl KThread {
         )?;
         let context = KBox::into_raw(context);
 
-        // SAFETY: `run::<F>()` is made for `context`, which stays until the thread is gone. The
-        // format takes a string, which stays until the function has returned.
+        // SAFETY: `run::<F>()` takes a pointer to a `Context<F>`. `context` is one, and is freed
+        // only after the kthread has exited, or below if it never calls `run::<F>()`. `FORMAT` is
+        // NUL-terminated and has one conversion, for a NUL-terminated string: `name` is one, and is
+        // valid for the duration of the call.
         let task = unsafe {
             bindings::kthread_create_on_node(
                 Some(run::<F>),
@@ -218,17 +284,26 @@ impl KThread {
         let task = match from_err_ptr(task) {
             Ok(task) => task,
             Err(err) => {
-                // SAFETY: There is no thread, or one that has been told not to run.
+                // SAFETY: `context` comes from `KBox::into_raw()`, and no kthread uses it: either
+                // none was created, or `kthread_create_on_node()` was interrupted and has cleared
+                // `kthread_create_info::done`. In that case `kthread()` exits and does not call
+                // `run::<F>()`.
                 drop(unsafe { KBox::from_raw(context) });
                 return Err(err);
             }
         };
 
-        // SAFETY: The thread is there, as it waits for `begin` or `kthread_stop()`, be it woken
-        // early or not. CAST: `Task` is transparent around `task_struct`.
+        // SAFETY: `task` is a valid task: the kthread does not exit before `begin` is set or
+        // `kthread_stop()` is called, even if other code wakes it early, and neither has happened.
+        //
+        // CAST: `Task` is a transparent wrapper of `task_struct`.
         let task = ARef::from(unsafe { &*task.cast::<Task>() });
 
-        // INVARIANT: As above. CAST: `Context<F>` begins with its `Shared`.
+        // INVARIANT: `kthread_create_on_node()` above returned `task` and received `run::<F>` and
+        // `context`, which is a `Context<F>`. `free` is for the same `F`. `end()` frees `context`,
+        // and only after the kthread has exited. The owner uses it only through `shared()`.
+        //
+        // CAST: `Context<F>` is `repr(C)` and its first field is its `Shared`.
         Ok(Self {
             task,
             context: NonNull::new(context.cast()),
@@ -236,14 +311,18 @@ impl KThread {
         })
     }
 
-    /// Returns the thread's task.
+    /// Returns the kthread's task.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::kthread::KThread;
     ///
-    /// /// There is something to do.
+    /// /// Wakes the kthread when there is work for it.
     /// fn kick(thread: &KThread) {
     ///     thread.task().wake_up();
     /// }
@@ -253,55 +332,64 @@ impl KThread {
         &self.task
     }
 
-    /// Has the thread wait where it sleeps next ([`CurrentKThread::sleep`], [`CurrentKThread::parkme`]),
-    /// until what this returns is dropped.
+    /// Parks the kthread until the returned guard is dropped.
     ///
-    /// Sleeps until the thread has come there, which no signal ends.
+    /// Waits until the kthread is parked: in its next call of [`CurrentKThread::sleep`],
+    /// [`CurrentKThread::sleep_interruptible`] or [`CurrentKThread::parkme`], or after the closure
+    /// has returned. Signals do not interrupt this wait.
     ///
-    /// Errors: `ESRCH` if the closure has returned, `EBUSY` in the thread itself.
+    /// If the guard is leaked, the kthread stays parked. It can be parked again, which returns at
+    /// once, and it can be stopped.
+    ///
+    /// # Errors
+    ///
+    /// - `ESRCH`: the closure has returned, and the kthread exits or has exited.
+    /// - `EBUSY`: the current task is the kthread itself.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
     ///
     /// # Examples
     ///
     /// ```
-    /// use core::sync::atomic::{AtomicU32, Ordering};
-    /// use kernel::kthread::KThread;
+    /// use kernel::{kthread::KThread, sync::atomic::{Acquire, Atomic, Relaxed, Release}};
     ///
-    /// static ROUNDS: AtomicU32 = AtomicU32::new(0);
+    /// static ROUNDS: Atomic<u32> = Atomic::new(0);
     ///
     /// let mut thread = KThread::spawn(format_args!("rounds"), |this| {
     ///     while !this.sleep(1) {
-    ///         ROUNDS.fetch_add(1, Ordering::Relaxed);
+    ///         ROUNDS.add(1, Relaxed);
     ///     }
     ///     0
     /// })?;
     ///
     /// let parked = thread.park()?;
-    /// let rounds = ROUNDS.load(Ordering::Relaxed);
+    /// let rounds = ROUNDS.load(Relaxed);
     /// # let never = || None::<()>;
     /// # let wait = || current!().wait_until(kernel::task::TaskState::Idle, 5, never);
     /// # assert_eq!(wait(), Err(ETIME));
-    /// // Whatever it works on, it does not now.
-    /// assert_eq!(ROUNDS.load(Ordering::Relaxed), rounds);
+    /// // The closure does not run while the guard exists.
+    /// assert_eq!(ROUNDS.load(Relaxed), rounds);
     /// drop(parked);
-    /// # while ROUNDS.load(Ordering::Relaxed) == rounds {
+    /// # while ROUNDS.load(Relaxed) == rounds {
     /// #     assert_eq!(wait(), Err(ETIME));
     /// # }
-    /// # // One that is forgotten leaves it parked, and so it can be stopped, too.
+    /// # // With a leaked guard, the kthread stays parked. It can be parked again and stopped.
     /// # core::mem::forget(thread.park()?);
     /// # core::mem::forget(thread.park()?);
     /// # drop(thread.park()?);
     /// # core::mem::forget(thread.park()?);
     /// # assert_eq!(thread.stop(), 0);
     /// #
-    /// # // A thread that has its own handle.
-    /// # use core::sync::atomic::AtomicI32;
+    /// # // A kthread that has its own handle.
     /// # use kernel::{new_mutex, sync::{Arc, Mutex}};
-    /// # static REFUSED: AtomicI32 = AtomicI32::new(0);
+    /// # static REFUSED: Atomic<i32> = Atomic::new(0);
     /// # let own: Arc<Mutex<Option<KThread>>> = Arc::pin_init(new_mutex!(None), GFP_KERNEL)?;
     /// # let theirs = own.clone();
     /// # let thread = KThread::create(format_args!("own"), move |this| {
     /// #     if let Some(me) = &mut *theirs.lock() {
-    /// #         REFUSED.store(me.park().map_or_else(Error::to_errno, |_| 1), Ordering::Release);
+    /// #         REFUSED.store(me.park().map_or_else(Error::to_errno, |_| 1), Release);
     /// #     }
     /// #     while !this.sleep(1) {}
     /// #     0
@@ -309,16 +397,16 @@ impl KThread {
     /// # let mut slot = own.lock();
     /// # *slot = Some(thread.start());
     /// # drop(slot);
-    /// # while REFUSED.load(Ordering::Acquire) == 0 {
+    /// # while REFUSED.load(Acquire) == 0 {
     /// #     assert_eq!(wait(), Err(ETIME));
     /// # }
-    /// # assert_eq!(REFUSED.load(Ordering::Acquire), EBUSY.to_errno());
+    /// # assert_eq!(REFUSED.load(Acquire), EBUSY.to_errno());
     /// # let thread = own.lock().take().ok_or(ESRCH)?;
     /// # assert_eq!(thread.stop(), 0);
     ///
-    /// // Nobody waits for a thread that has come to its end.
+    /// // A kthread whose closure has returned cannot be parked.
     /// let mut short = KThread::spawn(format_args!("short"), |_| 7)?;
-    /// # // It goes on for as long as this sleeps.
+    /// # // The kthread exits while this task sleeps.
     /// # while short.park().is_ok() {
     /// #     assert_eq!(wait(), Err(ETIME));
     /// # }
@@ -329,38 +417,52 @@ impl KThread {
     #[doc(alias("kthread_park", "kthread_unpark"))]
     pub fn park(&mut self) -> Result<ParkGuard<'_>> {
         let shared = self.shared().ok_or(ESRCH)?;
-        // It would be told that it is parked, and go on.
+        // For the current task, `kthread_park()` only sets `KTHREAD_SHOULD_PARK` and returns 0: the
+        // kthread would hold a guard and still run.
         if self.task.as_ptr() == Task::current_raw() {
             return Err(EBUSY);
         }
 
         match shared.transition(RUNNING, PARKING) {
             Ok(()) => {
-                // SAFETY: It is another thread of the kernel, and not about to exit, as it would
-                // have to go over from `RUNNING`. It is not parked: only the owner does that, who
-                // parks, lets go and stops one at a time. So this waits for the thread.
+                // SAFETY: By the type invariant, `task` is a kthread, and the `ARef` keeps its task
+                // valid. It is not the current task. It is not `PF_EXITING` and does not exit
+                // during the call: it exits only after the transition from `RUNNING` to `EXITING`,
+                // or after `kthread_stop()`, which needs the `&mut self` that is held here. It does
+                // not have `KTHREAD_SHOULD_PARK` set: only the owner parks, unparks and stops the
+                // kthread, each through `&mut self` and so one at a time, and the state was
+                // `RUNNING`. The function thus waits until the kthread is parked.
                 let result = to_result(unsafe { bindings::kthread_park(self.task.as_ptr()) });
                 let now = if result.is_ok() { PARKED } else { RUNNING };
-                shared.parking.store(now, Ordering::Release);
+                shared.parking.store(now, Release);
                 result?;
             }
-            // It was not let go, as what `park()` has returned was forgotten.
+            // An earlier guard was leaked, so the kthread is still parked.
             Err(PARKED) => (),
             Err(_) => return Err(ESRCH),
         }
         Ok(ParkGuard(self))
     }
 
-    /// Stops the thread, and returns what its closure did.
+    /// Stops the kthread, and returns the value that its closure returned.
     ///
-    /// `-EINTR` if it was not run at all. Sleeps until the closure returns.
+    /// Waits until the closure has returned and the kthread has exited. A parked kthread is
+    /// unparked.
+    ///
+    /// If the closure was not called, the value is a negative error code: `-EINTR` if the kthread
+    /// was stopped before it called the closure, and `-EINVAL` if the CPU of [`NewKThread::bind`]
+    /// was offline.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{kthread::KThread, prelude::*};
     ///
-    /// /// The thread returns an error of its own, or 0.
+    /// /// The closure of this kthread returns 0 or a negative error code.
     /// fn finish(thread: KThread) -> Result {
     ///     kernel::error::to_result(thread.stop())
     /// }
@@ -374,35 +476,44 @@ impl KThread {
         self.end()
     }
 
-    /// What the thread looks at before it runs the closure.
+    /// Returns the state shared with the kthread, or `None` after [`end`](Self::end).
     #[inline]
     fn shared(&self) -> Option<&Shared> {
-        // SAFETY: It is there until the thread has ended, by the type invariant, which `end()` sees
-        // to.
+        // SAFETY: By the type invariant, `context` is valid until the kthread has exited, and is
+        // only accessed through shared references until then. `end()`, which frees it, takes `&mut
+        // self` and sets the field to `None` first.
         self.context.map(|context| unsafe { context.as_ref() })
     }
 
-    /// Ends the thread, if this has not been done.
+    /// Stops the kthread and frees its `Context`. Returns 0 if this has already been done.
     fn end(&mut self) -> c_int {
+        // INVARIANT: `None` satisfies the invariant.
         let Some(context) = self.context.take() else {
             return 0;
         };
-        // SAFETY: It is a thread of the kernel, and its task is allocated.
+        // SAFETY: By the type invariant, `task` is a kthread, and the `ARef` keeps its task valid.
         let result = unsafe { bindings::kthread_stop(self.task.as_ptr()) };
-        // SAFETY: The thread has ended. So it is ours to free, by the type invariant, and nobody
-        // finds it in `self` any more.
+        // SAFETY: `kthread_stop()` has waited for `kthread::exited`. `mm_release()` completes it,
+        // which `do_exit()` calls after `run()` has returned. So the kthread does not use `context`
+        // any more. By the type invariant, it is a `Context<F>` that `self` owns now, and `free` is
+        // for that `F`. It is freed once, as it has been taken out of `self`.
         unsafe { (self.free)(context) };
         result
     }
 }
 
-/// A thread of the kernel that waits to be started.
+/// A kthread that has been created and waits to be started.
 ///
-/// If it is dropped instead, it ends, and its closure is dropped without having been run.
+/// Dropping it stops the kthread, which exits and does not call its closure. The closure is
+/// dropped. The context below is that of the drop.
+///
+/// # Context
+///
+/// Process context; may sleep.
 ///
 /// # Examples
 ///
-/// One with a CPU of its own:
+/// A kthread that runs on one CPU:
 ///
 /// ```
 /// use kernel::kthread::KThread;
@@ -412,29 +523,41 @@ impl KThread {
 /// let result = thread.start().stop();
 /// assert!(result == 0 || result == EINTR.to_errno());
 ///
-/// // There are not so many.
+/// // `u32::MAX` is not a valid CPU number.
 /// let mut thread = KThread::create(format_args!("poll/-1"), |_| 0)?;
 /// assert_eq!(thread.bind(u32::MAX), Err(EINVAL));
 /// # Ok::<(), Error>(())
 /// ```
+#[must_use = "dropping it stops the kthread, and its closure is never called"]
 pub struct NewKThread(KThread);
 
 impl NewKThread {
-    /// Has the closure run on one CPU.
+    /// Makes the closure run on CPU `cpu`.
     ///
-    /// The thread moves there itself when it begins. (C's function does it from outside, and relies
-    /// on nobody waking the thread meanwhile.) It stays until that CPU goes offline, root moves it,
-    /// or, on Linux 7.3, any CPU comes online, when the kernel finds all such threads a place anew.
+    /// The kthread changes its own affinity before it calls the closure. `kthread_bind()` changes
+    /// it from outside. That requires that the kthread stays inactive, which fails if other code
+    /// wakes it at the same time.
     ///
-    /// Errors: `EINVAL` if the CPU is not online. If it is not any more when the thread begins, the
-    /// closure is not run, and that is the result of [`KThread::stop`].
+    /// The affinity lasts until the CPU goes offline or root changes it. On Linux 7.3 it also ends
+    /// when any CPU comes online: the kernel then computes the affinity of such kthreads anew.
+    ///
+    /// If the CPU is offline when the kthread is started, the closure is not called, and
+    /// [`KThread::stop`] returns `-EINVAL`.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: `cpu` is not a valid CPU number, or the CPU is offline.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{kthread::{KThread, NewKThread}, prelude::*};
     ///
-    /// /// One thread per CPU keeps to what that CPU owns.
+    /// /// Creates a kthread for one CPU. It accesses only the data of that CPU.
     /// fn poller(cpu: u32) -> Result<NewKThread> {
     ///     let mut thread = KThread::create(format_args!("poll/{cpu}"), |this| {
     ///         while !this.sleep(10) {}
@@ -447,24 +570,30 @@ impl NewKThread {
     /// ```
     #[doc(alias = "kthread_bind")]
     pub fn bind(&mut self, cpu: u32) -> Result {
-        // SAFETY: `cpu_online()` reads one bit of a mask, and the CPU ID is in its range.
+        // SAFETY: `cpu_online()` reads one bit of `cpu_online_mask`. `cpu` is less than
+        // `nr_cpu_ids`, which is checked first, so the bit is in the mask.
         if cpu >= nr_cpu_ids() || !unsafe { bindings::cpu_online(cpu) } {
             return Err(EINVAL);
         }
         if let Some(shared) = self.0.shared() {
-            shared.cpu.store(cpu, Ordering::Relaxed);
+            // The release store to `begin` in `start()` orders this store.
+            shared.cpu.store(cpu, Relaxed);
         }
         Ok(())
     }
 
-    /// Starts the thread.
+    /// Starts the kthread: it calls its closure.
+    ///
+    /// # Context
+    ///
+    /// Any context except NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::kthread::{KThread, NewKThread};
     ///
-    /// /// Starts only what was not cancelled.
+    /// /// Starts the kthread unless it has been cancelled.
     /// fn begin(waiting: Option<NewKThread>) -> Option<KThread> {
     ///     waiting.map(NewKThread::start)
     /// }
@@ -473,36 +602,48 @@ impl NewKThread {
     #[inline]
     pub fn start(self) -> KThread {
         if let Some(shared) = self.0.shared() {
-            shared.begin.store(true, Ordering::Release);
+            shared.begin.store(true, Release);
         }
         self.0.task.wake_up();
         self.0
     }
 }
 
-/// A thread that is parked, until this is dropped.
+/// A guard that keeps a kthread parked. Dropping it unparks the kthread.
+///
+/// The context below is that of the drop.
+///
+/// # Context
+///
+/// Any context except NMI.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{kthread::KThread, prelude::*};
 ///
-/// /// Does something that the thread must not see halfway.
-/// fn behind_its_back(thread: &mut KThread, change: impl FnOnce()) -> Result {
+/// /// Makes a change of which the kthread must not see an intermediate state.
+/// fn change_parked(thread: &mut KThread, change: impl FnOnce()) -> Result {
 ///     let _parked = thread.park()?;
 ///     change();
 ///     Ok(())
 /// }
 /// ```
+#[must_use = "dropping it unparks the kthread"]
 pub struct ParkGuard<'a>(&'a mut KThread);
 
 impl Drop for ParkGuard<'_> {
     fn drop(&mut self) {
         if let Some(shared) = self.0.shared() {
-            // The thread may end as soon as it goes on.
-            shared.parking.store(RUNNING, Ordering::Release);
+            // This must precede `kthread_unpark()`: the kthread may exit as soon as it is unparked,
+            // and has to find `RUNNING` then, so that it changes the state to `EXITING`. Only
+            // `kthread_unpark()` wakes a task in `TASK_PARKED`, and the wake-up orders this store
+            // before what the kthread does next.
+            shared.parking.store(RUNNING, Release);
         }
-        // SAFETY: It is a thread of the kernel, and its task is allocated. Its owner lets it go.
+        // SAFETY: By the type invariant of `KThread`, `task` is a kthread, and the `ARef` keeps its
+        // task valid. The guard holds the owner's `&mut KThread`, so no other call parks, unparks
+        // or stops the kthread at the same time.
         unsafe { bindings::kthread_unpark(self.0.task.as_ptr()) };
     }
 }
@@ -514,46 +655,61 @@ impl Drop for KThread {
     }
 }
 
-/// Frees what a thread began with, and the closure if it was not taken.
+/// Frees the `Context<F>` of a kthread, and drops the closure unless the kthread has taken it.
 ///
 /// # Safety
 ///
-/// `context` is a `Context<F>` from a [`KBox`], and nobody uses it any more.
+/// `context` must point to the `Shared` of a `Context<F>` that was allocated by a [`KBox`]. The
+/// caller must own it. It must not be accessed after this call.
 unsafe fn free<F>(context: NonNull<Shared>) {
-    // SAFETY: As the caller says.
+    // SAFETY: By the safety requirements, this is a `Context<F>` from a `KBox`, and the caller owns
+    // it.
+    //
+    // CAST: `Context<F>` is `repr(C)` and its first field is its `Shared`. The pointer was derived
+    // from one to the whole `Context<F>`.
     drop(unsafe { KBox::from_raw(context.cast::<Context<F>>().as_ptr()) });
 }
 
-/// Runs the closure.
+/// The function of the kthread.
 ///
 /// # Safety
 ///
-/// To be called by `kthread()` with a `Context<F>`, which stays until the thread has ended.
+/// Must be called by `kthread()` only. `context` must point to a `Context<F>` that is valid until
+/// the kthread has exited. Until then, other tasks must access only its `Shared`, through shared
+/// references.
 unsafe extern "C" fn run<F>(context: *mut c_void) -> c_int
 where
     F: FnOnce(&CurrentKThread) -> c_int,
 {
-    // SAFETY: As the caller says. Both sides only share it.
+    // SAFETY: By the safety requirements, `context` points to a `Context<F>` that is valid for the
+    // duration of this function. The kthread and the owner access its `Shared` through shared
+    // references only. The closure is in an `UnsafeCell`.
     let context = unsafe { &*context.cast::<Context<F>>() };
 
-    // INVARIANT: This is the function of a thread of the kernel.
+    // INVARIANT: `kthread()` has called this function, so the current task is the kthread of a
+    // `KThread`. `this` is neither `Send` nor `Sync`, and no reference to it outlives this
+    // function.
     let this = CurrentKThread(NotThreadSafe);
 
     let result = run_closure(context, &this);
-    // Whoever waits for the thread to be parked has to be told that it is.
-    while context.shared.transition(RUNNING, ENDING) == Err(PARKING) {
+    // If the owner waits in `kthread_park()`, the kthread has to park before it exits. `sleep()`
+    // does that once `KTHREAD_SHOULD_PARK` is set. See `Shared` for all transitions.
+    while context.shared.transition(RUNNING, EXITING) == Err(PARKING) {
         this.sleep(1);
     }
     result
 }
 
+/// Waits until the kthread is started, and calls the closure. Returns `-EINTR` if the kthread is
+/// stopped instead.
 fn run_closure<F>(context: &Context<F>, this: &CurrentKThread) -> c_int
 where
     F: FnOnce(&CurrentKThread) -> c_int,
 {
-    // Whoever finds the thread may wake it before its owner does.
+    // A wake-up does not mean that the kthread is started: any code that finds the task may wake it
+    // before `start()` does.
     let begun = current!().wait_until(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, || {
-        if context.shared.begin.load(Ordering::Acquire) {
+        if context.shared.begin.load(Acquire) {
             return Some(true);
         }
         this.should_stop().then_some(false)
@@ -562,10 +718,12 @@ where
         return EINTR.to_errno();
     }
 
-    let cpu = context.shared.cpu.load(Ordering::Relaxed);
+    // The acquire load of `begin` orders this load.
+    let cpu = context.shared.cpu.load(Relaxed);
     if cpu != ANY_CPU {
-        // SAFETY: `bind()` has seen that there is such a CPU. A task may move itself, and if the
-        // CPU is offline by now, it stays.
+        // SAFETY: `bind()` has checked that `cpu` is less than `nr_cpu_ids`, so `cpumask_of()`
+        // returns a valid mask. The current task is valid and may change its own affinity. If the
+        // CPU is offline by now, the function returns `-EINVAL` and leaves the affinity as it is.
         let moved = unsafe {
             bindings::set_cpus_allowed_ptr(Task::current_raw(), bindings::cpumask_of(cpu))
         };
@@ -574,16 +732,18 @@ where
         }
     }
 
-    // SAFETY: The owner looks at the closure when the thread has ended.
+    // SAFETY: Only the kthread accesses `closure` until it has exited. The owner accesses it in
+    // `free()`, after that. The kthread makes this reference once, and drops it in this statement.
     let closure = unsafe { &mut *context.closure.get() }.take();
     closure.map_or(0, |closure| closure(this))
 }
 
-/// The thread of the kernel that runs this code.
+/// The kthread that executes the current code.
 ///
 /// # Invariants
 ///
-/// A reference is used only in a thread that is a [`KThread`]'s.
+/// A reference to it exists only in a kthread of a [`KThread`], and only while the function `run()`
+/// executes.
 ///
 /// # Examples
 ///
@@ -592,7 +752,7 @@ where
 ///
 /// fn serve(this: &CurrentKThread) {
 ///     while !this.should_stop() {
-///         // Something to do, and then:
+///         // The work goes here.
 ///         this.sleep(10);
 ///     }
 /// }
@@ -600,14 +760,18 @@ where
 pub struct CurrentKThread(NotThreadSafe);
 
 impl CurrentKThread {
-    /// Returns whether the owner wants the thread to end.
+    /// Returns whether the owner stops the kthread. The closure must then return.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::kthread::CurrentKThread;
     ///
-    /// /// Looks for it between two pieces of a long job. Returns how far it has come.
+    /// /// Checks for a stop before each piece of a long job. Returns the number of pieces done.
     /// fn pieces(this: &CurrentKThread, piece: impl FnMut(usize)) -> usize {
     ///     (0..1000).take_while(|_| !this.should_stop()).map(piece).count()
     /// }
@@ -615,24 +779,30 @@ impl CurrentKThread {
     #[doc(alias = "kthread_should_stop")]
     #[inline]
     pub fn should_stop(&self) -> bool {
-        // SAFETY: This is a thread of the kernel, by the type invariant.
+        // SAFETY: By the type invariant, the current task is a kthread, so `to_kthread(current)` is
+        // valid.
         unsafe { bindings::kthread_should_stop() }
     }
 
-    /// Returns whether the owner wants to have the thread parked.
+    /// Returns whether the owner parks the kthread. The closure must then call
+    /// [`parkme`](Self::parkme).
     ///
-    /// [`sleep`](Self::sleep) looks for that itself.
+    /// [`sleep`](Self::sleep) and [`sleep_interruptible`](Self::sleep_interruptible) do both.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::kthread::CurrentKThread;
     ///
-    /// /// Goes on without a pause, but for its owner.
+    /// /// Polls without a sleep, except while the owner keeps the kthread parked.
     /// fn poll(this: &CurrentKThread, mut more: impl FnMut() -> bool) {
     ///     while more() && !this.should_stop() {
     ///         if this.should_park() {
-    ///             // Nothing may be half done here.
+    ///             // The shared data must be consistent here.
     ///             this.parkme();
     ///         }
     ///     }
@@ -641,11 +811,16 @@ impl CurrentKThread {
     #[doc(alias = "kthread_should_park")]
     #[inline]
     pub fn should_park(&self) -> bool {
-        // SAFETY: This is a thread of the kernel, by the type invariant.
+        // SAFETY: By the type invariant, the current task is a kthread, so `to_kthread(current)` is
+        // valid.
         unsafe { bindings::kthread_should_park() }
     }
 
-    /// Waits for as long as the owner has the thread parked.
+    /// Waits while the owner keeps the kthread parked. Returns at once if it does not.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
     ///
     /// # Examples
     ///
@@ -659,26 +834,32 @@ impl CurrentKThread {
     /// ```
     #[doc(alias = "kthread_parkme")]
     pub fn parkme(&self) {
-        // SAFETY: This is a thread of the kernel, by the type invariant, in its own function, where
-        // it may sleep.
+        // SAFETY: By the type invariant, the current task is a kthread, so `to_kthread(current)` is
+        // valid, and it executes `run()`, which is process context.
         unsafe { bindings::kthread_parkme() };
     }
 
-    /// Sleeps for so many jiffies, or until somebody wakes the thread or wants it to end. Returns
-    /// whether that is so.
+    /// Sleeps for `jiffies`, at least one, or until the kthread is woken. Returns whether the owner
+    /// stops the kthread.
     ///
-    /// If the owner parks the thread, it does not return before it is let go. It does not count as
-    /// load. A wake-up that comes just before is not lost if its reason is that the thread should
-    /// end or be parked; for all others, there is [`CurrentTask::wait_until`].
+    /// If the owner parks the kthread, this function parks it and returns after it has been
+    /// unparked. The state is `TASK_IDLE`: the sleep does not count towards the load average.
+    ///
+    /// A stop or a park that precedes the sleep is not lost. Another wake-up is lost if it precedes
+    /// the sleep. [`CurrentTask::wait_until`] waits for other conditions.
     ///
     /// [`CurrentTask::wait_until`]: crate::task::CurrentTask::wait_until
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::kthread::CurrentKThread;
     ///
-    /// /// Does something about ten times a second, where a second has 1000 jiffies.
+    /// /// Calls `something` about ten times a second with `CONFIG_HZ=1000`.
     /// fn regularly(this: &CurrentKThread, mut something: impl FnMut()) {
     ///     while !this.sleep(100) {
     ///         something();
@@ -690,16 +871,21 @@ impl CurrentKThread {
         self.sleep_in(TaskState::Idle, jiffies)
     }
 
-    /// The same, or until a signal comes: see [`allow_signal`](Self::allow_signal).
+    /// Like [`sleep`](Self::sleep), but a signal ends the sleep.
     ///
-    /// If one is waiting already, this returns at once.
+    /// Returns without a sleep if a signal is already pending. The kthread receives only the
+    /// signals that it has allowed with [`allow_signal`](Self::allow_signal).
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::kthread::CurrentKThread;
     ///
-    /// /// Whether a signal has come before the owner wanted the thread to end.
+    /// /// Returns `true` if a signal arrives before the owner stops the kthread.
     /// fn signalled(this: &CurrentKThread) -> bool {
     ///     while !this.sleep_interruptible(1000) {
     ///         if current!().signal_pending() {
@@ -714,29 +900,40 @@ impl CurrentKThread {
         self.sleep_in(TaskState::Interruptible, jiffies)
     }
 
-    fn sleep_in(&self, how: TaskState, jiffies: c_long) -> bool {
-        let reason = || self.should_stop() || self.should_park();
-        current!().schedule_timeout_unless(how, jiffies.max(1), reason);
+    fn sleep_in(&self, state: TaskState, jiffies: c_long) -> bool {
+        let condition = || self.should_stop() || self.should_park();
+        current!().schedule_timeout_unless(state, jiffies.max(1), condition);
         if self.should_park() {
             self.parkme();
         }
         self.should_stop()
     }
 
-    /// Lets `signal` come to this thread, which ignores all signals otherwise.
+    /// Allows `signal` to be sent to this kthread. A kthread ignores all other signals.
     ///
-    /// Nothing is done about it but what the closure does:
-    /// [`signal_pending()`](Task::signal_pending) says that one waits.
+    /// The signal has no handler. It becomes pending, and the closure checks
+    /// [`signal_pending()`](Task::signal_pending).
     ///
-    /// Errors: `EINVAL` if there is no such signal, `EBUSY` with interrupts off.
+    /// # Errors
+    ///
+    /// - `EINVAL`: `signal` is not a valid signal number.
+    /// - `EBUSY`: interrupts are disabled.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     ///
     /// # Examples
     ///
     /// ```
-    /// use core::sync::atomic::{AtomicBool, Ordering};
-    /// use kernel::{bindings, kthread::KThread, task::might_sleep};
+    /// use kernel::{
+    ///     bindings,
+    ///     kthread::KThread,
+    ///     sync::atomic::{Acquire, Atomic, Release},
+    ///     task::might_sleep,
+    /// };
     ///
-    /// static SEEN: AtomicBool = AtomicBool::new(false);
+    /// static SEEN: Atomic<bool> = Atomic::new(false);
     /// const SIGTERM: i32 = bindings::SIGTERM as i32;
     ///
     /// let thread = KThread::spawn(format_args!("signals"), |this| {
@@ -745,17 +942,17 @@ impl CurrentKThread {
     ///     }
     ///     while !this.sleep_interruptible(kernel::task::MAX_SCHEDULE_TIMEOUT) {
     ///         if current!().signal_pending() {
-    ///             // Until this is done, there is no sleep.
+    ///             // While a signal is pending, `sleep_interruptible()` does not sleep.
     ///             this.flush_signals();
-    ///             SEEN.store(true, Ordering::Release);
+    ///             SEEN.store(true, Release);
     ///         }
     ///     }
     ///     i32::from(current!().signal_pending())
     /// })?;
     /// # assert_eq!(thread.task().send_sig(1000, true), Err(EINVAL));
     ///
-    /// while !SEEN.load(Ordering::Acquire) {
-    ///     // It is ignored if the thread has not come so far.
+    /// while !SEEN.load(Acquire) {
+    ///     // The signal is ignored until the kthread has called `allow_signal()`.
     ///     thread.task().send_sig(SIGTERM, true)?;
     ///     might_sleep();
     /// }
@@ -770,36 +967,47 @@ impl CurrentKThread {
     /// # assert!(result == 1 || result == EINTR.to_errno());
     /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "kernel_sigaction")]
     pub fn allow_signal(&self, signal: c_int) -> Result {
-        // C would write in front of the table of handlers, or behind it.
+        // `kernel_sigaction()` does not check the number, and writes `sighand->action[signal - 1]`.
         if !(1..=bindings::_NSIG as c_int).contains(&signal) {
             return Err(EINVAL);
         }
-        // It would turn them on.
-        // SAFETY: This looks at a flag of the CPU.
+        // `kernel_sigaction()` uses `spin_unlock_irq()`, which would enable interrupts.
+        //
+        // SAFETY: `irqs_disabled()` only reads the interrupt state of the current CPU.
         if unsafe { bindings::irqs_disabled() } {
             return Err(EBUSY);
         }
-        // SAFETY: The signal has a handler in the table, which is this thread's own:
-        // `create_kthread()` does not share that of its parent. The function takes its lock.
+        // SAFETY: `signal` is in `1..=_NSIG`, so `kernel_sigaction()` writes an element of
+        // `sighand->action`. The table belongs to this kthread alone: `create_kthread()` does not
+        // pass `CLONE_SIGHAND`. The function takes `siglock` with interrupts enabled, as checked
+        // above.
         unsafe { bindings::allow_signal(signal) };
         Ok(())
     }
 
-    /// Forgets the signals that wait for this thread.
+    /// Discards the pending signals of this kthread.
+    ///
+    /// # Context
+    ///
+    /// Process context.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::kthread::CurrentKThread;
     ///
-    /// /// They have said what they had to say.
+    /// /// Discards the pending signals once the closure has acted on them.
     /// fn seen(this: &CurrentKThread) {
     ///     this.flush_signals();
     /// }
     /// ```
+    #[doc(alias = "flush_signals")]
     pub fn flush_signals(&self) {
-        // SAFETY: The current task has its signals until it exits. The function takes their lock.
+        // SAFETY: The current task has its `sighand` and `signal` until it exits. By the type
+        // invariant, it executes `run()` and has not exited. The function takes `siglock`, with
+        // `spin_lock_irqsave()`.
         unsafe { bindings::flush_signals(Task::current_raw()) };
     }
 }
