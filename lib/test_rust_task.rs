@@ -12,12 +12,7 @@ use core::{
     },
     sync::atomic::{
         compiler_fence,
-        AtomicI32,
-        AtomicU32,
-        Ordering::{
-            Relaxed,
-            SeqCst, //
-        }, //
+        Ordering::SeqCst, //
     },
 };
 use kernel::{
@@ -45,6 +40,10 @@ use kernel::{
         aref::{
             ARef,
             AlwaysRefCounted, //
+        },
+        atomic::{
+            Atomic,
+            Relaxed, //
         },
         rcu,
         Arc,
@@ -255,9 +254,9 @@ impl MiscDevice for TestDevice {
 /// The results that the kthread of [`use_mm`] stores.
 #[derive(Default)]
 struct UseMmCounts {
-    done: AtomicU32,
-    wrong: AtomicU32,
-    nested: AtomicI32,
+    done: Atomic<u32>,
+    wrong: Atomic<u32>,
+    nested: Atomic<i32>,
 }
 
 /// Starts a kthread that adds one to a `u64` in the caller's memory, with a `kthread_use_mm()` for
@@ -311,8 +310,8 @@ fn add_one(addr: usize) -> Result {
 /// The number of work items that have run, and how many of them ran in a wrong way.
 #[derive(Default)]
 struct WorkCounts {
-    done: AtomicU32,
-    wrong: AtomicU32,
+    done: Atomic<u32>,
+    wrong: Atomic<u32>,
 }
 
 /// Task work that increments a counter.
@@ -384,7 +383,7 @@ impl Event {
 }
 
 /// Increments a counter when dropped.
-struct Counted(Arc<AtomicU32>);
+struct Counted(Arc<Atomic<u32>>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -395,7 +394,7 @@ impl Drop for Counted {
 /// Starts and stops kthreads. Every other one is stopped at once, possibly before it runs. Returns
 /// the result fields of [`abi::Spawn`].
 fn spawn(rounds: u32) -> Result<[u32; 3]> {
-    let dropped = Arc::new(AtomicU32::new(0), GFP_KERNEL)?;
+    let dropped = Arc::new(Atomic::new(0), GFP_KERNEL)?;
     let (mut ran, mut wrong) = (0, 0);
     for round in 0..rounds {
         let counted = Counted(dropped.clone());

@@ -5,10 +5,6 @@
 //!
 //! `test_rust_vma_abi.rs` describes the kinds of VMAs.
 
-use core::sync::atomic::{
-    AtomicU64,
-    Ordering::Relaxed, //
-};
 use kernel::{
     bindings, c_str,
     fs::File,
@@ -44,6 +40,10 @@ use kernel::{
     },
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         ArcBorrow, //
     },
@@ -64,7 +64,7 @@ const EVENTS: u32 = ioctl::_IOR::<abi::Events>(abi::MAGIC, abi::EVENTS);
 const KIND: u32 = ioctl::_IOWR::<u64>(abi::MAGIC, abi::KIND);
 
 /// How often each event has occurred, in the order of [`abi::Events`].
-static EVENT: [AtomicU64; 9] = [const { AtomicU64::new(0) }; 9];
+static EVENT: [Atomic<u64>; 9] = [const { Atomic::new(0) }; 9];
 const ALLOCATED: usize = 0;
 const DROPPED: usize = 1;
 const OPENED: usize = 2;

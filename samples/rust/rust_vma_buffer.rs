@@ -7,10 +7,6 @@
 //! to a buffer. An address alone does not tell, as userspace may have mapped something else there.
 //! `rust_vma_buffer_abi.rs` has the ioctls.
 
-use core::sync::atomic::{
-    AtomicU64,
-    Ordering::Relaxed, //
-};
 use kernel::{
     c_str,
     fs::File,
@@ -43,6 +39,10 @@ use kernel::{
     },
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         ArcBorrow, //
     },
@@ -69,7 +69,7 @@ const INSERT: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::INSERT);
 const REVOKE: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::REVOKE);
 
 /// The number of buffers.
-static BUFFERS: AtomicU64 = AtomicU64::new(0);
+static BUFFERS: Atomic<u64> = Atomic::new(0);
 
 struct BufferModule {
     _device: Pin<KBox<MiscDeviceRegistration<Buffer>>>,
@@ -92,7 +92,7 @@ impl kernel::Module for BufferModule {
 struct Buffer {
     pages: KVec<Page>,
     /// The number of VMAs.
-    vmas: AtomicU64,
+    vmas: Atomic<u64>,
 }
 
 impl Drop for Buffer {
@@ -140,7 +140,7 @@ impl MiscDevice for Buffer {
             pages.push(new_page(i)?, GFP_KERNEL)?;
         }
 
-        let vmas = AtomicU64::new(0);
+        let vmas = Atomic::new(0);
         BUFFERS.fetch_add(1, Relaxed);
         Ok(Arc::new(Self { pages, vmas }, GFP_KERNEL)?)
     }

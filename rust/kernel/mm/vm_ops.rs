@@ -191,12 +191,15 @@ impl Hook for MmapPrepareHook {
 /// # Examples
 ///
 /// ```
-/// use core::sync::atomic::{AtomicUsize, Ordering};
-/// use kernel::{mm::vm_ops::{MmapHook, VmOperations, InactiveVma, DriverVma}, impl_has_vm_ops};
+/// use kernel::{
+///     impl_has_vm_ops,
+///     mm::vm_ops::{DriverVma, InactiveVma, MmapHook, VmOperations},
+///     sync::atomic::{Atomic, Relaxed},
+/// };
 ///
 /// /// A queue that counts its VMAs. The `->mmap()` hook counts the first one.
 /// struct Queue {
-///     vmas: AtomicUsize,
+///     vmas: Atomic<usize>,
 /// }
 ///
 /// impl_has_vm_ops!(Queue);
@@ -206,11 +209,11 @@ impl Hook for MmapPrepareHook {
 ///     type Hook = MmapHook;
 ///
 ///     fn open(vma: &InactiveVma<Self>) {
-///         vma.data().vmas.fetch_add(1, Ordering::Relaxed);
+///         vma.data().vmas.fetch_add(1, Relaxed);
 ///     }
 ///
 ///     fn close(vma: &InactiveVma<Self>) {
-///         vma.data().vmas.fetch_sub(1, Ordering::Relaxed);
+///         vma.data().vmas.fetch_sub(1, Relaxed);
 ///     }
 ///
 ///     fn may_split(_vma: &DriverVma<Self>, _address: usize) -> Result {
@@ -468,11 +471,11 @@ impl VmOpsTable {
 ///     let window: &DriverVma<Window> = vma.downcast()?;
 ///     Some(window.data().id)
 /// }
-/// # // SAFETY: No `current!()` is in use yet.
-/// # let addr = unsafe { kernel::mm::kunit::user_page() }?;
-/// # let task = current!();
-/// # let guard = task.mm().ok_or(EINVAL)?.mmap_read_lock();
-/// # assert_eq!(id_of(guard.vma_lookup(addr).ok_or(EFAULT)?), None);
+/// # kernel::mm::kunit::with_vma(|vma| {
+/// // Anonymous memory is not a VMA of this driver.
+/// assert_eq!(id_of(vma), None);
+/// # Ok(())
+/// # })?;
 /// # Ok::<(), Error>(())
 /// ```
 #[repr(transparent)]

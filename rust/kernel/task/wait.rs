@@ -95,22 +95,24 @@ impl CurrentTask {
     /// # Examples
     ///
     /// ```
-    /// use core::sync::atomic::{AtomicBool, Ordering};
-    /// use kernel::{kthread::KThread, sync::aref::ARef, task::{TaskState, Task,
-    /// MAX_SCHEDULE_TIMEOUT}};
+    /// use kernel::{
+    ///     kthread::KThread,
+    ///     sync::{aref::ARef, atomic::{Acquire, Atomic, Release}},
+    ///     task::{Task, TaskState, MAX_SCHEDULE_TIMEOUT},
+    /// };
     ///
-    /// static DONE: AtomicBool = AtomicBool::new(false);
+    /// static DONE: Atomic<bool> = Atomic::new(false);
     ///
     /// let waiter: ARef<Task> = ARef::from(&**current!());
     /// let worker = KThread::spawn(format_args!("worker"), move |this| {
     ///     // Make the condition true before the wake-up.
-    ///     DONE.store(true, Ordering::Release);
+    ///     DONE.store(true, Release);
     ///     waiter.wake_up();
     ///     while !this.sleep(MAX_SCHEDULE_TIMEOUT) {}
     ///     0
     /// })?;
     ///
-    /// let done = || DONE.load(Ordering::Acquire).then_some(());
+    /// let done = || DONE.load(Acquire).then_some(());
     /// current!().wait_until(TaskState::Uninterruptible, MAX_SCHEDULE_TIMEOUT, done)?;
     ///
     /// // This condition never becomes true.
