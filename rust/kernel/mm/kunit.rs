@@ -441,31 +441,3 @@ pub fn write_page(page: usize, setup: impl FnOnce(&VmaNew) -> Result + Send) -> 
             .write::<u8>(&1)
     })
 }
-
-/// Maps a private, writable page for the running test and returns its address.
-///
-/// # Safety
-///
-/// The caller must be a KUnit test in its own kthread, and no
-/// [`CurrentTask`](crate::task::CurrentTask) reference may be in use: `current->mm` may change.
-pub unsafe fn user_page() -> Result<usize> {
-    // SAFETY: The caller is a KUnit test, so it is returned.
-    let test = unsafe { bindings::kunit_get_current_test() };
-
-    // SAFETY: `test` is the running test, and this is its kthread. An anonymous mapping has no
-    // file.
-    let addr = unsafe {
-        bindings::kunit_vm_mmap(
-            test,
-            ptr::null_mut(),
-            0,
-            PAGE_SIZE,
-            (bindings::PROT_READ | bindings::PROT_WRITE) as usize,
-            (bindings::MAP_PRIVATE | bindings::MAP_ANONYMOUS) as usize,
-            0,
-        )
-    };
-
-    // `vm_mmap()` returns an address or an errno.
-    from_err_ptr(addr as *mut c_void).map(|addr| addr as usize)
-}
