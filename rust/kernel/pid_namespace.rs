@@ -2,39 +2,52 @@
 
 //! PID namespaces.
 //!
-//! A process has a number in the namespace that it was created in and in each one above. The
-//! namespace that it was created in is its *active* one; it never changes, not even by
-//! `unshare(CLONE_NEWPID)`, which is about children.
+//! A task has a PID in the namespace in which it was created, and in each ancestor of it. The
+//! namespace in which it was created is its *active* PID namespace. It never changes:
+//! `unshare(CLONE_NEWPID)` and `setns()` only affect children.
 //!
-//! # Which protection is needed when
+//! # When a PID namespace may be read
 //!
-//! A task does not point to its namespace. It points to a `struct pid` (`thread_pid`), that one to
-//! the namespace, and owns a count on it. So the namespace is there for as long as the
-//! `struct pid` is, and the question is how long that is:
+//! A task does not point to its PID namespace. `task_struct::thread_pid` points to a `struct pid`,
+//! which holds a reference on the namespace (`alloc_pid()`, `put_pid()`). A namespace that is found
+//! through a task is therefore valid for as long as that `struct pid` is allocated.
 //!
-//! - A task is attached to a `struct pid` from before anyone can find it until `release_task()`,
-//!   which sets `thread_pid` to null. From then on the task has no PID namespace, and every method
-//!   that returns one returns `None`.
-//! - An `execve()` by a thread that does not lead its process exchanges the `struct pid` of two
-//!   threads (`exchange_tids()`). Both belong to the same namespace, so which of the two a reader
-//!   sees does not matter.
-//! - A detached `struct pid` drops its count, and may be freed, an RCU grace period later
-//!   (`free_pid()`).
+//! | Whose namespace                   | Protection          | Method                             |
+//! |-----------------------------------|---------------------|------------------------------------|
+//! | current task, process context     | none needed (1)     | [`CurrentTask::active_pid_ns`]     |
+//! | interrupted task, in an interrupt | the interrupt (2)   | [`CurrentTask::active_pid_ns`]     |
+//! | another task, within an RCU guard | RCU read lock (3)   | [`Task::task_active_pid_ns`]       |
+//! | another task, kept for longer     | a reference (4)     | [`Task::get_pid_ns`]               |
+//! | any task after `release_task()`   | it has none (5)     | each of them returns `None`        |
+//! | a task of which a thread execs    | as above (6)        | as above                           |
 //!
-//! It follows, for
+//! A task has a `struct pid` from before it is published until `release_task()`, in which
+//! `__change_pid()` sets `thread_pid` to null. After that, `free_pid()` defers the `put_pid()` that
+//! releases the reference of the namespace by an RCU grace period (`delayed_put_pid()`).
 //!
-//! - **the current task**: it can be released only after its `exit_notify()`, which ends its last
-//!   context, and nothing more is needed until then. [`CurrentTask::active_pid_ns`] is a plain
-//!   borrow. (An interrupt may hit a task that has been released and is on its way to the last
-//!   `schedule()`. There the answer is `None`, or the interrupt itself holds up the grace period.)
-//! - **another task, for a moment**: it may be released at any time. Under the RCU read lock the
-//!   namespace outlives the look at it: [`Task::task_active_pid_ns`].
-//! - **another task, for longer**: a count, taken under the RCU read lock, where it cannot be zero
-//!   yet. [`Task::get_pid_ns`] does this.
+//! 1. The current task is released only after its own `exit_notify()`, which ends its last task
+//!    context (see [`CurrentTask`]). Until then, `thread_pid` is not null, and the namespace can be
+//!    borrowed from the current task.
+//! 2. An interrupt can hit a task that is being released or has been released, before the last
+//!    `schedule()` of that task. If the handler reads `thread_pid` before `__change_pid()` clears
+//!    it, the `struct pid` stays allocated until the handler returns, as the handler is an RCU
+//!    read-side critical section. Otherwise the result is `None`.
+//! 3. Another task can be released at any time. A `struct pid` that is read from `thread_pid` stays
+//!    allocated until the RCU read lock is released.
+//! 4. The reference is taken under the RCU read lock, as in (3). The refcount of the namespace is
+//!    not zero there, because the `struct pid` holds a reference.
+//! 5. `thread_pid` is null.
+//! 6. If a thread other than the thread-group leader calls `execve()`, `exchange_tids()` swaps
+//!    `thread_pid` of the two. `copy_process()` refuses `CLONE_THREAD` unless both threads have the
+//!    same active PID namespace, so a reader gets the same namespace from either `struct pid`. The
+//!    one that the old leader receives is released together with it; a reader of it is in case (3).
+//!    The `thread_pid` of the current task is swapped in its own `execve()`, which ends its task
+//!    context, or after its own `exit_notify()`, for which `de_thread()` waits.
 //!
 //! C headers: [`include/linux/pid_namespace.h`](srctree/include/linux/pid_namespace.h),
 //! [`include/linux/pid.h`](srctree/include/linux/pid.h)
 //!
+//! [`CurrentTask`]: crate::task::CurrentTask
 //! [`CurrentTask::active_pid_ns`]: crate::task::CurrentTask::active_pid_ns
 //! [`Task::get_pid_ns`]: crate::task::Task::get_pid_ns
 //! [`Task::task_active_pid_ns`]: crate::task::Task::task_active_pid_ns
@@ -49,15 +62,19 @@ use crate::{
 };
 use core::ptr;
 
-/// A PID namespace.
+/// A PID namespace (`struct pid_namespace`).
 ///
-/// This is C's `struct pid_namespace`. An `ARef<PidNamespace>` owns a count on it (the initial
-/// namespace has none and needs none); dropping it is allowed in any context.
+/// An `ARef<PidNamespace>` holds a reference on it, except on the initial namespace, which is never
+/// freed. It may be dropped in process context, in softirqs and, except on PREEMPT_RT, in hard
+/// IRQs: on Linux 6.12, the last `put_pid_ns()` calls `ida_free()`, which takes a `spinlock_t` with
+/// interrupts disabled.
+///
+/// The [module](crate::pid_namespace) explains when the namespace of a task may be read.
 ///
 /// # Invariants
 ///
-/// The namespace stays allocated for as long as a reference to it exists: somebody owns a count,
-/// or it is the initial one.
+/// The namespace stays allocated while a Rust reference to it exists, because its refcount is not
+/// zero or because it is the initial one.
 ///
 /// # Examples
 ///
@@ -66,7 +83,7 @@ use core::ptr;
 ///
 /// let ns: ARef<PidNamespace> = current!().active_pid_ns().ok_or(ESRCH)?.into();
 ///
-/// // The number that a program in `ns` knows this process by.
+/// // The TGID by which processes in `ns` know this thread group.
 /// let pid = current!().tgid_nr_ns(Some(&ns));
 /// # assert_eq!(pid, current!().tgid());
 /// # Ok::<(), Error>(())
@@ -80,7 +97,11 @@ pub struct PidNamespace {
 impl_c_struct!(PidNamespace, pid_namespace);
 
 impl PidNamespace {
-    /// Returns the initial namespace, in which each task has a number.
+    /// Returns the initial PID namespace (`init_pid_ns`), in which each task has a PID.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -96,11 +117,16 @@ impl PidNamespace {
     #[doc(alias = "init_pid_ns")]
     #[inline]
     pub fn init() -> &'static Self {
-        // SAFETY: It is a static of the kernel, and nobody makes a `&mut` of it.
+        // SAFETY: `init_pid_ns` is a static of the kernel, so it is valid for `'static`. No Rust
+        // code creates a `&mut` to it.
         unsafe { Self::from_ptr(ptr::addr_of!(bindings::init_pid_ns)) }
     }
 
-    /// Returns how many namespaces are above this one.
+    /// Returns the number of ancestors of this namespace: 0 for the initial one.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -108,26 +134,31 @@ impl PidNamespace {
     /// let task = current!();
     /// let ns = task.active_pid_ns().ok_or(ESRCH)?;
     ///
-    /// // A process has a number in its own namespace and in each above.
-    /// let numbers = ns.level() + 1;
-    /// assert_eq!(numbers, 1);
+    /// // A task has a PID in its active namespace and in each ancestor of it.
+    /// let pids = ns.level() + 1;
+    /// assert_eq!(pids, 1);
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn level(&self) -> u32 {
-        // SAFETY: Allocated by the type invariant; the field is set before anyone can find it.
+        // SAFETY: The namespace is allocated by the type invariant. `create_pid_namespace()` sets
+        // `level` before the namespace is published, and nothing writes it later.
         unsafe { (*self.as_ptr()).level }
     }
 
-    /// Returns the namespace that this one was made in, if it is not the initial one.
+    /// Returns the namespace in which this one was created, or `None` for the initial one.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::pid::{Pid, PidType};
     ///
-    /// /// Prints all numbers, from that of its own namespace to that of the initial one.
-    /// fn print_numbers(pid: &Pid) {
+    /// /// Prints the PID in each namespace, from the active one up to the initial one.
+    /// fn print_pids(pid: &Pid) {
     ///     let mut ns = Some(pid.ns_of_pid());
     ///     while let Some(here) = ns {
     ///         pr_info!("{} at level {}\n", pid.pid_nr_ns(here), here.level());
@@ -135,32 +166,39 @@ impl PidNamespace {
     ///     }
     /// }
     /// # let pid = current!().get_task_pid(PidType::Pid).ok_or(ESRCH)?;
-    /// # print_numbers(&pid);
+    /// # print_pids(&pid);
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn parent(&self) -> Option<&Self> {
-        // SAFETY: As for `level()`.
+        // SAFETY: The namespace is allocated by the type invariant. `create_pid_namespace()` sets
+        // `parent` before the namespace is published, and nothing writes it later.
         let parent = unsafe { (*self.as_ptr()).parent };
 
-        // SAFETY: A namespace owns a count on its parent until it is freed
-        // (`create_pid_namespace()`).
+        // SAFETY: `create_pid_namespace()` takes a reference on the parent, which the namespace
+        // holds until it is destroyed after its last `put_pid_ns()`. `self` is borrowed for longer
+        // than the result, so that has not happened.
         (!parent.is_null()).then(|| unsafe { Self::from_ptr(parent) })
     }
 
-    /// Returns whether each task of `other` has a number here: whether this is the same namespace
-    /// or one above it.
+    /// Returns whether this namespace is `other` or an ancestor of it.
+    ///
+    /// If so, each task of `other` has a PID in this namespace.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::pid_namespace::PidNamespace;
     ///
-    /// /// Returns whether the caller has numbers for the processes of `other`.
-    /// fn caller_knows(other: &PidNamespace) -> bool {
+    /// /// Returns whether the tasks of `other` have PIDs in the caller's namespace.
+    /// fn visible_to_caller(other: &PidNamespace) -> bool {
     ///     current!().active_pid_ns().is_some_and(|ns| ns.is_ancestor_of(other))
     /// }
-    /// assert!(caller_knows(PidNamespace::init()));
+    /// assert!(visible_to_caller(PidNamespace::init()));
     /// ```
     #[inline]
     pub fn is_ancestor_of(&self, other: &Self) -> bool {
@@ -175,13 +213,17 @@ impl PidNamespace {
     }
 }
 
-// SAFETY: `put_pid_ns()` frees the namespace when its last reference is released, and never frees the
-// initial one. By the type invariant, one of the two keeps each `PidNamespace` allocated.
+// SAFETY: `get_pid_ns()` takes a reference and `put_pid_ns()` drops one. The last `put_pid_ns()`
+// leads to the freeing of the namespace. Neither frees the initial namespace: Linux 6.12 does not
+// count references on it, and Linux 7.3 recognizes it by its ID (`is_ns_init_id()`). By the type
+// invariant, the refcount of each other `PidNamespace` is not zero while it is borrowed.
 impl_refcounted!(unsafe PidNamespace: get_pid_ns, put_pid_ns);
 
-// SAFETY: What a thread can do with a `PidNamespace` that it was sent is to drop its count, and
-// `put_pid_ns()` may be called by any thread.
+// SAFETY: A thread that owns an `ARef<PidNamespace>` can only drop its reference, beyond what
+// `Sync` allows. `put_pid_ns()` may be called from any thread.
 unsafe impl Send for PidNamespace {}
 
-// SAFETY: No method touches anything but the address, the atomic count, and what never changes.
+// SAFETY: The methods use the address, the atomic refcount, fields that are not written after the
+// namespace is published (`level`, `parent`), and the PID table (`idr`), which C code reads under
+// RCU.
 unsafe impl Sync for PidNamespace {}
