@@ -25,13 +25,13 @@ use core::ptr;
 
 /// A user namespace (`struct user_namespace`).
 ///
-/// An [`ARef<UserNamespace>`](crate::sync::aref::ARef) holds a reference on it, and may be dropped in
-/// any context except NMI: `put_user_ns()` leaves the freeing to a workqueue.
+/// An [`ARef<UserNamespace>`](crate::sync::aref::ARef) holds a reference on it, and may be dropped
+/// in any context except NMI: `put_user_ns()` leaves the freeing to a workqueue.
 ///
 /// # Invariants
 ///
-/// The `user_namespace` stays allocated while a Rust reference to it exists, because its refcount is
-/// not zero or because it is the initial one.
+/// The `user_namespace` stays allocated while a Rust reference to it exists, because its refcount
+/// is not zero or because it is the initial one.
 ///
 /// # Examples
 ///
@@ -95,17 +95,19 @@ impl UserNamespace {
 // dropped.
 impl_refcounted!(unsafe UserNamespace: get_user_ns, put_user_ns);
 
-// SAFETY: A thread that owns an `ARef<UserNamespace>` can only drop its reference, beyond what `Sync`
-// allows. `put_user_ns()` may be called from any thread.
+// SAFETY: A thread that owns an `ARef<UserNamespace>` can only drop its reference, beyond what
+// `Sync` allows. `put_user_ns()` may be called from any thread.
 unsafe impl Send for UserNamespace {}
 
-// SAFETY: The methods use the address, the atomic refcount, and the ID maps. Each map is written once,
-// by `map_write()`, which stores `nr_extents` after an `smp_wmb()`. The readers, `map_id_range_down()`
-// and `map_id_up()`, execute an `smp_rmb()` between the load of `nr_extents` and that of the extents.
+// SAFETY: The methods use the address, the atomic refcount, and the ID maps. Each map is written
+// once, by `map_write()`, which stores `nr_extents` after an `smp_wmb()`. The readers,
+// `map_id_range_down()` and `map_id_up()`, execute an `smp_rmb()` between the load of `nr_extents`
+// and that of the extents.
 unsafe impl Sync for UserNamespace {}
 
 impl CurrentTask {
-    /// Returns the user namespace of this task, which defines the UIDs and GIDs that its process sees.
+    /// Returns the user namespace of this task, which defines the UIDs and GIDs that its process
+    /// sees.
     ///
     /// It is that of the subjective credentials (`task_struct::cred`). No reference is taken.
     ///
@@ -126,10 +128,11 @@ impl CurrentTask {
     #[doc(alias = "current_user_ns")]
     #[inline]
     pub fn user_ns(&self) -> &UserNamespace {
-        // SAFETY: `current_user_ns()` reads `user_ns` of `current->cred`, or is `&init_user_ns` without
-        // CONFIG_USER_NS. The credentials hold a reference on the namespace, and the task holds one on
-        // its credentials. Only the task itself replaces them: `commit_creds()` ends the task context,
-        // and `override_creds()` opens a nested one. `self` is used in neither, by its type invariant.
+        // SAFETY: `current_user_ns()` reads `user_ns` of `current->cred`, or is `&init_user_ns`
+        // without CONFIG_USER_NS. The credentials hold a reference on the namespace, and the task
+        // holds one on its credentials. Only the task itself replaces them: `commit_creds()` ends
+        // the task context, and `override_creds()` opens a nested one. `self` is used in neither,
+        // by its type invariant.
         unsafe { UserNamespace::from_ptr(bindings::current_user_ns()) }
     }
 }
