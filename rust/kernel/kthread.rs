@@ -538,8 +538,10 @@ impl NewKThread {
     /// it from outside. That requires that the kthread stays inactive, which fails if other code
     /// wakes it at the same time.
     ///
-    /// The affinity lasts until the CPU goes offline or root changes it. On Linux 7.3 it also ends
-    /// when any CPU comes online: the kernel then computes the affinity of such kthreads anew.
+    /// The affinity lasts until the CPU goes offline, root changes the affinity, or a cpuset partition
+    /// changes. For the latter, the kernel computes the affinity of all such kthreads anew: in
+    /// `cpuset_update_tasks_cpumask()` on Linux 6.12, in `kthreads_update_housekeeping()` on Linux
+    /// 7.3.
     ///
     /// If the CPU is offline when the kthread is started, the closure is not called, and
     /// [`KThread::stop`] returns `-EINVAL`.
