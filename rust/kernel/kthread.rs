@@ -538,10 +538,10 @@ impl NewKThread {
     /// it from outside. That requires that the kthread stays inactive, which fails if other code
     /// wakes it at the same time.
     ///
-    /// The affinity lasts until the CPU goes offline, root changes the affinity, or a cpuset partition
-    /// changes. For the latter, the kernel computes the affinity of all such kthreads anew: in
-    /// `cpuset_update_tasks_cpumask()` on Linux 6.12, in `kthreads_update_housekeeping()` on Linux
-    /// 7.3.
+    /// The affinity lasts until the CPU goes offline, root changes the affinity, or a cpuset
+    /// partition changes. For the latter, the kernel computes the affinity of all such kthreads
+    /// anew: in `cpuset_update_tasks_cpumask()` on Linux 6.12, in `kthreads_update_housekeeping()`
+    /// on Linux 7.3.
     ///
     /// If the CPU is offline when the kthread is started, the closure is not called, and
     /// [`KThread::stop`] returns `-EINVAL`.
@@ -1005,7 +1005,6 @@ impl CurrentKThread {
     ///     this.flush_signals();
     /// }
     /// ```
-    #[doc(alias = "flush_signals")]
     pub fn flush_signals(&self) {
         // SAFETY: The current task has its `sighand` and `signal` until it exits. By the type
         // invariant, it executes `run()` and has not exited. The function takes `siglock`, with
