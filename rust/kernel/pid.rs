@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Process identifiers that do not get reused.
+//! `struct pid`: the reference-counted identity of a thread, thread group, process group or
+//! session.
 //!
-//! A number is given to another process once its own has been reaped. C's `struct pid` is what
-//! stands behind the number: whoever has a count on it asks for the same process or thread (or
-//! process group, or session) for ever, and learns that it is gone instead of reaching another.
-//! It costs less to keep than a [`Task`], which is some kilobytes.
+//! A numeric PID is reused after its task has been reaped. A [`Pid`] is not: as long as a reference
+//! is held, it identifies the same thread, thread group, process group or session. After that is
+//! gone, look-ups fail instead of finding another one. A reference on a [`Pid`] does not pin a
+//! `task_struct`, which takes some kilobytes.
 //!
-//! [`task::Pid`] is the number, C's `pid_t`.
+//! The numeric PID (`pid_t`) is [`task::Pid`].
 //!
 //! C header: [`include/linux/pid.h`](srctree/include/linux/pid.h)
 
@@ -34,20 +35,17 @@ use crate::{
 };
 use core::{
     ffi::c_int,
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ptr::NonNull, //
 };
 
-/// What a [`Pid`] identifies.
+/// What a [`Pid`] is used to identify (`enum pid_type`).
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{pid::PidType, task::Task};
 ///
-/// /// Returns whether both are of one session, such as the programs of a terminal.
+/// /// Returns whether both tasks belong to the same session, such as the processes of a terminal.
 /// fn same_session(one: &Task, other: &Task) -> bool {
 ///     let session = one.get_task_pid(PidType::Sid);
 ///     session.is_some() && session == other.get_task_pid(PidType::Sid)
@@ -55,32 +53,35 @@ use core::{
 /// assert!(same_session(current!(), current!()));
 /// ```
 #[doc(alias = "pid_type")]
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum PidType {
     /// A thread.
     #[doc(alias = "PIDTYPE_PID")]
     Pid = bindings::pid_type_PIDTYPE_PID,
-    /// A process. Its [`Pid`] is that of the thread that leads it.
+    /// A thread group. Its [`Pid`] is that of the thread-group leader.
     #[doc(alias = "PIDTYPE_TGID")]
     Tgid = bindings::pid_type_PIDTYPE_TGID,
-    /// A process group.
+    /// A process group. Its [`Pid`] is that of its leader, which may have been reaped.
     #[doc(alias = "PIDTYPE_PGID")]
     Pgid = bindings::pid_type_PIDTYPE_PGID,
-    /// A session.
+    /// A session. Its [`Pid`] is that of its leader, which may have been reaped.
     #[doc(alias = "PIDTYPE_SID")]
     Sid = bindings::pid_type_PIDTYPE_SID,
 }
 
-/// What stands behind the number of a task.
+/// The identity of a thread, thread group, process group or session (`struct pid`).
 ///
-/// This is C's `struct pid`. An [`ARef<Pid>`] owns a count on it; dropping it is allowed in any
-/// context. The count keeps no task.
+/// An [`ARef<Pid>`] holds a reference on it (`count`). It may be dropped in process context, in
+/// softirqs and, except on PREEMPT_RT, in hard IRQs: the last `put_pid()` calls `kmem_cache_free()`
+/// and `put_pid_ns()`. The reference does not keep a task alive or allocated.
 ///
 /// # Invariants
 ///
-/// The `struct pid` stays allocated for as long as a reference to it exists: somebody owns a count,
-/// or an RCU read lock holds up the end of its task's.
+/// - The `struct pid` stays allocated while a Rust reference to it exists, because its refcount is
+///   not zero: either a reference is held for as long, or the `struct pid` was found under the RCU
+///   read lock, which is held for as long and delays the `put_pid()` of `delayed_put_pid()`.
+/// - It has been published: `alloc_pid()` has set its level and its numeric PIDs.
 ///
 /// # Examples
 ///
@@ -91,7 +92,7 @@ pub enum PidType {
 /// assert_eq!(pid.pid_nr(), current!().pid());
 /// assert_eq!(pid.pid_vnr(), current!().pid());
 ///
-/// // The way back, as long as there is a task.
+/// // The task can be looked up until it has been reaped.
 /// let task = pid.get_pid_task(PidType::Pid).ok_or(ESRCH)?;
 /// assert!(*task == **current!());
 /// # Ok::<(), Error>(())
@@ -105,22 +106,28 @@ pub struct Pid {
 impl_c_struct!(Pid, pid);
 
 impl Pid {
-    /// Takes over a count that C code has taken, if there is one.
+    /// Takes over a reference on `ptr`. Returns `None` if `ptr` is null.
     ///
     /// # Safety
     ///
-    /// `ptr` is null, or points to a `struct pid` on which the caller owns a count, and gives it
-    /// up.
+    /// `ptr` must be null, or point to a published `struct pid` on which the caller holds a
+    /// reference. The caller must not use that reference afterwards.
     #[inline]
-    unsafe fn from_counted(ptr: *mut bindings::pid) -> Option<ARef<Self>> {
-        // SAFETY: As the caller says. CAST: `Self` is transparent around it.
+    unsafe fn from_owned(ptr: *mut bindings::pid) -> Option<ARef<Self>> {
+        // CAST: `Self` is transparent around `struct pid`.
+        // INVARIANT: The `ARef` holds the reference, so the refcount is not zero.
+        // SAFETY: The caller guarantees that a non-null `ptr` has a reference, and passes it on.
         NonNull::new(ptr).map(|ptr| unsafe { ARef::from_raw(ptr.cast()) })
     }
 
-    /// Looks up a number in the caller's active PID namespace.
+    /// Looks up a numeric PID in the active PID namespace of the current task.
     ///
-    /// `None` if nothing has that number there, and in an interrupt that hits a task after it has
-    /// been reaped. Any context.
+    /// Returns `None` if `nr` is not in use there. Also returns `None` in an interrupt that hits a
+    /// task that has been released.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -138,10 +145,16 @@ impl Pid {
         crate::current!().active_pid_ns()?.find_get_pid(nr)
     }
 
-    /// Returns the task that this identifies, with a count.
+    /// Returns the task that this `struct pid` identifies, with a reference.
     ///
-    /// For [`PidType::Tgid`] that is the thread that leads it; for a group or a session, any of
-    /// them. `None` if there is none any more. Any context.
+    /// For [`PidType::Tgid`], this is the thread-group leader. For [`PidType::Pgid`] and
+    /// [`PidType::Sid`], it is the leader of one of the thread groups in the process group or
+    /// session. Returns `None` if no task has this `struct pid` as its `kind`, such as after the
+    /// last such task has been reaped.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -149,28 +162,38 @@ impl Pid {
     /// use kernel::pid::PidType;
     ///
     /// let pid = current!().get_task_pid(PidType::Tgid).ok_or(ESRCH)?;
-    /// // Later: is there still somebody to be woken?
+    /// // Later: wake the thread-group leader, if it still exists.
     /// if let Some(task) = pid.get_pid_task(PidType::Tgid) {
     ///     task.wake_up();
     /// }
     /// # assert!(*pid.get_pid_task(PidType::Tgid).ok_or(ESRCH)? == **current!());
-    /// // It leads no session.
+    /// // KUnit runs this in a kthread, which is not a session leader.
     /// assert!(pid.get_pid_task(PidType::Sid).is_none());
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn get_pid_task(&self, kind: PidType) -> Option<ARef<Task>> {
-        // SAFETY: `struct pid` is allocated by the type invariant. The function looks at its list
-        // of tasks under RCU, where each still owns its `usage`, and takes a count.
+        // SAFETY: `struct pid` is allocated by the type invariant. `get_pid_task()` reads its list
+        // of tasks under RCU. A task in the list still holds its own `usage` reference there (see
+        // `pid_task()` below), so the function may take another one.
         let task = unsafe { bindings::get_pid_task(self.as_ptr(), kind as bindings::pid_type) };
 
-        // SAFETY: It is null or has that count. CAST: `Task` is transparent around `task_struct`.
+        // CAST: `Task` is transparent around `task_struct`.
+        // INVARIANT: `get_pid_task()` returns a task of `copy_process()`, and the `ARef` holds the
+        // reference, so its `usage` is not zero.
+        // SAFETY: A non-null `task` has the reference that `get_pid_task()` has taken.
         NonNull::new(task).map(|task| unsafe { ARef::from_raw(task.cast()) })
     }
 
-    /// Returns the task that this identifies, for as long as the RCU read lock is held.
+    /// Returns the task that this `struct pid` identifies, without a reference.
     ///
-    /// As [`get_pid_task`](Self::get_pid_task), without a count.
+    /// The result is the one that [`get_pid_task`](Self::get_pid_task) would return. It is valid
+    /// until the RCU read lock is released.
+    ///
+    /// # Context
+    ///
+    /// Within an RCU read-side critical section.
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -185,16 +208,26 @@ impl Pid {
     /// ```
     #[inline]
     pub fn pid_task<'a>(&self, kind: PidType, _rcu: &'a rcu::Guard) -> Option<&'a Task> {
-        // SAFETY: `struct pid` is allocated by the type invariant, and the RCU read lock is held.
+        // SAFETY: `struct pid` is allocated by the type invariant, and the RCU read lock, which
+        // protects its list of tasks, is held: `_rcu` proves it.
         let task = unsafe { bindings::pid_task(self.as_ptr(), kind as bindings::pid_type) };
 
-        // SAFETY: A task leaves the list in `release_task()`, which gives up its last own `usage`
-        // an RCU grace period later (`put_task_struct_rcu_user()`), so not while the lock is held.
         // CAST: `Task` is transparent around `task_struct`.
+        // INVARIANT: The list contains tasks of `copy_process()`. `usage` is not zero, see below.
+        // SAFETY: `release_task()` removes a task from the list, and then calls
+        // `put_task_struct_rcu_user()`, which drops the last `usage` reference that the task holds
+        // on itself after an RCU grace period. So the task stays allocated while the RCU read lock
+        // is held, for the duration of `'a`.
         NonNull::new(task).map(|task| unsafe { task.cast().as_ref() })
     }
 
-    /// Returns the number in the initial PID namespace.
+    /// Returns the numeric PID in the initial PID namespace.
+    ///
+    /// It is returned also after the task has been reaped, when another task may have the same PID.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -202,8 +235,8 @@ impl Pid {
     /// use kernel::pid::PidType;
     ///
     /// let pid = current!().get_task_pid(PidType::Tgid).ok_or(ESRCH)?;
-    /// // For the log, which the administrator reads.
-    /// pr_info!("opened by process {}\n", pid.pid_nr());
+    /// // The kernel log shows PIDs of the initial namespace.
+    /// pr_info!("opened by thread group {}\n", pid.pid_nr());
     /// # assert_eq!(pid.pid_nr(), current!().tgid());
     /// # Ok::<(), Error>(())
     /// ```
@@ -212,38 +245,51 @@ impl Pid {
         self.pid_nr_ns(PidNamespace::init())
     }
 
-    /// Returns the number in `ns`, or 0 if there is none, as in a namespace that is not above.
+    /// Returns the numeric PID in `ns`, or 0 if `ns` is neither the namespace of this `struct pid`
+    /// ([`ns_of_pid`](Self::ns_of_pid)) nor an ancestor of it.
     ///
-    /// It is a number after the end of the task as well.
+    /// It is returned also after the task has been reaped, when another task may have the same PID.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{pid::{Pid, PidType}, pid_namespace::PidNamespace};
     ///
-    /// /// Returns what to tell a program in `ns`, if it may know of this at all.
-    /// fn told(pid: &Pid, ns: &PidNamespace) -> Option<i32> {
+    /// /// Returns the PID to report to a process in `ns`, or `None` if it has none there.
+    /// fn pid_for(pid: &Pid, ns: &PidNamespace) -> Option<i32> {
     ///     Some(pid.pid_nr_ns(ns)).filter(|nr| *nr != 0)
     /// }
     /// let pid = current!().get_task_pid(PidType::Pid).ok_or(ESRCH)?;
-    /// assert_eq!(told(&pid, pid.ns_of_pid()), Some(current!().pid()));
+    /// assert_eq!(pid_for(&pid, pid.ns_of_pid()), Some(current!().pid()));
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn pid_nr_ns(&self, ns: &PidNamespace) -> task::Pid {
-        // SAFETY: Both are allocated by the type invariants. The numbers are set before anyone can
-        // find a `struct pid`, and do not change.
+        // SAFETY: Both structs are allocated by the type invariants. `alloc_pid()` sets `level` and
+        // `numbers` before the `struct pid` is published, and nothing writes them later. The same
+        // holds for `level` of the namespace (`create_pid_namespace()`).
         unsafe { bindings::pid_nr_ns(self.as_ptr(), ns.as_ptr()) }
     }
 
-    /// Returns the number in the caller's active PID namespace, or 0 if there is none.
+    /// Returns the numeric PID in the active PID namespace of the current task, or 0 if it has none
+    /// there.
+    ///
+    /// Also returns 0 in an interrupt that hits a task that has been released.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::pid::Pid;
     ///
-    /// /// What an ioctl returns that asks for the owner of something.
+    /// /// Returns the PID of an owner, as the result of an ioctl.
     /// fn owner(pid: &Pid) -> Result<i32> {
     ///     match pid.pid_vnr() {
     ///         0 => Err(ESRCH),
@@ -261,7 +307,13 @@ impl Pid {
         task.active_pid_ns().map_or(0, |ns| self.pid_nr_ns(ns))
     }
 
-    /// Returns the namespace that this was made in.
+    /// Returns the PID namespace in which this `struct pid` was allocated.
+    ///
+    /// It is the active PID namespace of the tasks that it identifies.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -274,22 +326,35 @@ impl Pid {
     /// ```
     #[inline]
     pub fn ns_of_pid(&self) -> &PidNamespace {
-        // SAFETY: `struct pid` is allocated by the type invariant, and the field is set before
-        // anyone can find it.
+        // SAFETY: `struct pid` is allocated by the type invariant. `alloc_pid()` sets the fields
+        // that `ns_of_pid()` reads (`level`, `numbers`) before the `struct pid` is published, and
+        // nothing writes them later.
         let ns = unsafe { bindings::ns_of_pid(self.as_ptr()) };
 
-        // SAFETY: `put_pid()` gives up the count on the namespace with the last one on the `struct
-        // pid`, that is after `self`.
+        // SAFETY: `alloc_pid()` takes a reference on the namespace. `put_pid()` drops it together
+        // with the last reference on the `struct pid`. By the type invariant, that one is not
+        // dropped while `self` is borrowed, which is as long as the result is.
         unsafe { PidNamespace::from_ptr(ns) }
     }
 
-    /// Sends `signal` to the process.
+    /// Sends `signal` to the thread group of the thread that this `struct pid` identifies.
     ///
-    /// With `privileged`, the kernel is the sender, and may do so. Otherwise it is the current
-    /// task, with its own rights. Signal 0 is only a question. Any context.
+    /// The thread is looked up as [`PidType::Pid`]. Process groups and sessions are not signalled.
     ///
-    /// Errors: `ESRCH` if there is no such process any more, `EINVAL` if there is no such signal,
-    /// `EPERM`, or `EAGAIN` if too many are pending.
+    /// If `privileged` is true, the sender is the kernel (`SEND_SIG_PRIV`), and permissions are not
+    /// checked. Otherwise it is the current task (`SEND_SIG_NOINFO`), whose permissions are
+    /// checked. Signal 0 is not sent: only the look-up and the checks are done.
+    ///
+    /// # Errors
+    ///
+    /// - `ESRCH`: the thread has been reaped, or this `struct pid` identifies no thread.
+    /// - `EINVAL`: `signal` is not a valid signal number.
+    /// - `EPERM`: `privileged` is false, and the current task may not signal the thread group.
+    /// - Other errors of a security module, if `privileged` is false.
+    ///
+    /// # Context
+    ///
+    /// Hard IRQ except on PREEMPT_RT, softirq, process context.
     ///
     /// # Examples
     ///
@@ -304,34 +369,44 @@ impl Pid {
     /// ```
     #[inline]
     pub fn kill_pid(&self, signal: c_int, privileged: bool) -> Result {
-        // SAFETY: `struct pid` is allocated by the type invariant. The function finds the task
-        // under RCU, refuses what is no signal, and takes the locks of the process.
+        // SAFETY: `struct pid` is allocated by the type invariant. `kill_pid()` looks up the task
+        // and uses it under RCU. `check_kill_permission()` rejects invalid signal numbers, and
+        // `do_send_sig_info()` takes `siglock` by `lock_task_sighand()`, which fails if the task
+        // has been released.
         to_result(unsafe { bindings::kill_pid(self.as_ptr(), signal, privileged.into()) })
     }
 }
 
-// SAFETY: `put_pid()` frees a `struct pid` when its last reference is released. An attached task holds
-// one, which `free_pid()` releases an RCU grace period after the last look-up can have found it.
+// SAFETY: `get_pid()` takes a reference and `put_pid()` drops one. The last `put_pid()` frees the
+// `struct pid`. `alloc_pid()` creates it with the reference that `free_pid()` has dropped after an
+// RCU grace period (`delayed_put_pid()`), when no look-up under RCU can find it any more. So the
+// refcount is not zero while a `Pid` is borrowed, by the type invariant.
 impl_refcounted!(unsafe Pid: get_pid, put_pid);
 
-// SAFETY: What a thread can do with a `Pid` that it was sent is to drop its count, and `put_pid()`
-// may be called by any thread.
+// SAFETY: A thread that owns an `ARef<Pid>` can only drop its reference, beyond what `Sync` allows.
+// `put_pid()` may be called from any thread.
 unsafe impl Send for Pid {}
 
-// SAFETY: Each method reads what does not change, or calls a C function that does its own locking.
+// SAFETY: Each method with `&self` reads fields that are not written after the `struct pid` is
+// published (`level`, `numbers`), or calls a C function that does its own locking or runs under
+// RCU.
 unsafe impl Sync for Pid {}
 
 impl PidNamespace {
-    /// Looks up a number, as programs in this namespace know it.
+    /// Looks up a numeric PID of this namespace, and takes a reference on its `struct pid`.
     ///
-    /// `None` if nothing has it. Any context.
+    /// Returns `None` if `nr` is not in use in this namespace.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
     /// use kernel::{pid::PidType, pid_namespace::PidNamespace};
     ///
-    /// // The parent of all threads of the kernel.
+    /// // PID 2 is `kthreadd`, the parent of all kthreads.
     /// let pid = PidNamespace::init().find_get_pid(2).ok_or(ESRCH)?;
     /// let task = pid.get_pid_task(PidType::Tgid).ok_or(ESRCH)?;
     /// assert!(task.is_kthread());
@@ -345,9 +420,15 @@ impl PidNamespace {
         self.find_pid(nr, &guard).map(ARef::from)
     }
 
-    /// Returns the number that `other` has for what has the number `nr` here.
+    /// Converts a numeric PID of this namespace to the one that the same `struct pid` has in
+    /// `other`.
     ///
-    /// `None` if nothing has it, or if that is in no namespace below `other`. Any context.
+    /// Returns `None` if `nr` is not in use in this namespace, or if the namespace of its
+    /// `struct pid` is neither `other` nor a descendant of it.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -357,7 +438,7 @@ impl PidNamespace {
     /// let task = current!();
     /// let ns = task.active_pid_ns().ok_or(ESRCH)?;
     /// assert_eq!(PidNamespace::init().translate(task.pid(), ns), Some(task.pid()));
-    /// // There is no number 0.
+    /// // No task has PID 0 in the PID table.
     /// assert_eq!(ns.translate(0, ns), None);
     /// # Ok::<(), Error>(())
     /// ```
@@ -366,12 +447,19 @@ impl PidNamespace {
     pub fn translate(&self, nr: task::Pid, other: &PidNamespace) -> Option<task::Pid> {
         let guard = rcu::read_lock();
 
-        let there = self.find_pid(nr, &guard)?.pid_nr_ns(other);
-        (there != 0).then_some(there)
+        let translated = self.find_pid(nr, &guard)?.pid_nr_ns(other);
+        (translated != 0).then_some(translated)
     }
 
-    /// The same as [`find_get_pid`](Self::find_get_pid) for as long as the RCU read lock is held,
-    /// without a count.
+    /// Looks up a numeric PID of this namespace, without taking a reference.
+    ///
+    /// Returns `None` if `nr` is not in use in this namespace. The result is valid until the RCU
+    /// read lock is released.
+    ///
+    /// # Context
+    ///
+    /// Within an RCU read-side critical section.
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -388,21 +476,28 @@ impl PidNamespace {
     #[doc(alias = "find_pid_ns")]
     #[inline]
     pub fn find_pid<'a>(&self, nr: task::Pid, _rcu: &'a rcu::Guard) -> Option<&'a Pid> {
-        // SAFETY: The namespace is allocated by the type invariant, and RCU is what its table of
-        // numbers is read under.
+        // SAFETY: The namespace is allocated by the type invariant, and the RCU read lock, which
+        // protects readers of its PID table (`idr`), is held: `_rcu` proves it.
         let pid = unsafe { bindings::find_pid_ns(nr, self.as_ptr()) };
 
-        // SAFETY: What was in the table keeps a count until an RCU grace period after `free_pid()`
-        // has taken it out.
+        // SAFETY: `alloc_pid()` stores a `struct pid` in the table after it has initialized it.
+        // `free_pid()` removes it, and drops the reference of `alloc_pid()` after an RCU grace
+        // period. So its refcount is not zero while the RCU read lock is held, for the duration of
+        // `'a`.
         (!pid.is_null()).then(|| unsafe { Pid::from_ptr(pid) })
     }
 }
 
 impl Task {
-    /// Returns what identifies this task, or its process, group or session.
+    /// Returns the `struct pid` of this thread, or of its thread group, process group or session,
+    /// with a reference.
     ///
-    /// `None` if the thread has been reaped, or, for all but [`PidType::Pid`], the process. Any
-    /// context.
+    /// Returns `None` for [`PidType::Pid`] if this thread has been reaped, and for the other types
+    /// if the thread group has been reaped.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -410,18 +505,21 @@ impl Task {
     /// use kernel::pid::PidType;
     ///
     /// let thread = current!().get_task_pid(PidType::Pid).ok_or(ESRCH)?;
-    /// let process = current!().get_task_pid(PidType::Tgid).ok_or(ESRCH)?;
-    /// // This thread of the kernel has no others.
-    /// assert!(thread == process);
+    /// let thread_group = current!().get_task_pid(PidType::Tgid).ok_or(ESRCH)?;
+    /// // KUnit runs this in a kthread, which is its own thread-group leader.
+    /// assert!(thread == thread_group);
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn get_task_pid(&self, kind: PidType) -> Option<ARef<Pid>> {
-        // SAFETY: `task_struct`, and `signal` with it, is allocated by the type invariant. The
-        // function reads one of their pointers under RCU, null after `release_task()`, and takes
-        // a count where that cannot be zero yet.
+        // SAFETY: `task_struct` is allocated by the type invariant, and so is its `signal`, which
+        // is freed in `__put_task_struct()`. `get_task_pid()` reads `thread_pid` or one of
+        // `signal->pids` under RCU. They are null after `__change_pid()`, called by
+        // `release_task()`. A `struct pid` that is read before has a refcount that is not zero
+        // until the RCU read lock is released, and the function takes the reference under that
+        // lock.
         unsafe {
-            Pid::from_counted(bindings::get_task_pid(
+            Pid::from_owned(bindings::get_task_pid(
                 self.as_ptr(),
                 kind as bindings::pid_type,
             ))
