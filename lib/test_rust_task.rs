@@ -133,7 +133,7 @@ impl MiscDevice for TestDevice {
             mm: ARef::from(&**task.mm().ok_or(ESRCH)?),
             ns: ARef::from(task.active_pid_ns().ok_or(ESRCH)?),
             pid: task.get_task_pid(PidType::Pid).ok_or(ESRCH)?,
-            work_counts: Arc::new(WorkCounts::default(), GFP_KERNEL)?,
+            work_counts: Arc::new(WorkCounts::new(), GFP_KERNEL)?,
         };
 
         Ok(KBox::new(opener, GFP_KERNEL)?)
@@ -252,11 +252,20 @@ impl MiscDevice for TestDevice {
 }
 
 /// The results that the kthread of [`use_mm`] stores.
-#[derive(Default)]
 struct UseMmCounts {
     done: Atomic<u32>,
     wrong: Atomic<u32>,
     nested: Atomic<i32>,
+}
+
+impl UseMmCounts {
+    const fn new() -> Self {
+        Self {
+            done: Atomic::new(0),
+            wrong: Atomic::new(0),
+            nested: Atomic::new(0),
+        }
+    }
 }
 
 /// Starts a kthread that adds one to a `u64` in the caller's memory, with a `kthread_use_mm()` for
@@ -266,7 +275,7 @@ fn use_mm(addr: usize, rounds: u32) -> Result<([u32; 2], [i32; 3])> {
     let mm = ARef::from(task.mm().ok_or(ESRCH)?);
     let caller = mm.kthread_use_mm(|| ());
 
-    let all = Arc::new(UseMmCounts::default(), GFP_KERNEL)?;
+    let all = Arc::new(UseMmCounts::new(), GFP_KERNEL)?;
     let counts = all.clone();
     let ended = Arc::pin_init(Event::new(), GFP_KERNEL)?;
     let end = ended.clone();
@@ -308,10 +317,18 @@ fn add_one(addr: usize) -> Result {
 }
 
 /// The number of work items that have run, and how many of them ran in a wrong way.
-#[derive(Default)]
 struct WorkCounts {
     done: Atomic<u32>,
     wrong: Atomic<u32>,
+}
+
+impl WorkCounts {
+    const fn new() -> Self {
+        Self {
+            done: Atomic::new(0),
+            wrong: Atomic::new(0),
+        }
+    }
 }
 
 /// Task work that increments a counter.

@@ -17,6 +17,10 @@ use crate::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            atomic_load,
+            Relaxed, //
+        },
         rcu::read_lock, //
     },
     types::{
@@ -151,7 +155,7 @@ pub struct Task(pub(crate) Opaque<bindings::task_struct>);
 unsafe impl Send for Task {}
 
 // SAFETY: Each method with `&self` reads a field that is not written after the task is published
-// (`tgid`), reads a field with a single volatile access, whose writers store it as one word (`pid`:
+// (`tgid`), reads a field with a `READ_ONCE()`, whose writers store it as one word (`pid`:
 // `WRITE_ONCE()`), or calls a C function that does its own locking.
 unsafe impl Sync for Task {}
 
@@ -298,9 +302,9 @@ impl Task {
     #[inline]
     pub fn pid(&self) -> Pid {
         // SAFETY: `task_struct` is allocated by the type invariant, and `pid` is an aligned field
-        // of it. `exchange_tids()` may concurrently store to it with `WRITE_ONCE()`; the volatile
-        // read is the matching `READ_ONCE()`.
-        unsafe { ptr::addr_of!((*self.as_ptr()).pid).read_volatile() }
+        // of it. `exchange_tids()` may concurrently store to it with `WRITE_ONCE()`; the
+        // `READ_ONCE()` is the matching `READ_ONCE()`.
+        unsafe { atomic_load(ptr::addr_of!((*self.as_ptr()).pid).cast_mut(), Relaxed) }
     }
 
     /// Returns the TGID of this task in the initial PID namespace.
@@ -457,7 +461,7 @@ impl Task {
     fn flags(&self) -> c_uint {
         // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field
         // of it. The task itself may concurrently store to it, always as one word.
-        unsafe { ptr::addr_of!((*self.as_ptr()).flags).read_volatile() }
+        unsafe { atomic_load(ptr::addr_of!((*self.as_ptr()).flags).cast_mut(), Relaxed) }
     }
 
     /// Returns the name of the task: up to 15 bytes, padded with zeros.
@@ -507,8 +511,13 @@ impl Task {
     #[inline]
     pub fn pid_alive(&self) -> bool {
         // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field of
-        // it. `rcu_assign_pointer()` stores to it as one word; the volatile read pairs with that.
-        let attached = unsafe { ptr::addr_of!((*self.as_ptr()).thread_pid).read_volatile() };
+        // it. `rcu_assign_pointer()` stores to it as one word; `READ_ONCE()` pairs with that.
+        let attached = unsafe {
+            atomic_load(
+                ptr::addr_of!((*self.as_ptr()).thread_pid).cast_mut(),
+                Relaxed,
+            )
+        };
 
         !attached.is_null()
     }
@@ -529,7 +538,12 @@ impl Task {
     pub fn nice(&self) -> c_int {
         // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field
         // of it. `set_user_nice()` stores to it as one word.
-        let prio = unsafe { ptr::addr_of!((*self.as_ptr()).static_prio).read_volatile() };
+        let prio = unsafe {
+            atomic_load(
+                ptr::addr_of!((*self.as_ptr()).static_prio).cast_mut(),
+                Relaxed,
+            )
+        };
 
         prio.wrapping_sub(bindings::DEFAULT_PRIO as c_int)
     }
@@ -603,7 +617,12 @@ impl Task {
     pub fn exit_state(&self) -> Option<ExitState> {
         // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field
         // of it. All writers store to it as one word.
-        let state = unsafe { ptr::addr_of!((*self.as_ptr()).exit_state).read_volatile() } as c_uint;
+        let state = unsafe {
+            atomic_load(
+                ptr::addr_of!((*self.as_ptr()).exit_state).cast_mut(),
+                Relaxed,
+            )
+        } as c_uint;
 
         match state {
             0 => None,
@@ -746,7 +765,12 @@ impl CurrentTask {
         // SAFETY: The task is `current`, hence alive, and this is an aligned field of it. It does
         // not change unless the task is in `execve()` or a zombie. If it is a zombie, this is an
         // interrupt, and `de_thread()` may concurrently store to the field as one word.
-        let leader = unsafe { ptr::addr_of!((*self.as_ptr()).group_leader).read_volatile() };
+        let leader = unsafe {
+            atomic_load(
+                ptr::addr_of!((*self.as_ptr()).group_leader).cast_mut(),
+                Relaxed,
+            )
+        };
 
         // CAST: `Task` is transparent around `task_struct`.
         // SAFETY: A leader is released only when no other thread of the group is attached. In

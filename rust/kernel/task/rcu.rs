@@ -15,10 +15,15 @@
 
 use super::Task;
 use crate::{
-    bindings,
-    container_of,
+    bindings, container_of,
     pid_namespace::PidNamespace,
-    sync::rcu, //
+    sync::{
+        atomic::{
+            atomic_load,
+            Relaxed, //
+        },
+        rcu, //
+    },
 };
 use core::{
     marker::PhantomData,
@@ -70,8 +75,13 @@ impl Task {
         }
 
         // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field of
-        // it. `RCU_INIT_POINTER()` stores to it as one word; the volatile read pairs with that.
-        let parent = unsafe { ptr::addr_of!((*self.as_ptr()).real_parent).read_volatile() };
+        // it. `RCU_INIT_POINTER()` stores to it as one word; `READ_ONCE()` pairs with that.
+        let parent = unsafe {
+            atomic_load(
+                ptr::addr_of!((*self.as_ptr()).real_parent).cast_mut(),
+                Relaxed,
+            )
+        };
 
         // SAFETY: This task was attached since the lock was taken. `forget_original_parent()` gives
         // the children of a task to another task before the task is released, so the parent of an
@@ -110,7 +120,12 @@ impl Task {
 
         // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field of
         // it. `de_thread()` stores to it as one word.
-        let leader = unsafe { ptr::addr_of!((*self.as_ptr()).group_leader).read_volatile() };
+        let leader = unsafe {
+            atomic_load(
+                ptr::addr_of!((*self.as_ptr()).group_leader).cast_mut(),
+                Relaxed,
+            )
+        };
 
         // SAFETY: This task was attached since the lock was taken. A leader is released only when
         // no other thread of the group is attached, or after `de_thread()` has made another thread
@@ -281,8 +296,8 @@ unsafe fn next(
 ) -> Option<*const bindings::list_head> {
     // SAFETY: The caller guarantees that `last` is allocated. `list_del_rcu()` and
     // `list_replace_rcu()` leave the `next` pointer of a removed entry in place. Writers store it
-    // as one word (`WRITE_ONCE()` or `rcu_assign_pointer()`); the volatile read pairs with that.
-    let next = unsafe { ptr::addr_of!((*last).next).read_volatile() };
+    // as one word (`WRITE_ONCE()` or `rcu_assign_pointer()`); `READ_ONCE()` pairs with that.
+    let next = unsafe { atomic_load(ptr::addr_of!((*last).next).cast_mut(), Relaxed) };
 
     (!ptr::eq(next, head)).then_some(next)
 }

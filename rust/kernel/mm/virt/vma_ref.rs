@@ -21,6 +21,10 @@ use crate::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
+    sync::atomic::{
+        atomic_load,
+        Relaxed, //
+    },
     types::Opaque,
 };
 use core::ptr;
@@ -166,9 +170,14 @@ impl VmaRef {
     pub fn flags(&self) -> vm_flags_t {
         // SAFETY: By the type invariants, the VMA is valid, and this reads one aligned word of it.
         // Under a read lock, C code changes only single bits of the word: by an atomic operation
-        // (`vma_set_atomic_flag()`), or by one store (`untrack_pfn()` of 6.12). The volatile read
+        // (`vma_set_atomic_flag()`), or by one store (`untrack_pfn()` of 6.12). `READ_ONCE()`
         // returns the value before or after, and is no data race with these.
-        unsafe { ptr::addr_of!((*self.as_ptr()).__bindgen_anon_2.vm_flags).read_volatile() }
+        unsafe {
+            atomic_load(
+                ptr::addr_of!((*self.as_ptr()).__bindgen_anon_2.vm_flags).cast_mut(),
+                Relaxed,
+            )
+        }
     }
 
     /// Returns the start address.
@@ -440,8 +449,8 @@ impl VmaRef {
     fn vm_ops(&self) -> *const bindings::vm_operations_struct {
         // SAFETY: By the type invariants, the VMA is valid, and this reads one aligned word of it.
         // `vm_ops` is set before the VMA can be found. Code that replaces it later stores one
-        // pointer, so the volatile read returns the pointer before or after.
-        unsafe { ptr::addr_of!((*self.as_ptr()).vm_ops).read_volatile() }
+        // pointer, so `READ_ONCE()` returns the pointer before or after.
+        unsafe { atomic_load(ptr::addr_of!((*self.as_ptr()).vm_ops).cast_mut(), Relaxed) }
     }
 
     /// Returns whether the `vm_ops` of the VMA can map huge pages.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The RCU read lock.
+//! RCU read-side critical sections and grace periods.
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
@@ -9,13 +9,21 @@ use crate::{
     types::NotThreadSafe, //
 };
 
-/// Enters a critical section. Any context.
+/// Enters an RCU read-side critical section.
+///
+/// # Context
+///
+/// Any context, including NMI. Does not sleep.
 #[inline]
 pub fn read_lock() -> Guard {
     Guard::new()
 }
 
-/// Waits until every `call_rcu()` callback that is queued now has run. Sleeps.
+/// Waits until all `call_rcu()` callbacks that are already queued have run.
+///
+/// # Context
+///
+/// Process context; may sleep.
 ///
 /// # Examples
 ///
@@ -24,11 +32,16 @@ pub fn read_lock() -> Guard {
 /// ```
 #[inline]
 pub fn rcu_barrier() {
-    // SAFETY: It takes a mutex and waits, which is for the caller to know.
+    // SAFETY: `rcu_barrier()` accesses no memory of the caller. That it sleeps is stated under
+    // `# Context`.
     unsafe { bindings::rcu_barrier() };
 }
 
-/// Waits until every critical section that is open now has ended. Sleeps.
+/// Waits until all RCU read-side critical sections that have already begun have ended.
+///
+/// # Context
+///
+/// Process context; may sleep.
 ///
 /// # Examples
 ///
@@ -37,7 +50,8 @@ pub fn rcu_barrier() {
 /// ```
 #[inline]
 pub fn synchronize_rcu() {
-    // SAFETY: It waits, which is for the caller to know.
+    // SAFETY: `synchronize_rcu()` accesses no memory of the caller. That it sleeps is stated under
+    // `# Context`.
     unsafe { bindings::synchronize_rcu() };
 }
 
@@ -45,8 +59,8 @@ pub fn synchronize_rcu() {
 ///
 /// # Invariants
 ///
-/// `rcu_read_lock()` was called by this thread, once for each value of this type, and has not been
-/// undone.
+/// The current thread has called `rcu_read_lock()` for this value, and has not yet called the
+/// matching `rcu_read_unlock()`.
 ///
 /// # Examples
 ///
@@ -54,22 +68,27 @@ pub fn synchronize_rcu() {
 /// use kernel::sync::rcu;
 ///
 /// let guard = rcu::read_lock();
-/// // Nothing that waits for a grace period gets past here until `guard` is dropped.
+/// // A grace period that begins now does not end before `guard` is dropped.
 /// guard.unlock();
 /// ```
+#[must_use = "the critical section ends when the guard is dropped"]
 pub struct Guard(NotThreadSafe);
 
 impl Guard {
-    /// Enters a critical section. Any context.
+    /// Enters an RCU read-side critical section.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI. Does not sleep.
     #[inline]
     pub fn new() -> Self {
-        // SAFETY: `rcu_read_lock()` may be called by anyone, and nested.
+        // SAFETY: `rcu_read_lock()` may be called in any context, and may be nested.
         unsafe { bindings::rcu_read_lock() };
-        // INVARIANT: It was called just now.
+        // INVARIANT: `rcu_read_lock()` has been called above for this value.
         Self(NotThreadSafe)
     }
 
-    /// Leaves the critical section, as dropping the guard does.
+    /// Leaves the critical section by dropping the guard.
     #[inline]
     pub fn unlock(self) {}
 }
@@ -77,8 +96,8 @@ impl Guard {
 impl Drop for Guard {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: There is a lock to undo, by the type invariant, and it is this thread's as the
-        // guard cannot be sent.
+        // SAFETY: By the type invariant, there is an `rcu_read_lock()` without its unlock. The
+        // guard is not `Send`, so this is the thread that has called it.
         unsafe { bindings::rcu_read_unlock() };
     }
 }
