@@ -971,7 +971,7 @@ impl CurrentKThread {
     /// ```
     #[doc(alias = "kernel_sigaction")]
     pub fn allow_signal(&self, signal: c_int) -> Result {
-        // `kernel_sigaction()` does not check the number, and writes `sighand->action[signal - 1]`.
+        // `kernel_sigaction()` does not check `signal`, and writes `sighand->action[signal - 1]`.
         if !(1..=bindings::_NSIG as c_int).contains(&signal) {
             return Err(EINVAL);
         }

@@ -163,9 +163,7 @@ impl Hook for MmapPrepareHook {
 /// `Self` is the type of the data in `vm_private_data`. Several VMAs, of several mms, may share one
 /// value. A callback runs in the task that causes its event.
 ///
-/// # Context
-///
-/// Process context; may sleep. C code holds these locks:
+/// C code holds these locks when it calls a callback:
 ///
 /// | Callback | Lock |
 /// |----------|------|
@@ -173,8 +171,8 @@ impl Hook for MmapPrepareHook {
 /// | [`close`](Self::close) | mmap lock, for writing or for reading (`munmap()` downgrades it) |
 /// | [`may_split`](Self::may_split), [`mremap`](Self::mremap) | mmap lock, for writing |
 /// | [`access`](Self::access) | mmap lock, for reading |
-/// | [`fault`](Self::fault), [`page_mkwrite`](Self::page_mkwrite) | mmap lock or VMA lock, for
-/// reading |
+/// | [`fault`](Self::fault) | mmap lock or VMA lock, for reading |
+/// | [`page_mkwrite`](Self::page_mkwrite) | mmap lock or VMA lock, for reading |
 ///
 /// The lock may also be held when the last reference to `Self` is dropped. The callbacks and the
 /// `Drop` implementation of `Self` must therefore
@@ -184,9 +182,13 @@ impl Hook for MmapPrepareHook {
 /// - not access userspace memory: a page fault takes the mmap lock, or calls the same callback
 ///   again.
 ///
+/// [`impl_has_vm_ops!`](crate::impl_has_vm_ops) completes the implementation.
+///
 /// [`Mm::with_vma`]: crate::mm::MmWithUser::with_vma
 ///
-/// [`impl_has_vm_ops!`](crate::impl_has_vm_ops) completes the implementation.
+/// # Context
+///
+/// Process context; may sleep.
 ///
 /// # Examples
 ///

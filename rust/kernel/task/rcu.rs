@@ -94,12 +94,12 @@ impl Task {
     /// Returns `None` if this task has been released. For the current task, [`group_leader`] does
     /// not need the RCU read lock.
     ///
+    /// [`group_leader`]: super::CurrentTask::group_leader
+    ///
     /// # Context
     ///
     /// Within an RCU read-side critical section.
     /// Any context, including NMI.
-    ///
-    /// [`group_leader`]: super::CurrentTask::group_leader
     ///
     /// # Examples
     ///

@@ -82,7 +82,7 @@ impl Guard {
     /// Any context, including NMI. Does not sleep.
     #[inline]
     pub fn new() -> Self {
-        // SAFETY: `rcu_read_lock()` may be called in any context, and may be nested.
+        // SAFETY: `rcu_read_lock()` has no requirements on its context, and may be nested.
         unsafe { bindings::rcu_read_lock() };
         // INVARIANT: `rcu_read_lock()` has been called above for this value.
         Self(NotThreadSafe)
