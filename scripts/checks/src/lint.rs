@@ -7,10 +7,17 @@ use anyhow::Result;
 use front::{build::Build, initramfs, kernel, outcome::Outcome, setup::Tools, step, tree};
 use std::{fs, path::PathBuf, process::Command};
 
+/// Checks the format of each file. A file on standard input is not searched for modules: rustfmt would
+/// look for those of backport/ beside the file that declares them, where a link leads away from them.
+const FORMATTED: &str = r#"config=$1; shift; status=0
+for file; do
+	rustfmt --check --edition 2021 --config-path "$config" <"$file" || { echo "$file"; status=1; }
+done
+exit $status"#;
+
 /// Runs all checks of the sources.
 pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let all = tree::files(build)?;
-    let in_tree: Vec<PathBuf> = all.keys().map(|at| build.tree.join(at)).collect();
     let files: Vec<PathBuf> = all.into_values().collect();
     let ending = |ends: &[&str]| -> Vec<&PathBuf> {
         let ends_so = |p: &&PathBuf| p.extension().is_some_and(|e| ends.iter().any(|x| e == *x));
@@ -42,15 +49,10 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
         outcome,
         build,
         "rustfmt",
-        Command::new("rustfmt")
-            .args(["--check", "--edition", "2021", "--config-path"])
+        Command::new("sh")
+            .args(["-c", FORMATTED, "rustfmt"])
             .arg(build.tree.join(".rustfmt.toml"))
-            // In the tree, the modules of backport/ are beside the file that declares them.
-            .args(
-                in_tree
-                    .iter()
-                    .filter(|p| p.extension().is_some_and(|e| e == "rs")),
-            )
+            .args(ending(&["rs"]))
             .args(apart.map(|file| build.root.join(file))),
         |_| false,
     )?;
