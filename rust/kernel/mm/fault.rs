@@ -58,7 +58,11 @@ type Brand<'a> = PhantomData<fn(&'a ()) -> &'a ()>;
 /// # Examples
 ///
 /// ```
-/// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::{MmapHook, VmOperations}}, page::Page, impl_has_vm_ops};
+/// use kernel::{
+///     impl_has_vm_ops,
+///     mm::{fault::{FaultResult, VmFault}, vm_ops::{MmapHook, VmOperations}},
+///     page::Page,
+/// };
 ///
 /// /// One page that is mapped into all processes.
 /// struct Board {
@@ -492,7 +496,10 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::{Page, PAGE_SIZE}};
+    /// use kernel::{
+    ///     mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations},
+    ///     page::{Page, PAGE_SIZE},
+    /// };
     ///
     /// /// Maps the page of the fault, and `others` after it to avoid later faults.
     /// fn ahead<'a, T: VmOperations>(
@@ -572,7 +579,10 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// ```
     /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
     ///
-    /// fn later<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>, wait: impl Fn()) -> FaultResult<'a> {
+    /// fn later<'a, T: VmOperations>(
+    ///     vmf: &'a mut VmFault<'a, T>,
+    ///     wait: impl Fn(),
+    /// ) -> FaultResult<'a> {
     ///     match vmf.retry_after(&wait) {
     ///         Ok(result) => result,
     ///         Err(vmf) => {

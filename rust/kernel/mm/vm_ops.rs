@@ -456,7 +456,11 @@ impl VmOpsTable {
 /// # Examples
 ///
 /// ```
-/// use kernel::{mm::{virt::VmaRef, vm_ops::{MmapHook, VmOperations, DriverVma}}, prelude::*, impl_has_vm_ops};
+/// use kernel::{
+///     impl_has_vm_ops,
+///     mm::{virt::VmaRef, vm_ops::{DriverVma, MmapHook, VmOperations}},
+///     prelude::*,
+/// };
 ///
 /// struct Window {
 ///     id: u32,

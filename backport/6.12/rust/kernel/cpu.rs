@@ -19,7 +19,7 @@ use crate::bindings;
 /// ```
 #[inline]
 pub fn nr_cpu_ids() -> u32 {
-    // With `NR_CPUS` of 1, and with a fixed number of IDs, C has a macro in the place of a variable.
+    // `nr_cpu_ids` is a macro if `NR_CPUS` is 1 or the number of CPU IDs is fixed.
     #[cfg(any(CONFIG_NR_CPUS = "1", CONFIG_FORCE_NR_CPUS))]
     return bindings::NR_CPUS;
 

@@ -71,8 +71,8 @@ pub trait AtomicAddImpl: AtomicImpl {
 
 macro_rules! by_order {
     ($order:ident, $relaxed:ident, $acquire:ident, $release:ident, $full:ident $args:tt) => {
-        // SAFETY: By the contract of the trait's function, all arguments are what C's function of the
-        // same name needs: a valid, aligned pointer which is accessed atomically only.
+        // SAFETY: By the contract of the trait's function, the pointer is valid and aligned, and the
+        // variable is accessed atomically only. C's function needs no more.
         unsafe {
             match $order {
                 OrderingType::Relaxed => bindings::$relaxed $args,
@@ -277,7 +277,7 @@ impl AtomicAddImpl for i64 {
 /// # Safety
 ///
 /// - [`Repr`](Self::Repr) has the size and the alignment of `Self`.
-/// - Each value of `Self` is a valid value of `Repr`, and each `Repr` that was made of a `Self` is a
+/// - Each value of `Self` is a valid value of `Repr`. Each `Repr` that was made of a `Self` is a
 ///   valid value of `Self`.
 pub unsafe trait AtomicType: Sized + Copy {
     /// The type that C's functions take.
@@ -441,8 +441,8 @@ impl<T: AtomicType> Atomic<T> {
     #[doc(alias("atomic_set", "WRITE_ONCE", "smp_store_release"))]
     #[inline]
     pub fn store<O: ReleaseOrRelaxed>(&self, v: T, _: O) {
-        // SAFETY: `self` is borrowed, so the pointer is valid. A volatile write of a machine word is
-        // `WRITE_ONCE()`.
+        // SAFETY: `self` is borrowed, so the pointer is valid. A volatile write of a machine word
+        // is `WRITE_ONCE()`.
         unsafe {
             match O::TYPE {
                 OrderingType::Relaxed => self.as_ptr().write_volatile(v),
@@ -501,8 +501,8 @@ where
         T: AtomicAdd<Rhs>,
     {
         let v = T::rhs_into_delta(v);
-        // SAFETY: `self` is borrowed, so the pointer is valid. The value was stored as a `T`, or is a
-        // sum, which is a valid `T` by the contract of `AtomicAdd`.
+        // SAFETY: `self` is borrowed, so the pointer is valid. The value was stored as a `T`, or is
+        // a sum, which is a valid `T` by the contract of `AtomicAdd`.
         unsafe { Self::from_repr(T::Repr::fetch_add(self.repr_ptr(), v, O::TYPE)) }
     }
 

@@ -36,6 +36,10 @@ impl Mapped {
 }
 
 /// Returns a `vm_operations_struct` with all fields null.
+#[expect(
+    clippy::extra_unused_type_parameters,
+    reason = "other kernels have a field that depends on the type"
+)]
 pub(super) const fn vm_ops<T: VmOperations>() -> bindings::vm_operations_struct {
     // SAFETY: All fields are nullable pointers, for which zero is a valid value.
     unsafe { MaybeUninit::zeroed().assume_init() }

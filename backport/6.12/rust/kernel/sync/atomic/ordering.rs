@@ -11,7 +11,7 @@ pub struct Relaxed;
 /// The ordering of the functions that end in `_acquire`: later accesses stay behind the operation.
 pub struct Acquire;
 
-/// The ordering of the functions that end in `_release`: earlier accesses stay before the operation.
+/// The ordering of the functions that end in `_release`: earlier accesses stay in front of it.
 pub struct Release;
 
 /// The ordering of the functions without an ending: a full memory barrier before the operation and
