@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Misc devices: a character device with a name and a number of its own.
+//! Misc devices: character devices with a name and a dynamically allocated minor number.
 //!
-//! Of mainline's module, this has `open`, the `mmap` hooks and the two `ioctl`s. Mainline's
-//! `release` is left out on purpose: it lends a `&File` whose count is zero already, of which safe
-//! code could make an `ARef<File>`. The data of an open file is dropped instead, and its `Drop` is
-//! the place to clean up.
+//! Of mainline's module, this one has `open`, `mmap`, `mmap_prepare`, `ioctl` and `compat_ioctl`.
+//! Mainline's `release` is left out on purpose. `__fput()` runs with a refcount of zero, so
+//! `release` receives a `&File` without a reference to the file, and safe code could turn it into
+//! an `ARef<File>`. Here the data of the open file is dropped instead. A driver cleans up in
+//! `Drop`.
 //!
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h)
 
@@ -34,17 +35,18 @@ use core::{
     mem::MaybeUninit, //
 };
 
-/// What to register.
+/// The options of a misc device that is to be registered.
 #[derive(Copy, Clone)]
 pub struct MiscDeviceOptions {
-    /// The name, which is also that of the node in `/dev`.
+    /// The name of the device and of its node in `/dev`.
     pub name: &'static CStr,
 }
 
 impl MiscDeviceOptions {
-    /// Makes the C struct that `misc_register()` takes.
+    /// Returns the `struct miscdevice` to pass to `misc_register()`.
     pub const fn into_raw<T: MiscDevice>(self) -> bindings::miscdevice {
-        // SAFETY: The struct is made of numbers and nullable pointers, for which zero is a value.
+        // SAFETY: The fields of `struct miscdevice` are integers and nullable pointers. Zero is a
+        // valid value of each.
         let mut misc: bindings::miscdevice = unsafe { MaybeUninit::zeroed().assume_init() };
         misc.minor = bindings::MISC_DYNAMIC_MINOR as c_int;
         misc.name = self.name.as_char_ptr();
@@ -55,12 +57,13 @@ impl MiscDeviceOptions {
 
 /// A registered misc device.
 ///
-/// It disappears from `/dev` when this is dropped. Files that are open then stay open.
+/// Dropping it deregisters the device and removes its node from `/dev`. Files that are open at
+/// that time stay open.
 ///
 /// # Invariants
 ///
-/// `misc_register()` has succeeded for `inner`, which was made by [`MiscDeviceOptions::into_raw`]
-/// for `T`, and `misc_deregister()` has not been called.
+/// - `inner` was initialized with the result of [`MiscDeviceOptions::into_raw`] for `T`.
+/// - `misc_register()` has succeeded for `inner`, and `misc_deregister()` has not been called.
 ///
 /// # Examples
 ///
@@ -68,7 +71,7 @@ impl MiscDeviceOptions {
 /// use kernel::{c_str, fs::File, miscdevice::{MiscDevice, MiscDeviceOptions}};
 /// use kernel::miscdevice::MiscDeviceRegistration;
 ///
-/// /// Says which process opened it.
+/// /// Stores the TGID of the process that opened the file.
 /// struct Opener {
 ///     tgid: i32,
 /// }
@@ -102,47 +105,60 @@ pub struct MiscDeviceRegistration<T> {
     _t: PhantomData<T>,
 }
 
-// SAFETY: `misc_deregister()` may be called by any thread; there is no `T` in here.
+// SAFETY: Any thread may call `misc_deregister()`. The struct contains no `T`.
 unsafe impl<T> Send for MiscDeviceRegistration<T> {}
-// SAFETY: The methods with `&self` read what does not change while the device is registered.
+// SAFETY: The methods with `&self` only read fields that do not change while the device is
+// registered.
 unsafe impl<T> Sync for MiscDeviceRegistration<T> {}
 
 impl<T: MiscDevice> MiscDeviceRegistration<T> {
-    /// Registers a device. May sleep.
+    /// Returns an initializer that registers a misc device.
     ///
-    /// Errors are those of `misc_register()`: `EBUSY` when there are no numbers left, `EEXIST` for
-    /// a name in use, `ENOMEM`.
+    /// # Errors
+    ///
+    /// The initializer returns the errors of `misc_register()`:
+    ///
+    /// - `EBUSY`: No minor number is free.
+    /// - `EEXIST`: The name is in use.
+    /// - `ENOMEM`: An allocation failed.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
     pub fn register(opts: MiscDeviceOptions) -> impl PinInit<Self, Error> {
         let init = move |slot: *mut Opaque<bindings::miscdevice>| {
             let slot = Opaque::raw_get(slot);
 
-            // SAFETY: An initializer is given memory that it may write to.
+            // SAFETY: The memory passed to an initializer is valid for writes.
             unsafe { slot.write(opts.into_raw::<T>()) };
 
-            // SAFETY: The struct was filled in above. It stays where it is, being pinned, until
-            // `drop()` has taken it off the list of devices again.
+            // SAFETY: The struct was initialized above. It is pinned, so it does not move and is
+            // not freed before `drop()` has removed it from the list of devices with
+            // `misc_deregister()`.
             to_result(unsafe { bindings::misc_register(slot) })
         };
 
         try_pin_init!(Self {
-            // SAFETY: After success the memory holds a registered `miscdevice`, of which
-            // `Opaque` asks nothing. After failure `misc_register()` has kept no pointer to it, and
-            // there is nothing to drop.
-            // INVARIANT: It was registered for `T` in case of success.
+            // SAFETY: On success, the memory contains a registered `miscdevice`; `Opaque` has no
+            // requirements on its contents. On failure, `misc_register()` keeps no pointer to the
+            // memory, and nothing needs to be dropped.
+            // INVARIANT: On success, `misc_register()` has succeeded for a struct that
+            // `into_raw::<T>()` returned.
             inner <- unsafe { pin_init_from_closure::<_, Error>(init) },
             _t: PhantomData,
         })
     }
 
-    /// Returns the C side's pointer to this device.
+    /// Returns a pointer to the `struct miscdevice`.
     pub fn as_raw(&self) -> *mut bindings::miscdevice {
         self.inner.get()
     }
 
-    /// Returns the device, for messages about it.
+    /// Returns the device, e.g. to print messages about it.
     pub fn device(&self) -> &Device {
-        // SAFETY: `misc_register()` has set `this_device`, and it lives until the device is
-        // deregistered, which by the type invariant is after the end of this borrow.
+        // SAFETY: By the type invariant, `misc_register()` has succeeded and has set `this_device`.
+        // The device stays valid until `misc_deregister()`, which only `drop()` calls, after the
+        // end of this borrow.
         unsafe { Device::as_ref((*self.as_raw()).this_device) }
     }
 }
@@ -150,26 +166,34 @@ impl<T: MiscDevice> MiscDeviceRegistration<T> {
 #[pinned_drop]
 impl<T> PinnedDrop for MiscDeviceRegistration<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: The device is registered, by the type invariant.
+        // SAFETY: By the type invariant, the device is registered.
         unsafe { bindings::misc_deregister(self.inner.get()) };
     }
 }
 
-/// What an open file of a misc device does.
+/// The operations of an open file of a misc device.
 ///
-/// An implementation is the data of an open file. It is made by [`open`](Self::open) and dropped
-/// when the last reference to the file has gone. All run in process context and may sleep.
+/// The implementing type is the data of an open file. [`open`](Self::open) creates it. It is
+/// dropped after the last reference to the file is dropped.
+///
+/// # Context
+///
+/// Process context; may sleep.
 #[vtable]
 pub trait MiscDevice: Sized {
-    /// The pointer that owns the data, `KBox<Self>` or `Arc<Self>` as a rule.
+    /// The pointer type that owns the data, usually `KBox<Self>` or `Arc<Self>`.
     type Ptr: ForeignOwnable + Send + Sync;
 
-    /// Makes the data of a file that is being opened.
+    /// Creates the data of a file that is being opened.
     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr>;
 
-    /// Sets up an area that a program maps from the file.
+    /// Sets up a VMA when userspace maps the file.
     ///
-    /// It is called with the mmap lock held for writing, and must touch no user memory.
+    /// The implementation must not access user memory.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller holds the mmap lock for writing.
     fn mmap(
         _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
         _file: &File,
@@ -178,10 +202,15 @@ pub trait MiscDevice: Sized {
         build_error(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Says what an area is to be that a program asks for: see
-    /// [`vma_desc`](crate::mm::vma_desc). A device has this or [`mmap`](Self::mmap).
+    /// Describes the VMA to create when userspace maps the file: see
+    /// [`vma_desc`](crate::mm::vma_desc).
     ///
-    /// It is called with the mmap lock held for writing, and must touch no user memory.
+    /// A device implements either this or [`mmap`](Self::mmap). The implementation must not access
+    /// user memory.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller holds the mmap lock for writing.
     fn mmap_prepare<'a>(
         _device: <Self::Ptr as ForeignOwnable>::Borrowed<'a>,
         _file: &'a File,
@@ -190,7 +219,7 @@ pub trait MiscDevice: Sized {
         build_error(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Answers an `ioctl()`; [`kernel::ioctl`](crate::ioctl) takes `cmd` apart.
+    /// Handles an `ioctl()`. The functions of [`kernel::ioctl`](crate::ioctl) decode `cmd`.
     fn ioctl(
         _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
         _file: &File,
@@ -200,9 +229,10 @@ pub trait MiscDevice: Sized {
         build_error(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Answers an `ioctl()` of a 32-bit program on a 64-bit kernel.
+    /// Handles an `ioctl()` of a 32-bit process on a 64-bit kernel.
     ///
-    /// Without it, [`ioctl`](Self::ioctl) does, with `arg` taken as a pointer.
+    /// If this is not implemented, `compat_ptr_ioctl()` calls [`ioctl`](Self::ioctl) and converts
+    /// `arg` as a pointer.
     #[cfg(CONFIG_COMPAT)]
     fn compat_ioctl(
         _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
@@ -214,13 +244,14 @@ pub trait MiscDevice: Sized {
     }
 }
 
-/// The C side's table of file operations for `T`.
+/// The `struct file_operations` of `T`.
 struct Operations<T: MiscDevice>(PhantomData<T>);
 
 impl<T: MiscDevice> Operations<T> {
     const TABLE: bindings::file_operations = bindings::file_operations {
-        // Code that the table points to stays loaded while a file is open, unless the module's own
-        // `init` fails after somebody has opened one: `do_init_module()` does not ask.
+        // An open file holds a reference to the module, so the callbacks stay loaded while a file
+        // is open. The exception is a module whose `init` fails after a process has opened a file:
+        // `do_init_module()` frees the module without checking the module's refcount.
         owner: this_module::<T::OwnerModule>().as_ptr(),
         open: Some(Self::open),
         release: Some(Self::release),
@@ -245,46 +276,53 @@ impl<T: MiscDevice> Operations<T> {
         } else {
             None
         },
-        // SAFETY: The table is made of numbers and nullable pointers, for which zero is a value.
+        // SAFETY: The fields of `struct file_operations` are integers and nullable pointers. Zero
+        // is a valid value of each.
         ..unsafe { MaybeUninit::zeroed().assume_init() }
     };
 
-    /// Borrows the data of an open file, and the file.
+    /// Borrows an open file and its data.
     ///
     /// # Safety
     ///
-    /// `file` is one that [`Self::open`] has opened, is not released before the end of `'a`, and is
-    /// used by this thread alone or by an `fdget()` of each thread.
+    /// - [`Self::open`] must have opened `file`.
+    /// - `file` must not be released for the duration of `'a`.
+    /// - Either only this thread uses `file`, or each thread that uses it has its own `fdget()`.
     unsafe fn borrow<'a>(
         file: *mut bindings::file,
     ) -> (<T::Ptr as ForeignOwnable>::Borrowed<'a>, &'a File) {
-        // SAFETY: `open()` has put the data there, only `release()` takes it away, and the file
-        // is open for `'a` according to the caller.
+        // SAFETY: `open()` stored the data in `private_data`, and only `release()` removes it. The
+        // caller guarantees that the file is not released for the duration of `'a`.
         let device = unsafe { T::Ptr::borrow((*file).private_data) };
-        // SAFETY: As above. Neither `mmap()` nor `ioctl()` comes through `fdget_pos()`.
+        // SAFETY: The caller guarantees that the file is not released for the duration of `'a`.
+        // Neither `mmap()` nor `ioctl()` uses `fdget_pos()`.
         (device, unsafe { File::from_raw_file(file) })
     }
 
     /// # Safety
     ///
-    /// To be called by `misc_open()`, for a device of a `MiscDeviceRegistration<T>`.
+    /// Only `misc_open()` may call this, for a device of a `MiscDeviceRegistration<T>`.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: Both are those of the file that is being opened.
+        // SAFETY: `misc_open()` passes the inode and the `struct file` of the file that is being
+        // opened.
         let ret = unsafe { bindings::generic_file_open(inode, file) };
         if ret != 0 {
             return ret;
         }
 
-        // SAFETY: `misc_open()` has stored the `miscdevice` there, which is the one field with a
-        // size in a `MiscDeviceRegistration<T>`. It holds `misc_mtx`, for which
-        // `misc_deregister()` has to wait.
+        // SAFETY: `misc_open()` stored the pointer to the `miscdevice` in `private_data`. A
+        // `MiscDeviceRegistration<T>` is transparent around its `miscdevice`, the only field that
+        // is not zero-sized. `misc_open()` holds `misc_mtx` during this call, and `misc_deregister()`
+        // takes `misc_mtx`, so the device stays registered.
         let misc = unsafe { &*(*file).private_data.cast::<MiscDeviceRegistration<T>>() };
-        // SAFETY: The file is being opened, so nobody else uses it yet.
+        // SAFETY: `misc_open()` is still opening the file, so no other thread uses it, and there
+        // is no `fdget_pos()` on it. The reference of `misc_open()`'s caller keeps it open.
         let opened = T::open(unsafe { File::from_raw_file(file) }, misc);
 
         match opened {
             Ok(device) => {
-                // SAFETY: From here on the field belongs to the driver, that is to this table.
+                // SAFETY: The driver owns `private_data` after `misc_open()` has called `open`. Only
+                // the functions of this table access it from here on.
                 unsafe { (*file).private_data = device.into_foreign().cast_mut() };
                 0
             }
@@ -294,45 +332,46 @@ impl<T: MiscDevice> Operations<T> {
 
     /// # Safety
     ///
-    /// To be called by `__fput()`, for a file that [`Self::open`] has opened.
+    /// Only `__fput()` may call this, for a file that [`Self::open`] has opened.
     unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: `open()` has put the data there. This is the end of the file, so no other
-        // operation is running that borrows it, and none will.
+        // SAFETY: `open()` stored the data in `private_data`. `__fput()` runs after the last
+        // reference to the file was dropped, so no other operation borrows the data now or later.
         drop(unsafe { T::Ptr::from_foreign((*file).private_data) });
         0
     }
 
     /// # Safety
     ///
-    /// To be called by `mmap_region()`, for a file that [`Self::open`] has opened.
+    /// Only `mmap_region()` may call this, for a file that [`Self::open`] has opened.
     unsafe extern "C" fn mmap(
         file: *mut bindings::file,
         vma: *mut bindings::vm_area_struct,
     ) -> c_int {
-        // SAFETY: The caller has the file open for the time of the call.
+        // SAFETY: The caller holds a reference to the file for the duration of the call.
         let (device, file) = unsafe { Self::borrow(file) };
-        // SAFETY: The area is being set up until this returns.
+        // SAFETY: `mmap_region()` is setting up the VMA and continues only after this returns.
         unsafe { VmaNew::run_mmap_hook(vma, |vma| T::mmap(device, file, vma)) }
     }
 
     /// # Safety
     ///
-    /// As for [`Self::mmap`].
+    /// Only `mmap_region()` may call this, for a file that [`Self::open`] has opened.
     unsafe extern "C" fn mmap_prepare(
         file: *mut bindings::file,
         vma: *mut bindings::vm_area_struct,
     ) -> c_int {
-        // SAFETY: The caller has the file open for the time of the call.
+        // SAFETY: The caller holds a reference to the file for the duration of the call.
         let (device, file) = unsafe { Self::borrow(file) };
-        // SAFETY: The area is being set up until this returns, and so long the file is open.
+        // SAFETY: `mmap_region()` is setting up the VMA and continues only after this returns. The
+        // file stays open for the duration of the call.
         unsafe { VmaDesc::compat_vma_mmap(vma, |desc| T::mmap_prepare(device, file, desc)) }
     }
 
     /// # Safety
     ///
-    /// To be called by `ioctl()`, for a file that [`Self::open`] has opened.
+    /// Only the `ioctl()` system call may call this, for a file that [`Self::open`] has opened.
     unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
-        // SAFETY: The caller has the file open for the time of the call.
+        // SAFETY: The caller holds a reference to the file for the duration of the call.
         let (device, file) = unsafe { Self::borrow(file) };
 
         T::ioctl(device, file, cmd, arg).unwrap_or_else(|err| err.to_errno() as c_long)
@@ -340,14 +379,15 @@ impl<T: MiscDevice> Operations<T> {
 
     /// # Safety
     ///
-    /// As for [`Self::ioctl`].
+    /// Only the compat `ioctl()` system call may call this, for a file that [`Self::open`] has
+    /// opened.
     #[cfg(CONFIG_COMPAT)]
     unsafe extern "C" fn compat_ioctl(
         file: *mut bindings::file,
         cmd: c_uint,
         arg: c_ulong,
     ) -> c_long {
-        // SAFETY: The caller has the file open for the time of the call.
+        // SAFETY: The caller holds a reference to the file for the duration of the call.
         let (device, file) = unsafe { Self::borrow(file) };
 
         T::compat_ioctl(device, file, cmd, arg).unwrap_or_else(|err| err.to_errno() as c_long)

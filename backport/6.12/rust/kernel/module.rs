@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which module a type belongs to.
+//! The module that a type belongs to.
 
 use crate::{
     str::CStr,
     ThisModule, //
 };
 
-/// What `module!` knows of the module that it declares.
+/// The metadata of a module. `module!` implements it for the type of the module.
 ///
-/// A `#[vtable]` trait reaches it through the associated type `OwnerModule`, which the attribute
-/// fills in. That is how a table of callbacks gets the `owner` that keeps its code loaded.
+/// A `#[vtable]` trait has an associated type `OwnerModule` with this bound, and the attribute sets
+/// it in each implementation. A table of callbacks takes its `owner` from there. The `owner` keeps
+/// the code of the callbacks loaded.
 pub trait ModuleMetadata {
-    /// Its name.
+    /// The name of the module.
     const NAME: &'static CStr;
 
-    /// C's `THIS_MODULE`, null for code that is built into the kernel.
+    /// `THIS_MODULE` of the module. It is null for code that is built into the kernel.
     const THIS_MODULE: ThisModule;
 }
 
-/// Returns the module that `M` stands for.
+/// Returns `THIS_MODULE` of the module with the metadata `M`.
 pub const fn this_module<M: ModuleMetadata>() -> &'static ThisModule {
     &M::THIS_MODULE
 }

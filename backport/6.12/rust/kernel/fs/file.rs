@@ -2,7 +2,7 @@
 
 //! Open files.
 //!
-//! Of mainline's module, this has what the file operations of a driver get to see.
+//! Of mainline's module, this one has the parts that the file operations of a driver use.
 //!
 //! C header: [`include/linux/file.h`](srctree/include/linux/file.h)
 
@@ -19,60 +19,68 @@ use core::ptr::{
 
 /// The flags that [`File::flags`] may hold.
 ///
-/// The names and values are those of `open()`.
+/// They have the names and values of the flags of `open()`.
 pub mod flags {
     use crate::bindings;
 
-    /// The bits that hold the access mode.
+    /// The mask of the access mode.
     pub const O_ACCMODE: u32 = bindings::O_ACCMODE;
-    /// For reading.
+    /// Open for reading only.
     pub const O_RDONLY: u32 = bindings::O_RDONLY;
-    /// For writing.
+    /// Open for writing only.
     pub const O_WRONLY: u32 = bindings::O_WRONLY;
-    /// For both.
+    /// Open for reading and writing.
     pub const O_RDWR: u32 = bindings::O_RDWR;
-    /// Return an error where waiting would be needed.
+    /// Return an error instead of waiting.
     pub const O_NONBLOCK: u32 = bindings::O_NONBLOCK;
 }
 
-/// An open file, which any thread may use.
+/// An open file that any thread may use.
 ///
-/// This is C's `struct file`. An `ARef<File>` owns a count on it; the file is released when the
-/// last one goes, a little later and in process context, so dropping it is allowed in any context.
+/// It wraps `struct file`. An `ARef<File>` holds a reference. After the last reference is dropped,
+/// `fput()` defers the release of the file to process context.
+///
+/// # Context
+///
+/// This applies to dropping an `ARef<File>`. Any context except NMI.
 ///
 /// # Invariants
 ///
-/// The `file` stays open for as long as a reference to it exists, because somebody owns a count,
-/// and no `fdget_pos()` that goes without the lock of the file position is open on it.
+/// - For as long as a `&File` exists, its holder or the code that it was borrowed from holds a
+///   reference, so the `file` stays open.
+/// - No `fdget_pos()` that did not take `f_pos_lock` is active on the `file`, other than one on the
+///   thread to which a `&File` is confined.
 #[doc(alias = "file")]
 #[repr(transparent)]
 pub struct File {
     inner: Opaque<bindings::file>,
 }
 
-// SAFETY: What a thread can do with a `File` that it was sent is to drop its count, and `fput()`
-// may be called by any thread.
+// SAFETY: A thread that receives an owned `File` can only drop its reference, and any thread may
+// call `fput()`.
 unsafe impl Send for File {}
 
-// SAFETY: The methods read fields that do not change (`f_cred`), or read with a single access one
-// that does (`f_flags`). By the type invariant no thread uses the file position without its lock.
+// SAFETY: The methods read `f_cred`, which does not change, and `f_flags`, which may change and is
+// read with a single volatile access. By the type invariant, no other thread uses the file position
+// without `f_pos_lock`.
 unsafe impl Sync for File {}
 
 impl File {
-    /// Borrows a file that C code points to.
+    /// Creates a reference from a pointer to a `struct file`.
     ///
     /// # Safety
     ///
-    /// `ptr` points to a `file` with a count that lasts for the whole of `'a`, and if there is an
-    /// `fdget_pos()` open on it that did not take the `f_pos_lock`, it is on this thread and the
-    /// reference does not leave this thread.
+    /// - `ptr` must point to a `file` whose refcount is positive for the duration of `'a`.
+    /// - If an `fdget_pos()` that did not take `f_pos_lock` is active on the file, it must be on
+    ///   this thread, and the returned reference must not leave this thread.
     #[inline]
     pub unsafe fn from_raw_file<'a>(ptr: *const bindings::file) -> &'a File {
-        // SAFETY: The caller vouches for the type invariant. CAST: `Self` is transparent around it.
+        // SAFETY: The caller guarantees the type invariants for the duration of `'a`.
+        // CAST: `Self` is transparent around `bindings::file`.
         unsafe { &*ptr.cast() }
     }
 
-    /// Returns the C side's pointer to this file.
+    /// Returns a pointer to the `struct file`.
     ///
     /// # Examples
     ///
@@ -80,7 +88,7 @@ impl File {
     /// use kernel::fs::File;
     ///
     /// fn same(file: &File) -> &File {
-    ///     // SAFETY: The file is borrowed for as long as the result.
+    ///     // SAFETY: `file` is borrowed for the lifetime of the result.
     ///     unsafe { File::from_raw_file(file.as_ptr()) }
     /// }
     /// ```
@@ -89,7 +97,11 @@ impl File {
         self.inner.get()
     }
 
-    /// Returns the credentials of who opened the file. Any context.
+    /// Returns the credentials of the task that opened the file.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -102,13 +114,17 @@ impl File {
     /// ```
     #[inline]
     pub fn cred(&self) -> &Credential {
-        // SAFETY: `f_cred` is set when the file is allocated, stays, and holds a count until the
-        // file is freed, which by the type invariant is not before the end of this borrow.
+        // SAFETY: `f_cred` is set when the file is allocated and does not change afterwards. The
+        // file holds a reference to the credentials until it is freed. By the type invariant, it is
+        // not freed before the end of this borrow.
         unsafe { Credential::from_ptr((*self.as_ptr()).f_cred) }
     }
 
-    /// Returns the flags of `open()`, some of which `fcntl()` can change; see [`flags`]. Any
-    /// context.
+    /// Returns the flags of `open()`: see [`flags`]. `fcntl()` can change some of them.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
@@ -121,24 +137,24 @@ impl File {
     /// ```
     #[inline]
     pub fn flags(&self) -> u32 {
-        // SAFETY: The file is allocated by the type invariant. `setfl()` may store to the field
-        // meanwhile, so it is read once, as C code reads it.
+        // SAFETY: By the type invariant, the file is allocated. `setfl()` may write `f_flags`
+        // concurrently, so it is read once with a volatile access, as C code reads it.
         unsafe { ptr::addr_of!((*self.as_ptr()).f_flags).read_volatile() }
     }
 }
 
-// SAFETY: `fput()` releases the file when the last count is gone, and by the type invariant there
-// is no `File` without one.
+// SAFETY: `get_file()` takes a reference, and `fput()` drops one and releases the file after the
+// last. By the type invariant, the refcount is positive while a `&File` exists.
 unsafe impl AlwaysRefCounted for File {
     #[inline]
     fn inc_ref(&self) {
-        // SAFETY: A reference exists, so the count is not zero.
+        // SAFETY: By the type invariant, the refcount is not zero while `&self` exists.
         unsafe { bindings::get_file(self.as_ptr()) };
     }
 
     #[inline]
     unsafe fn dec_ref(obj: NonNull<Self>) {
-        // SAFETY: The caller gives up a count that it owns.
+        // SAFETY: The caller passes a reference that it holds and does not use it afterwards.
         unsafe { bindings::fput(obj.cast().as_ptr()) };
     }
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A marker for values that belong to a thread.
+//! A marker for values that must stay on one thread.
 
 use core::marker::PhantomData;
 
-/// A field of this type keeps a value with the thread that made it.
+/// A zero-sized marker: a struct with a field of this type is neither [`Send`] nor [`Sync`].
 ///
-/// It takes no space, and the struct around it is neither [`Send`] nor [`Sync`]. There is a
-/// constant of the same name to fill the field with.
+/// The struct thus stays on the thread that created it. The constant of the same name initializes
+/// the field.
 pub type NotThreadSafe = PhantomData<*mut ()>;
 
-/// The value of the type of the same name.
+/// The only value of the type [`NotThreadSafe`](type@NotThreadSafe).
 #[allow(non_upper_case_globals)]
 pub const NotThreadSafe: NotThreadSafe = PhantomData;
