@@ -312,8 +312,8 @@ impl<T: MiscDevice> Operations<T> {
 
         // SAFETY: `misc_open()` stored the pointer to the `miscdevice` in `private_data`. A
         // `MiscDeviceRegistration<T>` is transparent around its `miscdevice`, the only field that
-        // is not zero-sized. `misc_open()` holds `misc_mtx` during this call, and `misc_deregister()`
-        // takes `misc_mtx`, so the device stays registered.
+        // is not zero-sized. `misc_open()` holds `misc_mtx` during this call, and
+        // `misc_deregister()` takes `misc_mtx`, so the device stays registered.
         let misc = unsafe { &*(*file).private_data.cast::<MiscDeviceRegistration<T>>() };
         // SAFETY: `misc_open()` is still opening the file, so no other thread uses it, and there
         // is no `fdget_pos()` on it. The reference of `misc_open()`'s caller keeps it open.
@@ -321,8 +321,8 @@ impl<T: MiscDevice> Operations<T> {
 
         match opened {
             Ok(device) => {
-                // SAFETY: The driver owns `private_data` after `misc_open()` has called `open`. Only
-                // the functions of this table access it from here on.
+                // SAFETY: The driver owns `private_data` after `misc_open()` has called `open`.
+                // Only the functions of this table access it from here on.
                 unsafe { (*file).private_data = device.into_foreign().cast_mut() };
                 0
             }
