@@ -56,6 +56,17 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
             .args(apart.map(|file| build.root.join(file))),
         |_| false,
     )?;
+    part(
+        outcome,
+        build,
+        "sphinx",
+        Command::new("sphinx-build")
+            // Without a configuration file; each warning is an error.
+            .args(["-C", "-W", "-q", "-b", "html"])
+            .arg(build.root.join("Documentation/rust/task-mm"))
+            .arg(build.out.join("sphinx")),
+        |_| false,
+    )?;
     for folder in &build.manifest.cargo {
         let manifest = build.root.join(folder).join("Cargo.toml");
         let short = folder.file_name().unwrap_or_default().to_string_lossy();

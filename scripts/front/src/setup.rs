@@ -37,6 +37,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libc6-dev", "/usr/include/stdio.h"),
     ("perl", "/usr/bin/perl"),
     ("python3", "/usr/bin/python3"),
+    ("python3-sphinx", "/usr/bin/sphinx-build"),
 ];
 
 /// Variables that this repository's Makefile exports, which the kernel's make must not see.
