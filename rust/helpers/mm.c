@@ -87,10 +87,10 @@ __rust_helper void rust_helper_vma_iter_init(struct vma_iterator *vmi,
 	vma_iter_init(vmi, mm, addr);
 }
 
-__rust_helper void rust_helper_vm_flags_mod(struct vm_area_struct *vma,
-					    vm_flags_t set, vm_flags_t clear)
+__rust_helper void rust_helper_vm_flags_set(struct vm_area_struct *vma,
+					    vm_flags_t flags)
 {
-	vm_flags_mod(vma, set, clear);
+	vm_flags_set(vma, flags);
 }
 
 __rust_helper void rust_helper_get_page(struct page *page)

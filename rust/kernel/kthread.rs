@@ -4,15 +4,18 @@
 //!
 //! A [`KThread`] owns a kthread that runs a closure. [`KThread::stop`] and the drop of the handle
 //! stop the kthread and wait until it has exited. A module that drops its handles before it is
-//! unloaded therefore leaves no kthread behind that executes its text. If a handle is leaked, the
-//! module must stay loaded.
+//! unloaded therefore leaves no kthread behind that executes its text. A module that leaks a handle
+//! must not be unloaded: the kthread still executes its text. Nothing checks this.
 //!
-//! The closure must call [`CurrentKThread::should_stop`], or a function that returns the same, at
-//! intervals and return when the result is `true`. The closure is dropped exactly once, also if the
-//! kthread is stopped before it has called the closure.
+//! The owner of a kthread is the holder of its [`KThread`]. The closure must call
+//! [`CurrentKThread::should_stop`], or a function that returns the same value, repeatedly, and must
+//! return when it is `true`. Otherwise [`KThread::stop`] and the drop wait permanently. Unless the
+//! handle is leaked, the closure is dropped exactly once: in the kthread if it was called,
+//! otherwise in the task that stops the kthread.
 //!
-//! [`KThread::park`] parks a kthread: it waits at a point that the closure chooses until it is
-//! unparked.
+//! [`KThread::park`] makes the kthread wait until the [`ParkGuard`] is dropped. The kthread parks
+//! in [`CurrentKThread::sleep`], [`CurrentKThread::sleep_interruptible`] or
+//! [`CurrentKThread::parkme`], or after the closure has returned.
 //!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
@@ -52,8 +55,11 @@ use core::{
 /// A handle that owns a kthread.
 ///
 /// Dropping it stops the kthread and waits until it has exited. The context below is that of the
-/// drop. A kthread that drops its own handle waits for itself permanently. If it returned instead,
-/// it could execute the text of a module that has been unloaded.
+/// drop. The caller must not hold a lock that the closure may take.
+///
+/// A kthread must not drop or stop its own handle: it would wait for itself permanently. The drop
+/// cannot return early, because the module could then be unloaded while the kthread executes its
+/// text.
 ///
 /// # Context
 ///
@@ -156,7 +162,8 @@ const PARKED: u32 = 2;
 const EXITING: u32 = 3;
 
 impl Shared {
-    /// Changes `parking` from `from` to `to`, with full ordering. Otherwise returns its value.
+    /// Changes `parking` from `from` to `to`, with full ordering. If `parking` is not `from`, it is
+    /// not changed, and its value is returned as the error.
     fn transition(&self, from: u32, to: u32) -> Result<(), u32> {
         self.parking.cmpxchg(from, to, Full).map(drop)
     }
@@ -172,7 +179,7 @@ struct Context<F> {
 }
 
 impl KThread {
-    /// Creates a kthread and starts it. It calls `closure`.
+    /// Creates a kthread that calls `closure`, and starts it.
     ///
     /// [`Task::comm`] returns at most the first 15 bytes of `name`.
     ///
@@ -322,7 +329,7 @@ impl KThread {
     /// ```
     /// use kernel::kthread::KThread;
     ///
-    /// /// Wakes the kthread when there is work for it.
+    /// /// Wakes the kthread. Its closure must wait with `wait_until()`, which does not lose this.
     /// fn kick(thread: &KThread) {
     ///     thread.task().wake_up();
     /// }
@@ -336,14 +343,16 @@ impl KThread {
     ///
     /// Waits until the kthread is parked: in its next call of [`CurrentKThread::sleep`],
     /// [`CurrentKThread::sleep_interruptible`] or [`CurrentKThread::parkme`], or after the closure
-    /// has returned. Signals do not interrupt this wait.
+    /// has returned. Signals do not interrupt this wait. The caller must not hold a lock that the
+    /// closure may take. A closure that waits with `wait_until()` must include `should_park()` and
+    /// `should_stop()` in the condition.
     ///
-    /// If the guard is leaked, the kthread stays parked. It can be parked again, which returns at
-    /// once, and it can be stopped.
+    /// If the guard is leaked, the kthread stays parked. `park()` then returns another guard at
+    /// once, and [`stop`](Self::stop) stops the kthread.
     ///
     /// # Errors
     ///
-    /// - `ESRCH`: the closure has returned, and the kthread exits or has exited.
+    /// - `ESRCH`: the closure had already returned, or was not called because its CPU was offline.
     /// - `EBUSY`: the current task is the kthread itself.
     ///
     /// # Context
@@ -446,12 +455,14 @@ impl KThread {
 
     /// Stops the kthread, and returns the value that its closure returned.
     ///
-    /// Waits until the closure has returned and the kthread has exited. A parked kthread is
-    /// unparked.
+    /// Waits until the closure has returned and the kthread has exited. Signals do not interrupt
+    /// this wait. A parked kthread is unparked. The caller must not hold a lock that the closure
+    /// may take, and must not be the kthread itself.
     ///
     /// If the closure was not called, the value is a negative error code: `-EINTR` if the kthread
     /// was stopped before it called the closure, and `-EINVAL` if the CPU of [`NewKThread::bind`]
-    /// was offline.
+    /// was offline. The closure may return the same values: this function does not tell the cases
+    /// apart.
     ///
     /// # Context
     ///
@@ -493,10 +504,10 @@ impl KThread {
         };
         // SAFETY: By the type invariant, `task` is a kthread, and the `ARef` keeps its task valid.
         let result = unsafe { bindings::kthread_stop(self.task.as_ptr()) };
-        // SAFETY: `kthread_stop()` has waited for `kthread::exited`. `mm_release()` completes it,
-        // which `do_exit()` calls after `run()` has returned. So the kthread does not use `context`
-        // any more. By the type invariant, it is a `Context<F>` that `self` owns now, and `free` is
-        // for that `F`. It is freed once, as it has been taken out of `self`.
+        // SAFETY: `kthread_stop()` has waited for `kthread::exited`. `do_exit()` calls
+        // `mm_release()`, which completes it, after `run()` has returned. So the kthread does not
+        // use `context` any more. By the type invariant, it is a `Context<F>` that `self` owns now,
+        // and `free` is for that `F`. It is freed once, as it has been taken out of `self`.
         unsafe { (self.free)(context) };
         result
     }
@@ -532,19 +543,17 @@ impl KThread {
 pub struct NewKThread(KThread);
 
 impl NewKThread {
-    /// Makes the closure run on CPU `cpu`.
+    /// Sets the CPU on which the closure starts. A second call replaces it.
     ///
-    /// The kthread changes its own affinity before it calls the closure. `kthread_bind()` changes
-    /// it from outside. That requires that the kthread stays inactive, which fails if other code
-    /// wakes it at the same time.
+    /// The kthread sets its own affinity before it calls the closure. `kthread_bind()` is not used:
+    /// it requires that no other code wakes the kthread meanwhile.
     ///
-    /// The affinity lasts until the CPU goes offline, root changes the affinity, or a cpuset
-    /// partition changes. For the latter, the kernel computes the affinity of all such kthreads
-    /// anew: in `cpuset_update_tasks_cpumask()` on Linux 6.12, in `kthreads_update_housekeeping()`
-    /// on Linux 7.3.
+    /// The affinity lasts until the CPU goes offline, root changes the affinity, or a change of a
+    /// cpuset partition resets it (`cpuset_update_tasks_cpumask()` on Linux 6.12,
+    /// `kthreads_update_housekeeping()` on Linux 7.3).
     ///
-    /// If the CPU is offline when the kthread is started, the closure is not called, and
-    /// [`KThread::stop`] returns `-EINVAL`.
+    /// If the CPU is offline when the kthread is about to call the closure, the closure is not
+    /// called, and [`KThread::stop`] returns `-EINVAL`.
     ///
     /// # Errors
     ///
@@ -559,7 +568,7 @@ impl NewKThread {
     /// ```
     /// use kernel::{kthread::{KThread, NewKThread}, prelude::*};
     ///
-    /// /// Creates a kthread for one CPU. It accesses only the data of that CPU.
+    /// /// Creates a kthread that starts on one CPU. It may move later.
     /// fn poller(cpu: u32) -> Result<NewKThread> {
     ///     let mut thread = KThread::create(format_args!("poll/{cpu}"), |this| {
     ///         while !this.sleep(10) {}
@@ -584,7 +593,7 @@ impl NewKThread {
         Ok(())
     }
 
-    /// Starts the kthread: it calls its closure.
+    /// Starts the kthread. Does not wait until it calls its closure.
     ///
     /// # Context
     ///
@@ -624,7 +633,7 @@ impl NewKThread {
 /// ```
 /// use kernel::{kthread::KThread, prelude::*};
 ///
-/// /// Makes a change of which the kthread must not see an intermediate state.
+/// /// Calls `change` while the kthread is parked.
 /// fn change_parked(thread: &mut KThread, change: impl FnOnce()) -> Result {
 ///     let _parked = thread.park()?;
 ///     change();
@@ -703,7 +712,7 @@ where
 }
 
 /// Waits until the kthread is started, and calls the closure. Returns `-EINTR` if the kthread is
-/// stopped instead.
+/// stopped instead, and the error of `set_cpus_allowed_ptr()` if the CPU of `bind()` is offline.
 fn run_closure<F>(context: &Context<F>, this: &CurrentKThread) -> c_int
 where
     F: FnOnce(&CurrentKThread) -> c_int,
@@ -762,7 +771,7 @@ where
 pub struct CurrentKThread(NotThreadSafe);
 
 impl CurrentKThread {
-    /// Returns whether the owner stops the kthread. The closure must then return.
+    /// Returns whether the owner has asked the kthread to stop. If so, the closure must return.
     ///
     /// # Context
     ///
@@ -786,10 +795,11 @@ impl CurrentKThread {
         unsafe { bindings::kthread_should_stop() }
     }
 
-    /// Returns whether the owner parks the kthread. The closure must then call
+    /// Returns whether the owner has asked the kthread to park. If so, the closure must call
     /// [`parkme`](Self::parkme).
     ///
-    /// [`sleep`](Self::sleep) and [`sleep_interruptible`](Self::sleep_interruptible) do both.
+    /// [`sleep`](Self::sleep) and [`sleep_interruptible`](Self::sleep_interruptible) check this and
+    /// park.
     ///
     /// # Context
     ///
@@ -818,7 +828,8 @@ impl CurrentKThread {
         unsafe { bindings::kthread_should_park() }
     }
 
-    /// Waits while the owner keeps the kthread parked. Returns at once if it does not.
+    /// Parks if the owner has asked for it. Returns when the owner unparks or stops the kthread.
+    /// Otherwise returns at once.
     ///
     /// # Context
     ///
@@ -841,14 +852,16 @@ impl CurrentKThread {
         unsafe { bindings::kthread_parkme() };
     }
 
-    /// Sleeps for `jiffies`, at least one, or until the kthread is woken. Returns whether the owner
-    /// stops the kthread.
+    /// Sleeps for `jiffies` jiffies. Returns whether the owner has asked the kthread to stop.
+    ///
+    /// A value below 1 counts as 1. [`MAX_SCHEDULE_TIMEOUT`](crate::task::MAX_SCHEDULE_TIMEOUT)
+    /// sleeps without a limit. Any wake-up ends the sleep.
     ///
     /// If the owner parks the kthread, this function parks it and returns after it has been
     /// unparked. The state is `TASK_IDLE`: the sleep does not count towards the load average.
     ///
-    /// A stop or a park that precedes the sleep is not lost. Another wake-up is lost if it precedes
-    /// the sleep. [`CurrentTask::wait_until`] waits for other conditions.
+    /// A request to stop or park before the sleep is not lost. Any other wake-up before the sleep
+    /// is lost: use [`CurrentTask::wait_until`] for other conditions.
     ///
     /// [`CurrentTask::wait_until`]: crate::task::CurrentTask::wait_until
     ///
@@ -875,7 +888,9 @@ impl CurrentKThread {
 
     /// Like [`sleep`](Self::sleep), but a signal ends the sleep.
     ///
-    /// Returns without a sleep if a signal is already pending. The kthread receives only the
+    /// A signal does not change the result: the closure must check
+    /// [`signal_pending()`](Task::signal_pending). While a signal is pending, this function does
+    /// not sleep: call [`flush_signals`](Self::flush_signals). The kthread receives only the
     /// signals that it has allowed with [`allow_signal`](Self::allow_signal).
     ///
     /// # Context
@@ -913,7 +928,7 @@ impl CurrentKThread {
 
     /// Allows `signal` to be sent to this kthread. A kthread ignores all other signals.
     ///
-    /// The signal has no handler. It becomes pending, and the closure checks
+    /// The signal has no handler. It becomes pending, and the closure must check
     /// [`signal_pending()`](Task::signal_pending).
     ///
     /// # Errors
@@ -923,7 +938,7 @@ impl CurrentKThread {
     ///
     /// # Context
     ///
-    /// Process context.
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///
@@ -993,7 +1008,7 @@ impl CurrentKThread {
     ///
     /// # Context
     ///
-    /// Process context.
+    /// Process context. Does not sleep.
     ///
     /// # Examples
     ///

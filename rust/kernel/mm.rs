@@ -42,13 +42,7 @@
 //! C headers: [`include/linux/sched/mm.h`](srctree/include/linux/sched/mm.h),
 //! [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
 
-use crate::{
-    bindings,
-    c_struct::impl_refcounted,
-    page::Page,
-    sync::aref::ARef,
-    types::Opaque,
-};
+use crate::{bindings, c_struct::impl_refcounted, page::Page, sync::aref::ARef, types::Opaque};
 use core::{
     ops::Deref,
     ptr::NonNull, //
@@ -251,6 +245,7 @@ impl Mm {
         // CAST: `Mm` is transparent around `mm_struct`.
         let ptr = ptr.cast();
         // SAFETY: The caller guarantees that the `mm_struct` is allocated for the duration of `'a`.
+        // INVARIANT: The caller guarantees the reference on `mm_count` for as long.
         unsafe { &*ptr }
     }
 
@@ -318,6 +313,7 @@ impl MmWithUser {
         let ptr = ptr.cast();
         // SAFETY: The caller guarantees that `mm_users` is not zero for the duration of `'a`. The
         // users hold a reference on `mm_count`, so the `mm_struct` is allocated.
+        // INVARIANT: The caller guarantees that `mm_users` is not zero.
         unsafe { &*ptr }
     }
 }

@@ -156,7 +156,9 @@ unsafe impl Send for Task {}
 
 // SAFETY: Each method with `&self` reads a field that is not written after the task is published
 // (`tgid`), reads a field with a `READ_ONCE()`, whose writers store it as one word (`pid`:
-// `WRITE_ONCE()`), or calls a C function that does its own locking.
+// `WRITE_ONCE()`), or calls a C function that does its own locking. `start_time()` reads a `u64`
+// that `de_thread()` may store to, with a volatile read: a torn value is a valid `u64`, and no
+// memory access depends on it.
 unsafe impl Sync for Task {}
 
 /// The task that runs this code.
@@ -302,8 +304,8 @@ impl Task {
     #[inline]
     pub fn pid(&self) -> Pid {
         // SAFETY: `task_struct` is allocated by the type invariant, and `pid` is an aligned field
-        // of it. `exchange_tids()` may concurrently store to it with `WRITE_ONCE()`; the
-        // `READ_ONCE()` is the matching `READ_ONCE()`.
+        // of it. `exchange_tids()` may concurrently store to it with `WRITE_ONCE()`;
+        // `atomic_load()` with `Relaxed` is the matching `READ_ONCE()`.
         unsafe { atomic_load(ptr::addr_of!((*self.as_ptr()).pid).cast_mut(), Relaxed) }
     }
 
@@ -511,7 +513,8 @@ impl Task {
     #[inline]
     pub fn pid_alive(&self) -> bool {
         // SAFETY: `task_struct` is allocated by the type invariant, and this is an aligned field of
-        // it. `rcu_assign_pointer()` stores to it as one word; `READ_ONCE()` pairs with that.
+        // it. `exchange_tids()` stores to it by `rcu_assign_pointer()`, and `__change_pid()` stores
+        // null with a plain assignment. Both store one word, so there is no torn value.
         let attached = unsafe {
             atomic_load(
                 ptr::addr_of!((*self.as_ptr()).thread_pid).cast_mut(),

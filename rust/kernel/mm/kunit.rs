@@ -237,8 +237,11 @@ unsafe fn map_file<T, R: Send>(
 
         // `vm_mmap()` returns an address or an errno.
         let result = from_err_ptr(addr as *mut c_void).and_then(|addr| f(addr as usize));
-        // SAFETY: This is the reference of `anon_inode_getfile()`. The VMA has its own, but does
-        // not call the hook again.
+        // SAFETY: The file is open, and only `call_hook()` reads the field. The VMA, and whatever
+        // the hook has stored, may have references of their own: a later call of the hook finds
+        // null.
+        unsafe { (*file).private_data = ptr::null_mut() };
+        // SAFETY: This is the reference of `anon_inode_getfile()`.
         unsafe { bindings::fput(file) };
         result
     })
@@ -250,9 +253,14 @@ unsafe fn map_file<T, R: Send>(
 ///
 /// `vm_mmap()` of `map_file::<T>` must have called the mmap hook of `file`, which calls this once.
 unsafe fn call_hook<T>(file: *const bindings::file, vma: *mut T) -> c_int {
-    // SAFETY: The file is open, and `map_file()` has set the field to a pointer to its `&mut Hook`,
-    // which is valid and not used otherwise until `vm_mmap()` returns.
-    let hook = unsafe { &mut *(*file).private_data.cast::<&mut Hook<'_, T>>() };
+    // SAFETY: The file is open.
+    let data = unsafe { (*file).private_data };
+    if data.is_null() {
+        return EINVAL.to_errno();
+    }
+    // SAFETY: `map_file()` has set the field to a pointer to its `&mut Hook`, which is valid and
+    // not used otherwise until `map_file()` sets the field to null.
+    let hook = unsafe { &mut *data.cast::<&mut Hook<'_, T>>() };
 
     hook(vma)
 }

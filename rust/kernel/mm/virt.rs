@@ -2,15 +2,16 @@
 
 //! VMAs: the mappings of an address space.
 //!
-//! Each type here is a C `struct vm_area_struct`. The types differ in what the holder of a
+//! Each type here wraps a C `struct vm_area_struct`. The types differ in what the holder of a
 //! reference may do, which depends on the locks that are held:
 //!
-//! - [`VmaRef`]: the mmap lock or the VMA lock is held for reading, so the VMA does not change.
+//! - [`VmaRef`]: the mmap lock or the VMA lock is held, at least for reading. Other tasks do not
+//!   change the bounds, the file and most flags.
 //! - [`VmaMixedMap`]: the same, and [`flags::MIXEDMAP`] is set, so a driver may map its pages.
 //! - [`VmaWriteLocked`]: the mmap lock is held for writing, so some flags may be set.
 //! - [`VmaNew`]: an `->mmap()` hook sets up the VMA, which no other task can find yet.
 //!
-//! Addresses and sizes are in bytes.
+//! Addresses and sizes are in bytes, page offsets (`pgoff`) in pages.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 

@@ -5,14 +5,14 @@
 //! A driver attaches an `Arc<T>` to a VMA in its `->mmap()` hook ([`VmaNew::set_ops`]) or its
 //! `->mmap_prepare()` hook ([`VmaDesc::set_ops`]). The VMA then has the `vm_operations_struct` of
 //! `T`, and holds a reference to the data in `vm_private_data`. Each `T` has its own `vm_ops`, so
-//! [`VmaRef::downcast`] tells by `vma->vm_ops` whether a VMA has a `T`. An address does not tell
-//! that, as userspace may have unmapped the VMA and mapped something else there.
+//! [`VmaRef::downcast`] compares `vma->vm_ops` to find out whether a VMA has a `T`. The address is
+//! not enough: userspace may have unmapped the VMA and mapped something else there.
 //!
 //! [`VmaDesc::set_ops`]: super::vma_desc::VmaDesc::set_ops
 //!
-//! Each VMA that `fork()`, `mremap()` or a split makes of such a VMA holds its own reference. It is
-//! dropped when the VMA is unmapped. Such a VMA never grows and is never merged: it maps the range
-//! of the file that the hook was called for or a part of it, and all its pages belong to its data.
+//! Each VMA that `fork()`, `mremap()` or a split makes of such a VMA holds its own reference, and
+//! drops it when it is unmapped. Such a VMA does not grow and is not merged: it maps the range of
+//! the file for which the hook was called, or a part of that range.
 //!
 //! # Examples
 //!
@@ -90,7 +90,8 @@ use core::{
 mod mapped;
 use mapped::Mapped;
 
-/// A remote access to memory without a `struct page`, as by ptrace or `/proc/PID/mem`.
+/// An access by another task (ptrace, `/proc/PID/mem`) to memory that `get_user_pages()` cannot
+/// return.
 ///
 /// # Examples
 ///
@@ -119,9 +120,9 @@ use mapped::Mapped;
 /// assert_eq!(read, [1]);
 /// ```
 pub enum Access<'a> {
-    /// Reads from the VMA into this buffer.
+    /// The other task reads. The callback fills this buffer, which is zeroed.
     Read(&'a mut [u8]),
-    /// Writes the contents of this buffer to the VMA.
+    /// The other task writes. The callback copies this buffer to the memory.
     Write(&'a [u8]),
 }
 
@@ -161,7 +162,7 @@ impl Hook for MmapPrepareHook {
 /// The operations of a driver's VMAs.
 ///
 /// `Self` is the type of the data in `vm_private_data`. Several VMAs, of several mms, may share one
-/// value. A callback runs in the task that causes its event.
+/// value. The mm of the current task need not be that of the VMA.
 ///
 /// C code holds these locks when it calls a callback:
 ///
@@ -177,14 +178,14 @@ impl Hook for MmapPrepareHook {
 /// The lock may also be held when the last reference to `Self` is dropped. The callbacks and the
 /// `Drop` implementation of `Self` must therefore
 ///
-/// - not take the mmap lock, not even by [`Mm::with_vma`],
+/// - not take the mmap lock, not even by [`MmWithUser::with_vma`],
 /// - not wait for a thread that takes the mmap lock, and
 /// - not access userspace memory: a page fault takes the mmap lock, or calls the same callback
 ///   again.
 ///
 /// [`impl_has_vm_ops!`](crate::impl_has_vm_ops) completes the implementation.
 ///
-/// [`Mm::with_vma`]: crate::mm::MmWithUser::with_vma
+/// [`MmWithUser::with_vma`]: crate::mm::MmWithUser::with_vma
 ///
 /// # Context
 ///
@@ -235,24 +236,25 @@ pub trait VmOperations: HasVmOps + Send + Sync + Sized + 'static {
 
     /// Called for a VMA that is a copy of an existing one: made by `fork()`, `mremap()` or a split.
     ///
-    /// Not called for the VMA of the `->mmap()` or `->mmap_prepare()` hook. If `fork()` fails
-    /// later,
-    /// [`close`](Self::close) is called for the VMAs of the child.
+    /// Not called for the VMA of the `->mmap()` or `->mmap_prepare()` hook. If the operation fails
+    /// later, [`close`](Self::close) is called for the copy.
     fn open(_vma: &InactiveVma<Self>) {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Called before a VMA is freed.
+    /// Called for each VMA before it is freed, also for that of the hook, but not if the hook
+    /// fails.
     ///
     /// None of its pages is mapped any more. Its reference to `Self` is dropped after this returns.
     fn close(_vma: &InactiveVma<Self>) {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Returns whether the VMA may be split at `address`.
+    /// Decides whether the VMA may be split at `address`, which is page-aligned and inside the VMA.
     ///
-    /// The split may fail later. Page faults of the VMA may run concurrently. An error is returned
-    /// to the caller of `munmap()`, `mprotect()` or another system call that splits the VMA.
+    /// `Ok(())` permits the split, which may fail later. Page faults of the VMA may run
+    /// concurrently. An error is returned to the caller of `munmap()`, `mprotect()` or another
+    /// system call that splits the VMA.
     fn may_split(_vma: &DriverVma<Self>, _address: usize) -> Result {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -271,7 +273,10 @@ pub trait VmOperations: HasVmOps + Send + Sync + Sized + 'static {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Called before the page at page offset `pgoff` becomes writable in a shared VMA.
+    /// Called before the page at page offset `pgoff` in the file becomes writable in a shared VMA.
+    ///
+    /// The page is not locked. After `Ok(())` the core mm makes it writable. Not called for PFN
+    /// mappings.
     ///
     /// # Errors
     ///
@@ -282,11 +287,13 @@ pub trait VmOperations: HasVmOps + Send + Sync + Sized + 'static {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Handles a remote access to a `VM_IO` or `VM_PFNMAP` VMA.
+    /// Handles an access by `__access_remote_vm()` where `get_user_pages()` has failed, in
+    /// particular to a `VM_IO` or `VM_PFNMAP` VMA.
     ///
     /// Returns the number of bytes transferred, starting at `address`. The range lies within the
-    /// VMA. Writes are passed on for shared, writable VMAs only. After an error, or if this is not
-    /// implemented, the remote access is short or fails with `EIO`.
+    /// VMA. Reads are passed on only if [`flags::MAYREAD`] is set, writes only if [`flags::WRITE`]
+    /// and [`flags::SHARED`] are set. After an error, or if this is not implemented, the remote
+    /// access is short or fails with `EIO`. Needs `CONFIG_HAVE_IOREMAP_PROT`.
     fn access(_vma: &DriverVma<Self>, _address: usize, _what: Access<'_>) -> Result<usize> {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -331,8 +338,8 @@ pub unsafe trait HasVmOps {
 macro_rules! impl_has_vm_ops {
     ($type:ty) => {
         // SAFETY: `table()` returns a `static` that `VmOpsTable::new()` makes for `$type`. Each use
-        // of the macro defines its own `static`, and there is one use for a type, as a type
-        // implements the trait once.
+        // of the macro defines its own `static`. A type can implement the trait only once, so no
+        // two types share a table.
         unsafe impl $crate::mm::vm_ops::HasVmOps for $type {
             #[inline]
             fn table() -> &'static $crate::mm::vm_ops::VmOpsTable {
@@ -350,8 +357,8 @@ pub struct VmOpsTable {
     ops: bindings::vm_operations_struct,
     /// Drops the reference of a VMA to its data.
     release: unsafe fn(*mut c_void),
-    /// What takes the reference of a VMA that `->mmap_prepare()` has described.
-    #[allow(dead_code)]
+    /// Takes the reference for a VMA after `->mmap_prepare()`, where C code does not.
+    #[allow(dead_code, reason = "only some kernels need it")]
     mapped: Mapped,
 }
 
@@ -423,7 +430,8 @@ impl VmOpsTable {
         Some(unsafe { &*ops.cast::<Self>() })
     }
 
-    /// Removes `vm_ops` and `vm_private_data` from a VMA whose `->mmap()` hook fails.
+    /// Clears `vm_ops` and `vm_private_data` of a VMA whose `->mmap()` hook failed, and drops the
+    /// VMA's reference to the data. May sleep.
     ///
     /// # Safety
     ///
@@ -535,7 +543,8 @@ impl<T: VmOperations> DriverVma<T> {
     pub fn data(&self) -> ArcBorrow<'_, T> {
         // SAFETY: By the type invariant the VMA has the `vm_ops` of `T` and holds a reference.
         // `close()` drops it after the VMA is detached from its mm. Detaching takes the mmap lock
-        // and the VMA lock for writing, and so waits for the lock of `self`.
+        // and the VMA lock for writing, and so waits for the lock of `self`. For the VMA of an
+        // `->mmap()` hook, only `clear()` drops it, whose caller guarantees that no borrow is live.
         unsafe { borrow_data(self.as_ptr()) }
     }
 }
@@ -727,8 +736,8 @@ unsafe extern "C" fn close<T: VmOperations>(vma: *mut bindings::vm_area_struct) 
 ///
 /// # Safety
 ///
-/// `data` must be a pointer of [`Arc::into_raw`] for a `T`, whose refcount must not be zero for the
-/// duration of the call.
+/// `data` must be a pointer from [`Arc::into_raw`] for a `T`, whose refcount must not be zero for
+/// the duration of the call.
 unsafe fn acquire<T>(data: *mut c_void) {
     // SAFETY: The caller guarantees the pointer, and a reference for the duration of the call.
     let data = unsafe { ArcBorrow::from_raw(data.cast_const().cast::<T>()) };
@@ -739,7 +748,8 @@ unsafe fn acquire<T>(data: *mut c_void) {
 ///
 /// # Safety
 ///
-/// `data` must be a pointer of [`Arc::into_raw`] for a `T`. The caller passes on a reference to it.
+/// `data` must be a pointer from [`Arc::into_raw`] for a `T`. The caller must own a reference,
+/// which this function drops.
 unsafe fn release<T>(data: *mut c_void) {
     // SAFETY: The caller guarantees the pointer and passes on a reference.
     drop(unsafe { Arc::from_raw(data.cast_const().cast::<T>()) });
@@ -847,8 +857,9 @@ unsafe extern "C" fn page_mkwrite<T: VmOperations>(
 /// # Safety
 ///
 /// Must only be called by `__access_remote_vm()`, with the mmap lock held for reading, for a VMA
-/// with the `vm_ops` of `T`. `address` must be in the VMA. `buffer` must be exclusive to the call
-/// and valid for `len` bytes: for writes if `write` is zero, else for reads.
+/// with the `vm_ops` of `T`. `address` must be in the VMA, and `len` must not be negative. `buffer`
+/// must be exclusive to the call. If `write` is zero, it must be valid for writes of `len` bytes.
+/// Otherwise it must be initialized and valid for reads of `len` bytes.
 unsafe extern "C" fn access<T: VmOperations>(
     vma: *mut bindings::vm_area_struct,
     address: c_ulong,

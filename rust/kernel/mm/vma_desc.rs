@@ -223,7 +223,7 @@ impl<'a> VmaDesc<'a> {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Process context. Does not sleep. The caller holds the mmap lock for writing.
     ///
     /// # Examples
     ///
@@ -249,7 +249,7 @@ impl<'a> VmaDesc<'a> {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Process context. Does not sleep. The caller holds the mmap lock for writing.
     ///
     /// # Examples
     ///
@@ -269,7 +269,7 @@ impl<'a> VmaDesc<'a> {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Process context. Does not sleep. The caller holds the mmap lock for writing.
     ///
     /// # Examples
     ///
@@ -300,7 +300,7 @@ impl<'a> VmaDesc<'a> {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Process context. Does not sleep. The caller holds the mmap lock for writing.
     ///
     /// # Examples
     ///
@@ -329,7 +329,7 @@ impl<'a> VmaDesc<'a> {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Process context. Does not sleep. The caller holds the mmap lock for writing.
     ///
     /// # Examples
     ///
@@ -397,7 +397,7 @@ impl<'a> VmaDesc<'a> {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Process context. Does not sleep. The caller holds the mmap lock for writing.
     ///
     /// # Examples
     ///
@@ -466,7 +466,7 @@ impl<'a> VmaDesc<'a> {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Process context. Does not sleep. The caller holds the mmap lock for writing.
     ///
     /// # Examples
     ///
@@ -542,7 +542,7 @@ impl<'a> VmaDesc<'a> {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Process context. Does not sleep. The caller holds the mmap lock for writing.
     ///
     /// # Examples
     ///
@@ -616,7 +616,7 @@ impl<'a> VmaDesc<'a> {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Process context. Does not sleep. The caller holds the mmap lock for writing.
     ///
     /// # Safety
     ///
@@ -666,7 +666,7 @@ impl<'a> VmaDesc<'a> {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Process context. Does not sleep. The caller holds the mmap lock for writing.
     ///
     /// # Safety
     ///
@@ -725,7 +725,7 @@ impl<'a> VmaDesc<'a> {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Process context. Does not sleep. The caller holds the mmap lock for writing.
     ///
     /// # Examples
     ///

@@ -2,13 +2,13 @@
 
 //! Waiting for a condition.
 //!
-//! [`CurrentTask::wait_until`] sets the task state before each check of the condition and resets it
-//! to `TASK_RUNNING` afterwards. The waker makes the condition true first and calls
-//! [`Task::wake_up`](super::Task::wake_up) second. A wake-up between the check and
-//! `schedule_timeout()` sets the state to `TASK_RUNNING`, so it is not lost.
+//! [`CurrentTask::wait_until`] checks the condition once. Then, before each sleep, it sets the task
+//! state and checks the condition again. After the sleep it sets `TASK_RUNNING`. The waker must
+//! make the condition true, then call [`Task::wake_up`](super::Task::wake_up). A wake-up between
+//! the check and `schedule_timeout()` sets the state to `TASK_RUNNING`, so it is not lost.
 //!
-//! `CondVar` is more convenient if a lock protects the condition. This needs no lock and no wait
-//! queue.
+//! `CondVar` is more convenient if a lock protects the condition. `wait_until()` needs no lock and
+//! no wait queue.
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
@@ -35,7 +35,7 @@ use crate::{
 /// ```
 /// use kernel::task::TaskState;
 ///
-/// /// Returns the state for a wait that the device ends, within a bounded time or not.
+/// /// Returns the state in which to wait for a device. `bounded`: it always answers in time.
 /// fn device_wait_state(bounded: bool) -> TaskState {
 ///     if bounded { TaskState::Uninterruptible } else { TaskState::Killable }
 /// }
@@ -43,17 +43,18 @@ use crate::{
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskState {
-    /// Interrupted by any signal.
+    /// Any signal interrupts the sleep.
     #[doc(alias = "TASK_INTERRUPTIBLE")]
     Interruptible,
-    /// Interrupted by fatal signals only.
+    /// Only a fatal signal interrupts the sleep.
     #[doc(alias = "TASK_KILLABLE")]
     Killable,
-    /// Not interrupted by signals. Counts towards the load average and is watched by the hung-task
-    /// detector.
+    /// Signals do not interrupt the sleep. It counts towards the load average, and the hung-task
+    /// detector watches it.
     #[doc(alias = "TASK_UNINTERRUPTIBLE")]
     Uninterruptible,
-    /// Not interrupted by signals, and not counted towards the load average. For idle kthreads.
+    /// Signals do not interrupt the sleep, and it does not count towards the load average. For
+    /// kthreads that wait for work.
     #[doc(alias = "TASK_IDLE")]
     Idle,
 }
@@ -72,10 +73,11 @@ impl TaskState {
 }
 
 impl CurrentTask {
-    /// Sleeps until `condition` returns `Some`, and returns its value.
+    /// Sleeps until `condition` returns `Some(value)`, and returns `value`. Gives up after
+    /// `timeout`.
     ///
     /// `condition` is called at least once, before each sleep, and after each wake-up. It must not
-    /// sleep: it runs with the task state set, and `CONFIG_DEBUG_ATOMIC_SLEEP` reports a violation.
+    /// sleep: some calls run with the task state set. `CONFIG_DEBUG_ATOMIC_SLEEP` reports this.
     /// The waker must make the condition true before it calls [`Task::wake_up`].
     ///
     /// `timeout` is in jiffies. [`MAX_SCHEDULE_TIMEOUT`](super::MAX_SCHEDULE_TIMEOUT) waits without
@@ -84,9 +86,10 @@ impl CurrentTask {
     /// # Errors
     ///
     /// - `ETIME`: `condition` did not return `Some` within `timeout` jiffies.
-    /// - `ERESTARTSYS`: a signal, or other work that sets `TIF_NOTIFY_SIGNAL`, is pending and
-    ///   interrupts this state ([`Interruptible`](TaskState::Interruptible) or
-    ///   [`Killable`](TaskState::Killable)). The condition is checked before the signal.
+    /// - `ERESTARTSYS`: the state is [`Interruptible`](TaskState::Interruptible) and a signal or
+    ///   work of `TIF_NOTIFY_SIGNAL` is pending, or it is [`Killable`](TaskState::Killable) and a
+    ///   fatal signal is pending. The condition is checked first. With a `timeout` of zero or
+    ///   less, signals are not checked.
     ///
     /// # Context
     ///
@@ -174,7 +177,9 @@ impl CurrentTask {
     }
 
     /// Sleeps until the task is woken or `timeout` jiffies have elapsed, unless `condition` is
-    /// true. Returns the remaining jiffies.
+    /// true. Returns the remaining jiffies, which are `timeout` if `condition` is true.
+    ///
+    /// A pending signal that interrupts `state` prevents the sleep. `condition` must not sleep.
     ///
     /// # Context
     ///

@@ -40,7 +40,7 @@ enum Command {
     All,
     /// boots it; prints the answers of the crate beside those of /proc
     Run,
-    /// runs all tests on each kernel; ends with "N passed, N failed"
+    /// runs what CI runs, on each kernel; ends with "N passed, N failed"
     Test,
     /// runs the documentation's examples in the booted kernel
     Kunit,
@@ -52,7 +52,7 @@ enum Command {
     Mutants,
     /// runs rustfmt, clippy, rustdoc, checkpatch and our own checks of the sources
     Lint,
-    /// prints the edits of the kernel's files as a diff (KERNEL=7.3)
+    /// prints the edits of the kernel's files as a diff
     Edits,
     /// finds words in comments and documents that are not the kernel's (ONLY=part of a path)
     Words,

@@ -349,7 +349,8 @@ impl<T: MiscDevice> Operations<T> {
     ) -> c_int {
         // SAFETY: The caller holds a reference to the file for the duration of the call.
         let (device, file) = unsafe { Self::borrow(file) };
-        // SAFETY: `mmap_region()` is setting up the VMA and continues only after this returns.
+        // SAFETY: `mmap_region()` has called this hook with `vma`, which it sets up, and has not
+        // set `VM_PFNMAP`. The hook returns what `run_mmap_hook()` returns.
         unsafe { VmaNew::run_mmap_hook(vma, |vma| T::mmap(device, file, vma)) }
     }
 
@@ -362,8 +363,10 @@ impl<T: MiscDevice> Operations<T> {
     ) -> c_int {
         // SAFETY: The caller holds a reference to the file for the duration of the call.
         let (device, file) = unsafe { Self::borrow(file) };
-        // SAFETY: `mmap_region()` is setting up the VMA and continues only after this returns. The
-        // file stays open for the duration of the call.
+        // SAFETY: `mmap_region()` has called this hook with `vma`, which it sets up, and has not
+        // set `VM_PFNMAP`. The hook returns what `compat_vma_mmap()` returns. The caller's
+        // reference keeps the file and its data valid until this returns, and nothing else is
+        // borrowed.
         unsafe { VmaDesc::compat_vma_mmap(vma, |desc| T::mmap_prepare(device, file, desc)) }
     }
 

@@ -74,7 +74,7 @@ pub const NOHUGEPAGE: vm_flags_t = bindings::VM_NOHUGEPAGE as vm_flags_t;
 
 /// Implements the methods that set flags which a driver may set on any VMA.
 ///
-/// The type has an `unsafe fn update_flags(set, unset)`. `$fixture` is a function of
+/// The type must have an `unsafe fn set_flags(flags)`. `$fixture` is a function of
 /// [`kunit`](crate::mm::kunit) that calls a closure with a reference to the type.
 macro_rules! impl_set_flags {
     ($self:ident, $receiver:ty, $fixture:literal) => {
@@ -101,13 +101,13 @@ macro_rules! impl_set_flags {
         pub fn set_dontexpand($self: $receiver) {
             // SAFETY: `VM_DONTEXPAND` only forbids operations, whatever the VMA maps.
             // `remap_pfn_range()` sets it, too, on a VMA that C code has already set up.
-            unsafe { $self.update_flags($crate::mm::virt::flags::DONTEXPAND, 0) };
+            unsafe { $self.set_flags($crate::mm::virt::flags::DONTEXPAND) };
         }
 
         /// Sets [`flags::DONTCOPY`]: `fork()` does not copy the VMA to the child.
         ///
         /// Userspace can clear the flag with `madvise(MADV_DOFORK)`, unless [`flags::IO`] is set.
-        /// (Newer kernels refuse this for [`flags::DONTEXPAND`], [`flags::PFNMAP`] and
+        /// (Linux 7.3 refuses this for [`flags::DONTEXPAND`], [`flags::PFNMAP`] and
         /// [`flags::MIXEDMAP`], too.)
         ///
         /// # Context
@@ -129,7 +129,7 @@ macro_rules! impl_set_flags {
         #[inline]
         pub fn set_dontcopy($self: $receiver) {
             // SAFETY: `madvise(MADV_DONTFORK)` sets `VM_DONTCOPY` on any VMA, for userspace.
-            unsafe { $self.update_flags($crate::mm::virt::flags::DONTCOPY, 0) };
+            unsafe { $self.set_flags($crate::mm::virt::flags::DONTCOPY) };
         }
 
         /// Sets [`flags::DONTDUMP`]: core dumps leave the VMA out.
@@ -156,7 +156,7 @@ macro_rules! impl_set_flags {
         #[inline]
         pub fn set_dontdump($self: $receiver) {
             // SAFETY: `madvise(MADV_DONTDUMP)` sets `VM_DONTDUMP` on any VMA, for userspace.
-            unsafe { $self.update_flags($crate::mm::virt::flags::DONTDUMP, 0) };
+            unsafe { $self.set_flags($crate::mm::virt::flags::DONTDUMP) };
         }
     };
 }
@@ -164,20 +164,31 @@ pub(in crate::mm) use impl_set_flags;
 
 /// Implements the methods that read and change the flags of a VMA that a driver sets up.
 ///
-/// The type has `fn flags()` and an `unsafe fn update_flags(set, unset)` that takes no lock.
+/// The type must have `fn flags()` and an `unsafe fn update_flags(set, unset)` that takes no lock.
 /// `$fixture` is a function of [`kunit`](crate::mm::kunit) that calls a closure with a reference to
 /// the type, for a VMA that is readable and writable.
 macro_rules! impl_new_vma_flags {
     ($self:ident, $receiver:ty, $fixture:literal) => {
+        /// Sets the flags in `flags`.
+        ///
+        /// # Safety
+        ///
+        /// The resulting flags must be valid for a VMA that a driver sets up.
+        #[inline]
+        unsafe fn set_flags($self: $receiver, flags: vm_flags_t) {
+            // SAFETY: The caller guarantees that the resulting flags are valid.
+            unsafe { $self.update_flags(flags, 0) };
+        }
+
         /// Sets [`flags::IO`]: the VMA maps memory with side effects on access, such as MMIO
         /// registers.
         ///
-        /// Core dumps leave such a VMA out, and `ptrace()` reaches it through
-        /// [`VmOperations::access`](crate::mm::vm_ops::VmOperations::access) only.
+        /// Core dumps leave such a VMA out. `get_user_pages()` refuses it, so `ptrace()` uses
+        /// [`VmOperations::access`](crate::mm::vm_ops::VmOperations::access).
         ///
         /// # Context
         ///
-        /// Any context, including NMI.
+        /// Process context. Does not sleep. The caller holds the mmap lock for writing.
         ///
         /// # Examples
         ///
@@ -195,14 +206,14 @@ macro_rules! impl_new_vma_flags {
         pub fn set_io($self: $receiver) {
             // SAFETY: `VM_IO` restricts what the core mm does with the VMA. `remap_pfn_range()`
             // sets it on a VMA that an `->mmap()` hook sets up, as well.
-            unsafe { $self.update_flags($crate::mm::virt::flags::IO, 0) };
+            unsafe { $self.set_flags($crate::mm::virt::flags::IO) };
         }
 
         /// Returns whether userspace may read the VMA ([`flags::READ`]).
         ///
         /// # Context
         ///
-        /// Any context, including NMI.
+        /// Process context. Does not sleep. The caller holds the mmap lock for writing.
         ///
         /// # Examples
         ///
@@ -224,7 +235,7 @@ macro_rules! impl_new_vma_flags {
         ///
         /// # Context
         ///
-        /// Any context, including NMI.
+        /// Process context. Does not sleep. The caller holds the mmap lock for writing.
         ///
         /// # Examples
         ///
@@ -246,7 +257,7 @@ macro_rules! impl_new_vma_flags {
         ///
         /// # Context
         ///
-        /// Any context, including NMI.
+        /// Process context. Does not sleep. The caller holds the mmap lock for writing.
         ///
         /// # Examples
         ///
@@ -272,7 +283,7 @@ macro_rules! impl_new_vma_flags {
         ///
         /// # Context
         ///
-        /// Any context, including NMI.
+        /// Process context. Does not sleep. The caller holds the mmap lock for writing.
         ///
         /// # Examples
         ///
@@ -289,8 +300,8 @@ macro_rules! impl_new_vma_flags {
             if $self.readable() {
                 return Err(EINVAL);
             }
-            // SAFETY: `VM_READ` is not set, and a VMA may lack each permission that it does not
-            // use: `mprotect()` and `check_vma_flags()` only test `VM_MAYREAD`.
+            // SAFETY: `VM_READ` is not set. A VMA may lack each `MAY` flag whose access flag is not
+            // set: `mprotect()` and `check_vma_flags()` only test `VM_MAYREAD`.
             unsafe { $self.update_flags(0, $crate::mm::virt::flags::MAYREAD) };
             Ok(())
         }
@@ -303,7 +314,7 @@ macro_rules! impl_new_vma_flags {
         ///
         /// # Context
         ///
-        /// Any context, including NMI.
+        /// Process context. Does not sleep. The caller holds the mmap lock for writing.
         ///
         /// # Examples
         ///
@@ -320,8 +331,8 @@ macro_rules! impl_new_vma_flags {
             if $self.writable() {
                 return Err(EINVAL);
             }
-            // SAFETY: `VM_WRITE` is not set, and a VMA may lack each permission that it does not
-            // use: `binder_mmap()` clears `VM_MAYWRITE`, too.
+            // SAFETY: `VM_WRITE` is not set. A VMA may lack each `MAY` flag whose access flag is
+            // not set: `binder_mmap()` clears `VM_MAYWRITE`, too.
             unsafe { $self.update_flags(0, $crate::mm::virt::flags::MAYWRITE) };
             Ok(())
         }
@@ -334,7 +345,7 @@ macro_rules! impl_new_vma_flags {
         ///
         /// # Context
         ///
-        /// Any context, including NMI.
+        /// Process context. Does not sleep. The caller holds the mmap lock for writing.
         ///
         /// # Examples
         ///
@@ -353,8 +364,8 @@ macro_rules! impl_new_vma_flags {
             if $self.executable() {
                 return Err(EINVAL);
             }
-            // SAFETY: `VM_EXEC` is not set, and a VMA may lack each permission that it does not
-            // use: `do_mmap()` clears `VM_MAYEXEC`, too, for a file of a `noexec` mount.
+            // SAFETY: `VM_EXEC` is not set. A VMA may lack each `MAY` flag whose access flag is not
+            // set: `do_mmap()` clears `VM_MAYEXEC`, too, for a file of a `noexec` mount.
             unsafe { $self.update_flags(0, $crate::mm::virt::flags::MAYEXEC) };
             Ok(())
         }

@@ -65,7 +65,7 @@ impl VmaMixedMap {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Does not sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Safety
     ///
@@ -99,18 +99,19 @@ impl VmaMixedMap {
         unsafe { &*vma }
     }
 
-    /// Maps `page` at the page that contains `address`.
+    /// Maps `page` in place of the virtual page that contains `address`.
     ///
-    /// The mapping holds its own reference on the page, so `page` may be dropped first.
+    /// The mapping holds its own reference to the page, so `page` may be dropped first.
     ///
-    /// Userspace may write to the page, if it may write to the VMA. The kernel must not rely on its
-    /// content; in particular, the page must not be one of those behind a `VBox`.
+    /// If the VMA is writable, userspace may change the page at any time. The kernel must not
+    /// assume that its content is stable or valid. A page of a `VBox` must not be mapped, because
+    /// userspace could change the Rust value in it.
     ///
     /// # Errors
     ///
     /// - `EFAULT`: `address` is outside of the VMA.
     /// - `EBUSY`: a page is mapped there already.
-    /// - `EINVAL`: the page is one that the core mm does not map this way.
+    /// - `EINVAL`: `page` is anonymous memory, belongs to the slab allocator or has a page type.
     /// - `ENOMEM`: a page table could not be allocated.
     ///
     /// # Context
@@ -150,7 +151,8 @@ impl VmaMixedMap {
     /// Maps `pages` at consecutive addresses, the first page at `address`.
     ///
     /// This does for each page what [`vm_insert_page`](Self::vm_insert_page) does, but takes the
-    /// page table lock less often. If it fails, it may have mapped some of the pages.
+    /// page table lock less often. If it fails, it may have mapped some of the
+    /// pages; the caller cannot tell how many. Without pages it succeeds, whatever `address` is.
     ///
     /// # Errors
     ///
@@ -186,7 +188,7 @@ impl VmaMixedMap {
 
         // SAFETY: By the type invariants, the mmap lock or the VMA lock is held and `VM_MIXEDMAP`
         // is set, so the flags do not change. `array` is valid for reads of `left` pointers to
-        // single pages with a reference. The function takes its own reference on each. It refuses a
+        // single pages with a reference. The function takes its own reference to each. It refuses a
         // range that is not within the VMA, pages of anonymous memory and of the slab allocator.
         to_result(unsafe { bindings::vm_insert_pages(self.as_ptr(), address, array, &mut left) })
     }
@@ -194,7 +196,7 @@ impl VmaMixedMap {
 
 /// Returns `pages` as the array of pointers that C functions take.
 ///
-/// The C functions must only read the array.
+/// The caller must pass the pointer only to C functions that do not write to the array.
 #[inline]
 pub(in crate::mm) fn as_page_array(pages: &[OwnedPage]) -> *mut *mut bindings::page {
     const {

@@ -33,15 +33,17 @@ use core::{
 
 /// A VMA that an `->mmap()` hook sets up.
 ///
-/// No other task can find the VMA yet, so the hook may change what it maps. When the hook has
-/// returned, the core mm inserts the VMA into the maple tree, or merges it with a neighbour and
-/// frees it.
+/// No other task can find the VMA yet, so the hook may set its flags and map its pages. If the hook
+/// succeeds, the core mm inserts the VMA into the maple tree, or merges it with a neighbour and
+/// frees it. If the hook fails, the core mm frees the VMA.
 ///
 /// # Invariants
 ///
 /// - The invariants of [`VmaRef`] hold.
 /// - The current task holds the mmap lock for writing.
 /// - The VMA is not in the maple tree of its mm, and no other task has a pointer to it.
+/// - `VM_PFNMAP` was not set when C code called the hook. Only the unsafe functions of
+///   [`pfnmap`](crate::mm::pfnmap) set it later.
 ///
 /// # Examples
 ///
@@ -54,7 +56,7 @@ use core::{
 /// };
 ///
 /// fn mmap(vma: &VmaNew, page: &Page) -> Result {
-///     // Fails if the VMA is writable, and forbids `mprotect()` to make it writable.
+///     // Fails if the VMA is writable. Otherwise `mprotect()` cannot make it writable later.
 ///     vma.try_clear_maywrite()?;
 ///     vma.set_mixedmap().vm_insert_page(vma.start(), page)
 /// }
@@ -86,9 +88,9 @@ impl VmaNew {
     ///
     /// # Safety
     ///
-    /// - `mmap_region()` must have called an `->mmap()` hook with `vma`, and the hook must not
-    ///   return during `'a`.
-    /// - `VM_PFNMAP` must not be set in the flags of the VMA.
+    /// - C code must be calling an `->mmap()` hook with `vma`, during `mmap_region()`. The hook
+    ///   must not return during `'a`.
+    /// - `VM_PFNMAP` must not have been set in the flags of the VMA when C code called the hook.
     ///
     /// # Examples
     ///
@@ -116,16 +118,18 @@ impl VmaNew {
         let vma: *mut Self = vma.cast();
 
         // SAFETY: The caller guarantees that this is the VMA of an `->mmap()` hook, which does not
-        // return during `'a`, so the VMA is valid.
-        // INVARIANT: `mmap_region()` holds the mmap lock of the current task's mm for writing. It
-        // has just allocated the VMA, and has not inserted it into the maple tree.
+        // return during `'a`, so the VMA is valid. INVARIANT: `mmap_region()` holds the mmap lock
+        // of the current task's mm for writing. It has just allocated the VMA, and has not inserted
+        // it into the maple tree. The mm is that of the current task, so `mm_users` is not zero.
+        // The caller guarantees the flag.
         unsafe { &*vma }
     }
 
     /// Runs `hook` as the body of an `->mmap()` hook, and returns what the hook must return.
     ///
-    /// If an `->mmap()` hook fails, the core mm does not call the `vm_ops` that the hook has set.
-    /// This function then releases the data that [`set_ops`](Self::set_ops) has attached.
+    /// If an `->mmap()` hook fails, the core mm does not call `->close()` of the `vm_ops` that the
+    /// hook has set. This function then releases the data that [`set_ops`](Self::set_ops) has
+    /// attached.
     ///
     /// # Context
     ///
@@ -133,7 +137,8 @@ impl VmaNew {
     ///
     /// # Safety
     ///
-    /// - The requirements of [`from_raw`](Self::from_raw) must be met for the duration of the call.
+    /// - The requirements of [`from_raw`](Self::from_raw) must be met. The `->mmap()` hook must not
+    ///   return before this function does.
     /// - The `->mmap()` hook must return what this function returns.
     ///
     /// # Examples
@@ -165,9 +170,9 @@ impl VmaNew {
             Ok(()) => 0,
             Err(err) => {
                 if let Some(table) = VmOpsTable::of(vma) {
-                    // Other threads of the process cannot find the VMA, but can already access what
-                    // is mapped. A mapped page has a reference of its own. A mapped PFN has none,
-                    // and may be that of memory which belongs to the data.
+                    // Other threads of the process cannot find the VMA, but their CPUs already use
+                    // its page table entries. A mapping of a page holds a reference to the page. A
+                    // PFN mapping holds none, and the memory may belong to the data.
                     if vma.flags() & flags::PFNMAP != 0 {
                         vma.zap_vma_range(vma.start(), vma.end() - vma.start());
                     }
@@ -183,7 +188,7 @@ impl VmaNew {
     /// Attaches `data` to the VMA, together with the `vm_ops` of its type.
     ///
     /// The VMA holds the reference `data` until it is unmapped. Each VMA that the core mm makes
-    /// from it later (`fork()`, a split) holds a reference of its own: see
+    /// from it later (`fork()`, `mremap()`, a split) holds a reference of its own: see
     /// [`vm_ops`](crate::mm::vm_ops). If the hook fails after this, the reference is dropped by
     /// [`run_mmap_hook`](Self::run_mmap_hook). A hook that uses [`from_raw`](Self::from_raw)
     /// instead leaks it.
@@ -193,11 +198,11 @@ impl VmaNew {
     ///
     /// # Errors
     ///
-    /// - `EBUSY`: the VMA has data already.
+    /// - `EBUSY`: `set_ops()` was already called for this VMA. `data` is dropped.
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Process context; may sleep. The caller holds the mmap lock for writing.
     ///
     /// # Examples
     ///
@@ -253,7 +258,7 @@ impl VmaNew {
     ///
     /// # Safety
     ///
-    /// A driver must be allowed to give the resulting combination to a new VMA.
+    /// The resulting flags must be valid for a VMA that an `->mmap()` hook sets up.
     #[inline]
     pub(in crate::mm) unsafe fn update_flags(&self, set: vm_flags_t, unset: vm_flags_t) {
         let flags = (self.flags() | set) & !unset;
@@ -269,7 +274,7 @@ impl VmaNew {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Process context. Does not sleep. The caller holds the mmap lock for writing.
     ///
     /// # Examples
     ///
@@ -291,8 +296,8 @@ impl VmaNew {
         unsafe { self.update_flags(flags::MIXEDMAP, 0) };
 
         // SAFETY: `VM_MIXEDMAP` was set above. Nothing maps a huge page in a new VMA: the
-        // functions that a hook can call do not. The other requirements are
-        // the invariants of `VmaNew`, which hold while `self` is borrowed.
+        // functions that a hook can call do not. The other requirements are the invariants of
+        // `VmaNew`, which hold while `self` is borrowed.
         unsafe { VmaMixedMap::from_raw(self.as_ptr()) }
     }
 

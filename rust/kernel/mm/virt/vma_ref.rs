@@ -29,15 +29,16 @@ use crate::{
 };
 use core::ptr;
 
-/// A VMA that is locked for reading.
+/// A VMA that is locked, at least for reading.
 ///
-/// It is neither `Send` nor `Sync`, as the task that has taken a lock must release it.
+/// It is neither `Send` nor `Sync`: the current task holds the lock.
 ///
 /// # Invariants
 ///
 /// For as long as a reference to this type exists:
 ///
-/// - The caller holds the mmap lock of the VMA's mm, or the VMA lock, for reading or for writing.
+/// - The VMA is valid: it is allocated and is not freed.
+/// - The current task holds the mmap lock of the VMA's mm, or the VMA lock, at least for reading.
 /// - `mm_users` of that mm is not zero.
 ///
 /// # Examples
@@ -67,7 +68,7 @@ impl VmaRef {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Does not sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Safety
     ///
@@ -104,7 +105,7 @@ impl VmaRef {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Does not sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Examples
     ///
@@ -124,7 +125,7 @@ impl VmaRef {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Does not sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Examples
     ///
@@ -139,20 +140,21 @@ impl VmaRef {
     #[doc(alias = "vm_mm")]
     #[inline]
     pub fn mm(&self) -> &MmWithUser {
-        // SAFETY: `vm_mm` is set when the VMA is allocated and does not change while the VMA can be
-        // found. By the type invariants, `mm_users` is not zero for as long as `self` is borrowed.
+        // SAFETY: `vm_mm` is set when the VMA is allocated and does not change until it is freed.
+        // By the type invariants, `mm_users` is not zero for as long as `self` is borrowed.
         unsafe { MmWithUser::from_raw((*self.as_ptr()).vm_mm) }
     }
 
     /// Returns the flags, a combination of the constants in [`flags`].
     ///
-    /// The core mm may set or clear some flags under a read lock, so two calls may return
-    /// different values. The flags that a driver tests (access rights, [`flags::SHARED`],
-    /// [`flags::PFNMAP`], [`flags::MIXEDMAP`], ...) do not change while a lock is held.
+    /// While the lock is held, other tasks do not change the access rights ([`flags::READ`],
+    /// [`flags::WRITE`], [`flags::EXEC`] and their `MAY` flags), [`flags::SHARED`],
+    /// [`flags::PFNMAP`], [`flags::MIXEDMAP`] and [`flags::DONTEXPAND`]. The core mm may change
+    /// other flags, so two calls may return different values.
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Does not sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Examples
     ///
@@ -184,7 +186,7 @@ impl VmaRef {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Does not sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Examples
     ///
@@ -208,7 +210,7 @@ impl VmaRef {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Does not sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Examples
     ///
@@ -232,7 +234,7 @@ impl VmaRef {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Does not sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Examples
     ///
@@ -258,7 +260,7 @@ impl VmaRef {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Does not sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Examples
     ///
@@ -280,26 +282,26 @@ impl VmaRef {
     pub fn file(&self) -> Option<&File> {
         // SAFETY: By the type invariants, the VMA is valid. C code stores to `vm_file` only before
         // the VMA can be found by another task: in `mmap_region()`, in `dup_mmap()` and the other
-        // functions that create a VMA, and in `->mmap()` hooks, mostly by `vma_set_file()`.
+        // functions that create a VMA, and in `->mmap()` hooks, for example by `vma_set_file()`.
         let file = unsafe { (*self.as_ptr()).vm_file };
 
         if file.is_null() {
             None
         } else {
-            // SAFETY: The VMA holds a reference on its file until it is freed, and the borrow ends
+            // SAFETY: The VMA holds a reference to its file until it is freed, and the borrow ends
             // before that. While that reference exists, `fdget_pos()` of another task does not skip
             // `f_pos_lock`: see `file_needs_f_pos_lock()`.
             Some(unsafe { File::from_raw_file(file) })
         }
     }
 
-    /// Returns the page offset of the VMA's first page in the file.
+    /// Returns `vm_pgoff`: the page offset in the file of the VMA's first page.
     ///
     /// For anonymous memory, the value has a meaning only to the core mm.
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Does not sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Examples
     ///
@@ -331,10 +333,11 @@ impl VmaRef {
     /// Removes the pages at `address .. address + size` from the page tables.
     ///
     /// The content of a page is lost if nothing else refers to the page (private anonymous
-    /// memory), and kept otherwise (the page cache, pages of a driver). The VMA stays, so the next
-    /// access faults.
+    /// memory), and kept otherwise (the page cache, pages of a driver). The VMA stays. The next
+    /// access faults, so a driver that revokes memory must make `fault()` fail first: a concurrent
+    /// page fault may map a page again at once.
     ///
-    /// The call has no effect if
+    /// The call silently does nothing if
     ///
     /// - `address` or `size` is not a multiple of [`PAGE_SIZE`], or `size` is zero,
     /// - the range does not lie within the VMA, or
@@ -383,12 +386,12 @@ impl VmaRef {
 
     /// Returns the VMA as a [`VmaMixedMap`] if [`flags::MIXEDMAP`] is set.
     ///
-    /// Returns `None` also if the `vm_ops` of the VMA have a `huge_fault` function:
-    /// `get_locked_pte()`, which maps a single page, does not notice a huge page in the PUD.
+    /// Returns `None` also if `vm_ops->huge_fault` is set: `get_locked_pte()`, which
+    /// `vm_insert_page()` uses, does not check for a huge PUD.
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Does not sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Examples
     ///
@@ -416,7 +419,7 @@ impl VmaRef {
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Does not sleep. The caller holds the mmap lock or the VMA lock.
     ///
     /// # Examples
     ///
@@ -448,8 +451,8 @@ impl VmaRef {
     #[inline]
     fn vm_ops(&self) -> *const bindings::vm_operations_struct {
         // SAFETY: By the type invariants, the VMA is valid, and this reads one aligned word of it.
-        // `vm_ops` is set before the VMA can be found. Code that replaces it later stores one
-        // pointer, so `READ_ONCE()` returns the pointer before or after.
+        // `vm_ops` is set before the VMA can be found. `vma_close()` replaces it later with one
+        // store of a pointer, so `READ_ONCE()` returns the pointer before or after.
         unsafe { atomic_load(ptr::addr_of!((*self.as_ptr()).vm_ops).cast_mut(), Relaxed) }
     }
 
@@ -459,7 +462,7 @@ impl VmaRef {
         let ops = self.vm_ops();
 
         // SAFETY: `vm_ops` is null or points to a constant in the kernel or in a module. The file
-        // of the VMA holds a reference on that module for as long as the VMA exists.
+        // of the VMA holds a reference to that module for as long as the VMA exists.
         !ops.is_null() && unsafe { (*ops).huge_fault.is_some() }
     }
 }

@@ -10,12 +10,12 @@ use super::{
 use crate::bindings;
 use core::ops::Deref;
 
-/// A VMA whose mm is locked for writing.
+/// A VMA of an mm whose mmap lock the current task holds for writing.
 ///
 /// # Invariants
 ///
 /// - The invariants of [`VmaRef`] hold.
-/// - The caller holds the mmap lock for writing.
+/// - The current task holds the mmap lock for writing.
 ///
 /// # Examples
 ///
@@ -68,17 +68,17 @@ impl VmaWriteLocked {
         unsafe { &*vma }
     }
 
-    /// Sets the flags in `set` and clears those in `unset`.
+    /// Sets the flags in `flags`.
     ///
     /// # Safety
     ///
-    /// A driver must be allowed to make this change to any VMA.
+    /// The change must be valid for every VMA.
     #[inline]
-    unsafe fn update_flags(&self, set: vm_flags_t, unset: vm_flags_t) {
-        // SAFETY: The mmap lock is held for writing by the type invariants, which is what
-        // `vm_flags_mod()` asserts. It takes the VMA lock for writing before it stores. The caller
-        // guarantees that the change is allowed.
-        unsafe { bindings::vm_flags_mod(self.as_ptr(), set, unset) };
+    unsafe fn set_flags(&self, flags: vm_flags_t) {
+        // SAFETY: The mmap lock is held for writing by the type invariants, as `vm_flags_set()`
+        // requires. With `CONFIG_PER_VMA_LOCK`, `vma_start_write()` asserts that, and takes the VMA
+        // lock for writing before the store. The caller guarantees that the change is valid.
+        unsafe { bindings::vm_flags_set(self.as_ptr(), flags) };
     }
 
     flags::impl_set_flags!(self, &Self, "with_vma_write_locked");

@@ -48,8 +48,11 @@ pub mod flags {
 ///
 /// - For as long as a `&File` exists, its holder or the code that it was borrowed from holds a
 ///   reference, so the `file` stays open.
-/// - No `fdget_pos()` that did not take `f_pos_lock` is active on the `file`, other than one on the
-///   thread to which a `&File` is confined.
+/// - No `fdget_pos()` that did not take `f_pos_lock` is active on the `file`. ([`from_raw_file()`]
+///   permits one on the current thread. Its caller then guarantees that the reference does not
+///   leave the thread.)
+///
+/// [`from_raw_file()`]: File::from_raw_file
 #[doc(alias = "file")]
 #[repr(transparent)]
 pub struct File {

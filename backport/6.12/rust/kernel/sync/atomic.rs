@@ -71,8 +71,8 @@ pub trait AtomicAddImpl: AtomicImpl {
 
 macro_rules! by_order {
     ($order:ident, $relaxed:ident, $acquire:ident, $release:ident, $full:ident $args:tt) => {
-        // SAFETY: By the contract of the trait's function, the pointer is valid and aligned, and the
-        // variable is accessed atomically only. C's function needs no more.
+        // SAFETY: By the contract of the trait's function, the pointer is valid and aligned, and
+        // the variable is accessed atomically only. C's function needs no more.
         unsafe {
             match $order {
                 OrderingType::Relaxed => bindings::$relaxed $args,
@@ -343,7 +343,8 @@ impl_atomic_add!(i32, u32, i64, u64, isize, usize);
 ///
 /// # Invariants
 ///
-/// The value is accessed atomically only, except through `&mut self`.
+/// The value is a valid `T`. All accesses to it are atomic, or do not race with those through a
+/// `&Atomic`.
 ///
 /// # Examples
 ///
@@ -383,12 +384,16 @@ impl<T: AtomicType> Atomic<T> {
     /// # Safety
     ///
     /// - `ptr` must be aligned, and valid for reads and writes for the duration of `'a`.
-    /// - For the duration of `'a`, all other accesses to `*ptr` must be atomic, or must not race
-    ///   with those through the reference.
+    /// - For the duration of `'a`, `*ptr` must hold a valid `T`, also after a store by other code.
+    ///   All other accesses to it must be atomic, or must not race with those through the
+    ///   reference.
     #[inline]
     pub unsafe fn from_ptr<'a>(ptr: *mut T) -> &'a Self {
-        // SAFETY: The caller guarantees that the pointer is valid. CAST: `Self` is transparent.
-        unsafe { &*ptr.cast() }
+        // CAST: `Self` is transparent around `T`.
+        let ptr = ptr.cast();
+        // SAFETY: The caller guarantees that the pointer is valid for the duration of `'a`.
+        // INVARIANT: The caller guarantees the value and the other accesses.
+        unsafe { &*ptr }
     }
 
     /// Returns a pointer to the value.
@@ -427,11 +432,11 @@ impl<T: AtomicType> Atomic<T> {
     #[doc(alias("atomic_read", "READ_ONCE", "smp_load_acquire"))]
     #[inline]
     pub fn load<O: AcquireOrRelaxed>(&self, _: O) -> T {
-        // SAFETY: `self` is borrowed, so the pointer is valid. A volatile read of a machine word is
-        // `READ_ONCE()`. The value was stored as a `T`.
+        // SAFETY: `self` is borrowed, so the pointer is valid. A volatile read of a `T::Repr`,
+        // which is one machine word, is `READ_ONCE()`. The value was stored as a `T`.
         unsafe {
             match O::TYPE {
-                OrderingType::Relaxed => self.as_ptr().read_volatile(),
+                OrderingType::Relaxed => Self::from_repr(self.repr_ptr().read_volatile()),
                 _ => Self::from_repr(T::Repr::load_acquire(self.repr_ptr())),
             }
         }
@@ -441,11 +446,11 @@ impl<T: AtomicType> Atomic<T> {
     #[doc(alias("atomic_set", "WRITE_ONCE", "smp_store_release"))]
     #[inline]
     pub fn store<O: ReleaseOrRelaxed>(&self, v: T, _: O) {
-        // SAFETY: `self` is borrowed, so the pointer is valid. A volatile write of a machine word
-        // is `WRITE_ONCE()`.
+        // SAFETY: `self` is borrowed, so the pointer is valid. A volatile write of a
+        // `T::Repr`, which is one machine word, is `WRITE_ONCE()`.
         unsafe {
             match O::TYPE {
-                OrderingType::Relaxed => self.as_ptr().write_volatile(v),
+                OrderingType::Relaxed => self.repr_ptr().write_volatile(Self::into_repr(v)),
                 _ => T::Repr::store_release(self.repr_ptr(), Self::into_repr(v)),
             }
         }
@@ -514,7 +519,8 @@ where
         T: AtomicAdd<Rhs>,
     {
         let v = T::rhs_into_delta(v).negated();
-        // SAFETY: As for `fetch_add()`.
+        // SAFETY: `self` is borrowed, so the pointer is valid. The value was stored as a `T`, or is
+        // a difference, which is a valid `T` by the contract of `AtomicAdd`.
         unsafe { Self::from_repr(T::Repr::fetch_add(self.repr_ptr(), v, O::TYPE)) }
     }
 }
@@ -523,11 +529,14 @@ where
 ///
 /// # Safety
 ///
-/// - `ptr` must be aligned, and valid for reads.
+/// - `ptr` must be aligned, and valid for reads. `*ptr` must hold a valid `T`, also after a store
+///   by other code.
 /// - All concurrent writes to `*ptr` must be atomic: `WRITE_ONCE()`, or a store of the whole word.
 #[doc(alias("READ_ONCE", "smp_load_acquire"))]
 #[inline(always)]
 pub unsafe fn atomic_load<T: AtomicType, O: AcquireOrRelaxed>(ptr: *mut T, order: O) -> T {
-    // SAFETY: The caller guarantees that the pointer is valid, and `load()` only reads.
+    // SAFETY: The caller guarantees that the pointer is aligned and valid for reads, that the value
+    // is a `T`, and that concurrent writes are atomic. `from_ptr()` also asks for validity for
+    // writes: the reference is used for `load()` only, which does not write.
     unsafe { Atomic::from_ptr(ptr) }.load(order)
 }
