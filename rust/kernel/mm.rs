@@ -42,7 +42,13 @@
 //! C headers: [`include/linux/sched/mm.h`](srctree/include/linux/sched/mm.h),
 //! [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
 
-use crate::{bindings, c_struct::impl_refcounted, page::Page, sync::aref::ARef, types::Opaque};
+use crate::{
+    bindings,
+    c_struct::impl_refcounted,
+    page::Page,
+    sync::aref::ARef,
+    types::Opaque, //
+};
 use core::{
     ops::Deref,
     ptr::NonNull, //

@@ -12,11 +12,13 @@
 
 __rust_helper s8 rust_helper_atomic_i8_load_acquire(s8 *ptr)
 {
+	/* The user of the variable in Rust names what this pairs with. */
 	return smp_load_acquire(ptr);
 }
 
 __rust_helper void rust_helper_atomic_i8_store_release(s8 *ptr, s8 v)
 {
+	/* The user of the variable in Rust names what this pairs with. */
 	smp_store_release(ptr, v);
 }
 
@@ -62,11 +64,13 @@ __rust_helper bool rust_helper_atomic_i8_try_cmpxchg_relaxed(s8 *ptr, s8 *old, s
 
 __rust_helper int rust_helper_atomic_i32_load_acquire(int *ptr)
 {
+	/* The user of the variable in Rust names what this pairs with. */
 	return smp_load_acquire(ptr);
 }
 
 __rust_helper void rust_helper_atomic_i32_store_release(int *ptr, int v)
 {
+	/* The user of the variable in Rust names what this pairs with. */
 	smp_store_release(ptr, v);
 }
 
@@ -112,11 +116,13 @@ __rust_helper bool rust_helper_atomic_i32_try_cmpxchg_relaxed(int *ptr, int *old
 
 __rust_helper s64 rust_helper_atomic_i64_load_acquire(s64 *ptr)
 {
+	/* The user of the variable in Rust names what this pairs with. */
 	return smp_load_acquire(ptr);
 }
 
 __rust_helper void rust_helper_atomic_i64_store_release(s64 *ptr, s64 v)
 {
+	/* The user of the variable in Rust names what this pairs with. */
 	smp_store_release(ptr, v);
 }
 
@@ -162,11 +168,13 @@ __rust_helper bool rust_helper_atomic_i64_try_cmpxchg_relaxed(s64 *ptr, s64 *old
 
 __rust_helper const void *rust_helper_atomic_ptr_load_acquire(const void **ptr)
 {
+	/* The user of the variable in Rust names what this pairs with. */
 	return smp_load_acquire(ptr);
 }
 
 __rust_helper void rust_helper_atomic_ptr_store_release(const void **ptr, const void *v)
 {
+	/* The user of the variable in Rust names what this pairs with. */
 	smp_store_release(ptr, v);
 }
 
