@@ -92,6 +92,7 @@ static void __used rust_layout(void)
 	FIELD(vm_area_struct, vm_private_data);
 
 	SIZE(vm_area_desc);
+	FIELD(vm_area_desc, file);
 	FIELD(vm_area_desc, start);
 	FIELD(vm_area_desc, end);
 	FIELD(vm_area_desc, pgoff);

@@ -23,6 +23,7 @@ struct mmap_action {
 };
 
 struct vm_area_desc {
+	struct file *file;
 	unsigned long start;
 	unsigned long end;
 	pgoff_t pgoff;

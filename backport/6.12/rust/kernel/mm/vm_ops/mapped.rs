@@ -71,6 +71,8 @@ impl<'a> VmaDesc<'a> {
             // SAFETY: The VMA is allocated and only this thread can reach it, by the type invariant
             // of `VmaNew`.
             desc.vm_ops = unsafe { (*vma.as_ptr()).vm_ops };
+            // SAFETY: As for `vm_ops`. The VMA holds a reference to its file.
+            desc.file = unsafe { (*vma.as_ptr()).vm_file };
 
             // SAFETY: `desc` describes the VMA as for an `->mmap_prepare()` hook. `do_mmap()` sets
             // neither `VM_PFNMAP` nor `VM_MIXEDMAP`. The caller guarantees that `'a` lasts until
