@@ -215,7 +215,7 @@ unsafe fn map_file<T, R: Send>(
         // `data` by itself.
         let file = from_err_ptr(unsafe {
             bindings::anon_inode_getfile(
-                c"[kunit]".as_ptr().cast(),
+                b"[kunit]\0".as_ptr().cast(),
                 fops.as_ptr(),
                 data.cast(),
                 bindings::O_RDWR as c_int,

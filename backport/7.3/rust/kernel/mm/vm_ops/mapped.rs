@@ -19,6 +19,10 @@ use core::mem::MaybeUninit;
 pub(super) struct Mapped;
 
 impl Mapped {
+    #[expect(
+        clippy::extra_unused_type_parameters,
+        reason = "other kernels have a field that depends on the type"
+    )]
     pub(super) const fn new<T: VmOperations>() -> Self {
         Self
     }
