@@ -854,7 +854,8 @@ impl CurrentKThread {
 
     /// Sleeps for `jiffies` jiffies. Returns whether the owner has asked the kthread to stop.
     ///
-    /// A value below 1 counts as 1. [`MAX_SCHEDULE_TIMEOUT`] sleeps without a limit. Any wake-up ends the sleep.
+    /// A value below 1 counts as 1. [`MAX_SCHEDULE_TIMEOUT`] sleeps without a limit. Any wake-up
+    /// ends the sleep.
     ///
     /// If the owner parks the kthread, this function parks it and returns after it has been
     /// unparked. The state is `TASK_IDLE`: the sleep does not count towards the load average.
