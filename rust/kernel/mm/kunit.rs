@@ -394,7 +394,7 @@ fn page_address(addr: usize, page: usize) -> Result<UserPtr> {
 ///     page::Page, //
 /// };
 ///
-/// let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+/// let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
 /// let insert = |vma: &kernel::mm::virt::VmaNew| {
 ///     vma.set_mixedmap().vm_insert_page(vma.start(), &page)
 /// };
@@ -432,7 +432,7 @@ pub fn read_page(page: usize, setup: impl FnOnce(&VmaNew) -> Result + Send) -> R
 ///     page::Page, //
 /// };
 ///
-/// let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+/// let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
 /// let insert = |vma: &VmaNew| vma.set_mixedmap().vm_insert_page(vma.start(), &page);
 /// write_page(0, insert)?;
 /// let mut byte = 0;
