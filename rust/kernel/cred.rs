@@ -174,7 +174,7 @@ impl Credential {
 
 // SAFETY: `put_cred()` frees a `cred` when its last reference is released. By the type invariant, a
 // `Credential` exists only while one is held.
-impl_refcounted!(unsafe Credential: get_cred, put_cred);
+impl_refcounted!(unsafe Credential(cred): get_cred, put_cred);
 
 impl Task {
     /// Returns the objective credentials of the task (`real_cred`) and takes a reference on them.

@@ -142,7 +142,7 @@ unsafe impl Sync for Mm {}
 
 // SAFETY: `mm_count` is the refcount of an `mm_struct`, and `__mmdrop()` frees it when the last
 // reference is released. By the type invariant, an `Mm` exists only while a reference is held.
-impl_refcounted!(unsafe Mm: mmgrab, mmdrop);
+impl_refcounted!(unsafe Mm(mm_struct): mmgrab, mmdrop);
 
 /// An address space that has users.
 ///
@@ -187,7 +187,7 @@ unsafe impl Sync for MmWithUser {}
 // SAFETY: `mm_users` keeps the address space alive, and all of its users together hold one
 // reference on `mm_count`, which keeps the `mm_struct` allocated. By the type invariant, an
 // `MmWithUser` exists only while `mm_users` is not zero.
-impl_refcounted!(unsafe MmWithUser: mmget, mmput);
+impl_refcounted!(unsafe MmWithUser(mm_struct): mmget, mmput);
 
 // An `MmWithUser` satisfies the invariant of `Mm`, as the users of an address space hold a
 // reference on `mm_count`.

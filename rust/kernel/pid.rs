@@ -103,7 +103,20 @@ pub struct Pid {
     inner: Opaque<bindings::pid>,
 }
 
-impl_c_struct!(Pid, pid);
+impl_c_struct! {
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::pid::{Pid, PidType};
+    ///
+    /// let pid = current!().get_task_pid(PidType::Pid).ok_or(ESRCH)?;
+    /// // SAFETY: `pid` holds a reference for longer than `same` is used.
+    /// let same = unsafe { Pid::from_ptr(pid.as_ptr()) };
+    /// assert_eq!(same.pid_nr(), current!().pid());
+    /// # Ok::<(), Error>(())
+    /// ```
+    Pid, pid
+}
 
 impl Pid {
     /// Takes over a reference on `ptr`. Returns `None` if `ptr` is null.
@@ -381,7 +394,7 @@ impl Pid {
 // `struct pid`. `alloc_pid()` creates it with the reference that `free_pid()` has dropped after an
 // RCU grace period (`delayed_put_pid()`), when no look-up under RCU can find it any more. So the
 // refcount is not zero while a `Pid` is borrowed, by the type invariant.
-impl_refcounted!(unsafe Pid: get_pid, put_pid);
+impl_refcounted!(unsafe Pid(pid): get_pid, put_pid);
 
 // SAFETY: A thread that owns an `ARef<Pid>` can only drop its reference, beyond what `Sync` allows.
 // `put_pid()` may be called from any thread.

@@ -94,7 +94,21 @@ pub struct PidNamespace {
     inner: Opaque<bindings::pid_namespace>,
 }
 
-impl_c_struct!(PidNamespace, pid_namespace);
+impl_c_struct! {
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::pid_namespace::PidNamespace;
+    ///
+    /// let task = current!();
+    /// let ns = task.active_pid_ns().ok_or(ESRCH)?;
+    /// // SAFETY: `ns` is borrowed for longer than `same`.
+    /// let same = unsafe { PidNamespace::from_ptr(ns.as_ptr()) };
+    /// assert!(same == ns);
+    /// # Ok::<(), Error>(())
+    /// ```
+    PidNamespace, pid_namespace
+}
 
 impl PidNamespace {
     /// Returns the initial PID namespace (`init_pid_ns`), in which each task has a PID.
@@ -217,7 +231,7 @@ impl PidNamespace {
 // leads to the freeing of the namespace. Neither frees the initial namespace: Linux 6.12 does not
 // count references on it, and Linux 7.3 recognizes it by its ID (`is_ns_init_id()`). By the type
 // invariant, the refcount of each other `PidNamespace` is not zero while it is borrowed.
-impl_refcounted!(unsafe PidNamespace: get_pid_ns, put_pid_ns);
+impl_refcounted!(unsafe PidNamespace(pid_namespace): get_pid_ns, put_pid_ns);
 
 // SAFETY: A thread that owns an `ARef<PidNamespace>` can only drop its reference, beyond what
 // `Sync` allows. `put_pid_ns()` may be called from any thread.

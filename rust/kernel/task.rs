@@ -788,7 +788,7 @@ impl CurrentTask {
 // SAFETY: `usage` is the refcount of a `task_struct`, and `__put_task_struct()` frees it when the
 // last reference is released. By the type invariant, a `Task` exists only while a reference is
 // held.
-impl_refcounted!(unsafe Task: get_task_struct, put_task_struct);
+impl_refcounted!(unsafe Task(task_struct): get_task_struct, put_task_struct);
 
 /// The state of a task that has passed `exit_notify()` (`task_struct::exit_state`).
 ///

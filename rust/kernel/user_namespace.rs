@@ -56,7 +56,20 @@ pub struct UserNamespace {
     inner: Opaque<bindings::user_namespace>,
 }
 
-impl_c_struct!(UserNamespace, user_namespace);
+impl_c_struct! {
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::user_namespace::UserNamespace;
+    ///
+    /// let task = current!();
+    /// let ns = task.user_ns();
+    /// // SAFETY: `ns` is borrowed for longer than `same`.
+    /// let same = unsafe { UserNamespace::from_ptr(ns.as_ptr()) };
+    /// assert!(same == ns);
+    /// ```
+    UserNamespace, user_namespace
+}
 
 impl UserNamespace {
     /// Returns the initial user namespace (`init_user_ns`).
@@ -93,7 +106,7 @@ impl UserNamespace {
 // freed. By the type invariant, one of the two keeps a `UserNamespace` allocated, and its refcount
 // is not zero while it is borrowed: `init_user_ns` is created with a reference that is never
 // dropped.
-impl_refcounted!(unsafe UserNamespace: get_user_ns, put_user_ns);
+impl_refcounted!(unsafe UserNamespace(user_namespace): get_user_ns, put_user_ns);
 
 // SAFETY: A thread that owns an `ARef<UserNamespace>` can only drop its reference, beyond what
 // `Sync` allows. `put_user_ns()` may be called from any thread.

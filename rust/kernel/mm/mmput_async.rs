@@ -58,7 +58,7 @@ unsafe impl Sync for MmWithUserAsync {}
 // SAFETY: `mm_users` is not zero while an `MmWithUserAsync` exists, by the type invariant. All
 // users together hold one reference on `mm_count`, which keeps the `mm_struct` allocated.
 // `mmput_async()` releases one reference on `mm_users`.
-impl_refcounted!(unsafe MmWithUserAsync: mmget, mmput_async);
+impl_refcounted!(unsafe MmWithUserAsync(mm_struct): mmget, mmput_async);
 
 impl Deref for MmWithUserAsync {
     type Target = MmWithUser;

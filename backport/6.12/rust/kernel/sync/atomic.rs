@@ -362,6 +362,20 @@ impl_atomic_add!(i32, u32, i64, u64, isize, usize);
 /// assert_eq!(count.fetch_sub(1, Full), 2);
 /// assert_eq!(count.xchg(7, Full), 1);
 /// assert_eq!(count.load(Relaxed), 7);
+///
+/// // A pointer is published after what it points to.
+/// let value = 5;
+/// let pointer = Atomic::new(core::ptr::null::<i32>());
+/// assert!(pointer.xchg(&value, Release).is_null());
+/// assert_eq!(pointer.load(Acquire), core::ptr::from_ref(&value));
+/// # let null = core::ptr::null();
+/// # assert_eq!(pointer.cmpxchg(null, null, Acquire), Err(core::ptr::from_ref(&value)));
+/// # assert!(flag.xchg(false, Full) && !flag.load(Relaxed));
+/// # assert_eq!(flag.cmpxchg(false, true, Relaxed), Ok(false));
+/// # let signed = Atomic::new(i32::MAX);
+/// # assert_eq!(signed.fetch_add(1, Acquire), i32::MAX);
+/// # assert_eq!(signed.fetch_sub(1, Release), i32::MIN);
+/// # assert_eq!(signed.load(Acquire), i32::MAX);
 /// ```
 #[repr(transparent)]
 pub struct Atomic<T: AtomicType>(UnsafeCell<T>);
