@@ -35,6 +35,9 @@ use core::{
 
 mod hook;
 
+/// The name of the fixtures' file, for C.
+const FILE_NAME: &[u8] = b"[kunit]\0";
+
 /// The number of pages that the fixtures map of a file.
 const FILE_PAGES: usize = 4;
 
@@ -215,7 +218,7 @@ unsafe fn map_file<T, R: Send>(
         // `data` by itself.
         let file = from_err_ptr(unsafe {
             bindings::anon_inode_getfile(
-                b"[kunit]\0".as_ptr().cast(),
+                FILE_NAME.as_ptr().cast(),
                 fops.as_ptr(),
                 data.cast(),
                 bindings::O_RDWR as c_int,

@@ -399,7 +399,7 @@ impl Drop for MmapReadGuard<'_> {
 ///     assert!(vma.flags() & flags::DONTCOPY != 0);
 ///     Ok(())
 /// }
-/// # kernel::mm::kunit::with_user_mm(|mm, addr| set_dontcopy(mm, addr))?;
+/// # kernel::mm::kunit::with_user_mm(set_dontcopy)?;
 /// # Ok::<(), Error>(())
 /// ```
 #[must_use = "the mmap lock is released immediately when the guard is unused"]

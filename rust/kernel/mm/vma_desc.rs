@@ -177,6 +177,9 @@ impl<'a> VmaDesc<'a> {
     ///     mm::vma_desc::VmaDesc, //
     /// };
     ///
+    /// /// # Safety
+    /// ///
+    /// /// `mmap_region()` must call it, with a description that nothing else uses.
     /// unsafe extern "C" fn mmap_prepare(desc: *mut bindings::vm_area_desc) -> i32 {
     ///     // SAFETY: This is the hook, which nothing has changed the descriptor before. What is
     ///     // `'static` stays valid.

@@ -100,6 +100,9 @@ impl VmaNew {
     ///     mm::virt::VmaNew, //
     /// };
     ///
+    /// /// # Safety
+    /// ///
+    /// /// `mmap_region()` must call it, with a VMA that it sets up.
     /// unsafe extern "C" fn mmap(
     ///     _file: *mut bindings::file,
     ///     vma: *mut bindings::vm_area_struct,
@@ -149,6 +152,9 @@ impl VmaNew {
     ///     mm::virt::VmaNew, //
     /// };
     ///
+    /// /// # Safety
+    /// ///
+    /// /// `mmap_region()` must call it, with a VMA that it sets up.
     /// unsafe extern "C" fn mmap(
     ///     _file: *mut bindings::file,
     ///     vma: *mut bindings::vm_area_struct,
