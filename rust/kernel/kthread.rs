@@ -947,7 +947,7 @@ impl CurrentKThread {
     ///     bindings,
     ///     kthread::KThread,
     ///     sync::atomic::{Acquire, Atomic, Release},
-    ///     task::might_sleep,
+    ///     task::TaskState,
     /// };
     ///
     /// static SEEN: Atomic<bool> = Atomic::new(false);
@@ -971,7 +971,8 @@ impl CurrentKThread {
     /// while !SEEN.load(Acquire) {
     ///     // The signal is ignored until the kthread has called `allow_signal()`.
     ///     thread.task().send_sig(SIGTERM, true)?;
-    ///     might_sleep();
+    ///     // Wait one jiffy: this condition never becomes true.
+    ///     let _ = current!().wait_until(TaskState::Idle, 1, || None::<()>);
     /// }
     /// assert!(thread.stop() >= 0);
     /// # let refused = KThread::spawn(format_args!("no signal"), |this| {
@@ -979,7 +980,7 @@ impl CurrentKThread {
     /// #     while !this.sleep(1) {}
     /// #     i32::from(all == [Err(EINVAL); 5])
     /// # })?;
-    /// # might_sleep();
+    /// # let _ = current!().wait_until(TaskState::Idle, 1, || None::<()>);
     /// # let result = refused.stop();
     /// # assert!(result == 1 || result == EINTR.to_errno());
     /// # Ok::<(), Error>(())
