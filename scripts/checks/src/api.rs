@@ -5,8 +5,10 @@
 use anyhow::{Context, Result};
 use front::{build::Build, kernel, outcome::Outcome, setup::Tools, step, tree};
 use public_api::Builder;
+use serde_json::{Map, Value};
 use std::{
     collections::BTreeSet,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -58,7 +60,69 @@ fn replaced(ours: &Build, mainline: &Build) -> Result<BTreeSet<String>> {
     Ok(modules.collect())
 }
 
-/// Returns the items of `modules`, one line each.
+/// Returns the re-exports of the crate: the path of a definition, and another path that names it.
+///
+/// A `pub use` in a module does not change the type, but its definition may be in another module than
+/// mainline's.
+fn aliases(build: &Build) -> Result<Vec<(String, String)>> {
+    let json = json(build);
+    let text = fs::read_to_string(&json).with_context(|| json.display().to_string())?;
+    let krate: Value = serde_json::from_str(&text).with_context(|| json.display().to_string())?;
+    let path = |id: &Value| -> Option<String> {
+        let parts = krate["paths"][id.to_string()]["path"].as_array()?;
+        let parts: Option<Vec<_>> = parts.iter().map(Value::as_str).collect();
+        Some(parts?.join("::"))
+    };
+
+    let mut found = Vec::new();
+    for item in krate["index"].as_object().into_iter().flat_map(Map::values) {
+        let Some(children) = item["inner"]["module"]["items"].as_array() else {
+            continue;
+        };
+        let Some(module) = path(&item["id"]) else {
+            continue;
+        };
+        for child in children {
+            let child = &krate["index"][child.to_string()];
+            let import = &child["inner"]["use"];
+            let is_public = child["visibility"] == "public" && import["is_glob"] == false;
+            if let (true, Some(name), Some(definition)) =
+                (is_public, import["name"].as_str(), path(&import["id"]))
+            {
+                found.push((definition, format!("{module}::{name}")));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Returns `line` with each `old`, which must not be a part of another name, replaced by `new`.
+fn renamed(line: &str, old: &str, new: &str) -> String {
+    let in_name = |c: char| c.is_alphanumeric() || c == '_';
+    let (mut out, mut rest) = (String::new(), line);
+    while let Some(at) = rest.find(old) {
+        let (before, after) = (&rest[..at], &rest[at + old.len()..]);
+        let whole = !before.ends_with(|c| in_name(c) || c == ':') && !after.starts_with(in_name);
+        out.push_str(before);
+        out.push_str(if whole { new } else { old });
+        rest = after;
+    }
+    out + rest
+}
+
+/// Returns the line of a method with the type that it belongs to in the place of `Self`.
+fn without_self(line: &str) -> String {
+    let Some((path, _)) = line.split_once("fn ").and_then(|(_, rest)| {
+        let path = rest.split(['(', '<']).next()?;
+        path.rsplit_once("::")
+    }) else {
+        return line.to_owned();
+    };
+    renamed(line, "Self", path)
+}
+
+/// Returns the items of `modules`, one line each. An item that a re-export names, too, has a line for
+/// each of its paths.
 fn items(build: &Build, modules: &BTreeSet<String>) -> Result<BTreeSet<String>> {
     let json = json(build);
     let api = Builder::from_rustdoc_json(&json).build().with_context(|| {
@@ -73,9 +137,20 @@ fn items(build: &Build, modules: &BTreeSet<String>) -> Result<BTreeSet<String>> 
             })
         })
     };
-    Ok(api
+    let mut lines: BTreeSet<String> = api
         .items()
-        .map(ToString::to_string)
+        .map(|item| without_self(&item.to_string()))
+        .collect();
+    for (definition, alias) in aliases(build)? {
+        let more: Vec<_> = lines
+            .iter()
+            .filter(|line| line.contains(&definition))
+            .map(|line| renamed(line, &definition, &alias))
+            .collect();
+        lines.extend(more);
+    }
+    Ok(lines
+        .into_iter()
         .filter(|line| of_module(line) || MACROS.iter().any(|name| line.contains(name)))
         .collect())
 }
@@ -98,4 +173,34 @@ pub fn compare(ours: &Build, mainline: &Build, outcome: &mut Outcome) -> Result<
         &format!("{} of {} items are missing", missing.len(), had.len()),
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_paths_are_renamed() {
+        let line = "pub fn k::task::Task::uid(&self) -> k::uidgid::Kuid";
+        assert_eq!(
+            renamed(line, "k::uidgid::Kuid", "k::task::Kuid"),
+            "pub fn k::task::Task::uid(&self) -> k::task::Kuid"
+        );
+        for other in ["k::uidgid::Ku", "uidgid::Kuid", "idgid::Kuid"] {
+            assert_eq!(renamed(line, other, "x"), line, "{other}");
+        }
+    }
+
+    #[test]
+    fn self_is_the_type_of_the_method() {
+        assert_eq!(
+            without_self("pub unsafe fn k::A::dec_ref(NonNull<Self>)"),
+            without_self("pub unsafe fn k::A::dec_ref(NonNull<k::A>)")
+        );
+        assert_ne!(
+            without_self("pub unsafe fn k::A::dec_ref(NonNull<Self>)"),
+            without_self("pub unsafe fn k::A::dec_ref(NonNull<k::B>)")
+        );
+        assert_eq!(without_self("pub struct k::A"), "pub struct k::A");
+    }
 }
