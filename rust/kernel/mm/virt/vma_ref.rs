@@ -451,8 +451,9 @@ impl VmaRef {
     #[inline]
     fn vm_ops(&self) -> *const bindings::vm_operations_struct {
         // SAFETY: By the type invariants, the VMA is valid, and this reads one aligned word of it.
-        // `vm_ops` is set before the VMA can be found. `vma_close()` replaces it later with one
-        // store of a pointer, so `READ_ONCE()` returns the pointer before or after.
+        // `vm_ops` is set before the VMA can be found. Code that replaces it later stores one
+        // pointer, so `READ_ONCE()` returns the pointer before or after. That of a driver's VMA is
+        // replaced by `vma_close()` only, after the VMA has been detached.
         unsafe { atomic_load(ptr::addr_of!((*self.as_ptr()).vm_ops).cast_mut(), Relaxed) }
     }
 
