@@ -82,6 +82,13 @@ type Brand<'a> = PhantomData<fn(&'a ()) -> &'a ()>;
 ///         vmf.return_page(&vmf.data().page)
 ///     }
 /// }
+///
+/// # use kernel::{mm::kunit::read_page, sync::Arc};
+/// # let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+/// # let board = Arc::new(Board { page }, GFP_KERNEL)?;
+/// # assert_eq!(read_page(0, |vma| vma.set_ops(board.clone()).map(drop)), Ok(0));
+/// # assert_eq!(read_page(1, |vma| vma.set_ops(board.clone()).map(drop)), Err(EFAULT));
+/// # Ok::<(), Error>(())
 /// ```
 #[doc(alias = "vm_fault")]
 pub struct VmFault<'a, T> {
@@ -110,6 +117,13 @@ pub struct VmFault<'a, T> {
 ///         Err(err) => vmf.return_error(err),
 ///     }
 /// }
+///
+/// # use kernel::mm::kunit::fault_by_read;
+/// let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+/// assert_eq!(fault_by_read(move |vmf| found(vmf, Ok(&page))), Ok(0));
+/// // Userspace gets `SIGBUS`, and the kernel an error.
+/// assert_eq!(fault_by_read(|vmf| found(vmf, Err(EPERM))), Err(EFAULT));
+/// # Ok::<(), Error>(())
 /// ```
 #[must_use = "a fault is completed only by the result that its handler returns"]
 pub struct FaultResult<'a> {
@@ -175,6 +189,13 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// fn is_copied<T: VmOperations>(vmf: &VmFault<'_, T>) -> bool {
     ///     vmf.is_write() && vmf.vma().flags() & flags::SHARED == 0
     /// }
+    /// # use kernel::{mm::kunit::fault_by_write, page::Page};
+    /// # let page = Page::alloc_page(GFP_KERNEL)?;
+    /// # fault_by_write(move |vmf| {
+    /// #     // The mapping is shared.
+    /// #     if is_copied(vmf) { vmf.return_error(EINVAL) } else { vmf.return_page(&page) }
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn vma(&self) -> &DriverVma<T> {
@@ -195,7 +216,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// ```
     /// use kernel::{
     ///     impl_has_vm_ops,
-    ///     mm::{fault::VmFault, vm_ops::{MmapHook, VmOperations}},
+    ///     mm::{fault::{FaultResult, VmFault}, vm_ops::{MmapHook, VmOperations}},
     ///     sync::atomic::{Atomic, Relaxed},
     /// };
     ///
@@ -208,12 +229,22 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// #[vtable]
     /// impl VmOperations for Counted {
     ///     type Hook = MmapHook;
+    ///
+    ///     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
+    ///         // The faults of all VMAs that share the data.
+    ///         vmf.data().faults.add(1, Relaxed);
+    ///         vmf.return_error(EINVAL)
+    ///     }
     /// }
     ///
-    /// /// Counts the faults of all VMAs that share the data.
-    /// fn count(vmf: &VmFault<'_, Counted>) -> usize {
-    ///     vmf.data().faults.fetch_add(1, Relaxed) + 1
-    /// }
+    /// # use kernel::{mm::kunit::read_page, sync::Arc};
+    /// let counted = Arc::new(Counted { faults: Atomic::new(0) }, GFP_KERNEL)?;
+    /// # for _ in 0..2 {
+    /// #     assert_eq!(read_page(0, |vma| vma.set_ops(counted.clone()).map(drop)), Err(EFAULT));
+    /// # }
+    /// // After two accesses:
+    /// assert_eq!(counted.faults.load(Relaxed), 2);
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn data(&self) -> ArcBorrow<'_, T> {
@@ -235,6 +266,13 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// fn offset<T: VmOperations>(vmf: &VmFault<'_, T>) -> usize {
     ///     vmf.address() - vmf.vma().start()
     /// }
+    /// # use kernel::{mm::kunit::fault_by_read, page::Page};
+    /// # let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+    /// # assert_eq!(fault_by_read(move |vmf| {
+    /// #     // It is the first page of the VMA.
+    /// #     if offset(vmf) == 0 { vmf.return_page(&page) } else { vmf.return_error(EINVAL) }
+    /// # }), Ok(0));
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn address(&self) -> usize {
@@ -254,12 +292,24 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{fault::VmFault, vm_ops::VmOperations}, page::Page};
+    /// use kernel::mm::{fault::VmFault, vm_ops::VmOperations, OwnedPage};
     ///
     /// /// Looks up the page by its page offset, which does not depend on the VMA's start.
-    /// fn find<'a, T: VmOperations>(vmf: &VmFault<'_, T>, file: &'a [Page]) -> Result<&'a Page> {
+    /// fn find<'a, T: VmOperations>(
+    ///     vmf: &VmFault<'_, T>,
+    ///     file: &'a [OwnedPage],
+    /// ) -> Result<&'a OwnedPage> {
     ///     file.get(vmf.pgoff()).ok_or(EINVAL)
     /// }
+    /// # use kernel::mm::kunit::fault_by_read;
+    /// # let page = OwnedPage::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+    /// # assert_eq!(fault_by_read(move |vmf| {
+    /// #     match find(vmf, core::slice::from_ref(&page)) {
+    /// #         Ok(page) => vmf.return_page(page),
+    /// #         Err(err) => vmf.return_error(err),
+    /// #     }
+    /// # }), Ok(0));
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn pgoff(&self) -> usize {
@@ -296,6 +346,12 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     }
     ///     vmf.return_page(page)
     /// }
+    /// # use kernel::{mm::kunit::{fault_by_read, fault_by_write}, sync::Arc};
+    /// # let page = Arc::new(Page::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
+    /// # let same = page.clone();
+    /// # fault_by_write(move |vmf| new_page(vmf, &same))?;
+    /// # assert_eq!(fault_by_read(move |vmf| new_page(vmf, &page)), Err(EFAULT));
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "FAULT_FLAG_WRITE")]
     #[inline]
@@ -324,6 +380,18 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///         _ => "read",
     ///     }
     /// }
+    /// # use kernel::{mm::kunit::{fault_by_read, fault_by_write}, page::Page, sync::Arc};
+    /// # let page = Arc::new(Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?, GFP_KERNEL)?;
+    /// # let same = page.clone();
+    /// # assert_eq!(fault_by_read(move |vmf| match purpose(vmf) {
+    /// #     "read" => vmf.return_page(&same),
+    /// #     _ => vmf.return_error(EINVAL),
+    /// # }), Ok(0));
+    /// # fault_by_write(move |vmf| match purpose(vmf) {
+    /// #     "write" => vmf.return_page(&page),
+    /// #     _ => vmf.return_error(EINVAL),
+    /// # })?;
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "FAULT_FLAG_INSTRUCTION")]
     #[inline]
@@ -346,6 +414,13 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// fn payer<T: VmOperations>(vmf: &VmFault<'_, T>) -> Option<Pid> {
     ///     (!vmf.is_remote()).then(|| current!().tgid())
     /// }
+    /// # use kernel::{mm::kunit::fault_by_read, page::Page};
+    /// # let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+    /// # assert_eq!(fault_by_read(move |vmf| match payer(vmf) {
+    /// #     Some(tgid) if tgid == current!().tgid() => vmf.return_page(&page),
+    /// #     _ => vmf.return_error(EINVAL),
+    /// # }), Ok(0));
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "FAULT_FLAG_REMOTE")]
     #[inline]
@@ -371,6 +446,15 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     }
     ///     vmf.return_error(EINVAL)
     /// }
+    /// # use kernel::{mm::kunit::fault_by_read, page::Page};
+    /// # assert_eq!(fault_by_read(|vmf| refuse(vmf)), Err(EFAULT));
+    /// # // It is the kernel that reads here.
+    /// # let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+    /// # assert_eq!(fault_by_read(move |vmf| match vmf.is_user() {
+    /// #     true => vmf.return_error(EINVAL),
+    /// #     false => vmf.return_page(&page),
+    /// # }), Ok(0));
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "FAULT_FLAG_USER")]
     #[inline]
@@ -415,11 +499,12 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// /// Maps a zeroed page. The mapping holds the only reference to it.
     /// fn zeroed<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> FaultResult<'a> {
-    ///     match Page::alloc_page(GFP_KERNEL | __GFP_ZERO) {
+    ///     match Page::alloc_page(__GFP_ZERO | GFP_KERNEL) {
     ///         Ok(page) => vmf.return_page(&page),
     ///         Err(err) => vmf.return_error(err.into()),
     ///     }
     /// }
+    /// # assert_eq!(kernel::mm::kunit::fault_by_read(|vmf| zeroed(vmf)), Ok(0));
     /// ```
     #[inline]
     pub fn return_page(&'a self, page: &Page) -> FaultResult<'a> {
@@ -471,6 +556,10 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// fn fault<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: &Page) -> FaultResult<'a> {
     ///     vmf.vmf_insert_page(page)
     /// }
+    /// # use kernel::mm::kunit::fault_by_read;
+    /// # let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+    /// # assert_eq!(fault_by_read(move |vmf| fault(vmf, &page)), Ok(0));
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn vmf_insert_page(&'a self, page: &Page) -> FaultResult<'a> {
@@ -497,7 +586,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// ```
     /// use kernel::{
-    ///     mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations},
+    ///     mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations, OwnedPage},
     ///     page::{Page, PAGE_SIZE},
     /// };
     ///
@@ -505,7 +594,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// fn ahead<'a, T: VmOperations>(
     ///     vmf: &'a VmFault<'a, T>,
     ///     page: &Page,
-    ///     others: &[Page],
+    ///     others: &[OwnedPage],
     /// ) -> FaultResult<'a> {
     ///     let Some(vma) = vmf.vma().as_mixedmap_vma() else {
     ///         return vmf.return_error(EINVAL);
@@ -520,6 +609,13 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     let _ = vma.vm_insert_pages(vmf.address() + PAGE_SIZE, others);
     ///     vmf.return_nopage()
     /// }
+    /// # use kernel::mm::kunit::fault_by_read;
+    /// # let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+    /// # let other = OwnedPage::alloc_page(GFP_KERNEL)?;
+    /// # assert_eq!(fault_by_read(move |vmf| {
+    /// #     ahead(vmf, &page, core::slice::from_ref(&other))
+    /// # }), Ok(0));
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "VM_FAULT_NOPAGE")]
     #[inline]
@@ -548,6 +644,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// fn gone<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> FaultResult<'a> {
     ///     vmf.return_error(ENODEV)
     /// }
+    /// # assert_eq!(kernel::mm::kunit::fault_by_read(|vmf| gone(vmf)), Err(EFAULT));
     /// ```
     #[doc(alias = "vmf_error")]
     #[inline]
@@ -577,20 +674,27 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
+    /// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::Page};
     ///
     /// fn later<'a, T: VmOperations>(
     ///     vmf: &'a mut VmFault<'a, T>,
     ///     wait: impl Fn(),
+    ///     page: &Page,
     /// ) -> FaultResult<'a> {
     ///     match vmf.retry_after(&wait) {
     ///         Ok(result) => result,
+    ///         // This also handles the repeated fault, which must make progress.
     ///         Err(vmf) => {
     ///             wait();
-    ///             vmf.return_nopage()
+    ///             vmf.return_page(page)
     ///         }
     ///     }
     /// }
+    /// # use kernel::mm::kunit::fault_by_read;
+    /// # let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+    /// # // The fault of a kthread must be completed under the lock.
+    /// # assert_eq!(fault_by_read(move |vmf| later(vmf, || (), &page)), Ok(0));
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias("VM_FAULT_RETRY", "maybe_unlock_mmap_for_io"))]
     pub fn retry_after(&'a mut self, wait: impl FnOnce()) -> Result<FaultResult<'a>, &'a mut Self> {

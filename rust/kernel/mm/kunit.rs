@@ -12,18 +12,30 @@ use crate::{
         Result, //
     },
     mm::{
+        fault::{
+            FaultResult,
+            VmFault, //
+        },
         virt::{
             VmaNew,
             VmaRef,
             VmaWriteLocked, //
+        },
+        vm_ops::{
+            MmapHook,
+            VmOperations, //
         },
         vma_desc::VmaDesc,
         MmWithUser,
     },
     page::PAGE_SIZE,
     prelude::*,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
     uaccess::UserSlice,
+    ModuleMetadata, //
 };
 use core::{
     mem::MaybeUninit,
@@ -451,4 +463,122 @@ pub fn write_page(page: usize, setup: impl FnOnce(&VmaNew) -> Result + Send) -> 
             .writer()
             .write::<u8>(&1)
     })
+}
+
+/// The closure of [`fault_by_read`].
+type Handle =
+    dyn for<'a> Fn(&'a mut VmFault<'a, FaultHandler>) -> FaultResult<'a> + Send + Sync + 'static;
+
+/// The data of a VMA whose page faults a closure handles.
+pub struct FaultHandler {
+    handle: Arc<Handle>,
+}
+
+crate::impl_has_vm_ops!(FaultHandler);
+
+impl ModuleMetadata for FaultHandler {
+    const NAME: &'static CStr = crate::c_str!("kernel");
+    // SAFETY: `THIS_MODULE` of code that is built into the kernel is null.
+    const THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(ptr::null_mut()) };
+}
+
+// `#[vtable]` would name the crate's own `LocalModule`, which is private.
+impl VmOperations for FaultHandler {
+    const USE_VTABLE_ATTR: () = ();
+    const HAS_FAULT: bool = true;
+
+    type OwnerModule = Self;
+    type Hook = MmapHook;
+
+    fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
+        let handle = vmf.data().handle.clone();
+
+        handle(vmf)
+    }
+}
+
+/// Maps a real file, reads the first byte of its first page from userspace memory, and has `handle`
+/// handle the page fault.
+///
+/// The VMA is that of [`with_vma_new`], with [`flags::MIXEDMAP`](super::virt::flags::MIXEDMAP).
+///
+/// # Errors
+///
+/// - Those of [`with_vma_new`].
+/// - `EFAULT`: the page fault failed.
+///
+/// # Context
+///
+/// Process context; may sleep.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{mm::kunit::fault_by_read, page::Page};
+///
+/// let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+/// assert_eq!(fault_by_read(move |vmf| vmf.return_page(&page)), Ok(0));
+/// assert_eq!(fault_by_read(|vmf| vmf.return_error(EINVAL)), Err(EFAULT));
+/// # Ok::<(), Error>(())
+/// ```
+pub fn fault_by_read(
+    handle: impl for<'a> Fn(&'a mut VmFault<'a, FaultHandler>) -> FaultResult<'a>
+        + Send
+        + Sync
+        + 'static,
+) -> Result<u8> {
+    let handle = FaultHandler::new(handle)?;
+    read_page(0, |vma| FaultHandler::map(handle, vma))
+}
+
+/// The same for a write of 1.
+///
+/// # Errors
+///
+/// Those of [`fault_by_read`].
+///
+/// # Context
+///
+/// Process context; may sleep.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{mm::kunit::fault_by_write, page::Page};
+///
+/// let page = Page::alloc_page(GFP_KERNEL)?;
+/// fault_by_write(move |vmf| {
+///     assert!(vmf.is_write());
+///     vmf.return_page(&page)
+/// })?;
+/// # Ok::<(), Error>(())
+/// ```
+pub fn fault_by_write(
+    handle: impl for<'a> Fn(&'a mut VmFault<'a, FaultHandler>) -> FaultResult<'a>
+        + Send
+        + Sync
+        + 'static,
+) -> Result {
+    let handle = FaultHandler::new(handle)?;
+    write_page(0, |vma| FaultHandler::map(handle, vma))
+}
+
+impl FaultHandler {
+    fn new(
+        handle: impl for<'a> Fn(&'a mut VmFault<'a, FaultHandler>) -> FaultResult<'a>
+            + Send
+            + Sync
+            + 'static,
+    ) -> Result<Arc<Self>> {
+        let handle: Arc<Handle> = Arc::new(handle, GFP_KERNEL)?;
+
+        Ok(Arc::new(Self { handle }, GFP_KERNEL)?)
+    }
+
+    /// Runs as the `->mmap()` hook.
+    fn map(me: Arc<Self>, vma: &VmaNew) -> Result {
+        vma.set_ops(me)?;
+        vma.set_mixedmap();
+        Ok(())
+    }
 }

@@ -51,6 +51,19 @@
 //!     vma.set_ops(buffer)?;
 //!     Ok(())
 //! }
+//! # use kernel::mm::kunit::{read_page, write_page};
+//! # let mut pages = KVec::new();
+//! # for _ in 0..2 {
+//! #     pages.push(Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?, GFP_KERNEL)?;
+//! # }
+//! # let buffer = Arc::new(Buffer { pages }, GFP_KERNEL)?;
+//! # write_page(1, |vma| mmap(buffer.clone(), vma))?;
+//! # assert_eq!(read_page(0, |vma| mmap(buffer.clone(), vma)), Ok(0));
+//! # assert_eq!(read_page(1, |vma| mmap(buffer.clone(), vma)), Ok(1));
+//! # assert_eq!(read_page(2, |vma| mmap(buffer.clone(), vma)), Err(EFAULT));
+//! # // The VMAs have dropped their references.
+//! # assert!(Arc::into_unique_or_drop(buffer).is_some());
+//! # Ok::<(), Error>(())
 //! ```
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
@@ -224,6 +237,18 @@ impl Hook for MmapPrepareHook {
 ///         Err(EINVAL)
 ///     }
 /// }
+///
+/// # use kernel::{mm::kunit::with_vma_new, sync::Arc};
+/// let queue = Arc::new(Queue { vmas: Atomic::new(0) }, GFP_KERNEL)?;
+/// # with_vma_new(|vma| {
+/// // In the `->mmap()` hook:
+/// vma.set_ops(queue.clone())?;
+/// queue.vmas.add(1, Relaxed);
+/// # Ok(())
+/// # })?;
+/// // After `munmap()`:
+/// assert_eq!(queue.vmas.load(Relaxed), 0);
+/// # Ok::<(), Error>(())
 /// ```
 #[doc(alias = "vm_operations_struct")]
 #[vtable]
@@ -333,6 +358,15 @@ pub unsafe trait HasVmOps {
 /// fn is_ours(vma: &VmaRef) -> bool {
 ///     vma.downcast::<Registers>().is_some()
 /// }
+/// # use kernel::{mm::kunit::with_vma_new, sync::Arc};
+/// # let registers = Arc::new(Registers, GFP_KERNEL)?;
+/// # with_vma_new(|vma| {
+/// #     assert!(!is_ours(vma));
+/// #     vma.set_ops(registers.clone())?;
+/// #     assert!(is_ours(vma));
+/// #     Ok(())
+/// # })?;
+/// # Ok::<(), Error>(())
 /// ```
 #[macro_export]
 macro_rules! impl_has_vm_ops {
@@ -485,6 +519,14 @@ impl VmOpsTable {
 ///     let window: &DriverVma<Window> = vma.downcast()?;
 ///     Some(window.data().id)
 /// }
+/// # use kernel::{mm::kunit::with_vma_new, sync::Arc};
+/// # let window = Arc::new(Window { id: 7 }, GFP_KERNEL)?;
+/// # with_vma_new(|vma| {
+/// #     vma.set_ops(window.clone())?;
+/// #     assert_eq!(id_of(vma), Some(7));
+/// #     assert_eq!(vma.set_ops(window.clone()).err(), Some(EBUSY));
+/// #     Ok(())
+/// # })?;
 /// # kernel::mm::kunit::with_vma(|vma| {
 /// // Anonymous memory is not a VMA of this driver.
 /// assert_eq!(id_of(vma), None);
@@ -658,7 +700,7 @@ impl<T> InactiveVma<T> {
     /// ```
     /// use kernel::{mm::vm_ops::InactiveVma, page::PAGE_SIZE};
     ///
-    /// /// Returns the number of pages to uncharge in `close()`.
+    /// /// Returns the size of the VMA in pages.
     /// fn pages<T>(vma: &InactiveVma<T>) -> usize {
     ///     (vma.end() - vma.start()) / PAGE_SIZE
     /// }
