@@ -469,7 +469,7 @@ pub fn write_page(page: usize, setup: impl FnOnce(&VmaNew) -> Result + Send) -> 
 type Handle =
     dyn for<'a> Fn(&'a mut VmFault<'a, FaultHandler>) -> FaultResult<'a> + Send + Sync + 'static;
 
-/// The data of a VMA whose page faults a closure handles.
+/// The `vm_private_data` of a VMA whose page faults a closure handles.
 pub struct FaultHandler {
     handle: Arc<Handle>,
 }

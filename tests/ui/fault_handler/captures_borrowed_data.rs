@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! A VMA may live longer than the fixture that maps it, so the handler must not borrow.
+//! A VMA may outlive the fixture that maps it, so the handler must not borrow.
 
 use kernel::{mm::kunit::fault_by_read, page::Page, prelude::*};
 
