@@ -5,8 +5,8 @@
 /// Implements [`AlwaysRefCounted`](crate::sync::aref::AlwaysRefCounted) for a wrapper of a C struct
 /// that has a refcount of its own.
 ///
-/// Written `impl_refcounted!(unsafe Type(c_struct): get, put)`, where `get` and `put` are C functions
-/// that take a pointer to the `c_struct`. Another type of pointer does not compile.
+/// Written `impl_refcounted!(unsafe Type(c_struct): get, put)`, where `get` and `put` are C
+/// functions that take a pointer to the `c_struct`. Another type of pointer does not compile.
 ///
 /// # Safety
 ///
@@ -45,8 +45,8 @@ pub(crate) use impl_refcounted;
 /// Implements the conversions from and to a pointer to the wrapped C struct, and equality as
 /// equality of addresses.
 ///
-/// `$type` must be a `repr(transparent)` struct with a field `inner: Opaque<$c>`. `$doc` is added to
-/// the documentation of `from_ptr()`: an example of the type.
+/// `$type` must be a `repr(transparent)` struct with a field `inner: Opaque<$c>`. `$doc` is added
+/// to the documentation of `from_ptr()`: an example of the type.
 macro_rules! impl_c_struct {
     ($(#[$doc:meta])* $type:ident, $c:ident) => {
         impl $type {
