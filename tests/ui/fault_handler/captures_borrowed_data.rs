@@ -12,8 +12,7 @@ pub fn with(page: Page) -> Result<u8> {
 
     #[cfg(bad)]
     {
-        let page = &page;
+        let page = &page; //~[bad] ERROR: E0597: `page` does not live long enough
         fault_by_read(move |vmf| vmf.return_page(page))
-        //~[bad]^ ERROR: E0597: `page` does not live long enough
     }
 }
