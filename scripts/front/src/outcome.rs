@@ -73,6 +73,7 @@ impl Outcome {
         let mut diagnostics = Vec::new();
         let mut plan = None;
         let mut count = 0;
+        let mut seconds = 0.0;
         for line in text.lines() {
             if let Some(n) = line.strip_prefix("1..") {
                 plan = n.parse().ok();
@@ -80,7 +81,11 @@ impl Outcome {
                 count += 1;
                 let name = format!("{suite}: {name}");
                 let verdict = if passed { "ok    " } else { "FAILED" };
-                self.print_line(&format!("{verdict} {name}"));
+                let time = match seconds >= SLOW {
+                    true => format!(" ({seconds:.0} s)"),
+                    false => String::new(),
+                };
+                self.print_line(&format!("{verdict} {name}{time}"));
                 self.add(&name, passed);
                 if !passed {
                     diagnostics
@@ -88,6 +93,8 @@ impl Outcome {
                         .for_each(|line| self.print_line(&format!("         {line}")));
                 }
                 diagnostics.clear();
+            } else if let Some(time) = line.strip_prefix(SECONDS) {
+                seconds = time.parse().unwrap_or_default();
             } else if line.starts_with('#') && !DATA.iter().any(|prefix| line.starts_with(prefix)) {
                 diagnostics.push(line);
             }
@@ -115,6 +122,12 @@ impl Outcome {
         println!("{} passed, {} failed", self.passed, self.failed);
     }
 }
+
+/// The prefix of the line with the duration of the next result, in seconds.
+const SECONDS: &str = "# seconds\t";
+
+/// The duration from which on it is printed, in seconds.
+const SLOW: f64 = 5.0;
 
 /// The prefixes of comment lines that are data, not diagnostics of the next result.
 const DATA: &[&str] = &["# fact\t", "# did\t"];

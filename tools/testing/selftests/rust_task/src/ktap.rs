@@ -96,6 +96,7 @@ pub fn run_within(limit: Duration, tests: &[Test]) -> Result<()> {
         if !passed {
             println!("# {status:?}");
         }
+        println!("# seconds\t{:.1}", begin.elapsed().as_secs_f64());
         println!("{} {} {name}", if passed { "ok" } else { "not ok" }, i + 1);
     }
     Ok(())
