@@ -14,8 +14,11 @@
 //! otherwise in the task that stops the kthread.
 //!
 //! [`KThread::park`] makes the kthread wait until the [`ParkGuard`] is dropped. The kthread parks
-//! in [`CurrentKThread::sleep`], [`CurrentKThread::sleep_interruptible`] or
-//! [`CurrentKThread::parkme`], or after the closure has returned.
+//! in [`CurrentKThread::wait_until`], [`CurrentKThread::sleep`] or [`CurrentKThread::parkme`], or
+//! after the closure has returned.
+//!
+//! A closure that waits for work must use [`CurrentKThread::wait_until`]: it does not miss a
+//! [`wake_up()`](Task::wake_up), and does not keep the owner from stopping or parking the kthread.
 //!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
@@ -40,8 +43,11 @@ use crate::{
         }, //
     },
     task::{
+        may_sleep,
+        CurrentTask,
         Task,
         TaskState,
+        WaitError,
         MAX_SCHEDULE_TIMEOUT, //
     },
     types::NotThreadSafe,
@@ -250,8 +256,16 @@ impl KThread {
         // The kthread waits in `kthread()`, in `TASK_UNINTERRUPTIBLE`. The wake-up makes it wait in
         // `run()` instead, in `TASK_IDLE`: that wait may be long, but does not count towards the
         // load average and is not reported by the hung-task detector.
-        thread.task.wake_up();
+        thread.wake_up_process();
         Ok(NewKThread(thread))
+    }
+
+    /// Wakes the kthread also where [`Task::wake_up`] does not: while it waits in `kthread()`.
+    fn wake_up_process(&self) {
+        // SAFETY: By the type invariant, `task` is a kthread of the crate, and the `ARef` keeps its
+        // task valid. In `kthread()` it waits for this wake-up. In `run()`, each wait expects
+        // spurious wake-ups.
+        unsafe { bindings::wake_up_process(self.task.as_ptr()) };
     }
 
     // `F` has no `Send + 'static` bound here: `spawn()` and `create()`, the only callers, have it.
@@ -327,12 +341,41 @@ impl KThread {
     /// # Examples
     ///
     /// ```
-    /// use kernel::kthread::KThread;
+    /// use kernel::{
+    ///     kthread::KThread,
+    ///     sync::{atomic::{Atomic, Full}, Arc},
+    ///     task::{TaskState, MAX_SCHEDULE_TIMEOUT},
+    /// };
     ///
-    /// /// Wakes the kthread. Its closure must wait with `wait_until()`, which does not lose this.
-    /// fn kick(thread: &KThread) {
+    /// /// Adds a piece of work, and wakes the kthread.
+    /// fn kick(thread: &KThread, work: &Atomic<u32>) {
+    ///     work.fetch_add(1, Full);
     ///     thread.task().wake_up();
     /// }
+    ///
+    /// let work = Arc::new(Atomic::<u32>::new(0), GFP_KERNEL)?;
+    /// let theirs = work.clone();
+    /// let thread = KThread::spawn(format_args!("server"), move |this| {
+    ///     let mut done = 0;
+    ///     // Takes all work that has been added.
+    ///     let next = || match theirs.xchg(0, Full) {
+    ///         0 => None,
+    ///         pieces => Some(pieces),
+    ///     };
+    ///     // `sleep()` would not return on a `wake_up()`.
+    ///     while let Ok(pieces) = this.wait_until(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, next) {
+    ///         done += pieces as i32;
+    ///     }
+    ///     done
+    /// })?;
+    /// for _ in 0..100 {
+    ///     kick(&thread, &work);
+    /// }
+    /// # // The work that is left when the kthread is stopped is not done.
+    /// # let taken = || (work.load(kernel::sync::atomic::Acquire) == 0).then_some(());
+    /// # while current!().wait_until(TaskState::Idle, 1, taken).is_err() {}
+    /// assert_eq!(thread.stop(), 100);
+    /// # Ok::<(), Error>(())
     /// ```
     #[inline]
     pub fn task(&self) -> &Task {
@@ -341,11 +384,11 @@ impl KThread {
 
     /// Parks the kthread until the returned guard is dropped.
     ///
-    /// Waits until the kthread is parked: in its next call of [`CurrentKThread::sleep`],
-    /// [`CurrentKThread::sleep_interruptible`] or [`CurrentKThread::parkme`], or after the closure
-    /// has returned. Signals do not interrupt this wait. The caller must not hold a lock that the
-    /// closure may take. A closure that waits with `wait_until()` must include `should_park()` and
-    /// `should_stop()` in the condition.
+    /// Waits until the kthread is parked: in its next call of [`CurrentKThread::wait_until`],
+    /// [`CurrentKThread::sleep`] or [`CurrentKThread::parkme`], or after the closure has returned.
+    /// Signals do not interrupt this wait. The caller must not hold a lock that the closure may
+    /// take. A closure that waits with [`CurrentTask::wait_until`] instead must include
+    /// `should_park()` and `should_stop()` in the condition.
     ///
     /// If the guard is leaked, the kthread stays parked. `park()` then returns another guard at
     /// once, and [`stop`](Self::stop) stops the kthread.
@@ -377,12 +420,12 @@ impl KThread {
     /// let rounds = ROUNDS.load(Relaxed);
     /// # let never = || None::<()>;
     /// # let wait = || current!().wait_until(kernel::task::TaskState::Idle, 5, never);
-    /// # assert_eq!(wait(), Err(ETIME));
+    /// # assert!(wait().is_err());
     /// // The closure does not run while the guard exists.
     /// assert_eq!(ROUNDS.load(Relaxed), rounds);
     /// drop(parked);
     /// # while ROUNDS.load(Relaxed) == rounds {
-    /// #     assert_eq!(wait(), Err(ETIME));
+    /// #     assert!(wait().is_err());
     /// # }
     /// # // With a leaked guard, the kthread stays parked. It can be parked again and stopped.
     /// # core::mem::forget(thread.park()?);
@@ -407,7 +450,7 @@ impl KThread {
     /// # *slot = Some(thread.start());
     /// # drop(slot);
     /// # while REFUSED.load(Acquire) == 0 {
-    /// #     assert_eq!(wait(), Err(ETIME));
+    /// #     assert!(wait().is_err());
     /// # }
     /// # assert_eq!(REFUSED.load(Acquire), EBUSY.to_errno());
     /// # let thread = own.lock().take().ok_or(ESRCH)?;
@@ -417,7 +460,7 @@ impl KThread {
     /// let mut short = KThread::spawn(format_args!("short"), |_| 7)?;
     /// # // The kthread exits while this task sleeps.
     /// # while short.park().is_ok() {
-    /// #     assert_eq!(wait(), Err(ETIME));
+    /// #     assert!(wait().is_err());
     /// # }
     /// assert_eq!(short.park().err(), Some(ESRCH));
     /// assert_eq!(short.stop(), 7);
@@ -615,7 +658,7 @@ impl NewKThread {
         if let Some(shared) = self.0.shared() {
             shared.begin.store(true, Release);
         }
-        self.0.task.wake_up();
+        self.0.wake_up_process();
         self.0
     }
 }
@@ -798,8 +841,7 @@ impl CurrentKThread {
     /// Returns whether the owner has asked the kthread to park. If so, the closure must call
     /// [`parkme`](Self::parkme).
     ///
-    /// [`sleep`](Self::sleep) and [`sleep_interruptible`](Self::sleep_interruptible) check this and
-    /// park.
+    /// [`wait_until`](Self::wait_until) and [`sleep`](Self::sleep) check this and park.
     ///
     /// # Context
     ///
@@ -829,7 +871,7 @@ impl CurrentKThread {
     }
 
     /// Parks if the owner has asked for it. Returns when the owner unparks or stops the kthread.
-    /// Otherwise returns at once.
+    /// Otherwise returns at once. With interrupts disabled, it does not park.
     ///
     /// # Context
     ///
@@ -847,23 +889,146 @@ impl CurrentKThread {
     /// ```
     #[doc(alias = "kthread_parkme")]
     pub fn parkme(&self) {
+        // With interrupts disabled, the next `wait_until()` or `sleep()` fails as well, and the
+        // owner waits until the kthread calls one of them with interrupts enabled.
+        let _ = self.try_parkme();
+    }
+
+    /// Like [`parkme`](Self::parkme), but reports that it does not park with interrupts disabled.
+    fn try_parkme(&self) -> Result<(), WaitError> {
+        // `schedule()` would enable interrupts.
+        if !may_sleep() {
+            return Err(WaitError::AtomicContext);
+        }
         // SAFETY: By the type invariant, the current task is a kthread, so `to_kthread(current)` is
         // valid, and it executes `run()`, which is process context.
         unsafe { bindings::kthread_parkme() };
+        Ok(())
+    }
+
+    /// Sleeps until `condition` returns `Some(value)`, and returns `value`. Gives up after
+    /// `timeout`, or when the owner asks the kthread to stop.
+    ///
+    /// This is [`CurrentTask::wait_until`], which describes `state`, `timeout` and `condition`,
+    /// with two differences:
+    ///
+    /// - If the owner parks the kthread, this function parks it. When the kthread has been
+    ///   unparked, the wait continues. The time for which it is parked does not count.
+    /// - If the owner stops the kthread, this function fails, even if the condition is true.
+    ///
+    /// # Errors
+    ///
+    /// - [`WaitError::Stop`] (`EINTR`): the owner has asked the kthread to stop.
+    /// - The errors of [`CurrentTask::wait_until`]. The kthread receives only the signals that it
+    ///   has allowed with [`allow_signal`](Self::allow_signal). While one is pending, an
+    ///   interruptible wait does not sleep: call [`flush_signals`](Self::flush_signals).
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{kthread::CurrentKThread, task::{TaskState, WaitError}};
+    ///
+    /// /// Serves requests. If there is none for 100 jiffies, lets the device sleep.
+    /// fn serve<T>(
+    ///     this: &CurrentKThread,
+    ///     mut next: impl FnMut() -> Option<T>,
+    ///     mut handle: impl FnMut(Option<T>),
+    /// ) {
+    ///     loop {
+    ///         match this.wait_until(TaskState::Idle, 100, &mut next) {
+    ///             Ok(request) => handle(Some(request)),
+    ///             Err(WaitError::Timeout) => handle(None),
+    ///             Err(_) => return,
+    ///         }
+    ///     }
+    /// }
+    /// # use kernel::{kthread::KThread, task::MAX_SCHEDULE_TIMEOUT};
+    /// # use kernel::sync::atomic::{Acquire, Atomic, Release};
+    /// # static STEP: Atomic<u32> = Atomic::new(0);
+    /// # let open = || (STEP.load(Acquire) > 0).then_some(7);
+    /// # let never = || None::<()>;
+    /// # let mut thread = KThread::spawn(format_args!("waits"), move |this| {
+    /// #     // A kthread that waits for a condition can be parked, and goes on waiting.
+    /// #     if this.wait_until(TaskState::Killable, MAX_SCHEDULE_TIMEOUT, open) != Ok(7) {
+    /// #         return 1;
+    /// #     }
+    /// #     if this.wait_until(TaskState::Idle, 2, never) != Err(WaitError::Timeout) {
+    /// #         return 2;
+    /// #     }
+    /// #     STEP.store(2, Release);
+    /// #     // It can be stopped, also if the condition is true.
+    /// #     while this.wait_until(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, open).is_ok() {
+    /// #         this.sleep(1);
+    /// #     }
+    /// #     let stopped = this.wait_until(TaskState::Uninterruptible, -1, never);
+    /// #     i32::from(stopped != Err(WaitError::Stop)) * 3
+    /// # })?;
+    /// # for _ in 0..3 {
+    /// #     drop(thread.park()?);
+    /// # }
+    /// # let parked = thread.park()?;
+    /// # STEP.store(1, Release);
+    /// # drop(parked);
+    /// # let waited = || (STEP.load(Acquire) == 2).then_some(());
+    /// # while current!().wait_until(TaskState::Idle, 1, waited).is_err() {}
+    /// # assert_eq!(thread.stop(), 0);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("wait_event", "schedule_timeout", "kthread_should_stop"))]
+    pub fn wait_until<R>(
+        &self,
+        state: TaskState,
+        timeout: c_long,
+        mut condition: impl FnMut() -> Option<R>,
+    ) -> Result<R, WaitError> {
+        enum Event<R> {
+            Park,
+            Stop,
+            Condition(R),
+        }
+
+        let mut remaining = timeout;
+        let mut check = || {
+            if self.should_park() {
+                Some(Event::Park)
+            } else if self.should_stop() {
+                Some(Event::Stop)
+            } else {
+                condition().map(Event::Condition)
+            }
+        };
+
+        loop {
+            let event = match check() {
+                Some(event) => Ok(event),
+                None => CurrentTask::wait(state, &mut remaining, &mut check),
+            };
+            match event {
+                Ok(Event::Condition(value)) => return Ok(value),
+                Ok(Event::Stop) => return Err(WaitError::Stop),
+                Ok(Event::Park) => self.try_parkme()?,
+                // `kthread_stop()` sets `TIF_NOTIFY_SIGNAL`, which counts as a signal.
+                Err(WaitError::Signal { .. }) if self.should_stop() => return Err(WaitError::Stop),
+                Err(err) => return Err(err),
+            }
+        }
     }
 
     /// Sleeps for `jiffies` jiffies. Returns whether the owner has asked the kthread to stop.
     ///
-    /// A value below 1 counts as 1. [`MAX_SCHEDULE_TIMEOUT`] sleeps without a limit. Any wake-up
-    /// ends the sleep.
+    /// A value below 1 counts as 1. [`MAX_SCHEDULE_TIMEOUT`] sleeps without a limit. The sleep ends
+    /// early if the owner stops the kthread. With interrupts disabled, this function does not
+    /// sleep.
     ///
-    /// If the owner parks the kthread, this function parks it and returns after it has been
+    /// If the owner parks the kthread, this function parks it, and continues after it has been
     /// unparked. The state is `TASK_IDLE`: the sleep does not count towards the load average.
     ///
-    /// A request to stop or park before the sleep is not lost. Any other wake-up before the sleep
-    /// is lost: use [`CurrentTask::wait_until`] for other conditions.
-    ///
-    /// [`CurrentTask::wait_until`]: crate::task::CurrentTask::wait_until
+    /// A [`wake_up()`](Task::wake_up) does not end the sleep: use [`wait_until`](Self::wait_until)
+    /// to wait for something.
     ///
     /// # Context
     ///
@@ -881,48 +1046,11 @@ impl CurrentKThread {
     ///     }
     /// }
     /// ```
-    #[doc(alias("schedule_timeout", "TASK_IDLE"))]
+    #[doc(alias("schedule_timeout_idle", "TASK_IDLE"))]
     pub fn sleep(&self, jiffies: c_long) -> bool {
-        self.sleep_in(TaskState::Idle, jiffies)
-    }
-
-    /// Like [`sleep`](Self::sleep), but a signal ends the sleep.
-    ///
-    /// A signal does not change the result: the closure must check
-    /// [`signal_pending()`](Task::signal_pending). While a signal is pending, this function does
-    /// not sleep: call [`flush_signals`](Self::flush_signals). The kthread receives only the
-    /// signals that it has allowed with [`allow_signal`](Self::allow_signal).
-    ///
-    /// # Context
-    ///
-    /// Process context; may sleep.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::kthread::CurrentKThread;
-    ///
-    /// /// Returns `true` if a signal arrives before the owner stops the kthread.
-    /// fn signalled(this: &CurrentKThread) -> bool {
-    ///     while !this.sleep_interruptible(1000) {
-    ///         if current!().signal_pending() {
-    ///             return true;
-    ///         }
-    ///     }
-    ///     false
-    /// }
-    /// ```
-    #[doc(alias("schedule_timeout_interruptible", "TASK_INTERRUPTIBLE"))]
-    pub fn sleep_interruptible(&self, jiffies: c_long) -> bool {
-        self.sleep_in(TaskState::Interruptible, jiffies)
-    }
-
-    fn sleep_in(&self, state: TaskState, jiffies: c_long) -> bool {
-        let condition = || self.should_stop() || self.should_park();
-        current!().schedule_timeout_unless(state, jiffies.max(1), condition);
-        if self.should_park() {
-            self.parkme();
-        }
+        let never = || None::<()>;
+        // A failed wait is the normal case, and the caller is told about a stop.
+        let _ = self.wait_until(TaskState::Idle, jiffies.max(1), never);
         self.should_stop()
     }
 
@@ -947,7 +1075,7 @@ impl CurrentKThread {
     ///     bindings,
     ///     kthread::KThread,
     ///     sync::atomic::{Acquire, Atomic, Release},
-    ///     task::TaskState,
+    ///     task::{TaskState, WaitError, MAX_SCHEDULE_TIMEOUT},
     /// };
     ///
     /// static SEEN: Atomic<bool> = Atomic::new(false);
@@ -957,14 +1085,14 @@ impl CurrentKThread {
     ///     if this.allow_signal(SIGTERM).is_err() {
     ///         return -1;
     ///     }
-    ///     while !this.sleep_interruptible(kernel::task::MAX_SCHEDULE_TIMEOUT) {
-    ///         if current!().signal_pending() {
-    ///             // While a signal is pending, `sleep_interruptible()` does not sleep.
-    ///             this.flush_signals();
-    ///             SEEN.store(true, Release);
-    ///         }
+    ///     let never = || None::<()>;
+    ///     let wait = || this.wait_until(TaskState::Interruptible, MAX_SCHEDULE_TIMEOUT, never);
+    ///     while let Err(WaitError::Signal { .. }) = wait() {
+    ///         // While a signal is pending, an interruptible wait does not sleep.
+    ///         this.flush_signals();
+    ///         SEEN.store(true, Release);
     ///     }
-    ///     i32::from(current!().signal_pending())
+    ///     i32::from(!this.should_stop())
     /// })?;
     /// # assert_eq!(thread.task().send_sig(1000, true), Err(EINVAL));
     ///
@@ -974,7 +1102,7 @@ impl CurrentKThread {
     ///     // Wait one jiffy: this condition never becomes true.
     ///     let _ = current!().wait_until(TaskState::Idle, 1, || None::<()>);
     /// }
-    /// assert!(thread.stop() >= 0);
+    /// assert_eq!(thread.stop(), 0);
     /// # let refused = KThread::spawn(format_args!("no signal"), |this| {
     /// #     let all = [0, -1, 65, i32::MIN, i32::MAX].map(|signal| this.allow_signal(signal));
     /// #     while !this.sleep(1) {}

@@ -51,7 +51,10 @@ pub use task_work::{
 };
 
 mod wait;
-pub use wait::TaskState;
+pub use wait::{
+    TaskState,
+    WaitError, //
+};
 
 pub use crate::uidgid::Kuid;
 
@@ -819,6 +822,24 @@ impl PartialEq for Task {
 }
 
 impl Eq for Task {}
+
+/// Returns whether this is process context: neither NMI, hard IRQ nor softirq.
+#[inline]
+pub(crate) fn in_task() -> bool {
+    // SAFETY: `in_task()` only reads the preemption counter of the current CPU and, on PREEMPT_RT,
+    // of the current task.
+    unsafe { bindings::in_task() }
+}
+
+/// Returns whether this is process context with interrupts enabled.
+///
+/// Code may still have to avoid sleeping, because it holds a spinlock or has disabled preemption:
+/// without `CONFIG_PREEMPT_COUNT`, this cannot be found out. See [`might_sleep`].
+#[inline]
+pub(crate) fn may_sleep() -> bool {
+    // SAFETY: `irqs_disabled()` only reads the interrupt state of the current CPU.
+    in_task() && !unsafe { bindings::irqs_disabled() }
+}
 
 /// Annotates a function that may sleep, and reschedules if needed (`might_resched()`).
 ///

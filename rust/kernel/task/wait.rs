@@ -7,18 +7,27 @@
 //! make the condition true, then call [`Task::wake_up`](super::Task::wake_up). A wake-up between
 //! the check and `schedule_timeout()` sets the state to `TASK_RUNNING`, so it is not lost.
 //!
+//! In a kthread that a [`KThread`](crate::kthread::KThread) owns,
+//! [`CurrentKThread::wait_until`](crate::kthread::CurrentKThread::wait_until) also ends when the
+//! owner stops the kthread, and parks it.
+//!
 //! `CondVar` is more convenient if a lock protects the condition. `wait_until()` needs no lock and
 //! no wait queue.
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
 use super::{
+    may_sleep,
+    might_sleep,
     CurrentTask,
-    Task, //
+    Task,
+    MAX_SCHEDULE_TIMEOUT, //
 };
 use crate::{
     bindings,
     error::code::{
+        EBUSY,
+        EINTR,
         ERESTARTSYS,
         ETIME, //
     },
@@ -30,6 +39,19 @@ use crate::{
 /// It determines which signals interrupt the sleep, and whether the sleep counts towards the load
 /// average.
 ///
+/// In a kthread, [`Uninterruptible`](Self::Uninterruptible), [`Killable`](Self::Killable) and
+/// [`KillableFreezable`](Self::KillableFreezable) include `TASK_NOLOAD`:
+/// [`Task::wake_up`](super::Task::wake_up) does not wake a kthread from a plain
+/// `TASK_UNINTERRUPTIBLE`. The sleep then does not count towards the load average, and the
+/// hung-task detector does not watch it.
+///
+/// The freezer stops the tasks of userspace before suspend and hibernation. It interrupts an
+/// [`Interruptible`](Self::Interruptible) sleep like a signal, and fails if a task of userspace
+/// sleeps in one of the states `Killable`, `Uninterruptible` and `Idle` for too long. In a freezable
+/// state, it stops the task where it sleeps, and the wait continues after the resume. The caller
+/// must not hold a lock then: other tasks that wait for the lock cannot be frozen. Lockdep reports
+/// this. The freezer does not stop a kthread.
+///
 /// # Examples
 ///
 /// ```
@@ -37,18 +59,24 @@ use crate::{
 ///
 /// /// Returns the state in which to wait for a device. `bounded`: it always answers in time.
 /// fn device_wait_state(bounded: bool) -> TaskState {
-///     if bounded { TaskState::Uninterruptible } else { TaskState::Killable }
+///     if bounded { TaskState::Uninterruptible } else { TaskState::KillableFreezable }
 /// }
-/// assert_eq!(device_wait_state(false), TaskState::Killable);
+/// assert_eq!(device_wait_state(true), TaskState::Uninterruptible);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskState {
     /// Any signal interrupts the sleep.
     #[doc(alias = "TASK_INTERRUPTIBLE")]
     Interruptible,
+    /// Any signal interrupts the sleep, and the freezer may stop the task while it sleeps.
+    #[doc(alias("TASK_FREEZABLE", "wait_event_freezable"))]
+    InterruptibleFreezable,
     /// Only a fatal signal interrupts the sleep.
     #[doc(alias = "TASK_KILLABLE")]
     Killable,
+    /// Only a fatal signal interrupts the sleep, and the freezer may stop the task while it sleeps.
+    #[doc(alias = "TASK_FREEZABLE")]
+    KillableFreezable,
     /// Signals do not interrupt the sleep. It counts towards the load average, and the hung-task
     /// detector watches it.
     #[doc(alias = "TASK_UNINTERRUPTIBLE")]
@@ -60,14 +88,92 @@ pub enum TaskState {
 }
 
 impl TaskState {
-    /// Returns the value for `task_struct::__state`.
+    /// Returns the value for `task_struct::__state` of the current task.
     #[inline]
     fn bits(self) -> c_uint {
-        match self {
+        const KILLABLE: c_uint = bindings::TASK_WAKEKILL | bindings::TASK_UNINTERRUPTIBLE;
+
+        let bits = match self {
             Self::Interruptible => bindings::TASK_INTERRUPTIBLE,
-            Self::Killable => bindings::TASK_WAKEKILL | bindings::TASK_UNINTERRUPTIBLE,
+            Self::InterruptibleFreezable => bindings::TASK_INTERRUPTIBLE | bindings::TASK_FREEZABLE,
+            Self::Killable => KILLABLE,
+            Self::KillableFreezable => KILLABLE | bindings::TASK_FREEZABLE,
             Self::Uninterruptible => bindings::TASK_UNINTERRUPTIBLE,
             Self::Idle => bindings::TASK_UNINTERRUPTIBLE | bindings::TASK_NOLOAD,
+        };
+
+        // `Task::wake_up()` wakes a kthread from `TASK_NOLOAD`, not from `TASK_UNINTERRUPTIBLE`.
+        if bits & bindings::TASK_UNINTERRUPTIBLE != 0 && current!().is_kthread() {
+            bits | bindings::TASK_NOLOAD
+        } else {
+            bits
+        }
+    }
+}
+
+/// The reason for which a wait has ended before its condition was true.
+///
+/// It converts to an [`Error`], so `?` can be used in a function that returns [`Result`]:
+///
+/// - `ETIME`: [`Timeout`](Self::Timeout).
+/// - `ERESTARTSYS`: [`Signal`](Self::Signal), and the wait had no limit. If the handler of the
+///   signal has `SA_RESTART`, the system call is restarted.
+/// - `EINTR`: [`Signal`](Self::Signal), and the wait had a limit. The system call is not restarted:
+///   a restarted call would wait for the whole time again, and signals that come more often than
+///   that would make it wait permanently. Or [`Stop`](Self::Stop).
+/// - `EBUSY`: [`AtomicContext`](Self::AtomicContext).
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{prelude::*, task::{TaskState, WaitError}};
+///
+/// /// Waits for at most `timeout` jiffies. If a signal arrives, stores the remaining jiffies, with
+/// /// which userspace may call again.
+/// fn wait_for_device(timeout: &mut c_long, ready: impl Fn() -> bool) -> Result {
+///     let condition = || ready().then_some(());
+///     match current!().wait_until(TaskState::Interruptible, *timeout, condition) {
+///         Err(WaitError::Signal { remaining }) => {
+///             *timeout = remaining;
+///             Err(EINTR)
+///         }
+///         other => Ok(other?),
+///     }
+/// }
+/// assert_eq!(wait_for_device(&mut 1, || false), Err(ETIME));
+/// # assert_eq!(wait_for_device(&mut 1, || true), Ok(()));
+///
+/// let unbounded = WaitError::Signal { remaining: kernel::task::MAX_SCHEDULE_TIMEOUT };
+/// assert_eq!(Error::from(unbounded), ERESTARTSYS);
+/// assert_eq!(Error::from(WaitError::Signal { remaining: 5 }), EINTR);
+/// # assert_eq!(Error::from(WaitError::Stop), EINTR);
+/// # assert_eq!(Error::from(WaitError::AtomicContext), EBUSY);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitError {
+    /// The timeout has elapsed.
+    Timeout,
+    /// A signal that interrupts the [`TaskState`] is pending.
+    Signal {
+        /// The remaining jiffies, or [`MAX_SCHEDULE_TIMEOUT`] if the wait had no limit.
+        remaining: c_long,
+    },
+    /// The owner has asked the kthread to stop. Only
+    /// [`CurrentKThread::wait_until`](crate::kthread::CurrentKThread::wait_until) returns this.
+    Stop,
+    /// The code runs in an interrupt, or interrupts are disabled, so it must not sleep.
+    AtomicContext,
+}
+
+impl From<WaitError> for Error {
+    fn from(err: WaitError) -> Error {
+        match err {
+            WaitError::Timeout => ETIME,
+            WaitError::Signal {
+                remaining: MAX_SCHEDULE_TIMEOUT,
+            } => ERESTARTSYS,
+            WaitError::Signal { .. } | WaitError::Stop => EINTR,
+            WaitError::AtomicContext => EBUSY,
         }
     }
 }
@@ -80,16 +186,25 @@ impl CurrentTask {
     /// sleep: some calls run with the task state set. `CONFIG_DEBUG_ATOMIC_SLEEP` reports this.
     /// The waker must make the condition true before it calls [`Task::wake_up`].
     ///
-    /// `timeout` is in jiffies. [`MAX_SCHEDULE_TIMEOUT`](super::MAX_SCHEDULE_TIMEOUT) waits without
-    /// a limit. With zero or a negative value, `condition` is called once, without a sleep.
+    /// `timeout` is in jiffies. [`MAX_SCHEDULE_TIMEOUT`] waits without a limit. With zero or a
+    /// negative value, `condition` is called once, without a sleep, in any context.
+    ///
+    /// In the closure of a [`KThread`](crate::kthread::KThread), use
+    /// [`CurrentKThread::wait_until`](crate::kthread::CurrentKThread::wait_until): the owner cannot
+    /// stop or park a kthread that waits here.
     ///
     /// # Errors
     ///
-    /// - `ETIME`: `condition` did not return `Some` within `timeout` jiffies.
-    /// - `ERESTARTSYS`: the state is [`Interruptible`](TaskState::Interruptible) and a signal or
-    ///   work of `TIF_NOTIFY_SIGNAL` is pending, or it is [`Killable`](TaskState::Killable) and a
-    ///   fatal signal is pending. The condition is checked first. With a `timeout` of zero or
-    ///   less, signals are not checked.
+    /// The condition is checked first.
+    ///
+    /// - [`WaitError::Timeout`] (`ETIME`): `condition` did not return `Some` within `timeout`
+    ///   jiffies.
+    /// - [`WaitError::Signal`] (`ERESTARTSYS` without a limit, else `EINTR`): a signal or work of
+    ///   `TIF_NOTIFY_SIGNAL` is pending and the state is an interruptible one, or a fatal signal is
+    ///   pending and the state is a killable one. With a `timeout` of zero or less, signals are not
+    ///   checked.
+    /// - [`WaitError::AtomicContext`] (`EBUSY`): this is an interrupt, or interrupts are disabled.
+    ///   The task state is unchanged.
     ///
     /// # Context
     ///
@@ -101,7 +216,7 @@ impl CurrentTask {
     /// use kernel::{
     ///     kthread::KThread,
     ///     sync::{aref::ARef, atomic::{Acquire, Atomic, Release}},
-    ///     task::{Task, TaskState, MAX_SCHEDULE_TIMEOUT},
+    ///     task::{Task, TaskState, WaitError, MAX_SCHEDULE_TIMEOUT},
     /// };
     ///
     /// static DONE: Atomic<bool> = Atomic::new(false);
@@ -120,18 +235,25 @@ impl CurrentTask {
     ///
     /// // This condition never becomes true.
     /// let never = || None::<()>;
-    /// assert_eq!(current!().wait_until(TaskState::Idle, 1, never), Err(ETIME));
-    /// # assert_eq!(current!().wait_until(TaskState::Killable, -1, never), Err(ETIME));
+    /// let waited = current!().wait_until(TaskState::Idle, 1, never);
+    /// assert_eq!(waited, Err(WaitError::Timeout));
+    /// # let at_once = current!().wait_until(TaskState::Killable, -1, never);
+    /// # assert_eq!(at_once, Err(WaitError::Timeout));
     /// # assert_eq!(current!().wait_until(TaskState::Interruptible, 0, || Some(1)), Ok(1));
     /// # assert_eq!(worker.stop(), 0);
     /// #
     /// # // Each check of the condition wakes the task, so no sleep lasts until the timeout.
-    /// # let mut calls = 0;
-    /// # current!().wait_until(TaskState::Idle, 5_000, || {
-    /// #     calls += 1;
-    /// #     current!().wake_up();
-    /// #     (calls == 10).then_some(())
-    /// # })?;
+    /// # use TaskState::*;
+    /// # for state in
+    /// #     [Interruptible, InterruptibleFreezable, Killable, KillableFreezable, Uninterruptible, Idle]
+    /// # {
+    /// #     let mut calls = 0;
+    /// #     current!().wait_until(state, 5_000, || {
+    /// #         calls += 1;
+    /// #         current!().wake_up();
+    /// #         (calls == 10).then_some(())
+    /// #     })?;
+    /// # }
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias("set_current_state", "schedule_timeout", "wait_event"))]
@@ -141,71 +263,61 @@ impl CurrentTask {
         state: TaskState,
         timeout: c_long,
         mut condition: impl FnMut() -> Option<R>,
-    ) -> Result<R> {
+    ) -> Result<R, WaitError> {
         match condition() {
             Some(value) => Ok(value),
-            None => Self::wait_until_slow(state, timeout, condition),
+            None => Self::wait(state, &mut { timeout }, condition),
         }
     }
 
+    /// Like [`wait_until`](Self::wait_until), but does not check the condition before it checks the
+    /// context and the signals, and stores the remaining jiffies in `remaining`.
     // Out of line and without `self`, so that the fast path does not have to load `current`.
     #[inline(never)]
-    fn wait_until_slow<R>(
+    pub(crate) fn wait<R>(
         state: TaskState,
-        timeout: c_long,
+        remaining: &mut c_long,
         mut condition: impl FnMut() -> Option<R>,
-    ) -> Result<R> {
-        let mut remaining = timeout.max(0);
+    ) -> Result<R, WaitError> {
+        if *remaining <= 0 {
+            return Err(WaitError::Timeout);
+        }
+        // In an interrupt, the state belongs to the interrupted code, which may be about to
+        // `schedule()` in a state like `TASK_DEAD`.
+        if !may_sleep() {
+            return Err(WaitError::AtomicContext);
+        }
+        might_sleep();
 
-        while remaining != 0 {
+        let bits = state.bits();
+        while *remaining != 0 {
             // SAFETY: `signal_pending_state()` reads the thread flags and the pending signals of
             // `current`, which is valid while this code runs.
-            if unsafe { bindings::signal_pending_state(state.bits(), Task::current_raw()) } != 0 {
-                return Err(ERESTARTSYS);
+            if unsafe { bindings::signal_pending_state(bits, Task::current_raw()) } != 0 {
+                let remaining = *remaining;
+                return Err(WaitError::Signal { remaining });
             }
 
-            let mut value = None;
-            remaining = current!().schedule_timeout_unless(state, remaining, || {
-                value = condition();
-                value.is_some()
-            });
+            // SAFETY: `set_current_state()` writes the state of `current`. This is process context,
+            // as checked above, so the state belongs to this code. It ends with a full memory
+            // barrier, so `condition` is called after the store of the state. This pairs with the
+            // barrier in `try_to_wake_up()`.
+            unsafe { bindings::set_current_state(bits) };
+            let mut value = condition();
+            if value.is_none() {
+                // SAFETY: This is process context and interrupts were enabled, as checked above.
+                // The timeout is not negative, as `schedule_timeout()` requires. `__schedule()`
+                // does not put the task to sleep if a signal that interrupts this state is pending,
+                // or after a wake-up has set the state to `TASK_RUNNING`.
+                *remaining = unsafe { bindings::schedule_timeout(*remaining) };
+            }
+            // SAFETY: This writes the state of `current`, as above. Setting `TASK_RUNNING` needs no
+            // barrier, as no later access has to be ordered after it.
+            unsafe { bindings::__set_current_state(bindings::TASK_RUNNING) };
             if let Some(value) = value.or_else(&mut condition) {
                 return Ok(value);
             }
         }
-        Err(ETIME)
-    }
-
-    /// Sleeps until the task is woken or `timeout` jiffies have elapsed, unless `condition` is
-    /// true. Returns the remaining jiffies, which are `timeout` if `condition` is true.
-    ///
-    /// A pending signal that interrupts `state` prevents the sleep. `condition` must not sleep.
-    ///
-    /// # Context
-    ///
-    /// Process context; may sleep.
-    pub(crate) fn schedule_timeout_unless(
-        &self,
-        state: TaskState,
-        timeout: c_long,
-        condition: impl FnOnce() -> bool,
-    ) -> c_long {
-        // SAFETY: `set_current_state()` writes the state of `current`, which only the task itself
-        // sets to a sleeping state. It ends with a full memory barrier, so `condition` is evaluated
-        // after the store of the state. This pairs with the barrier in `try_to_wake_up()`.
-        unsafe { bindings::set_current_state(state.bits()) };
-        let remaining = if condition() {
-            timeout
-        } else {
-            // SAFETY: The caller is in process context and may sleep. The timeout is not negative,
-            // as `schedule_timeout()` requires. `__schedule()` does not put the task to sleep if a
-            // signal that interrupts this state is pending, or after a wake-up has set the state to
-            // `TASK_RUNNING`.
-            unsafe { bindings::schedule_timeout(timeout.max(0)) }
-        };
-        // SAFETY: This writes the state of `current`. Setting `TASK_RUNNING` needs no barrier, as
-        // no later access has to be ordered after it.
-        unsafe { bindings::__set_current_state(bindings::TASK_RUNNING) };
-        remaining
+        Err(WaitError::Timeout)
     }
 }

@@ -11,6 +11,6 @@ pub fn wait(condition: impl FnMut() -> Option<()>) -> Result {
     let state = TaskState::Interruptible;
     #[cfg(bad)]
     let state = bindings::TASK_RUNNING;
-    current!().wait_until(state, 1, condition)
+    Ok(current!().wait_until(state, 1, condition)?)
     //~[bad]^ ERROR: E0308: mismatched types
 }
