@@ -639,6 +639,11 @@ impl Task {
 
     /// Makes the task runnable if it sleeps in a [`TASK_NORMAL`] state. Does nothing otherwise.
     ///
+    /// A kthread is not woken from a plain [`TASK_UNINTERRUPTIBLE`]. In this state, a kthread that
+    /// C code has created waits for its creator to start it, and must not run earlier. A kthread
+    /// that waits with [`wait_until`](CurrentTask::wait_until) is woken whatever its
+    /// [`TaskState`] is.
+    ///
     /// A sleeper must expect spurious wake-ups and check its condition again.
     ///
     /// # Context
@@ -651,13 +656,31 @@ impl Task {
     /// // The current task is running, so this has no effect.
     /// current!().wake_up();
     /// ```
-    #[doc(alias = "wake_up_process")]
+    #[doc(alias("wake_up_process", "wake_up_state"))]
     #[inline]
     pub fn wake_up(&self) {
+        if self.is_kthread() {
+            return self.wake_up_kthread();
+        }
         // SAFETY: `task_struct` is allocated by the type invariant. `wake_up_process()` takes the
-        // task's `pi_lock` and checks its state. A dead task is in `TASK_DEAD`, which is not part
-        // of `TASK_NORMAL`, and never leaves that state, so it is not woken.
+        // task's `pi_lock` and checks its state. A dead task is in `TASK_DEAD`, and a task that is
+        // not started yet in `TASK_NEW`. Neither is part of `TASK_NORMAL`, so they are not woken.
         unsafe { bindings::wake_up_process(self.as_ptr()) };
+    }
+
+    // Not inlined into modules: `wake_up_state()` is not exported.
+    #[inline(never)]
+    fn wake_up_kthread(&self) {
+        // `TASK_UNINTERRUPTIBLE` is not part of it: `kthread()` waits in that state to be started,
+        // once and without a loop. `TASK_NOLOAD` is part of `TASK_IDLE`, and of each
+        // uninterruptible state in which `wait_until()` lets a kthread sleep.
+        let states = bindings::TASK_INTERRUPTIBLE | bindings::TASK_NOLOAD;
+
+        // SAFETY: `task_struct` is allocated by the type invariant. `wake_up_state()` takes the
+        // task's `pi_lock` and checks its state. A dead task is in `TASK_DEAD`, and a kthread that
+        // is not started in `TASK_NEW` or `TASK_UNINTERRUPTIBLE`. These are not part of `states`,
+        // so they are not woken.
+        unsafe { bindings::wake_up_state(self.as_ptr(), states) };
     }
 }
 
