@@ -689,6 +689,10 @@ impl CurrentTask {
     /// Returns the mm of the task, or `None` for a kthread without `kthread_use_mm()` and for a
     /// task that has passed `exit_mm()`.
     ///
+    /// In an interrupt, it is the mm of the interrupted task if that is a task of userspace, and
+    /// `None` if it is a kthread, even one that uses an mm: not all C callers of
+    /// `kthread_use_mm()` hold an `mm_users` reference.
+    ///
     /// No reference is taken. Use [`ARef::from`] to keep the mm for longer.
     ///
     /// # Context
@@ -714,15 +718,20 @@ impl CurrentTask {
         // not write. So there is no data race.
         let mm = unsafe { ptr::addr_of!((*self.as_ptr()).mm).read() };
 
-        if mm.is_null() {
+        if mm.is_null() || (self.is_kthread() && !in_task()) {
             return None;
         }
 
         // SAFETY: A user task holds an `mm_users` reference on its `mm`, and drops it only after
         // the field has been changed, in the functions named above. Each of them ends the task
         // context in which `self` was created, and the result is borrowed from `self`.
-        // `kthread_use_mm()` takes an `mm_count` reference only; its C callers must hold an
-        // `mm_users` reference while the kthread uses the mm, so that the page tables stay.
+        //
+        // A kthread is in process context, as checked above, so this code runs within the scope of
+        // a `kthread_use_mm()`. The `mm_users` reference of `MmWithUser::kthread_use_mm()` lasts
+        // until the end of its scope. C code that calls Rust code within such a scope must hold
+        // one, as that function takes an `mm_count` reference only. C code that holds none, like
+        // `kvm_xen_set_evtchn()`, does not call Rust code, and its kthread is not asked in an
+        // interrupt.
         Some(unsafe { MmWithUser::from_raw(mm) })
     }
 

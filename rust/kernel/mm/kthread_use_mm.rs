@@ -14,6 +14,7 @@ use crate::{
         Result, //
     },
     mm::MmWithUser,
+    task::may_sleep, //
 };
 
 impl MmWithUser {
@@ -34,7 +35,8 @@ impl MmWithUser {
     /// # Errors
     ///
     /// - `EINVAL`: the current task is not a kthread.
-    /// - `EBUSY`: the current task uses an address space.
+    /// - `EBUSY`: the current task uses an address space, this is an interrupt, or interrupts are
+    ///   disabled.
     ///
     /// # Context
     ///
@@ -60,6 +62,11 @@ impl MmWithUser {
     /// ```
     #[doc(alias = "kthread_unuse_mm")]
     pub fn kthread_use_mm<R: Send>(&self, scope: impl FnOnce() -> R + Send) -> Result<R> {
+        // In an interrupt, the current task is the interrupted one. `kthread_use_mm()` takes
+        // `alloc_lock`, which the task may hold, and enables interrupts.
+        if !may_sleep() {
+            return Err(EBUSY);
+        }
         if !crate::current!().is_kthread() {
             return Err(EINVAL);
         }
@@ -67,9 +74,10 @@ impl MmWithUser {
             return Err(EBUSY);
         }
 
-        // SAFETY: The current task is a kthread that uses no address space, as checked above, so
-        // `kthread_use_mm()` may be called. `self` is borrowed until the end of this function, so
-        // `mm_users` is not zero until after `kthread_unuse_mm()`.
+        // SAFETY: This is process context with interrupts enabled, and the current task is a
+        // kthread that uses no address space, as checked above, so `kthread_use_mm()` may be
+        // called. `self` is borrowed until the end of this function, so `mm_users` is not zero
+        // until after `kthread_unuse_mm()`.
         unsafe { bindings::kthread_use_mm(self.as_raw()) };
         let result = scope();
         // SAFETY: The current task still uses the address space set above: a nested call of this
