@@ -873,6 +873,27 @@ pub(crate) fn may_sleep() -> bool {
     in_task() && !unsafe { bindings::irqs_disabled() }
 }
 
+/// Checks that userspace addresses refer to the address space that the current task uses.
+///
+/// They do not in a kthread outside of `kthread_use_mm()`, which runs with the page tables of the
+/// task of userspace that ran before it, and not in an interrupt, which runs with those of the
+/// interrupted task.
+///
+/// # Errors
+///
+/// - `EFAULT`: the current task has no mm, or this is an interrupt.
+#[inline]
+pub(crate) fn check_user_access() -> Result {
+    // SAFETY: The task is `current`, hence alive. Only the task itself writes its `mm`, and it is
+    // executing this read or is interrupted. So there is no data race.
+    let mm = unsafe { ptr::addr_of!((*Task::current_raw()).mm).read() };
+
+    if mm.is_null() || !in_task() {
+        return Err(EFAULT);
+    }
+    Ok(())
+}
+
 /// Annotates a function that may sleep, and reschedules if needed (`might_resched()`).
 ///
 /// With `CONFIG_DEBUG_ATOMIC_SLEEP`, a call in atomic context is reported with the file and line
