@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/compiler.h>
 #include <linux/cred.h>
 #include <linux/kernel.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
+#include <linux/string.h>
 
 __rust_helper void rust_helper_might_resched(void)
 {
@@ -47,11 +49,12 @@ __rust_helper pid_t rust_helper_task_tgid_nr_ns(struct task_struct *t,
 	return task_tgid_nr_ns(t, ns);
 }
 
+/* Linux 6.12's get_task_comm() takes task_lock(), which is not IRQ-safe. */
 __rust_helper void rust_helper_get_task_comm(char *to, struct task_struct *t)
 {
 	char comm[TASK_COMM_LEN];
 
-	get_task_comm(comm, t);
+	data_race(strscpy_pad(comm, t->comm));
 	memcpy(to, comm, sizeof(comm));
 }
 

@@ -474,12 +474,11 @@ impl Task {
     /// The result may be torn if the name is changed concurrently. Userspace controls the name, so
     /// use it for diagnostics only.
     ///
-    /// Older kernels take `task_lock()`, which is also taken with interrupts enabled. So an
-    /// interrupt that hits a holder of that lock would deadlock.
+    /// No lock is taken, also on kernels whose `get_task_comm()` takes `task_lock()`.
     ///
     /// # Context
     ///
-    /// Process context.
+    /// Any context, including NMI.
     ///
     /// # Examples
     ///
