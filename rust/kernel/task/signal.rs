@@ -85,7 +85,7 @@ impl Task {
     /// # Errors
     ///
     /// - `EINVAL`: `signal` is not a valid signal number, or is zero.
-    /// - `ESRCH`: the task has been reaped.
+    /// - `ESRCH`: the task has been reaped, or is an idle task.
     ///
     /// # Context
     ///
@@ -102,6 +102,11 @@ impl Task {
         // `valid_signal()` accepts 0, but `sigaddset()` expects signals from 1.
         if signal <= 0 {
             return Err(EINVAL);
+        }
+        // An interrupt may find an idle task in `current!()`. It never handles a signal, so the
+        // signal would stay pending.
+        if self.pid() == 0 {
+            return Err(ESRCH);
         }
 
         // SAFETY: `task_struct` is allocated by the type invariant. `send_sig()` rejects signals
