@@ -72,6 +72,8 @@ mod abi;
 #[rustfmt::skip]
 #[path = "test_rust_task_ns.rs"]
 mod ns;
+#[path = "test_rust_task_wait.rs"]
+mod wait;
 
 module! {
     type: TestModule,
@@ -245,7 +247,7 @@ impl MiscDevice for TestDevice {
                 writer.write(&[done.load(Relaxed), wrong.load(Relaxed)])?;
             }
             WORKER_HAS_MM => user.writer().write(&u32::from(worker_has_mm()?))?,
-            _ => return Err(ENOTTY),
+            cmd => wait::ioctl(cmd, user)?,
         }
         Ok(0)
     }

@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Waking, waiting and user copies in each context, for the selftests.
+
+use super::HOUR;
+use core::{
+    cell::Cell,
+    hint,
+    mem::size_of,
+    ptr, //
+};
+use kernel::{
+    bindings,
+    error::from_err_ptr,
+    ioctl,
+    kthread::{
+        CurrentKThread,
+        KThread, //
+    },
+    mm::MmWithUser,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc, //
+    },
+    task::{
+        Task,
+        TaskState,
+        WaitError,
+        MAX_SCHEDULE_TIMEOUT, //
+    },
+    time::msecs_to_jiffies,
+    uaccess::UserSlice,
+    workqueue::Queue, //
+};
+
+#[path = "test_rust_task_wait_abi.rs"]
+mod abi;
+
+const fn command(number: u32) -> u32 {
+    ioctl::_IOWR::<abi::Wait>(abi::MAGIC, number)
+}
+
+const UNSTARTED: u32 = command(abi::UNSTARTED);
+const CONTEXT: u32 = command(abi::CONTEXT);
+const KICK: u32 = command(abi::KICK);
+const PARK: u32 = command(abi::PARK);
+const BOUNDED: u32 = command(abi::BOUNDED);
+const UNBOUNDED: u32 = command(abi::UNBOUNDED);
+const USER_COPY: u32 = command(abi::USER_COPY);
+const USER_COPY_IN_IRQ: u32 = command(abi::USER_COPY_IN_IRQ);
+const COMM: u32 = command(abi::COMM);
+const KILL_IDLE: u32 = command(abi::KILL_IDLE);
+
+type Results = [i64; 4];
+
+/// Handles the ioctls of this file. `ENOTTY` for all others.
+pub(super) fn ioctl(cmd: u32, user: UserSlice) -> Result {
+    let function = match cmd {
+        UNSTARTED => unstarted,
+        CONTEXT => context,
+        KICK => kick,
+        PARK => park,
+        BOUNDED => bounded,
+        UNBOUNDED => unbounded,
+        USER_COPY => user_copy,
+        USER_COPY_IN_IRQ => user_copy_in_irq,
+        COMM => comm,
+        KILL_IDLE => kill_idle,
+        _ => return Err(ENOTTY),
+    };
+    let (mut reader, mut writer) = user.reader_writer();
+    let args = [reader.read::<i64>()?, reader.read::<i64>()?];
+    let results = function(args)?;
+
+    writer.write(&args)?;
+    writer.write(&results)
+}
+
+fn errno<T, E: Into<Error>>(result: Result<T, E>) -> i64 {
+    result.map_or_else(|err| err.into().to_errno().into(), |_| 0)
+}
+
+/// Sleeps for some jiffies.
+fn pause(jiffies: c_long) {
+    let never = || None::<()>;
+    // It always fails.
+    let _ = current!().wait_until(TaskState::Idle, jiffies, never);
+}
+
+/// Waits until `condition` is true. No waker is needed.
+fn poll(condition: impl Fn() -> bool) {
+    while !condition() {
+        pause(1);
+    }
+}
+
+fn caller_mm() -> Result<ARef<MmWithUser>> {
+    Ok(current!().mm().ok_or(ESRCH)?.into())
+}
+
+/// Starts a kthread on a CPU.
+fn spawn_on(
+    cpu: i64,
+    closure: impl FnOnce(&CurrentKThread) -> c_int + Send + 'static,
+) -> Result<KThread> {
+    let mut thread = KThread::create(format_args!("wait/{cpu}"), closure)?;
+    thread.bind(cpu as u32)?;
+    Ok(thread.start())
+}
+
+fn unstarted([rounds, _]: [i64; 2]) -> Result<Results> {
+    static RUN: Atomic<i64> = Atomic::new(0);
+
+    unsafe extern "C" fn run(_: *mut c_void) -> c_int {
+        RUN.add(1, Relaxed);
+        0
+    }
+
+    RUN.store(0, Relaxed);
+    // SAFETY: `run()` ignores its argument. The name is NUL-terminated and has no conversion.
+    let thread = from_err_ptr(unsafe {
+        bindings::kthread_create_on_node(
+            Some(run),
+            ptr::null_mut(),
+            bindings::NUMA_NO_NODE,
+            b"unstarted\0".as_ptr().cast(),
+        )
+    })?;
+    // SAFETY: The kthread has not been started, so it exists.
+    //
+    // CAST: `Task` is a transparent wrapper of `task_struct`.
+    let task = ARef::from(unsafe { &*thread.cast::<Task>() });
+    for _ in 0..rounds {
+        task.wake_up();
+    }
+    pause(5);
+    let run = RUN.load(Relaxed);
+    // SAFETY: `task` holds a reference on the kthread, which has not been stopped before.
+    let result = unsafe { bindings::kthread_stop(thread) };
+    Ok([run, result.into(), 0, 0])
+}
+
+/// Calls `function` on a CPU: in a hard IRQ, or with interrupts disabled if it is the own one.
+fn call_on_cpu(cpu: i64, function: &(dyn Fn() + Sync)) {
+    unsafe extern "C" fn call(function: *mut c_void) {
+        // SAFETY: `call_on_cpu()` passes a pointer to its parameter, and waits for this function.
+        unsafe { (*function.cast::<&(dyn Fn() + Sync)>())() }
+    }
+
+    // SAFETY: `call()` gets a pointer that is valid during the call, which waits for it. The
+    // function it calls may run on any CPU, as it is `Sync`.
+    unsafe {
+        bindings::smp_call_function_single(
+            cpu as c_int,
+            Some(call),
+            ptr::from_ref(&function).cast_mut().cast(),
+            1,
+        )
+    };
+}
+
+/// Returns `task_struct::__state` of the current task.
+fn current_state() -> c_uint {
+    // SAFETY: The current task is valid, and the field is an aligned `unsigned int`.
+    unsafe { ptr::addr_of!((*Task::current_raw()).__state).read_volatile() }
+}
+
+/// Calls functions in the current context. Returns the results of [`abi::CONTEXT`].
+fn probe(mm: &MmWithUser) -> Results {
+    let state = current_state();
+    // The condition becomes true between the check and the sleep.
+    let asked = Cell::new(false);
+    let condition = || asked.replace(true).then_some(());
+    let waited = current!().wait_until(TaskState::Idle, 1, condition);
+    let same_state = current_state() == state;
+    [
+        errno(waited),
+        same_state.into(),
+        errno(mm.kthread_use_mm(|| ())),
+        current!().mm().is_some().into(),
+    ]
+}
+
+/// A place for the results of a function that runs elsewhere.
+struct Answer {
+    results: [Atomic<i64>; 4],
+    ready: Atomic<u32>,
+}
+
+impl Answer {
+    fn new() -> Result<Arc<Self>> {
+        let zero = || Atomic::new(0);
+        let answer = Self {
+            results: [zero(), zero(), zero(), zero()],
+            ready: Atomic::new(0),
+        };
+        Ok(Arc::new(answer, GFP_KERNEL)?)
+    }
+
+    fn set(&self, results: Results) {
+        for (to, from) in self.results.iter().zip(results) {
+            to.store(from, Relaxed);
+        }
+        self.ready.store(1, Release);
+    }
+
+    fn wait(&self) -> Results {
+        poll(|| self.ready.load(Acquire) != 0);
+        let [a, b, c, d] = &self.results;
+        [a, b, c, d].map(|result| result.load(Relaxed))
+    }
+}
+
+fn context([kind, cpu]: [i64; 2]) -> Result<Results> {
+    let mm = caller_mm()?;
+    let answer = Answer::new()?;
+    let theirs = answer.clone();
+
+    match kind {
+        abi::IRQS_DISABLED => {
+            let thread = spawn_on(cpu, move |this| {
+                // SAFETY: This sets the state of the current task, which does not sleep before it
+                // sets `TASK_RUNNING` again.
+                unsafe { bindings::set_current_state(bindings::TASK_UNINTERRUPTIBLE) };
+                call_on_cpu(cpu, &|| theirs.set(probe(&mm)));
+                // SAFETY: As above.
+                unsafe { bindings::__set_current_state(bindings::TASK_RUNNING) };
+                while !this.sleep(HOUR) {}
+                0
+            })?;
+            let results = answer.wait();
+            drop(thread);
+            Ok(results)
+        }
+        abi::HARD_IRQ => {
+            let (inside, end) = (Answer::new()?, Answer::new()?);
+            let (is_inside, may_end) = (inside.clone(), end.clone());
+            let used = mm.clone();
+            let thread = spawn_on(cpu, move |this| {
+                let _ = used.kthread_use_mm(|| {
+                    is_inside.set([0; 4]);
+                    while may_end.ready.load(Acquire) == 0 {
+                        hint::spin_loop();
+                    }
+                });
+                while !this.sleep(HOUR) {}
+                0
+            })?;
+            inside.wait();
+            call_on_cpu(cpu, &|| answer.set(probe(&mm)));
+            end.set([0; 4]);
+            drop(thread);
+            Ok(answer.wait())
+        }
+        abi::SOFTIRQ => {
+            // SAFETY: `system_bh_wq` is initialized at boot and is never freed.
+            let queue = unsafe { Queue::from_raw(bindings::system_bh_wq) };
+            // Its drop does not sleep.
+            let mm = MmWithUser::into_mmput_async(mm);
+            queue.try_spawn(GFP_KERNEL, move || theirs.set(probe(&mm)))?;
+            Ok(answer.wait())
+        }
+        _ => Err(EINVAL),
+    }
+}
+
+fn kick([rounds, cpu]: [i64; 2]) -> Result<Results> {
+    struct Work {
+        added: Atomic<i64>,
+        done: Atomic<i64>,
+    }
+
+    let work = Work {
+        added: Atomic::new(0),
+        done: Atomic::new(0),
+    };
+    let work = Arc::new(work, GFP_KERNEL)?;
+    let theirs = work.clone();
+    let adder: ARef<Task> = ARef::from(&**current!());
+    let thread = spawn_on(cpu, move |this| {
+        let mut done = 0;
+        loop {
+            let next = || Some(theirs.added.load(Acquire)).filter(|added| *added > done);
+            match this.wait_until(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, next) {
+                Ok(added) => done = added,
+                Err(_) => return 0,
+            }
+            theirs.done.store(done, Release);
+            adder.wake_up();
+        }
+    })?;
+
+    for round in 1..=rounds {
+        work.added.store(round, Release);
+        thread.task().wake_up();
+        let done = || (work.done.load(Acquire) == round).then_some(());
+        let limit = msecs_to_jiffies(10_000) as c_long;
+        match current!().wait_until(TaskState::Killable, limit, done) {
+            Ok(()) => (),
+            Err(WaitError::Timeout) => return Ok([round - 1, 1, 0, 0]),
+            Err(err) => return Err(err.into()),
+        }
+    }
+    Ok([rounds, 0, 0, 0])
+}
+
+/// The states in which [`park`] has kthreads wait.
+const STATES: [TaskState; 6] = [
+    TaskState::Interruptible,
+    TaskState::InterruptibleFreezable,
+    TaskState::Killable,
+    TaskState::KillableFreezable,
+    TaskState::Uninterruptible,
+    TaskState::Idle,
+];
+
+fn park([rounds, _]: [i64; 2]) -> Result<Results> {
+    let mut wrong = 0;
+    for round in 0..rounds {
+        let state = STATES[round as usize % STATES.len()];
+        let begun = Answer::new()?;
+        let begin = begun.clone();
+        let mut thread = KThread::spawn(format_args!("park/{round}"), move |this| {
+            begin.set([0; 4]);
+            let never = || None::<()>;
+            match this.wait_until(state, MAX_SCHEDULE_TIMEOUT, never) {
+                Err(WaitError::Stop) => 7,
+                _ => -1,
+            }
+        })?;
+        begun.wait();
+        for _ in 0..3 {
+            drop(thread.park()?);
+            thread.task().wake_up();
+        }
+        if round % 2 == 0 {
+            core::mem::forget(thread.park()?);
+        }
+        wrong += i64::from(thread.stop() != 7);
+    }
+    Ok([wrong, 0, 0, 0])
+}
+
+fn bounded([jiffies, msecs]: [i64; 2]) -> Result<Results> {
+    let timeout = match jiffies {
+        0 => msecs_to_jiffies(msecs as u32) as c_long,
+        jiffies => jiffies as c_long,
+    };
+    let never = || None::<()>;
+    match current!().wait_until(TaskState::Interruptible, timeout, never) {
+        Err(WaitError::Signal { remaining }) if msecs == 0 => Ok([remaining as i64, 0, 0, 0]),
+        Err(err) => Err(err.into()),
+        Ok(()) => Err(EIO),
+    }
+}
+
+fn unbounded([calls, _]: [i64; 2]) -> Result<Results> {
+    static CALLS: Atomic<i64> = Atomic::new(0);
+
+    CALLS.add(1, Relaxed);
+    let enough = || Some(CALLS.load(Relaxed)).filter(|all| *all >= calls);
+    let all = current!().wait_until(TaskState::Interruptible, MAX_SCHEDULE_TIMEOUT, enough)?;
+    CALLS.store(0, Relaxed);
+    Ok([all, 0, 0, 0])
+}
+
+/// Reads a `u64` of the current address space and writes another value. Returns both errors.
+fn access(addr: usize, value: u64) -> [i64; 2] {
+    let memory = || UserSlice::new(UserPtr::from_addr(addr), size_of::<u64>());
+    let read = memory().reader().read::<u64>();
+    let written = memory().writer().write(&value);
+    // The other functions that copy. They are refused as well, or write the same value.
+    let sliced = memory().reader().read_slice(&mut [0; size_of::<u64>()]);
+    let slice_written = memory().writer().write_slice(&value.to_ne_bytes());
+    let both = |a, b| if a == b { a } else { -1 };
+    [
+        both(errno(read), errno(sliced)),
+        both(errno(written), errno(slice_written)),
+    ]
+}
+
+fn user_copy([addr, cpu]: [i64; 2]) -> Result<Results> {
+    const ROUNDS: i64 = 1000;
+    const BAD: u64 = 0xbad;
+    let (addr, fault) = (addr as usize, EFAULT.to_errno().into());
+
+    let mm = caller_mm()?;
+    let answer = Answer::new()?;
+    let theirs = answer.clone();
+    let thread = spawn_on(cpu, move |this| {
+        let (mut rounds, mut reads, mut writes) = (0, 0, 0);
+        while rounds < ROUNDS {
+            let [read, written] = access(addr, BAD);
+            rounds += 1;
+            reads += i64::from(read == fault);
+            writes += i64::from(written == fault);
+            // Lets the process run, whose page tables then stay in use.
+            if rounds % 8 == 0 && this.sleep(1) {
+                break;
+            }
+        }
+        let scope = mm.kthread_use_mm(|| {
+            let [read, written] = access(addr, 1);
+            i64::from(read == fault) + i64::from(written == fault)
+        });
+        theirs.set([rounds, reads, writes, scope.unwrap_or(-1)]);
+        // The last `mmput()` must not happen after the caller has returned.
+        drop(mm);
+        while !this.sleep(HOUR) {}
+        0
+    })?;
+    let results = answer.wait();
+    drop(thread);
+    Ok(results)
+}
+
+fn user_copy_in_irq([addr, cpu]: [i64; 2]) -> Result<Results> {
+    let answer = Answer::new()?;
+    call_on_cpu(cpu, &|| {
+        let [read, written] = access(addr as usize, 0xbad);
+        answer.set([read, written, current!().mm().is_some().into(), 0]);
+    });
+    Ok(answer.wait())
+}
+
+fn comm(_: [i64; 2]) -> Result<Results> {
+    let task = Task::current_raw();
+    // SAFETY: The current task is valid.
+    let lock = unsafe { ptr::addr_of_mut!((*task).alloc_lock) };
+    // SAFETY: The lock of a task is initialized, and this code does not hold it.
+    unsafe { bindings::spin_lock(lock) };
+    let name = current!().comm();
+    // SAFETY: It was locked above.
+    unsafe { bindings::spin_unlock(lock) };
+    let mut begin = [0; 8];
+    begin.copy_from_slice(&name[..8]);
+    Ok([i64::from_ne_bytes(begin), 0, 0, 0])
+}
+
+fn kill_idle(_: [i64; 2]) -> Result<Results> {
+    // SAFETY: `init_task` is a static, and is the idle task of the boot CPU.
+    //
+    // CAST: `Task` is a transparent wrapper of `task_struct`.
+    let idle = unsafe { &*ptr::addr_of!(bindings::init_task).cast::<Task>() };
+    let sent = idle.send_sig(bindings::SIGKILL as c_int, true);
+    Ok([errno(sent), 0, 0, 0])
+}

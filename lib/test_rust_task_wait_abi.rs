@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ioctls of `/dev/test_rust_task` about waking, waiting and contexts. Each takes a [`Wait`].
+
+// Each user needs only a part of it.
+#![allow(dead_code, unreachable_pub)]
+
+/// The type byte of each ioctl.
+pub const MAGIC: u32 = 0xb8;
+/// Wakes a kthread that C code has created and not started, `args[0]` times. Returns how often its
+/// function has run, and the result of `kthread_stop()`.
+pub const UNSTARTED: u32 = 40;
+/// Calls functions in context `args[0]` of CPU `args[1]`. Returns the error of `wait_until()`,
+/// whether the task state was unchanged, the error of `kthread_use_mm()`, and whether
+/// `current!().mm()` was `Some`.
+pub const CONTEXT: u32 = 41;
+/// Passes `args[0]` pieces of work to a kthread on CPU `args[1]`, one after another. Returns how
+/// many it has done, and 1 if a wake-up was lost.
+pub const KICK: u32 = 42;
+/// Parks and stops `args[0]` kthreads that wait for a condition. Returns how many did not end as
+/// they should.
+pub const PARK: u32 = 43;
+/// Waits for `args[0]` jiffies, or if this is zero for `args[1]` milliseconds, for a condition that
+/// is never true. On a signal, returns the remaining jiffies if `args[1]` is zero, else fails.
+pub const BOUNDED: u32 = 44;
+/// Waits without a limit until it has been called `args[0]` times. Returns the number of calls.
+pub const UNBOUNDED: u32 = 45;
+/// Accesses the `u64` at address `args[0]` in a kthread on CPU `args[1]`, which uses no mm. Returns
+/// how many rounds there were, in how many the read failed with `EFAULT`, the same for the write,
+/// and the same for accesses in a `kthread_use_mm()`.
+pub const USER_COPY: u32 = 46;
+/// Accesses the `u64` at address `args[0]` in an interrupt of CPU `args[1]`. Returns the errors of
+/// the read and of the write, and whether `current!().mm()` was `Some`.
+pub const USER_COPY_IN_IRQ: u32 = 47;
+/// Reads the `comm` of the caller while its `alloc_lock` is held. Returns the first 8 bytes.
+pub const COMM: u32 = 48;
+/// Sends `SIGKILL` to the idle task of the boot CPU. Returns the error.
+pub const KILL_IDLE: u32 = 49;
+
+/// [`CONTEXT`]: a kthread with interrupts disabled, and with another state than `TASK_RUNNING`.
+pub const IRQS_DISABLED: i64 = 0;
+/// [`CONTEXT`]: a hard IRQ that interrupts a kthread that uses the mm of the caller.
+pub const HARD_IRQ: i64 = 1;
+/// [`CONTEXT`]: a softirq.
+pub const SOFTIRQ: i64 = 2;
+
+/// The argument (`args`) and result of each of these ioctls.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Wait {
+    /// The arguments.
+    pub args: [i64; 2],
+    /// The results. Errors are negative error codes, or 0.
+    pub results: [i64; 4],
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Has `/dev/test_rust_task` wake tasks, wait and access user memory, in each context.
+
+use anyhow::{ensure, Result};
+use nix::{
+    errno::Errno,
+    sched::{sched_setaffinity, CpuSet},
+    sys::{
+        mman::{MapFlags, ProtFlags},
+        signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal},
+    },
+    unistd::Pid,
+};
+use rust_task::{
+    child::Child,
+    device::{map, Tester},
+    ioctl::{ask, iowr},
+    ktap::{self, did, fact, Test},
+};
+use std::{
+    ptr,
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+#[path = "../../../../../../lib/test_rust_task_wait_abi.rs"]
+mod abi;
+
+const TESTS: &[Test] = &[
+    ("kthread of C that is not started", unstarted),
+    ("interrupts disabled", irqs_disabled),
+    ("hard IRQ on a kthread that uses an mm", hard_irq),
+    ("softirq", softirq),
+    ("wake-ups of a kthread on another CPU", kick),
+    ("park and stop of kthreads that wait", park),
+    ("bounded wait and a periodic signal", bounded),
+    ("unbounded wait and a periodic signal", unbounded),
+    ("user memory in a kthread without an mm", user_copy),
+    ("user memory in a hard IRQ", user_copy_in_irq),
+    ("comm under alloc_lock", comm),
+    ("signal to an idle task", kill_idle),
+];
+
+const ROUNDS: i64 = 100_000;
+const CHUNK: i64 = 1000;
+const LIMIT: Duration = Duration::from_secs(40);
+
+fn main() -> Result<()> {
+    ktap::run(TESTS)
+}
+
+fn call(device: &Tester, number: u32, args: [i64; 2]) -> Result<[i64; 4], Errno> {
+    let wait = abi::Wait {
+        args,
+        ..Default::default()
+    };
+    ask(device.file(), iowr::<abi::Wait>(abi::MAGIC, number), wait).map(|wait| wait.results)
+}
+
+/// Calls the driver once, with a device of its own.
+fn once(number: u32, args: [i64; 2]) -> Result<[i64; 4]> {
+    Ok(call(&Tester::open()?, number, args)?)
+}
+
+fn error(errno: Errno) -> i64 {
+    -(errno as i64)
+}
+
+/// Runs the current thread on one CPU from now on.
+fn pin(cpu: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+fn unstarted() -> Result<()> {
+    for round in 0..20 {
+        let [run, result, ..] = once(abi::UNSTARTED, [round, 0])?;
+        ensure!(run == 0, "the kthread has run");
+        ensure!(result == error(Errno::EINTR), "kthread_stop(): {result}");
+    }
+    Ok(())
+}
+
+fn check_context(kind: i64, cpu: i64) -> Result<()> {
+    for _ in 0..20 {
+        let [waited, same_state, used, has_mm] = once(abi::CONTEXT, [kind, cpu])?;
+        fact("wait_until()", "error", waited, error(Errno::EBUSY));
+        fact("wait_until()", "state is unchanged", same_state, 1);
+        fact("kthread_use_mm()", "error", used, error(Errno::EBUSY));
+        fact("current!()", "has an mm", has_mm, 0);
+    }
+    Ok(())
+}
+
+fn irqs_disabled() -> Result<()> {
+    check_context(abi::IRQS_DISABLED, 0)
+}
+
+fn hard_irq() -> Result<()> {
+    pin(0)?;
+    check_context(abi::HARD_IRQ, 1)
+}
+
+fn softirq() -> Result<()> {
+    check_context(abi::SOFTIRQ, 0)
+}
+
+fn kick() -> Result<()> {
+    pin(0)?;
+    let device = Tester::open()?;
+    let begin = Instant::now();
+    let mut done = 0;
+    while done < ROUNDS && begin.elapsed() < LIMIT {
+        let [rounds, lost, ..] = call(&device, abi::KICK, [CHUNK, 1])?;
+        ensure!(lost == 0, "wake-up {} was lost", done + rounds);
+        done += rounds;
+    }
+    did("wake-ups of a waiting kthread", done);
+    Ok(())
+}
+
+fn park() -> Result<()> {
+    let device = Tester::open()?;
+    let begin = Instant::now();
+    let mut rounds = 0;
+    while rounds < 600 && begin.elapsed() < LIMIT {
+        let [wrong, ..] = call(&device, abi::PARK, [60, 0])?;
+        ensure!(wrong == 0, "{wrong} kthreads did not end as they should");
+        rounds += 60;
+    }
+    did("waiting kthreads parked and stopped", rounds);
+    Ok(())
+}
+
+/// How many signals the handler has received.
+static SIGNALS: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn count(_: i32) {
+    SIGNALS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Sends `SIGALRM` to this process every 10 ms. Its handler has `SA_RESTART`.
+fn start_alarms() -> Result<()> {
+    let action = SigAction::new(
+        SigHandler::Handler(count),
+        SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
+    // SAFETY: The handler changes an atomic variable only.
+    unsafe { sigaction(Signal::SIGALRM, &action)? };
+    let every = libc::timeval {
+        tv_sec: 0,
+        tv_usec: 10_000,
+    };
+    let timer = libc::itimerval {
+        it_interval: every,
+        it_value: every,
+    };
+    // SAFETY: `timer` is valid, and the old value is not wanted.
+    Errno::result(unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, ptr::null_mut()) })?;
+    Ok(())
+}
+
+fn bounded() -> Result<()> {
+    const WHOLE: Duration = Duration::from_millis(500);
+    let device = Tester::open()?;
+    start_alarms()?;
+
+    // A driver that returns the error: the system call is not restarted.
+    let begin = Instant::now();
+    let result = call(&device, abi::BOUNDED, [0, WHOLE.as_millis() as i64]);
+    ensure!(result == Err(Errno::EINTR), "{result:?}");
+    ensure!(begin.elapsed() < WHOLE, "{:?}", begin.elapsed());
+
+    // A driver that returns the remaining jiffies: the calls wait for the whole time together.
+    let (mut jiffies, mut calls) = (100, 0);
+    let begin = Instant::now();
+    let end = loop {
+        match call(&device, abi::BOUNDED, [jiffies, 0]) {
+            Ok([remaining, ..]) => jiffies = remaining,
+            Err(err) => break err,
+        }
+        calls += 1;
+    };
+    ensure!(end == Errno::ETIME, "{end}");
+    let took = begin.elapsed();
+    // 100 jiffies are 100 ms to 1 s.
+    ensure!(
+        calls > 1 && took < Duration::from_secs(10),
+        "{calls} calls, {took:?}"
+    );
+    did("interrupted calls of a bounded wait", calls);
+    Ok(())
+}
+
+fn unbounded() -> Result<()> {
+    let device = Tester::open()?;
+    start_alarms()?;
+    let [calls, ..] = call(&device, abi::UNBOUNDED, [5, 0])?;
+    ensure!(calls >= 5);
+    ensure!(SIGNALS.load(Ordering::Relaxed) >= 4);
+    Ok(())
+}
+
+/// Maps a page with a `u64`, and runs `inner` on CPU 0 while other processes, which have a copy of
+/// it, are busy on both CPUs.
+fn with_busy(inner: impl FnOnce(*mut u64) -> Result<()>) -> Result<()> {
+    let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let at = map(None, 4096, prot, MapFlags::MAP_PRIVATE)?
+        .cast::<u64>()
+        .as_ptr();
+    // SAFETY: The page is mapped. The accesses are volatile, as the kernel accesses it as well.
+    let check = move |value| unsafe { at.read_volatile() == value };
+    // SAFETY: As above.
+    unsafe { at.write_volatile(1) };
+    let busy: Vec<_> = (0..2)
+        .map(|cpu| {
+            Child::start(|| {
+                pin(cpu)?;
+                // SAFETY: As above.
+                unsafe { at.write_volatile(2) };
+                while check(2) {
+                    std::hint::spin_loop();
+                }
+                anyhow::bail!("the memory of another process has changed")
+            })
+        })
+        .collect::<Result<_>>()?;
+    pin(0)?;
+    // Lets the others write to their copies.
+    thread::sleep(Duration::from_millis(50));
+    inner(at)?;
+    ensure!(check(1), "the memory of the process has changed");
+    for child in busy {
+        child.kill()?;
+    }
+    Ok(())
+}
+
+fn user_copy() -> Result<()> {
+    with_busy(|at| {
+        let [rounds, reads, writes, scope] = once(abi::USER_COPY, [at as i64, 0])?;
+        fact("kthread without an mm", "failed reads", reads, rounds);
+        fact("kthread without an mm", "failed writes", writes, rounds);
+        fact("kthread_use_mm()", "failed accesses", scope, 0);
+        did("user copies of a kthread without an mm", 4 * rounds);
+        ensure!(rounds == 1000);
+        Ok(())
+    })
+}
+
+fn user_copy_in_irq() -> Result<()> {
+    with_busy(|at| {
+        let mut with_mm = 0;
+        for _ in 0..100 {
+            let [read, written, has_mm, _] = once(abi::USER_COPY_IN_IRQ, [at as i64, 1])?;
+            let fault = error(Errno::EFAULT);
+            ensure!((read, written) == (fault, fault), "{read}, {written}");
+            with_mm += has_mm;
+        }
+        did("interrupts of a process", with_mm);
+        ensure!(with_mm > 0);
+        Ok(())
+    })
+}
+
+fn comm() -> Result<()> {
+    let [name, ..] = once(abi::COMM, [0; 2])?;
+    let name = name.to_ne_bytes();
+    ensure!(name.starts_with(b"rust_wai"), "{name:?}");
+    Ok(())
+}
+
+fn kill_idle() -> Result<()> {
+    let [sent, ..] = once(abi::KILL_IDLE, [0; 2])?;
+    fact("idle task", "send_sig(SIGKILL)", sent, error(Errno::ESRCH));
+    Ok(())
+}
