@@ -187,7 +187,7 @@ impl CurrentTask {
     /// The waker must make the condition true before it calls [`Task::wake_up`].
     ///
     /// `timeout` is in jiffies. [`MAX_SCHEDULE_TIMEOUT`] waits without a limit. With zero or a
-    /// negative value, `condition` is called once, without a sleep, in any context.
+    /// negative value, `condition` is called once, without a sleep, also in an interrupt.
     ///
     /// In the closure of a [`KThread`](crate::kthread::KThread), use
     /// [`CurrentKThread::wait_until`](crate::kthread::CurrentKThread::wait_until): the owner cannot
