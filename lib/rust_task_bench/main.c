@@ -75,7 +75,7 @@ operation rust_empty, rust_current, rust_current_pid, rust_current_tgid,
 
 /* Defined in more.rs. Mainline does not have the methods that these call. */
 operation rust_mmap_write_lock, rust_vma_each, rust_vma_file, rust_vma_typed,
-	rust_task_ns_rcu, rust_pid_clone, rust_pid_of_task, rust_pid_find,
+	rust_pid_clone, rust_pid_of_task, rust_pid_find,
 	rust_pid_task, rust_pid_nr, rust_group_each, rust_thread_each,
 	rust_task_parent, rust_task_nice, rust_task_cpu, rust_task_start,
 	rust_task_exit_state, rust_task_rlimit, rust_task_cred, rust_cred,
@@ -323,23 +323,18 @@ static noinline void c_vma_each(struct bench *b)
 	mmap_read_unlock(mm);
 }
 
-static noinline void c_task_ns_rcu(struct bench *b)
-{
-	struct pid_namespace *ns;
-
-	rcu_read_lock();
-	ns = task_active_pid_ns(b->task);
-	if (ns)
-		use(ns);
-	rcu_read_unlock();
-}
-
 static noinline void c_task_parent(struct bench *b)
 {
+	struct task_struct *parent = NULL;
+
 	rcu_read_lock();
 	if (pid_alive(b->task))
-		use(rcu_dereference(b->task->real_parent));
+		parent = get_task_struct(rcu_dereference(b->task->real_parent));
 	rcu_read_unlock();
+	if (parent) {
+		use(parent);
+		put_task_struct(parent);
+	}
 }
 
 static noinline void c_task_nice(struct bench *b)
@@ -473,21 +468,46 @@ static noinline void c_pid_nr(struct bench *b)
 static noinline void c_group_each(struct bench *b)
 {
 	struct task_struct *task;
+	struct pid *pid;
+	int nr = 0;
 
-	rcu_read_lock();
-	for_each_process(task)
-		use(task);
-	rcu_read_unlock();
+	do {
+		task = NULL;
+		rcu_read_lock();
+		while (!task && (pid = find_ge_pid(nr + 1, b->ns))) {
+			nr = pid_nr_ns(pid, b->ns);
+			task = pid_task(pid, PIDTYPE_TGID);
+		}
+		if (task)
+			get_task_struct(task);
+		rcu_read_unlock();
+		if (task) {
+			use(task);
+			put_task_struct(task);
+		}
+	} while (task);
 }
 
 static noinline void c_thread_each(struct bench *b)
 {
-	struct task_struct *task;
+	struct task_struct *task, *next;
 
 	rcu_read_lock();
-	for_each_thread(b->task, task)
-		use(task);
+	task = list_first_or_null_rcu(&b->task->signal->thread_head,
+				      struct task_struct, thread_node);
+	if (task)
+		get_task_struct(task);
 	rcu_read_unlock();
+	while (task) {
+		rcu_read_lock();
+		next = pid_alive(task) ? __next_thread(task) : NULL;
+		if (next)
+			get_task_struct(next);
+		rcu_read_unlock();
+		use(task);
+		put_task_struct(task);
+		task = next;
+	}
 }
 
 /* The vm_private_data of a C driver. */
@@ -614,8 +634,7 @@ static const struct row rows[] = {
 #ifdef CONFIG_RUST_TASK_BENCH
 	row("mmap write lock and unlock", mmap_write_lock),
 	row("mmap read lock, each VMA, unlock", vma_each),
-	row("a task's PID namespace, under RCU", task_ns_rcu),
-	row("a task's parent, under RCU", task_parent),
+	row("a task's parent: get and put", task_parent),
 	row("a task's nice value", task_nice),
 	row("a task's CPU", task_cpu),
 	row("a task's start time", task_start),
@@ -632,8 +651,8 @@ static const struct row rows[] = {
 	row("find_get_pid(1) and drop", pid_find),
 	row("get_pid_task() and drop", pid_task),
 	row("pid_nr_ns()", pid_nr),
-	row("each thread group, under RCU", group_each),
-	row("each thread of a thread group, under RCU", thread_each),
+	row("each thread group: get and put", group_each),
+	row("each thread of a thread group: get and put", thread_each),
 #endif
 };
 

@@ -27,10 +27,7 @@ use kernel::{
     },
     prelude::*,
     str::CStr,
-    sync::{
-        rcu,
-        Arc, //
-    },
+    sync::Arc,
     task::{
         Kuid,
         Rlimit,
@@ -93,17 +90,8 @@ impl Bench {
 }
 
 operations! {
-    rust_task_ns_rcu: |b| {
-        let guard = rcu::read_lock();
-        if let Some(ns) = b.task().task_active_pid_ns(&guard) {
-            keep!(ns.as_ptr());
-        }
-    };
-    rust_task_parent: |b| {
-        let guard = rcu::read_lock();
-        if let Some(task) = b.task().real_parent(&guard) {
-            keep!(task.as_ptr());
-        }
+    rust_task_parent: |b| if let Some(task) = b.task().real_parent() {
+        keep!(task.as_ptr());
     };
     rust_task_nice: |b| keep!(b.task().nice());
     rust_task_cpu: |b| keep!(b.task().cpu());
@@ -152,17 +140,11 @@ operations! {
         between();
     };
     rust_pid_nr: |b| keep!(b.pid().pid_nr_ns(b.ns()));
-    rust_group_each: |_| {
-        let guard = rcu::read_lock();
-        for task in Task::processes(&guard) {
-            keep!(task.as_ptr());
-        }
+    rust_group_each: |b| for task in b.ns().processes() {
+        keep!(task.as_ptr());
     };
-    rust_thread_each: |b| {
-        let guard = rcu::read_lock();
-        for task in b.task().threads(&guard) {
-            keep!(task.as_ptr());
-        }
+    rust_thread_each: |b| for task in b.task().threads() {
+        keep!(task.as_ptr());
     };
     rust_mmap_write_lock: |b| {
         let _guard = b.users().mmap_write_lock();

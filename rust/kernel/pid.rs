@@ -18,6 +18,7 @@ use crate::{
         impl_c_struct,
         impl_refcounted, //
     },
+    cred::Credential,
     error::{
         to_result,
         Result, //
@@ -35,7 +36,10 @@ use crate::{
 };
 use core::{
     ffi::c_int,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 
 /// What a [`Pid`] is used to identify (`enum pid_type`).
@@ -200,29 +204,14 @@ impl Pid {
 
     /// Returns the task that this `struct pid` identifies, without a reference.
     ///
-    /// The result is the one that [`get_pid_task`](Self::get_pid_task) would return. It is valid
-    /// until the RCU read lock is released.
+    /// # Safety
     ///
-    /// # Context
-    ///
-    /// Within an RCU read-side critical section.
-    /// Any context, including NMI.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::{pid::PidType, sync::rcu};
-    ///
-    /// let pid = current!().get_task_pid(PidType::Pid).ok_or(ESRCH)?;
-    /// let guard = rcu::read_lock();
-    /// let task = pid.pid_task(PidType::Pid, &guard).ok_or(ESRCH)?;
-    /// assert_eq!(task.pid(), current!().pid());
-    /// # Ok::<(), Error>(())
-    /// ```
+    /// The caller must hold the RCU read lock for the duration of `'a`, on the same thread and
+    /// without sleeping.
     #[inline]
-    pub fn pid_task<'a>(&self, kind: PidType, _rcu: &'a rcu::Guard) -> Option<&'a Task> {
+    pub(crate) unsafe fn pid_task<'a>(&self, kind: PidType) -> Option<&'a Task> {
         // SAFETY: `struct pid` is allocated by the type invariant, and the RCU read lock, which
-        // protects its list of tasks, is held: `_rcu` proves it.
+        // protects its list of tasks, is held.
         let task = unsafe { bindings::pid_task(self.as_ptr(), kind as bindings::pid_type) };
 
         // CAST: `Task` is transparent around `task_struct`.
@@ -358,6 +347,10 @@ impl Pid {
     /// checked. Otherwise it is the current task (`SEND_SIG_NOINFO`), whose permissions are
     /// checked. Signal 0 is not sent: only the look-up and the checks are done.
     ///
+    /// The current task of a kthread, work item or interrupt is not the one that asked for the
+    /// signal. [`kill_pid_as_cred`](Self::kill_pid_as_cred) checks the permissions of the task that
+    /// did.
+    ///
     /// # Errors
     ///
     /// - `ESRCH`: the thread has been reaped, or this `struct pid` identifies no thread.
@@ -387,6 +380,76 @@ impl Pid {
         // `do_send_sig_info()` takes `siglock` by `lock_task_sighand()`, which fails if the task
         // has been released.
         to_result(unsafe { bindings::kill_pid(self.as_ptr(), signal, privileged.into()) })
+    }
+
+    /// Sends `signal` to the thread group of the thread that this `struct pid` identifies, with the
+    /// permissions of `cred`.
+    ///
+    /// This is for a signal that a task asks for and that is sent later, by a kthread, a work item
+    /// or an interrupt. The driver keeps the credentials of the task that asked, for instance
+    /// `ARef::from(current!().cred())` in the system call. The receiver may have got other
+    /// credentials since, such as by executing a set-user-ID program.
+    ///
+    /// The real or effective UID of `cred` must be the real or saved UID of the receiver.
+    /// Capabilities of `cred` do not replace that. The receiver sees the `si_code` `SI_ASYNCIO`,
+    /// the `si_errno` 0 and a null `si_addr`. Signal 0 is not sent: only the look-up and the checks
+    /// are done.
+    ///
+    /// # Errors
+    ///
+    /// - `ESRCH`: the thread has been reaped, or this `struct pid` identifies no thread.
+    /// - `EINVAL`: `signal` is not a valid signal number.
+    /// - `EPERM`: a task with these credentials may not signal the thread group.
+    /// - `EAGAIN`: `signal` is a real-time signal, and the receiver has as many signals pending as
+    ///   its `RLIMIT_SIGPENDING` allows.
+    /// - Other errors of a security module.
+    ///
+    /// # Context
+    ///
+    /// Hard IRQ except on PREEMPT_RT, softirq, process context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{cred::Credential, pid::{Pid, PidType}, sync::aref::ARef};
+    ///
+    /// /// A request of a process to be told of an event by a signal.
+    /// struct Request {
+    ///     asker: ARef<Pid>,
+    ///     cred: ARef<Credential>,
+    ///     signal: i32,
+    /// }
+    ///
+    /// impl Request {
+    ///     /// Called in the system call of the process.
+    ///     fn new(signal: i32) -> Result<Self> {
+    ///         let asker = current!().get_task_pid(PidType::Tgid).ok_or(ESRCH)?;
+    ///         let cred = ARef::from(current!().cred());
+    ///         Ok(Self { asker, cred, signal })
+    ///     }
+    ///
+    ///     /// Called later, for instance in a work item.
+    ///     fn complete(self) -> Result {
+    ///         self.asker.kill_pid_as_cred(self.signal, &self.cred)
+    ///     }
+    /// }
+    /// Request::new(0)?.complete()?;
+    /// # assert_eq!(Request::new(1000)?.complete(), Err(EINVAL));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias = "kill_pid_usb_asyncio")]
+    #[inline]
+    pub fn kill_pid_as_cred(&self, signal: c_int, cred: &Credential) -> Result {
+        let addr = bindings::sigval_t {
+            sival_ptr: ptr::null_mut(),
+        };
+        // SAFETY: `struct pid` and `cred` are allocated by the type invariants.
+        // `kill_pid_usb_asyncio()` rejects invalid signal numbers, looks up the task and uses it
+        // under RCU, and takes `siglock` by `lock_task_sighand()`, which fails if the task has been
+        // released. It reads `addr` as a value.
+        to_result(unsafe {
+            bindings::kill_pid_usb_asyncio(signal, 0, addr, self.as_ptr(), cred.as_ptr())
+        })
     }
 }
 
@@ -428,9 +491,10 @@ impl PidNamespace {
     #[doc(alias = "find_pid_ns")]
     #[inline]
     pub fn find_get_pid(&self, nr: task::Pid) -> Option<ARef<Pid>> {
-        let guard = rcu::read_lock();
+        let _rcu = rcu::read_lock();
 
-        self.find_pid(nr, &guard).map(ARef::from)
+        // SAFETY: The RCU read lock is held until after the last use of the result.
+        unsafe { self.find_pid(nr) }.map(ARef::from)
     }
 
     /// Converts a numeric PID of this namespace to the one that the same `struct pid` has in
@@ -458,39 +522,23 @@ impl PidNamespace {
     #[doc(alias("find_pid_ns", "pid_nr_ns"))]
     #[inline]
     pub fn translate(&self, nr: task::Pid, other: &PidNamespace) -> Option<task::Pid> {
-        let guard = rcu::read_lock();
+        let _rcu = rcu::read_lock();
 
-        let translated = self.find_pid(nr, &guard)?.pid_nr_ns(other);
+        // SAFETY: The RCU read lock is held until after the last use of the result.
+        let translated = unsafe { self.find_pid(nr) }?.pid_nr_ns(other);
         (translated != 0).then_some(translated)
     }
 
     /// Looks up a numeric PID of this namespace, without taking a reference.
     ///
-    /// Returns `None` if `nr` is not in use in this namespace. The result is valid until the RCU
-    /// read lock is released.
+    /// # Safety
     ///
-    /// # Context
-    ///
-    /// Within an RCU read-side critical section.
-    /// Any context, including NMI.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::{pid_namespace::PidNamespace, sync::rcu};
-    ///
-    /// let init = PidNamespace::init();
-    /// let guard = rcu::read_lock();
-    /// let pid = init.find_pid(current!().pid(), &guard).ok_or(ESRCH)?;
-    /// assert_eq!(pid.pid_nr(), current!().pid());
-    /// assert!(init.find_pid(0, &guard).is_none());
-    /// # Ok::<(), Error>(())
-    /// ```
-    #[doc(alias = "find_pid_ns")]
+    /// The caller must hold the RCU read lock for the duration of `'a`, on the same thread and
+    /// without sleeping.
     #[inline]
-    pub fn find_pid<'a>(&self, nr: task::Pid, _rcu: &'a rcu::Guard) -> Option<&'a Pid> {
+    unsafe fn find_pid<'a>(&self, nr: task::Pid) -> Option<&'a Pid> {
         // SAFETY: The namespace is allocated by the type invariant, and the RCU read lock, which
-        // protects readers of its PID table (`idr`), is held: `_rcu` proves it.
+        // protects readers of its PID table (`idr`), is held.
         let pid = unsafe { bindings::find_pid_ns(nr, self.as_ptr()) };
 
         // SAFETY: `alloc_pid()` stores a `struct pid` in the table after it has initialized it.

@@ -16,8 +16,7 @@
 //! |-----------------------------------|---------------------|------------------------------------|
 //! | current task, process context     | none needed (1)     | [`CurrentTask::active_pid_ns`]     |
 //! | interrupted task, in an interrupt | the interrupt (2)   | [`CurrentTask::active_pid_ns`]     |
-//! | another task, within an RCU guard | RCU read lock (3)   | [`Task::task_active_pid_ns`]       |
-//! | another task, kept for longer     | a reference (4)     | [`Task::get_pid_ns`]               |
+//! | another task                      | a reference (3, 4)  | [`Task::get_pid_ns`]               |
 //! | any task after `release_task()`   | it has none (5)     | each of them returns `None`        |
 //! | a task of which a thread execs    | as above (6)        | as above                           |
 //!
@@ -50,7 +49,6 @@
 //! [`CurrentTask`]: crate::task::CurrentTask
 //! [`CurrentTask::active_pid_ns`]: crate::task::CurrentTask::active_pid_ns
 //! [`Task::get_pid_ns`]: crate::task::Task::get_pid_ns
-//! [`Task::task_active_pid_ns`]: crate::task::Task::task_active_pid_ns
 
 use crate::{
     bindings,

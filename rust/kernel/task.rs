@@ -500,8 +500,7 @@ impl Task {
     /// Returns whether the task is attached: `release_task()` has not run for it yet.
     ///
     /// A zombie is attached. For a task other than the current one, the result may be stale when it
-    /// is returned. Under the RCU read lock, the tasks and the `struct pid` that it pointed to stay
-    /// allocated nevertheless.
+    /// is returned.
     ///
     /// # Context
     ///
@@ -587,10 +586,7 @@ impl Task {
     /// # Examples
     ///
     /// ```
-    /// use kernel::sync::rcu;
-    ///
-    /// let guard = rcu::read_lock();
-    /// let parent = current!().real_parent(&guard).ok_or(ESRCH)?;
+    /// let parent = current!().real_parent().ok_or(ESRCH)?;
     /// assert!(parent.start_time() <= current!().start_time());
     /// # Ok::<(), Error>(())
     /// ```
@@ -779,7 +775,7 @@ impl CurrentTask {
     /// No reference is taken. In an interrupt that hits an exiting task after `release_task()`,
     /// when nothing keeps the leader allocated, this returns the task itself.
     ///
-    /// For another task, use [`Task::group_leader_rcu`]: `de_thread()` can replace the leader of
+    /// For another task, use [`Task::get_group_leader`]: `de_thread()` can replace the leader of
     /// another thread group at any time, and the old leader is then freed.
     ///
     /// # Context

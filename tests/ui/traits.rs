@@ -20,6 +20,8 @@ pub fn implemented() {
     sync::<task::Kuid>();
     clone::<task::Kuid>();
     unpin::<task::Kuid>();
+    send::<task::Processes<'_>>();
+    send::<task::Threads<'_>>();
     send::<mm::Mm>();
     sync::<mm::Mm>();
     send::<mm::MmWithUser>();
@@ -118,12 +120,10 @@ pub fn not_implemented() {
     //~[bad]^ ERROR: E0277: the trait bound
     unpin::<pid::Pid>();
     //~[bad]^ ERROR: E0277: cannot be unpinned
-    send::<task::Processes<'_>>();
-    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
-    //~[bad]| ERROR: E0277: cannot be shared between threads safely
-    send::<task::Threads<'_>>();
-    //~[bad]^ ERROR: E0277: cannot be sent between threads safely
-    //~[bad]| ERROR: E0277: cannot be shared between threads safely
+    clone::<task::Processes<'_>>();
+    //~[bad]^ ERROR: E0277: the trait bound
+    clone::<task::Threads<'_>>();
+    //~[bad]^ ERROR: E0277: the trait bound
     clone::<pid_namespace::PidNamespace>();
     //~[bad]^ ERROR: E0277: the trait bound
     unpin::<pid_namespace::PidNamespace>();

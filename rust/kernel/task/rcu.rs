@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Relations between tasks, under RCU: parent, thread-group leader, threads, all thread groups.
+//! Relations between tasks: parent, thread-group leader, threads, all thread groups.
 //!
-//! They can change at any time. They are read in an RCU read-side critical section, and the results
-//! are valid for its duration. An [`ARef`](crate::sync::aref::ARef) of a result may be kept longer.
+//! They can change at any time. Each method reads them in an RCU read-side critical section of its
+//! own, and takes a reference on each task that it returns. The section ends before the method
+//! returns, so no code of a driver runs in it: a driver cannot sleep in it, and cannot leak it.
 //!
 //! A task is *attached* until `release_task()` has run for it, which clears `thread_pid`
 //! ([`Task::pid_alive`]). The tasks that an attached task points to are freed an RCU grace period
@@ -16,58 +17,60 @@
 use super::Task;
 use crate::{
     bindings, container_of,
+    pid::{
+        Pid,
+        PidType, //
+    },
     pid_namespace::PidNamespace,
     sync::{
+        aref::ARef,
         atomic::{
             atomic_load,
             Relaxed, //
         },
-        rcu, //
+        rcu::read_lock, //
     },
 };
-use core::{
-    marker::PhantomData,
-    ptr, //
-};
+use core::ptr;
 
 impl Task {
-    /// Creates a reference to a task that was found under the RCU read lock.
+    /// Takes a reference on a task that was found under the RCU read lock.
     ///
     /// # Safety
     ///
-    /// The RCU read lock must be held for the duration of `'a`. `ptr` must point to a task that was
-    /// attached at some time since the lock was taken.
+    /// The caller must hold the RCU read lock. `ptr` must point to a task that was attached at some
+    /// time since the lock was taken.
     #[inline]
-    unsafe fn from_rcu<'a>(ptr: *const bindings::task_struct) -> &'a Self {
+    unsafe fn get_rcu(ptr: *const bindings::task_struct) -> ARef<Self> {
         // CAST: `Self` is transparent around `task_struct`.
         // SAFETY: `release_task()` calls `put_task_struct_rcu_user()`, which drops the reference
         // that a task holds on itself after an RCU grace period. The task was attached since the
-        // RCU read lock was taken, so that grace period does not end within `'a`.
-        unsafe { &*ptr.cast() }
+        // RCU read lock was taken, so that grace period does not end before the lock is released.
+        // The `ARef` takes its own reference before that.
+        unsafe { &*ptr.cast::<Self>() }.into()
     }
 
-    /// Returns the parent of the task: the task that created it, or the one it was reparented to.
+    /// Returns the parent of the task, with a reference: the task that created it, or the one it
+    /// was reparented to.
     ///
     /// Returns `None` if this task has been released, or is the idle task of a CPU.
     ///
     /// # Context
     ///
-    /// Within an RCU read-side critical section.
     /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::sync::rcu;
-    ///
     /// // KUnit runs in a kthread, whose parent is `kthreadd`.
-    /// let guard = rcu::read_lock();
-    /// let parent = current!().real_parent(&guard).ok_or(ESRCH)?;
+    /// let parent = current!().real_parent().ok_or(ESRCH)?;
     /// assert_eq!(parent.pid(), 2);
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
-    pub fn real_parent<'a>(&self, _rcu: &'a rcu::Guard) -> Option<&'a Task> {
+    pub fn real_parent(&self) -> Option<ARef<Task>> {
+        let _rcu = read_lock();
+
         // An idle task is not in the `children` list of its parent, so it is not reparented when
         // that task exits.
         if !self.pid_alive() || self.pid() == 0 {
@@ -83,37 +86,35 @@ impl Task {
             )
         };
 
-        // SAFETY: This task was attached since the lock was taken. `forget_original_parent()` gives
-        // the children of a task to another task before the task is released, so the parent of an
-        // attached task is attached.
-        Some(unsafe { Self::from_rcu(parent) })
+        // SAFETY: The RCU read lock is held, and this task was attached since it was taken.
+        // `forget_original_parent()` gives the children of a task to another task before the task
+        // is released, so the parent of an attached task is attached.
+        Some(unsafe { Self::get_rcu(parent) })
     }
 
-    /// Returns the thread-group leader of this task.
+    /// Returns the thread-group leader of this task, with a reference.
     ///
-    /// Returns `None` if this task has been released. For the current task, [`group_leader`] does
-    /// not need the RCU read lock.
+    /// Returns `None` if this task has been released. For the current task, [`group_leader`] needs
+    /// no reference.
     ///
     /// [`group_leader`]: super::CurrentTask::group_leader
     ///
     /// # Context
     ///
-    /// Within an RCU read-side critical section.
     /// Any context, including NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::sync::rcu;
-    ///
-    /// let guard = rcu::read_lock();
-    /// let leader = current!().group_leader_rcu(&guard).ok_or(ESRCH)?;
+    /// let leader = current!().get_group_leader().ok_or(ESRCH)?;
     /// assert_eq!(leader.tgid(), current!().tgid());
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "group_leader")]
     #[inline]
-    pub fn group_leader_rcu<'a>(&self, _rcu: &'a rcu::Guard) -> Option<&'a Task> {
+    pub fn get_group_leader(&self) -> Option<ARef<Task>> {
+        let _rcu = read_lock();
+
         if !self.pid_alive() {
             return None;
         }
@@ -127,215 +128,244 @@ impl Task {
             )
         };
 
-        // SAFETY: This task was attached since the lock was taken. A leader is released only when
-        // no other thread of the group is attached, or after `de_thread()` has made another thread
-        // the leader of all threads. So the leader of an attached task is attached.
-        Some(unsafe { Self::from_rcu(leader) })
+        // SAFETY: The RCU read lock is held, and this task was attached since it was taken. A
+        // leader is released only when no other thread of the group is attached, or after
+        // `de_thread()` has made another thread the leader of all threads. So the leader of an
+        // attached task is attached.
+        Some(unsafe { Self::get_rcu(leader) })
     }
 
-    /// Returns this task's active PID namespace.
+    /// Returns the threads of this task's thread group, each with a reference.
     ///
-    /// Returns `None` if the task has been released. [`Task::get_pid_ns`] takes a reference
-    /// instead; the [module](crate::pid_namespace) explains the difference.
+    /// The walk may sleep between two threads, and does not keep the thread group as it is: a
+    /// thread that is created or released during the walk may or may not be returned, and a thread
+    /// that is returned may have been released since it was found. The walk is empty if all threads
+    /// have been released.
+    ///
+    /// The order is that of creation. If the thread at which the walk stands is released, the walk
+    /// continues with the threads that have been created later than that one. It may then miss a
+    /// thread that was created at the same time by another thread.
     ///
     /// # Context
     ///
-    /// Within an RCU read-side critical section.
-    /// Any context, including NMI.
+    /// Any context except NMI.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::sync::rcu;
-    ///
-    /// let guard = rcu::read_lock();
-    /// assert!(current!().task_active_pid_ns(&guard) == current!().active_pid_ns());
+    /// assert!(current!().threads().any(|task| *task == **current!()));
     /// ```
+    #[doc(alias("for_each_thread", "next_thread"))]
     #[inline]
-    pub fn task_active_pid_ns<'a>(&self, _rcu: &'a rcu::Guard) -> Option<&'a PidNamespace> {
-        // SAFETY: `task_struct` is allocated by the type invariant. The RCU read lock keeps
-        // the `struct pid` in `thread_pid` allocated: `free_pid()` frees it by `call_rcu()`.
-        let ns = unsafe { bindings::task_active_pid_ns(self.as_ptr()) };
+    pub fn threads(&self) -> Threads<'_> {
+        let _rcu = read_lock();
 
-        // SAFETY: The `struct pid` holds a reference on its namespace until it is freed. That is an
-        // RCU grace period after it was detached, hence not within `'a`.
-        (!ns.is_null()).then(|| unsafe { PidNamespace::from_ptr(ns) })
-    }
-
-    /// Returns all thread groups, each as its leader.
-    ///
-    /// A thread group that is created or released during the walk may or may not be returned. The
-    /// walk is a single RCU read-side critical section, so it must not sleep and should be short.
-    ///
-    /// # Context
-    ///
-    /// Within an RCU read-side critical section.
-    /// Any context, including NMI.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::{sync::rcu, task::Task};
-    ///
-    /// let guard = rcu::read_lock();
-    /// let me = current!().tgid();
-    /// assert_eq!(Task::processes(&guard).filter(|task| task.tgid() == me).count(), 1);
-    /// assert!(Task::processes(&guard).count() > 2);
-    /// ```
-    #[doc(alias("for_each_process", "next_task"))]
-    #[inline]
-    pub fn processes(_rcu: &rcu::Guard) -> Processes<'_> {
-        // SAFETY: `init_task` is a static. Only the address of its field is taken.
-        let head = unsafe { ptr::addr_of!(bindings::init_task.tasks) };
-
-        // INVARIANT: `init_task.tasks` is the head of the list of all thread-group leaders. It is
-        // static, hence valid for `'a`.
-        Processes {
-            head,
-            last: head,
-            rcu: PhantomData,
+        let head = self.thread_head();
+        // SAFETY: The RCU read lock is held, and `head` is the head of a thread list.
+        let next = unsafe { Threads::entry_after(head, head) };
+        Threads {
+            group: self,
+            // SAFETY: The RCU read lock is held, and the task was found in the list under it.
+            next: next.map(|task| unsafe { Self::get_rcu(task) }),
         }
     }
 
-    /// Returns the threads of this task's thread group.
+    /// Returns the head of the list of the threads of this task's thread group.
     ///
-    /// A thread that is created or released during the walk may or may not be returned. The walk is
-    /// empty if all threads have been released.
-    ///
-    /// # Context
-    ///
-    /// Within an RCU read-side critical section.
-    /// Any context, including NMI.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::sync::rcu;
-    ///
-    /// let guard = rcu::read_lock();
-    /// assert!(current!().threads(&guard).any(|task| *task == **current!()));
-    /// ```
-    #[doc(alias = "for_each_thread")]
+    /// It stays allocated while `self` is borrowed.
     #[inline]
-    pub fn threads<'a>(&'a self, _rcu: &'a rcu::Guard) -> Threads<'a> {
+    fn thread_head(&self) -> *const bindings::list_head {
         // SAFETY: `task_struct` is allocated by the type invariant. `signal` does not change, and
         // the task holds a reference on it until `__put_task_struct()`. Only the address of the
         // list head is taken.
-        let head = unsafe { ptr::addr_of!((*(*self.as_ptr()).signal).thread_head) };
-
-        // INVARIANT: `head` is the `thread_head` of a `signal_struct`, which stays allocated while
-        // `self` is borrowed, hence for `'a`.
-        Threads {
-            head,
-            last: head,
-            rcu: PhantomData,
-        }
+        unsafe { ptr::addr_of!((*(*self.as_ptr()).signal).thread_head) }
     }
-}
-
-/// An iterator over all thread groups, returned by [`Task::processes`].
-///
-/// # Invariants
-///
-/// - `head` is the head of the list of all thread-group leaders.
-/// - `last` is `head`, or an entry that was in the list since the RCU read lock of `'a` was taken.
-///
-/// # Examples
-///
-/// ```
-/// use kernel::{sync::rcu, task::{Processes, Task}};
-///
-/// /// Returns the number of kthreads.
-/// fn kthreads(all: Processes<'_>) -> usize {
-///     all.filter(|task| task.is_kthread()).count()
-/// }
-/// let guard = rcu::read_lock();
-/// assert!(kthreads(Task::processes(&guard)) > 1);
-/// ```
-pub struct Processes<'a> {
-    head: *const bindings::list_head,
-    last: *const bindings::list_head,
-    rcu: PhantomData<&'a rcu::Guard>,
 }
 
 /// An iterator over the threads of a thread group, returned by [`Task::threads`].
 ///
-/// # Invariants
-///
-/// - `head` is the head of the thread list of a thread group, valid for `'a`.
-/// - `last` is `head`, or an entry that was in the list since the RCU read lock of `'a` was taken.
-///
 /// # Examples
 ///
 /// ```
-/// use kernel::{sync::rcu, task::Threads};
+/// use kernel::task::Threads;
 ///
 /// /// Returns whether the thread group has a single thread.
 /// fn is_single_threaded(mut threads: Threads<'_>) -> bool {
 ///     threads.nth(1).is_none()
 /// }
-/// let guard = rcu::read_lock();
-/// assert!(is_single_threaded(current!().threads(&guard)));
+/// assert!(is_single_threaded(current!().threads()));
 /// ```
 pub struct Threads<'a> {
-    head: *const bindings::list_head,
-    last: *const bindings::list_head,
-    rcu: PhantomData<&'a rcu::Guard>,
+    group: &'a Task,
+    // The thread to return next. It was found when the thread before it was returned, so that one
+    // reference is taken for each thread.
+    next: Option<ARef<Task>>,
 }
 
-/// Returns the entry after `last`, or `None` if that is the head.
-///
-/// # Safety
-///
-/// The caller must hold the RCU read lock. `last` must be `head`, or an entry that was in the list
-/// since the lock was taken.
-#[inline]
-unsafe fn next(
-    head: *const bindings::list_head,
-    last: *const bindings::list_head,
-) -> Option<*const bindings::list_head> {
-    // SAFETY: The caller guarantees that `last` is allocated. `list_del_rcu()` and
-    // `list_replace_rcu()` leave the `next` pointer of a removed entry in place. Writers store it
-    // as one word (`WRITE_ONCE()` or `rcu_assign_pointer()`); `READ_ONCE()` pairs with that.
-    let next = unsafe { atomic_load(ptr::addr_of!((*last).next).cast_mut(), Relaxed) };
-
-    (!ptr::eq(next, head)).then_some(next)
-}
-
-impl<'a> Iterator for Processes<'a> {
-    type Item = &'a Task;
-
+impl Threads<'_> {
+    /// Returns the task after `entry` in a list of threads, or `None` at the end of the list.
+    ///
+    /// The task was attached at some time since the RCU read lock was taken.
+    ///
+    /// # Safety
+    ///
+    /// The caller must hold the RCU read lock. `head` must be the head of a thread list that is
+    /// allocated. `entry` must be `head`, or the `thread_node` of a task that was in the list at
+    /// some time since the lock was taken.
     #[inline]
-    fn next(&mut self) -> Option<&'a Task> {
-        // INVARIANT: `next()` returns the entry after one that was in the list under this RCU read
-        // lock, so the new entry was in it under the lock, too.
-        // SAFETY: By the type invariant, `last` is the head or was in the list under the RCU read
-        // lock, which is held for `'a`.
-        self.last = unsafe { next(self.head, self.last) }?;
-        // SAFETY: Each entry but the head is a field of a `task_struct`. `__unhash_process()`
-        // removes it in `release_task()`, so a task in the list is attached.
-        unsafe {
-            let task = container_of!(self.last, bindings::task_struct, tasks);
-            Some(Task::from_rcu(task))
+    unsafe fn entry_after(
+        head: *const bindings::list_head,
+        entry: *const bindings::list_head,
+    ) -> Option<*const bindings::task_struct> {
+        // SAFETY: The caller guarantees that `entry` is allocated. `list_del_rcu()` leaves the
+        // `next` pointer of a removed entry in place. Writers store it as one word (`WRITE_ONCE()`
+        // or `rcu_assign_pointer()`); `READ_ONCE()` pairs with that.
+        let next = unsafe { atomic_load(ptr::addr_of!((*entry).next).cast_mut(), Relaxed) };
+
+        if ptr::eq(next, head) {
+            return None;
+        }
+        // SAFETY: Each entry but the head is the `thread_node` of a task, which
+        // `__unhash_process()` removes in `release_task()`. If it removes the task while `entry`
+        // is in the list, it changes the pointer that was read above, so it does so after that
+        // read. If it removes `entry` first, then it removes the task after a time at which the
+        // RCU read lock was held. Either way, the task was attached since the lock was taken.
+        Some(unsafe { container_of!(next, bindings::task_struct, thread_node) })
+    }
+
+    /// Returns the thread after `task`.
+    #[inline]
+    fn after(&self, task: &Task) -> Option<ARef<Task>> {
+        let _rcu = read_lock();
+
+        if !task.pid_alive() {
+            return self.after_released(task);
+        }
+
+        // SAFETY: `task` is allocated. Only the address of its field is taken.
+        let entry = unsafe { ptr::addr_of!((*task.as_ptr()).thread_node) };
+        // SAFETY: The RCU read lock is held. `task` is a thread of `group`. Its `thread_pid` was
+        // not null under the lock. `__unhash_process()` clears it in `detach_pid()` before it
+        // removes the task from the list by `list_del_rcu()`, so the task was in the list at some
+        // time since the lock was taken.
+        let next = unsafe { Self::entry_after(self.group.thread_head(), entry) }?;
+        // SAFETY: The RCU read lock is held, and the task was attached since it was taken.
+        Some(unsafe { Task::get_rcu(next) })
+    }
+
+    /// Returns the first thread that was created after `gone`, a thread that has been released.
+    #[cold]
+    #[inline(never)]
+    fn after_released(&self, gone: &Task) -> Option<ARef<Task>> {
+        let age = |task: &Task| (task.start_time(), task.pid());
+        let _rcu = read_lock();
+
+        let head = self.group.thread_head();
+        let mut entry = head;
+        loop {
+            // SAFETY: The RCU read lock is held. `entry` is the head, or it was found in the list
+            // under the lock.
+            let task = unsafe { Self::entry_after(head, entry) }?;
+            // CAST: `Task` is transparent around `task_struct`.
+            // SAFETY: The task was attached since the RCU read lock was taken, so it is allocated
+            // until the lock is released.
+            let task = unsafe { &*task.cast::<Task>() };
+            if age(task) > age(gone) {
+                return Some(task.into());
+            }
+            // SAFETY: The task is allocated. Only the address of its field is taken.
+            entry = unsafe { ptr::addr_of!((*task.as_ptr()).thread_node) };
         }
     }
 }
 
-impl<'a> Iterator for Threads<'a> {
-    type Item = &'a Task;
+impl Iterator for Threads<'_> {
+    type Item = ARef<Task>;
 
     #[inline]
-    fn next(&mut self) -> Option<&'a Task> {
-        // INVARIANT: `next()` returns the entry after one that was in the list under this RCU read
-        // lock, so the new entry was in it under the lock, too.
-        // SAFETY: By the type invariant, `last` is the head or was in the list under the RCU read
-        // lock, which is held for `'a`.
-        self.last = unsafe { next(self.head, self.last) }?;
-        // SAFETY: Each entry but the head is a field of a `task_struct`. `__unhash_process()`
-        // removes it in `release_task()`, so a task in the list is attached.
-        unsafe {
-            let task = container_of!(self.last, bindings::task_struct, thread_node);
-            Some(Task::from_rcu(task))
+    fn next(&mut self) -> Option<ARef<Task>> {
+        let task = self.next.take()?;
+        self.next = self.after(&task);
+        Some(task)
+    }
+}
+
+impl PidNamespace {
+    /// Returns the thread groups that have a TGID in this namespace, each as its leader, with a
+    /// reference.
+    ///
+    /// These are the thread groups of this namespace and of its descendants. The order is that of
+    /// their TGIDs in this namespace. The walk may sleep between two thread groups. A thread group
+    /// that is created or released during the walk may or may not be returned; each other one is
+    /// returned once.
+    ///
+    /// # Context
+    ///
+    /// Any context except NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::pid_namespace::PidNamespace;
+    ///
+    /// let all = PidNamespace::init();
+    /// let me = current!().tgid();
+    /// assert_eq!(all.processes().filter(|task| task.tgid() == me).count(), 1);
+    /// // PID 1 is the init process, PID 2 is `kthreadd`.
+    /// assert!(all.processes().map(|task| task.tgid()).take(2).eq([1, 2]));
+    /// ```
+    #[doc(alias("for_each_process", "next_tgid", "find_ge_pid"))]
+    #[inline]
+    pub fn processes(&self) -> Processes<'_> {
+        Processes { ns: self, last: 0 }
+    }
+}
+
+/// An iterator over the thread groups of a PID namespace, returned by [`PidNamespace::processes`].
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{pid_namespace::PidNamespace, task::Processes};
+///
+/// /// Returns the number of kthreads.
+/// fn kthreads(all: Processes<'_>) -> usize {
+///     all.filter(|task| task.is_kthread()).count()
+/// }
+/// assert!(kthreads(PidNamespace::init().processes()) > 1);
+/// ```
+pub struct Processes<'a> {
+    ns: &'a PidNamespace,
+    // The PID in `ns` up to which the walk has come.
+    last: super::Pid,
+}
+
+impl Iterator for Processes<'_> {
+    type Item = ARef<Task>;
+
+    #[inline]
+    fn next(&mut self) -> Option<ARef<Task>> {
+        let _rcu = read_lock();
+
+        loop {
+            // A PID is less than `PID_MAX_LIMIT`.
+            let nr = self.last.checked_add(1)?;
+            // SAFETY: The namespace is allocated by the type invariant, and the RCU read lock,
+            // which protects readers of its PID table (`idr`), is held.
+            let pid = unsafe { bindings::find_ge_pid(nr, self.ns.as_ptr()) };
+            if pid.is_null() {
+                return None;
+            }
+            // SAFETY: `alloc_pid()` stores a `struct pid` in the table after it has initialized
+            // it. `free_pid()` removes it, and drops the reference of `alloc_pid()` after an RCU
+            // grace period. So its refcount is not zero while the RCU read lock is held.
+            let pid = unsafe { Pid::from_ptr(pid) };
+            // The PID is at least `nr`, as the `struct pid` was found in the table under it.
+            self.last = pid.pid_nr_ns(self.ns);
+            // SAFETY: The RCU read lock is held.
+            if let Some(task) = unsafe { pid.pid_task(PidType::Tgid) } {
+                return Some(task.into());
+            }
         }
     }
 }
