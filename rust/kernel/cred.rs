@@ -4,6 +4,8 @@
 //!
 //! C header: [`include/linux/cred.h`](srctree/include/linux/cred.h)
 
+#[cfg(not(CONFIG_64BIT))]
+use crate::c_struct::saturate;
 use crate::{
     bindings,
     c_struct::impl_refcounted,
@@ -173,8 +175,14 @@ impl Credential {
 }
 
 // SAFETY: `put_cred()` frees a `cred` when its last reference is released. By the type invariant, a
-// `Credential` exists only while one is held.
+// `Credential` exists only while one is held. `usage` has 64 bits: it takes centuries to wrap.
+#[cfg(CONFIG_64BIT)]
 impl_refcounted!(unsafe Credential(cred): get_cred, put_cred);
+
+// SAFETY: As for the one above, but `usage` has 32 bits: an `atomic_long_t` is an `atomic_t` there.
+// `get_task_cred()` calls `saturate()`.
+#[cfg(not(CONFIG_64BIT))]
+impl_refcounted!(unsafe Credential(cred): get_cred, put_cred, usage);
 
 impl Task {
     /// Returns the objective credentials of the task (`real_cred`) and takes a reference on them.
@@ -198,6 +206,13 @@ impl Task {
         // invariant.
         let cred = unsafe { bindings::get_task_cred(self.as_ptr()) };
 
+        // CAST: An `atomic_long_t` consists of an `int` on a 32-bit kernel.
+        // SAFETY: The reference taken above is held.
+        #[cfg(not(CONFIG_64BIT))]
+        unsafe {
+            saturate(ptr::addr_of!((*cred).usage).cast_mut().cast());
+        }
+
         // CAST: `Credential` is transparent around `cred`.
         // SAFETY: `get_task_cred()` never returns null. The `ARef` becomes the owner of the
         // reference that it has taken.
@@ -208,6 +223,10 @@ impl Task {
 impl CurrentTask {
     /// Returns the subjective credentials, which the current task acts with.
     ///
+    /// No reference is taken. Use [`ARef::from`] to keep the credentials for work that is done
+    /// later for this task. In a kthread, and so in a work item, this method returns the
+    /// credentials of root, also within [`kthread_use_mm`](crate::mm::MmWithUser::kthread_use_mm).
+    ///
     /// # Context
     ///
     /// Any context, including NMI.
@@ -215,9 +234,25 @@ impl CurrentTask {
     /// # Examples
     ///
     /// ```
-    /// use kernel::task::Kuid;
+    /// use kernel::{cred::Credential, sync::aref::ARef, task::Kuid};
     ///
-    /// assert!(current!().cred().euid() == Kuid::current_euid());
+    /// /// A request of a process, which a work item processes.
+    /// struct Request {
+    ///     cred: ARef<Credential>,
+    /// }
+    ///
+    /// impl Request {
+    ///     /// Called in the system call of the process.
+    ///     fn new() -> Self {
+    ///         Self { cred: current!().cred().into() }
+    ///     }
+    ///
+    ///     /// Called in the work item, where `current!()` is a kworker.
+    ///     fn is_for(&self, owner: Kuid) -> bool {
+    ///         self.cred.euid() == owner
+    ///     }
+    /// }
+    /// assert!(Request::new().is_for(Kuid::current_euid()));
     /// ```
     #[doc(alias = "current_cred")]
     #[inline]

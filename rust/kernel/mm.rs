@@ -8,8 +8,11 @@
 //! | type | refcount | what it keeps | released by |
 //! | --- | --- | --- | --- |
 //! | [`Mm`] | `mm_count` | the `mm_struct` | `mmdrop()` |
-//! | [`MmWithUser`] | `mm_users` | the VMAs and the page tables as well | `mmput()` |
+//! | [`MmWithUser`] | `mm_users` | the VMAs and the page tables as well | `mmput_async()` |
 //! | [`MmWithUserAsync`] | `mm_users` | the same | `mmput_async()` |
+//!
+//! C lets both refcounts wrap. Here they saturate, as a `refcount_t` does: after 2^30 leaked
+//! references, the address space is never released.
 //!
 //! A VMA is stable only under a lock: the mmap lock, which covers the whole address space
 //! ([`MmapReadGuard`], [`MmapWriteGuard`]), or the VMA lock, which covers one VMA
@@ -44,14 +47,20 @@
 
 use crate::{
     bindings,
-    c_struct::impl_refcounted,
+    c_struct::{
+        impl_refcounted,
+        saturate, //
+    },
     page::Page,
     sync::aref::ARef,
     types::Opaque, //
 };
 use core::{
     ops::Deref,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 
 pub mod fault;
@@ -141,8 +150,47 @@ unsafe impl Send for Mm {}
 unsafe impl Sync for Mm {}
 
 // SAFETY: `mm_count` is the refcount of an `mm_struct`, and `__mmdrop()` frees it when the last
-// reference is released. By the type invariant, an `Mm` exists only while a reference is held.
-impl_refcounted!(unsafe Mm(mm_struct): mmgrab, mmdrop);
+// reference is released. By the type invariant, an `Mm` exists only while a reference is held. Only
+// these two functions change `mm_count`, except for C code.
+impl_refcounted!(unsafe Mm(mm_struct): mmgrab, mmdrop, __bindgen_anon_1.__bindgen_anon_1.mm_count);
+
+/// Two references are equal if they refer to the same address space.
+///
+/// # Examples
+///
+/// A driver that acts on the address space of the process that opened a file checks that the caller
+/// is that process, as KVM does. A file can be inherited by a child or sent to another process.
+///
+/// ```
+/// use kernel::{mm::Mm, sync::aref::ARef};
+///
+/// struct Session {
+///     mm: ARef<Mm>,
+/// }
+///
+/// impl Session {
+///     fn check_caller(&self) -> Result {
+///         match current!().mm() {
+///             Some(mm) if **mm == *self.mm => Ok(()),
+///             _ => Err(EIO),
+///         }
+///     }
+/// }
+/// # kernel::mm::kunit::with_user_mm(|mm, _| {
+/// # let session = Session { mm: ARef::from(&**mm) };
+/// # assert_eq!(session.check_caller(), Ok(()));
+/// # Ok(())
+/// # })?;
+/// # Ok::<(), Error>(())
+/// ```
+impl PartialEq for Mm {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(self, other)
+    }
+}
+
+impl Eq for Mm {}
 
 /// An address space that has users.
 ///
@@ -150,8 +198,11 @@ impl_refcounted!(unsafe Mm(mm_struct): mmgrab, mmdrop);
 /// and the page tables exist and may be accessed under the locks that they need. When it becomes
 /// zero, `__mmput()` tears them down by `exit_mmap()`, and it never becomes non-zero again.
 ///
-/// Dropping an `ARef<MmWithUser>` calls `mmput()`, which may sleep and may run `exit_mmap()`. An
-/// [`MmWithUserAsync`] may be dropped in atomic context.
+/// Dropping an `ARef<MmWithUser>` calls `mmput_async()`, so it is allowed in any context except
+/// NMI. If that was the last reference, a work item runs `exit_mmap()`. The code that drops it may
+/// therefore hold a lock that a callback of a VMA takes, such as
+/// [`VmOperations::close`](vm_ops::VmOperations::close), and `vm_private_data` may own a reference
+/// to another address space.
 ///
 /// # Invariants
 ///
@@ -172,12 +223,13 @@ impl_refcounted!(unsafe Mm(mm_struct): mmgrab, mmdrop);
 /// # })?;
 /// # Ok::<(), Error>(())
 /// ```
+#[derive(PartialEq, Eq)]
 #[repr(transparent)]
 pub struct MmWithUser {
     mm: Mm,
 }
 
-// SAFETY: A thread that an `MmWithUser` was sent to may only release its reference. `mmput()`
+// SAFETY: A thread that an `MmWithUser` was sent to may only release its reference. `mmput_async()`
 // decrements `mm_users` atomically and may be called by any thread.
 unsafe impl Send for MmWithUser {}
 // SAFETY: The methods with `&self` change `mm_count` and `mm_users`, which are atomic, or take the
@@ -186,8 +238,15 @@ unsafe impl Sync for MmWithUser {}
 
 // SAFETY: `mm_users` keeps the address space alive, and all of its users together hold one
 // reference on `mm_count`, which keeps the `mm_struct` allocated. By the type invariant, an
-// `MmWithUser` exists only while `mm_users` is not zero.
-impl_refcounted!(unsafe MmWithUser(mm_struct): mmget, mmput);
+// `MmWithUser` exists only while `mm_users` is not zero. Other Rust code that changes `mm_users` is
+// `mmget_not_zero()`, which calls `saturate()`, and `MmWithUserAsync`, whose implementation is the
+// same.
+#[cfg(CONFIG_MMU)]
+impl_refcounted!(unsafe MmWithUser(mm_struct): mmget, mmput_async, __bindgen_anon_1.mm_users);
+
+// SAFETY: As for the one above. `mmput_async()` does not exist without an MMU.
+#[cfg(not(CONFIG_MMU))]
+impl_refcounted!(unsafe MmWithUser(mm_struct): mmget, mmput, __bindgen_anon_1.mm_users);
 
 // An `MmWithUser` satisfies the invariant of `Mm`, as the users of an address space hold a
 // reference on `mm_count`.
@@ -278,6 +337,13 @@ impl Mm {
         // SAFETY: The `mm_struct` is allocated by the type invariant.
         if !unsafe { bindings::mmget_not_zero(self.as_raw()) } {
             return None;
+        }
+
+        // CAST: An `atomic_t` consists of an `int`.
+        // SAFETY: The `mm_struct` is allocated by the type invariant, and the reference taken above
+        // has not been released.
+        unsafe {
+            saturate(ptr::addr_of_mut!((*self.as_raw()).__bindgen_anon_1.mm_users).cast());
         }
 
         // CAST: `MmWithUser` is transparent around `Mm`.

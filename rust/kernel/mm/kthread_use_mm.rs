@@ -24,6 +24,12 @@ impl MmWithUser {
     /// userspace pointers refer to it. Userspace may run at the same time: it may unmap memory,
     /// call `execve()` or exit. The address space stays alive until `scope` has returned.
     ///
+    /// The kthread does not get the credentials of the process. It still acts as root, so
+    /// [`Kuid::current_euid`](crate::task::Kuid::current_euid) and
+    /// [`CurrentTask::cred`](crate::task::CurrentTask::cred) are no basis for a decision on what
+    /// the process may do. Capture the [`Credential`](crate::cred::Credential) of the task that
+    /// asked.
+    ///
     /// `current->mm` differs inside and outside of `scope`, so no reference that depends on it may
     /// cross the boundary. The bounds guarantee this:
     ///

@@ -99,14 +99,22 @@ fn with_new_mm<R: Send>(f: impl FnOnce(&MmWithUser, usize) -> Result<R> + Send) 
     }
     let addr = from_err_ptr(addr as *mut c_void)? as usize;
 
-    let mm = &*mm;
-    let result = mm.kthread_use_mm(|| f(mm, addr))?;
+    let result = {
+        let mm = &*mm;
+        mm.kthread_use_mm(|| f(mm, addr))?
+    };
     // `mm_alloc()` has made the current task the owner of the mm. `f` may have stored a reference
     // that outlives the task, and `exit_mm()` does not look at an mm that the task does not use.
     #[cfg(CONFIG_MEMCG)]
     // SAFETY: `mm` is allocated. No lock is held that comes after `tasklist_lock`.
     unsafe {
         bindings::mm_update_next_owner(mm.as_raw())
+    };
+    // Not by the drop, which leaves it to a work item: tests check that the VMAs are gone.
+    // CAST: `MmWithUser` is transparent.
+    // SAFETY: The reference that `mm` held is released once. `mm` and all borrows are gone.
+    unsafe {
+        bindings::mmput(ARef::into_raw(mm).as_ptr().cast())
     };
     result
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! References to an address space that may be dropped in atomic context.
+//! Mainline's type of references to an address space that may be dropped in atomic context.
 //!
 //! `mmput_async()` exists only with `CONFIG_MMU`, and so does this file.
 
@@ -13,9 +13,13 @@ use core::ops::Deref;
 
 /// An address space that has users, and whose reference may be dropped in atomic context.
 ///
-/// This is [`MmWithUser`] with another way to release the reference on `mm_users`: dropping an
-/// `ARef<MmWithUserAsync>` calls `mmput_async()`. If that was the last reference, it schedules a
-/// work item that runs `exit_mmap()`. It does not sleep.
+/// Dropping an `ARef<MmWithUserAsync>` calls `mmput_async()`. If that was the last reference on
+/// `mm_users`, it schedules a work item that runs `exit_mmap()`. It does not sleep.
+///
+/// In mainline, dropping an `ARef<MmWithUser>` calls `mmput()`, which may sleep. Here it calls
+/// `mmput_async()` as well, so the two types are the same, and new code needs [`MmWithUser`] only.
+/// This type is for code that is written for mainline, and for code that wants its own type to say
+/// that the reference is dropped in atomic context.
 ///
 /// # Invariants
 ///
@@ -57,8 +61,9 @@ unsafe impl Sync for MmWithUserAsync {}
 
 // SAFETY: `mm_users` is not zero while an `MmWithUserAsync` exists, by the type invariant. All
 // users together hold one reference on `mm_count`, which keeps the `mm_struct` allocated.
-// `mmput_async()` releases one reference on `mm_users`.
-impl_refcounted!(unsafe MmWithUserAsync(mm_struct): mmget, mmput_async);
+// `mmput_async()` releases one reference on `mm_users`. Other Rust code that changes `mm_users` is
+// `mmget_not_zero()`, which calls `saturate()`, and `MmWithUser`, whose implementation is the same.
+impl_refcounted!(unsafe MmWithUserAsync(mm_struct): mmget, mmput_async, __bindgen_anon_1.mm_users);
 
 impl Deref for MmWithUserAsync {
     type Target = MmWithUser;
