@@ -45,13 +45,13 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        rcu,
         Arc,
         CondVar,
         Mutex, //
     },
     task::{
         ExitState,
+        Kuid,
         Rlimit,
         Task,
         TaskWork,
@@ -275,6 +275,8 @@ impl UseMmCounts {
 fn use_mm(addr: usize, rounds: u32) -> Result<([u32; 2], [i32; 3])> {
     let task = current!();
     let mm = ARef::from(task.mm().ok_or(ESRCH)?);
+    let cred = ARef::from(task.cred());
+    let euid = Kuid::current_euid();
     let caller = mm.kthread_use_mm(|| ());
 
     let all = Arc::new(UseMmCounts::new(), GFP_KERNEL)?;
@@ -288,6 +290,9 @@ fn use_mm(addr: usize, rounds: u32) -> Result<([u32; 2], [i32; 3])> {
             let added = mm.kthread_use_mm(|| {
                 let own = current!().mm().map(|own| own.as_raw());
                 wrong(own != Some(mm.as_raw()));
+                // The kthread acts as root. What the caller may do is in its credentials.
+                wrong(current!().cred().euid().into_uid(UserNamespace::init()) != Some(0));
+                wrong(cred.euid() != euid);
                 let nested = mm.kthread_use_mm(|| ());
                 counts.nested.store(errno(nested), Relaxed);
                 add_one(addr)
@@ -477,14 +482,11 @@ fn relations(nr: i32) -> Result<([i32; 2], [u32; 9], ARef<Task>)> {
             .map_or(0, |pid| pid.pid_vnr() as u32)
     };
 
-    let guard = rcu::read_lock();
-    let again = mine.find_pid(nr, &guard).ok_or(ESRCH)?;
-    let found = again.pid_task(PidType::Pid, &guard).ok_or(ESRCH)?;
-    if found != &*task || task.task_active_pid_ns(&guard).ok_or(ESRCH)? != own {
+    if *task.get_pid_ns().ok_or(ESRCH)? != *own {
         return Err(EIO);
     }
-    let leader = task.group_leader_rcu(&guard).ok_or(ESRCH)?;
-    let parent = task.real_parent(&guard).ok_or(ESRCH)?;
+    let leader = task.get_group_leader().ok_or(ESRCH)?;
+    let parent = task.real_parent().ok_or(ESRCH)?;
     let relations = [
         own.level(),
         task.tgid_nr_ns(None) as u32,
@@ -492,11 +494,10 @@ fn relations(nr: i32) -> Result<([i32; 2], [u32; 9], ARef<Task>)> {
         parent.tgid_nr_ns(None) as u32,
         vnr(PidType::Pgid),
         vnr(PidType::Sid),
-        task.threads(&guard).count() as u32,
+        task.threads().count() as u32,
         task.is_kthread().into(),
         mine.is_ancestor_of(own).into(),
     ];
-    drop(guard);
 
     // The PIDs must be the same with each of the methods.
     let pids = [pid.pid_nr(), pid.pid_nr_ns(own)];
@@ -540,10 +541,9 @@ fn own_ns_ids(task: &Task) -> Result<[u32; 2]> {
 
 /// Returns how many of the parent, the thread-group leader and the PID namespace are found.
 fn count_relations(task: &Task) -> u32 {
-    let guard = rcu::read_lock();
-    u32::from(task.real_parent(&guard).is_some())
-        + u32::from(task.group_leader_rcu(&guard).is_some())
-        + u32::from(task.task_active_pid_ns(&guard).is_some())
+    u32::from(task.real_parent().is_some())
+        + u32::from(task.get_group_leader().is_some())
+        + u32::from(task.get_pid_ns().is_some())
 }
 
 /// Returns the number of thread groups and threads in the caller's PID namespace and its
@@ -552,15 +552,10 @@ fn population() -> Result<[u32; 2]> {
     let me = current!();
     let mine = me.active_pid_ns().ok_or(ESRCH)?;
 
-    let guard = rcu::read_lock();
-    let is_visible = |task: &&Task| {
-        let ns = task.task_active_pid_ns(&guard);
-        ns.is_some_and(|ns| mine.is_ancestor_of(ns))
-    };
     let (mut groups, mut threads) = (0, 0);
-    for leader in Task::processes(&guard).filter(is_visible) {
+    for leader in mine.processes() {
         groups += 1;
-        threads += leader.threads(&guard).count() as u32;
+        threads += leader.threads().count() as u32;
     }
     Ok([groups, threads])
 }

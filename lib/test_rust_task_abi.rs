@@ -157,7 +157,8 @@ pub struct UseMm {
     pub rounds: u32,
     /// How many additions succeeded.
     pub done: u32,
-    /// How often `current->mm` was wrong, inside or outside of `kthread_use_mm()`.
+    /// How often `current->mm` was wrong, inside or outside of `kthread_use_mm()`, or the EUID of
+    /// the kthread or the caller was wrong inside.
     pub wrong: u32,
     /// The error of a nested `kthread_use_mm()`.
     pub nested: i32,

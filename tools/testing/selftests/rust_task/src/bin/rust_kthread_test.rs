@@ -10,6 +10,7 @@ use nix::{
         signal::Signal,
         wait::WaitStatus,
     },
+    unistd::{seteuid, Uid},
 };
 use rust_task::{
     child::{in_child, Child},
@@ -68,7 +69,7 @@ fn use_mm() -> Result<()> {
     let at = map_value(1000)?;
     let answer = device.use_mm(at.as_ptr() as u64, 100)?;
     fact("kthread_use_mm()", "calls", answer.done, 100);
-    fact("kthread_use_mm()", "wrong mm", answer.wrong, 0);
+    fact("kthread_use_mm()", "wrong mm or EUID", answer.wrong, 0);
     fact(
         "nested kthread_use_mm()",
         "error",
@@ -83,7 +84,20 @@ fn use_mm() -> Result<()> {
     );
     fact("kthread", "return value", answer.result, 7);
     fact("memory of the process", "value", read(at), 1100);
-    Ok(())
+
+    // The memory is that of the caller, but not the credentials.
+    in_child(|| {
+        seteuid(Uid::from_raw(2000))?;
+        let answer = device.use_mm(at.as_ptr() as u64, 1)?;
+        fact("caller with another EUID", "calls", answer.done, 1);
+        fact(
+            "caller with another EUID",
+            "wrong mm or EUID",
+            answer.wrong,
+            0,
+        );
+        Ok(())
+    })
 }
 
 fn unmapped() -> Result<()> {

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Has `/dev/test_rust_lifetime` keep references to tasks and address spaces that end.
+
+use anyhow::{ensure, Result};
+use nix::{
+    errno::Errno,
+    sys::{
+        mman::{MapFlags, ProtFlags},
+        signal::{kill, Signal},
+    },
+    unistd::{fork, getpid, gettid, pause, setresuid, ForkResult, Pid, Uid},
+};
+use rust_task::{
+    child::{in_child, in_namespace, Child},
+    device::map_file,
+    ioctl::{ask, call, exchange, io, ior, iow, iowr},
+    ktap::{self, did, Test},
+};
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    sync::{mpsc, Barrier},
+    thread,
+    time::{Duration, Instant},
+};
+
+#[path = "../../../../../../lib/test_rust_lifetime_abi.rs"]
+mod abi;
+
+const WALK: u32 = iowr::<abi::Walk>(abi::MAGIC, abi::WALK);
+const SATURATION: u32 = iowr::<abi::Saturation>(abi::MAGIC, abi::SATURATION);
+const DROP_LAST: u32 = io(abi::MAGIC, abi::DROP_LAST);
+const RELEASED: u32 = ior::<u32>(abi::MAGIC, abi::RELEASED);
+const SIGNAL_AS_OPENER: u32 = iow::<i32>(abi::MAGIC, abi::SIGNAL_AS_OPENER);
+
+const TESTS: &[Test] = &[
+    ("walk over threads that exit meanwhile", threads),
+    ("walk over processes that exit meanwhile", processes),
+    ("refcounts saturate", saturation),
+    (
+        "last user dropped under a lock of close()",
+        dropped_under_lock,
+    ),
+    ("chain of address spaces", chain),
+    ("signal with the credentials of the opener", signals),
+];
+
+const DEVICE: &str = "/dev/test_rust_lifetime";
+const PAGE: usize = 4096;
+/// How long a walk sleeps, in milliseconds.
+const PAUSE: u32 = 500;
+/// The number of processes, each of which keeps the address space of another one.
+const CHAIN: u32 = 200;
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+fn main() -> Result<()> {
+    ktap::run(TESTS)
+}
+
+fn open() -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(DEVICE)
+}
+
+/// Waits until a condition is true.
+fn wait_for(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begin = Instant::now();
+    while !condition()? {
+        ensure!(begin.elapsed() < TIMEOUT, "{what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+fn walk(device: &File, kind: u32, pause: u32) -> Result<Vec<i32>> {
+    let mut walk = abi::Walk {
+        kind,
+        pause,
+        found: 0,
+        pids: [0; abi::Walk::MAX],
+    };
+    exchange(device, WALK, &mut walk)?;
+    let found = walk.found as usize;
+    ensure!(found <= abi::Walk::MAX, "{found} tasks");
+    Ok(walk.pids[..found].to_vec())
+}
+
+/// The first threads exit while the walk stands at one of them.
+fn threads() -> Result<()> {
+    const THREADS: usize = 8;
+
+    for exiting in [0, 1, 3, THREADS] {
+        let device = open()?;
+        let last = Barrier::new(THREADS - exiting + 1);
+        thread::scope(|scope| -> Result<()> {
+            let mut tids = vec![gettid().as_raw()];
+            let (mut first, mut joined) = (Vec::new(), Vec::new());
+            for i in 0..THREADS {
+                let (send, receive) = mpsc::channel::<()>();
+                let (tid, begun) = mpsc::channel();
+                let last = &last;
+                let thread = scope.spawn(move || {
+                    tid.send(gettid().as_raw()).expect("the parent has exited");
+                    if i < exiting {
+                        // The first ones wait until the channel is closed.
+                        let _ = receive.recv();
+                    } else {
+                        last.wait();
+                    }
+                });
+                joined.push(thread);
+                first.push(send);
+                tids.push(begun.recv()?);
+            }
+            let before = walk(&device, abi::THREADS, 0)?;
+
+            let exit = scope.spawn(move || {
+                thread::sleep(Duration::from_millis(u64::from(PAUSE / 5)));
+                drop(first);
+            });
+            let mut during = walk(&device, abi::THREADS, PAUSE)?;
+            last.wait();
+            // Join the threads explicitly: a scope may end while they hold locks of the C library,
+            // on which a forked child would deadlock.
+            for thread in joined {
+                thread.join().expect("the thread panicked");
+            }
+            exit.join().expect("the thread panicked");
+
+            ensure!(before == tids, "{before:?} instead of {tids:?}");
+            // The thread that lets the others exit is the last one, and may be found or not. So
+            // may the one at which the walk stood.
+            during.retain(|tid| tids.contains(tid));
+            let expected = [&tids[..1], &tids[1 + exiting..]].concat();
+            if during.get(1) == Some(&tids[1]) && exiting > 0 {
+                during.remove(1);
+            }
+            ensure!(during == expected, "{during:?} instead of {expected:?}");
+            Ok(())
+        })?;
+        // `join()` may return before a thread has been reaped.
+        let task = PathBuf::from(format!("/proc/{}/task", getpid()));
+        wait_for("a thread has not exited", || {
+            Ok(fs::read_dir(&task)?.count() == 1)
+        })?;
+    }
+    Ok(())
+}
+
+/// Processes exit during the walk. The others must be found once each.
+fn processes() -> Result<()> {
+    let device = open()?;
+    let mut children = Vec::new();
+    for _ in 0..20 {
+        children.push(Child::start(|| {
+            pause();
+            Ok(())
+        })?);
+    }
+    let stay: Vec<_> = children.iter().skip(1).step_by(2).map(Child::pid).collect();
+    let exit: Vec<_> = children.iter().step_by(2).map(Child::pid).collect();
+    let killer = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(u64::from(PAUSE / 5)));
+        for pid in exit {
+            let _ = kill(pid, Signal::SIGKILL);
+            let _ = nix::sys::wait::waitpid(pid, None);
+        }
+    });
+    let found = walk(&device, abi::PROCESSES, PAUSE)?;
+    killer.join().expect("the thread panicked");
+
+    ensure!(found.is_sorted(), "{found:?}");
+    for pid in [Pid::from_raw(1), Pid::from_raw(2), getpid()]
+        .iter()
+        .chain(&stay)
+    {
+        let times = found.iter().filter(|nr| **nr == pid.as_raw()).count();
+        ensure!(times == 1, "{pid} was found {times} times");
+    }
+    did("processes", found.len());
+    for (i, child) in children.into_iter().enumerate() {
+        if i % 2 == 1 {
+            child.kill()?;
+        } else {
+            std::mem::forget(child);
+        }
+    }
+
+    in_namespace(|| {
+        let found = walk(&device, abi::PROCESSES, 0)?;
+        ensure!(found.len() == 1 && found[0] > 1, "{found:?}");
+        Ok(())
+    })
+}
+
+fn saturation() -> Result<()> {
+    let device = open()?;
+    for kind in [abi::MM_USERS, abi::MM_COUNT, abi::MM_NOT_ZERO] {
+        in_child(|| {
+            let question = abi::Saturation {
+                kind,
+                ..Default::default()
+            };
+            let answer = ask(&device, SATURATION, question)?;
+            ensure!(
+                answer.leaked == answer.dropped && answer.leaked > answer.before + (1 << 28),
+                "{answer:x?}"
+            );
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Starts a process that maps the file. The device then keeps its address space, and the VMA keeps
+/// the one of the process that mapped the file before.
+fn map_and_exit(device: &File) -> Result<()> {
+    in_child(|| {
+        map_file(device, 0, PAGE, ProtFlags::PROT_READ, MapFlags::MAP_SHARED)?;
+        Ok(())
+    })
+}
+
+/// Drops the references, and waits until all VMAs have released their data.
+fn drop_last(device: File, count: u32) -> Result<()> {
+    // A driver that waits for itself cannot be killed, so another process asks it.
+    // SAFETY: This process has one thread.
+    match unsafe { fork()? } {
+        ForkResult::Child => ktap::exit(call(&device, DROP_LAST, 0).map_err(Into::into)),
+        ForkResult::Parent { .. } => wait_for("the address spaces were not released", || {
+            Ok(ask(&device, RELEASED, 0)? == count)
+        }),
+    }
+}
+
+fn dropped_under_lock() -> Result<()> {
+    let device = open()?;
+    map_and_exit(&device)?;
+    ensure!(ask(&device, RELEASED, 0u32)? == 0, "it was not kept");
+    drop_last(device, 1)
+}
+
+fn chain() -> Result<()> {
+    let device = open()?;
+    for _ in 0..CHAIN {
+        map_and_exit(&device)?;
+    }
+    ensure!(ask(&device, RELEASED, 0u32)? == 0, "they were not kept");
+    drop_last(device, CHAIN)
+}
+
+/// The opener has asked for signals as an unprivileged user, and is root when they are sent.
+fn signals() -> Result<()> {
+    let user = Uid::from_raw(2000);
+    let root = Uid::from_raw(0);
+
+    fs::set_permissions(DEVICE, Permissions::from_mode(0o666))?;
+    in_child(|| {
+        setresuid(user, user, root)?;
+        let device = open()?;
+        let send = |mut signal: i32| exchange(&device, SIGNAL_AS_OPENER, &mut signal);
+
+        // The saved UID of the receiver is root, but its real UID is the one of the asker.
+        ensure!(send(0) == Ok(()), "{:?}", send(0));
+        ensure!(send(1000) == Err(Errno::EINVAL), "{:?}", send(1000));
+        setresuid(root, root, root)?;
+        let sent = [0, Signal::SIGKILL as i32].map(send);
+        ensure!(sent == [Err(Errno::EPERM); 2], "{sent:?}");
+        Ok(())
+    })
+}
