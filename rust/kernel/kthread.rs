@@ -20,6 +20,9 @@
 //! A closure that waits for work must use [`CurrentKThread::wait_until`]: it does not miss a
 //! [`wake_up()`](Task::wake_up), and does not keep the owner from stopping or parking the kthread.
 //!
+//! A kthread acts as root. What it does for a process must be decided by the
+//! [`Credential`](crate::cred::Credential) of that process, which the closure captures.
+//!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
 use crate::{

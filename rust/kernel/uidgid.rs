@@ -36,6 +36,13 @@ pub struct Kuid {
 impl Kuid {
     /// Returns the effective user ID of the current task.
     ///
+    /// In a kthread, and so in a work item, this is root, also within
+    /// [`kthread_use_mm`](crate::mm::MmWithUser::kthread_use_mm). Work that is done for a process
+    /// must be decided by the credentials of that process:
+    ///
+    /// - [`File::cred`](crate::fs::File::cred): those of the task that opened the file.
+    /// - `ARef::from(current!().cred())`, taken in the system call: those of the task that asked.
+    ///
     /// # Context
     ///
     /// Any context, including NMI.
