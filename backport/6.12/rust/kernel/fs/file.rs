@@ -8,14 +8,11 @@
 
 use crate::{
     bindings,
+    c_struct::impl_refcounted,
     cred::Credential,
-    sync::aref::AlwaysRefCounted,
     types::Opaque, //
 };
-use core::ptr::{
-    self,
-    NonNull, //
-};
+use core::ptr;
 
 /// The flags that [`File::flags`] may hold.
 ///
@@ -147,17 +144,12 @@ impl File {
 }
 
 // SAFETY: `get_file()` takes a reference, and `fput()` drops one and releases the file after the
-// last. By the type invariant, the refcount is positive while a `&File` exists.
-unsafe impl AlwaysRefCounted for File {
-    #[inline]
-    fn inc_ref(&self) {
-        // SAFETY: By the type invariant, the refcount is not zero while `&self` exists.
-        unsafe { bindings::get_file(self.as_ptr()) };
-    }
+// last. By the type invariant, the refcount is positive while a `&File` exists. `f_count` has 64
+// bits: it takes centuries to wrap.
+#[cfg(CONFIG_64BIT)]
+impl_refcounted!(unsafe File(file): get_file, fput);
 
-    #[inline]
-    unsafe fn dec_ref(obj: NonNull<Self>) {
-        // SAFETY: The caller passes a reference that it holds and does not use it afterwards.
-        unsafe { bindings::fput(obj.cast().as_ptr()) };
-    }
-}
+// SAFETY: The functions are those above, but `f_count` has 32 bits: an `atomic_long_t` is an
+// `atomic_t` there. No other Rust code changes it.
+#[cfg(not(CONFIG_64BIT))]
+impl_refcounted!(unsafe File(file): get_file, fput, f_count);
