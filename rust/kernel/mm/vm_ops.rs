@@ -396,6 +396,12 @@ pub struct VmOpsTable {
     mapped: Mapped,
 }
 
+// SAFETY: Rust code writes no field of a table after `new()`, and no method returns a mutable
+// pointer or reference to one. C code only reads the table, as `vma->vm_ops` points to `const`. All
+// fields are pointers to functions, which any thread may call, except `uffd_ops` of 7.3 with
+// `CONFIG_USERFAULTFD`. `new()` sets that field to null.
+unsafe impl Sync for VmOpsTable {}
+
 impl VmOpsTable {
     /// Creates the table of `T`.
     pub const fn new<T: VmOperations>() -> Self {
