@@ -6,7 +6,8 @@
  * bindgen is known to misplace fields without an error, so each build compares
  * its layout with this one: rust/Makefile.layout turns the assembly of this
  * file into Rust assertions, which rust/kernel/layout.rs compiles. Each field
- * that Rust code of this project accesses as `(*ptr).field` must be listed here.
+ * that Rust code of this project accesses, and each struct that it has by value,
+ * must be listed here. `make LLVM=1 lint` finds those that are missing.
  */
 
 #define COMPILE_OFFSETS
@@ -17,10 +18,13 @@
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/mm_types.h>
+#include <linux/module.h>
+#include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/stddef.h>
+#include <linux/uidgid.h>
 #include <linux/user_namespace.h>
 
 /* Present only if the kernel itself does not define struct vm_area_desc. */
@@ -34,10 +38,24 @@
 			     : : "i" (sizeof(struct type)));		\
 	})
 
+/* SIZE() for a typedef of a struct. */
+#define SIZE_OF(type)							\
+	({								\
+		asm volatile("\n.ascii \"->size " #type " %c0\""		\
+			     : : "i" (sizeof(type)));			\
+	})
+
 #define FIELD(type, member)						\
 	({								\
 		asm volatile("\n.ascii \"->field " #type " " #member " %c0\"" \
 			     : : "i" (offsetof(struct type, member)));	\
+	})
+
+/* FIELD() for a typedef of a struct. */
+#define FIELD_OF(type, member)						\
+	({								\
+		asm volatile("\n.ascii \"->field " #type " " #member " %c0\"" \
+			     : : "i" (offsetof(type, member)));		\
 	})
 
 /* FIELD() for a member of an unnamed struct or union; `path` is its name in bindgen's output. */
@@ -54,6 +72,7 @@ static void __used rust_layout(void)
 	FIELD(task_struct, pid);
 	FIELD(task_struct, tgid);
 	FIELD(task_struct, mm);
+	FIELD(task_struct, files);
 	FIELD(task_struct, group_leader);
 	FIELD(task_struct, real_parent);
 	FIELD(task_struct, signal);
@@ -101,6 +120,15 @@ static void __used rust_layout(void)
 	FIELD(vm_area_desc, vm_ops);
 	FIELD(vm_area_desc, private_data);
 	FIELD(vm_area_desc, action);
+	SIZE(mmap_action);
+	FIELD_AT(mmap_action, type_, type);
+
+	SIZE_OF(vma_flags_t);
+	FIELD_OF(vma_flags_t, __vma_flags);
+	SIZE_OF(pgprot_t);
+
+	SIZE(vma_iterator);
+	FIELD(vma_iterator, mas);
 
 	SIZE(vm_operations_struct);
 	FIELD(vm_operations_struct, open);
@@ -121,6 +149,8 @@ static void __used rust_layout(void)
 	FIELD(vm_fault, flags);
 	FIELD(vm_fault, page);
 
+	SIZE(pid);
+
 	SIZE(pid_namespace);
 	FIELD(pid_namespace, level);
 	FIELD(pid_namespace, parent);
@@ -131,6 +161,11 @@ static void __used rust_layout(void)
 	FIELD(cred, euid);
 	FIELD(cred, egid);
 	FIELD(cred, user_ns);
+
+	SIZE_OF(kuid_t);
+	FIELD_OF(kuid_t, val);
+	SIZE_OF(kgid_t);
+	FIELD_OF(kgid_t, val);
 
 	SIZE(user_namespace);
 	FIELD(user_namespace, ns);
@@ -153,4 +188,7 @@ static void __used rust_layout(void)
 	FIELD(miscdevice, name);
 	FIELD(miscdevice, fops);
 	FIELD(miscdevice, this_device);
+
+	/* What not all kernels need. */
+#include "layout_fields.h"
 }

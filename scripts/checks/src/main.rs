@@ -11,6 +11,7 @@ mod debug;
 mod edits;
 #[cfg(test)]
 mod imports;
+mod layout;
 mod lint;
 mod mainline_bugs;
 mod mutants;
@@ -68,6 +69,8 @@ enum Command {
     MainlineBugs,
     /// builds and boots all Rust code of the kernel, under KASAN (KERNEL=7.3)
     Allrust,
+    /// finds the structs and fields of C that rust/layout.c lacks
+    Layout,
     /// runs all tests and stress tests under the kernel's checkers, then under KCSAN
     Debug,
     /// runs all tests, fuzz and soak under KCSAN, which detects data races
@@ -146,6 +149,12 @@ fn run() -> Result<bool> {
             kernel::compile(&build, &tools)?;
             bench::asm(&build, &tools)?;
             return Ok(true);
+        }
+        Command::Layout => {
+            let log = build.log("build");
+            let mut make = kernel::make(&build, &tools);
+            step::run(&build.title(), &log, make.arg("rust/kernel.o"))?;
+            layout::check(&build, &tools, &mut outcome)?;
         }
         Command::Lint => lint::all(&build, &tools, &mut outcome)?,
         Command::Allrust => {

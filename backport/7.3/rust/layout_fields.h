@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Included by rust/layout.c: what only this kernel needs. */
+
+FIELD(file_operations, mmap_prepare);
+FIELD_AT(ns_common, __bindgen_anon_1.__ns_ref, __ns_ref);
+FIELD(vm_operations_struct, mapped);
