@@ -2,7 +2,7 @@
 
 //! rustfmt, clippy, rustdoc and checkpatch with the kernel's settings, and checks of our own.
 
-use crate::{api, layout, words};
+use crate::{api, configs, layout, words};
 use anyhow::Result;
 use front::{build::Build, initramfs, kernel, outcome::Outcome, setup::Tools, step, tree};
 use std::{fs, path::PathBuf, process::Command};
@@ -105,15 +105,7 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     )?;
 
     let named = files.clone();
-    let about_ours = move |log: &str| {
-        log.lines().any(|line| {
-            line.trim_start().starts_with("-->")
-                && named.iter().any(|f| {
-                    let name = f.file_name().map(|n| n.to_string_lossy().into_owned());
-                    name.is_some_and(|n| line.contains(&format!("/{n}:")))
-                })
-        })
-    };
+    let about_ours = move |log: &str| configs::concerns(log, &named);
     let variant = build.variant("clippy");
     // Warnings about the examples do not name our files, so they would only take time.
     kernel::derive(&variant, tools, build, &["no-examples"])?;

@@ -6,6 +6,7 @@ mod allrust;
 mod api;
 mod bench;
 mod binder;
+mod configs;
 mod curves;
 mod debug;
 mod edits;
@@ -71,6 +72,8 @@ enum Command {
     Allrust,
     /// finds the structs and fields of C that rust/layout.c lacks
     Layout,
+    /// compiles, or boots the tests, with other kernel configurations (ONLY=part of a name)
+    Configs,
     /// runs all tests and stress tests under the kernel's checkers, then under KCSAN
     Debug,
     /// runs all tests, fuzz and soak under KCSAN, which detects data races
@@ -165,6 +168,7 @@ fn run() -> Result<bool> {
                 tests::everything(&build, &initramfs, &mut outcome)?;
             }
         }
+        Command::Configs => configs::all(&build, &tools, &mut outcome)?,
         Command::Debug => debug::all(&build, &tools, &mut outcome)?,
         Command::Races => debug::races(&build, &tools, &mut outcome)?,
         Command::FaultInjection => {

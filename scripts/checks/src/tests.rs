@@ -2,7 +2,7 @@
 
 //! Booting a kernel with its tests, and `make test`, which runs all of them.
 
-use crate::{allrust, api, bench, binder, debug, lint, mainline_bugs, ui};
+use crate::{allrust, api, bench, binder, configs, debug, lint, mainline_bugs, ui};
 use anyhow::{Context, Result};
 use front::{
     boot::{self, BootOptions, Guest},
@@ -131,7 +131,7 @@ pub fn test(asked: Build) -> Result<bool> {
     };
 
     let mut outcome = Outcome::default();
-    for build in builds {
+    for build in builds.clone() {
         println!("# Linux {}", build.series);
         let tools = setup::ensure(&build)?;
         tree::assemble(&build)?;
@@ -142,6 +142,7 @@ pub fn test(asked: Build) -> Result<bool> {
         lint::all(&build, &tools, &mut outcome)?;
         ui::all(&build, &mut outcome)?;
         wrong_layout(&build, &tools, &mut outcome)?;
+        configs::in_turn(&builds, &build, &tools, &mut outcome)?;
         let examples = everything(&build, &initramfs, &mut outcome)?;
         if let Some(mainline) = tree::mainline(&build)? {
             println!("# Linux {}, with mainline's own files", build.series);

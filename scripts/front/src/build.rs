@@ -29,6 +29,8 @@ pub struct Build {
     pub ours: bool,
     /// Whether the edits to the kernel's own drivers are applied.
     pub drivers: bool,
+    /// The architecture (`ARCH=`), if it is not that of the machine.
+    pub arch: Option<String>,
     /// The assembled source tree.
     pub tree: PathBuf,
     /// The object directory.
@@ -78,6 +80,7 @@ impl Build {
             cache,
             series,
             kdir,
+            arch: None,
             ours: true,
             drivers: true,
         })

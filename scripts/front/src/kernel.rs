@@ -28,6 +28,9 @@ pub fn make(build: &Build, tools: &Tools) -> Command {
         .arg("LLVM=1")
         .arg(format!("O={}", build.objects.display()))
         .arg(format!("RUST_LIB_SRC={}", tools.library.display()));
+    if let Some(arch) = &build.arch {
+        make.arg(format!("ARCH={arch}"));
+    }
     if has(build, "CONFIG_KCSAN=y").unwrap_or(false) {
         let wrappers = build.root.join("scripts/kcsan");
         make.arg(format!("RUSTC={}/rustc", wrappers.display()))
@@ -108,6 +111,18 @@ pub fn configure(build: &Build, tools: &Tools) -> Result<()> {
     fs::write(stamp, wanted)?;
     fs::write(symbols_stamp, symbols)?;
     Ok(())
+}
+
+/// Configures a build with tinyconfig and one fragment of configs/ that has everything else.
+pub fn configure_alone(build: &Build, tools: &Tools, fragment: &str) -> Result<()> {
+    fs::create_dir_all(&build.objects)?;
+    let log = build.log("config");
+    step::run("configuration", &log, make(build, tools).arg("tinyconfig"))?;
+    let fragment = build
+        .root
+        .join("configs")
+        .join(format!("{fragment}.config"));
+    merge(build, tools, &[fragment])
 }
 
 /// Copies the objects of `like` to a variant that has not been built yet. The kernel's make then only
@@ -221,14 +236,27 @@ fn merge(build: &Build, tools: &Tools, fragments: &[PathBuf]) -> Result<()> {
     let mut wanted = BTreeMap::new();
     for fragment in fragments {
         for line in fs::read_to_string(fragment)?.lines() {
+            let off = line.strip_prefix("# CONFIG_");
+            let off = off.and_then(|rest| rest.strip_suffix(" is not set"));
             if let Some((symbol, _)) = line.split_once('=') {
                 wanted.insert(symbol.to_owned(), line.to_owned());
+            } else if let Some(symbol) = off {
+                wanted.insert(format!("CONFIG_{symbol}"), line.to_owned());
             }
         }
     }
     let got = fs::read_to_string(&config)?;
+    let set: BTreeSet<&str> = got
+        .lines()
+        .filter_map(|l| Some(l.split_once('=')?.0))
+        .collect();
     let got: BTreeSet<&str> = got.lines().collect();
-    if let Some(line) = wanted.values().find(|line| !got.contains(line.as_str())) {
+    // A symbol whose dependencies are off has no line.
+    let has_effect = |(symbol, line): &(&String, &String)| match line.starts_with('#') {
+        true => !set.contains(symbol.as_str()),
+        false => got.contains(line.as_str()),
+    };
+    if let Some((_, line)) = wanted.iter().find(|setting| !has_effect(setting)) {
         let _ = fs::remove_file(&config);
         bail!(
             "{line} has no effect on Linux {}; see {}",

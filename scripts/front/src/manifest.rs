@@ -22,6 +22,7 @@ pub struct Manifest {
     pub stress: Vec<Stress>,
     pub program: Vec<Program>,
     pub size: Vec<Size>,
+    pub configuration: Vec<Configuration>,
     pub mutants: Mutants,
 }
 
@@ -114,6 +115,30 @@ pub struct Program {
 pub struct Size {
     pub what: String,
     pub object: PathBuf,
+}
+
+/// A kernel configuration in which the crate must compile.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    pub name: String,
+    series: Option<Vec<String>>,
+    #[serde(default)]
+    pub boot: bool,
+    pub arch: Option<String>,
+}
+
+impl Configuration {
+    /// Returns whether kernels of `series` have the options.
+    pub fn is_for(&self, series: &str) -> bool {
+        let mut listed = self.series.iter().flatten();
+        self.series.is_none() || listed.any(|other| other == series)
+    }
+
+    /// Returns the name of the fragment in `configs/`, without the extension.
+    pub fn fragment(&self) -> String {
+        format!("matrix/{}", self.name)
+    }
 }
 
 #[derive(Deserialize)]
@@ -242,6 +267,29 @@ mod tests {
         }
         let samples = manifest.driver.iter().map(Driver::object);
         assert!(samples.collect::<Vec<_>>().contains(&manifest.ui.flags_of));
+    }
+
+    #[test]
+    fn each_configuration_has_a_fragment_for_each_of_its_kernels() {
+        let root = root();
+        let manifest = Manifest::read(&root).unwrap();
+        let mut used = BTreeSet::new();
+        for configuration in &manifest.configuration {
+            let of_series = tree::supported(&root).unwrap();
+            for series in of_series.iter().filter(|s| configuration.is_for(s)) {
+                let name = &configuration.name;
+                let names = [format!("{name}.config"), format!("{name}-{series}.config")];
+                let dir = root.join("configs/matrix");
+                let present = names.into_iter().filter(|name| dir.join(name).exists());
+                let present: Vec<_> = present.collect();
+                assert!(!present.is_empty(), "{name} on Linux {series}");
+                used.extend(present);
+            }
+        }
+        for file in fs::read_dir(root.join("configs/matrix")).unwrap().flatten() {
+            let name = file.file_name().to_string_lossy().into_owned();
+            assert!(used.contains(&name), "no configuration uses {name}");
+        }
     }
 
     /// Each new file, program or symbol has to be listed.

@@ -42,6 +42,11 @@ impl Outcome {
         self.first_failure.clone()
     }
 
+    /// Returns the number of tests that failed.
+    pub fn failures(&self) -> usize {
+        self.failed
+    }
+
     /// Adds one test. Prints its name and `why` only if it failed.
     pub fn check(&mut self, name: &str, passed: bool, why: &str) {
         self.add(name, passed);

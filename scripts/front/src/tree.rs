@@ -539,6 +539,7 @@ mod tests {
             tree: top.join("tree"),
             objects: top.join("objects"),
             kdir: Some(kdir),
+            arch: None,
             ours: true,
             drivers: true,
         };

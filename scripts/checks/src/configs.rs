@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kernel configurations in which the crate, the samples and the test drivers must compile, and those
+//! in which the tests must pass.
+
+use anyhow::{bail, Context, Result};
+use front::{
+    boot::{self, BootOptions},
+    build::Build,
+    initramfs, kernel,
+    manifest::Configuration,
+    outcome::Outcome,
+    report,
+    setup::Tools,
+    step, tree,
+};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
+};
+
+/// A row of the table: the configuration, what was done, whether it succeeded, and the time.
+type Row = (String, &'static str, bool, Duration);
+
+/// Tests the configurations whose names contain `ONLY`, on one kernel.
+pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let only = variable("ONLY").unwrap_or_default();
+    let chosen = of_series(build).filter(|configuration| configuration.name.contains(&only));
+    let mut rows = Vec::new();
+    for configuration in chosen {
+        let begin = Instant::now();
+        let (done, passed) = match configuration.boot {
+            true => ("tests", boot(configuration, build, tools, outcome)),
+            false => ("compiled", compile(configuration, build, tools, outcome)?),
+        };
+        rows.push((configuration.name.clone(), done, passed, begin.elapsed()));
+    }
+    if rows.is_empty() {
+        bail!(
+            "ONLY={only}: Linux {} has no such configuration",
+            build.series
+        );
+    }
+    print(&build.series, &rows);
+    Ok(())
+}
+
+/// Compiles the configuration of this turn, if it is one of this kernel. The turns take all
+/// configurations of `builds`, one after the other: a new one each day, or that with number `TURN`.
+pub fn in_turn(
+    builds: &[Build],
+    build: &Build,
+    tools: &Tools,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let all: Vec<_> = builds
+        .iter()
+        .flat_map(|build| of_series(build).map(|configuration| (&build.series, configuration)))
+        .collect();
+    let turn = match variable("TURN") {
+        Some(turn) => turn.parse().with_context(|| format!("TURN={turn}"))?,
+        None => SystemTime::UNIX_EPOCH.elapsed()?.as_secs() / (24 * 60 * 60),
+    };
+    let turn = usize::try_from(turn)? % all.len();
+    let (series, configuration) = all[turn];
+    if *series == build.series {
+        let name = &configuration.name;
+        println!(
+            "# Linux {series}, configuration {name}: TURN={turn} of {}",
+            all.len()
+        );
+        compile(configuration, build, tools, outcome)?;
+    }
+    Ok(())
+}
+
+/// Returns the configurations of a kernel.
+fn of_series(build: &Build) -> impl Iterator<Item = &Configuration> {
+    let all = build.manifest.configuration.iter();
+    all.filter(|configuration| configuration.is_for(&build.series))
+}
+
+/// Tests that the crate, the samples and the test drivers compile without a warning about our files.
+fn compile(
+    configuration: &Configuration,
+    build: &Build,
+    tools: &Tools,
+    outcome: &mut Outcome,
+) -> Result<bool> {
+    // One object directory: kbuild compiles again what a changed option concerns.
+    let mut variant = build.variant("configs");
+    let configured = match &configuration.arch {
+        Some(arch) => {
+            variant = build.variant(arch);
+            variant.arch = Some(arch.clone());
+            kernel::configure_alone(&variant, tools, &configuration.fragment())
+        }
+        None => {
+            let fragments = ["no-examples", &configuration.fragment()];
+            kernel::derive(&variant, tools, build, &fragments)
+        }
+    };
+    let name = format!(
+        "Linux {} compiles with {}",
+        build.series, configuration.name
+    );
+    if let Err(err) = configured {
+        outcome.report(&name, false, &format!("{err:#}"));
+        return Ok(false);
+    }
+
+    let mut goals = vec!["rust/".to_owned()];
+    for driver in &build.manifest.driver {
+        if kernel::is_set(&variant, &driver.config)? {
+            goals.push(driver.goal());
+        }
+    }
+    let log = variant.log(&configuration.name);
+    let mut make = kernel::make(&variant, tools);
+    let title = format!("{} {}", variant.title(), configuration.name);
+    let built = step::watch(&title, &log, make.args(goals), None)?;
+    let text = fs::read_to_string(&log).unwrap_or_default();
+    let files: Vec<_> = tree::files(build)?.into_values().collect();
+    let passed = built && !concerns(&text, &files);
+    outcome.report(&name, passed, &format!("see {}", log.display()));
+    Ok(passed)
+}
+
+/// Returns whether the compiler's output names one of `files`.
+pub fn concerns(log: &str, files: &[PathBuf]) -> bool {
+    let mut places = log
+        .lines()
+        .filter(|line| line.trim_start().starts_with("-->"));
+    places.any(|line| {
+        files
+            .iter()
+            .filter_map(|file| file.file_name())
+            .any(|name| line.contains(&format!("/{}:", Path::new(name).display())))
+    })
+}
+
+/// Runs the examples and the test programs. An error of the build or the boot is a failure.
+fn boot(
+    configuration: &Configuration,
+    build: &Build,
+    tools: &Tools,
+    outcome: &mut Outcome,
+) -> bool {
+    let variant = build.variant(&configuration.name);
+    let mut run = || {
+        kernel::derive(&variant, tools, build, &[&configuration.fragment()])?;
+        kernel::compile(&variant, tools)?;
+        let initramfs = initramfs::create(&variant, tools)?;
+        let failed = outcome.failures();
+        let options = BootOptions::new("programs=/selftests");
+        let guest = boot::boot(&variant, &initramfs.archive, &options, outcome)?;
+        report::kunit(&variant, &guest.console, outcome)?;
+        outcome.programs(&initramfs.programs, &guest.results);
+        Ok(outcome.failures() - failed)
+    };
+    let result: Result<usize> = run();
+    let why = match &result {
+        Ok(failed) => format!("{failed} failed"),
+        Err(err) => format!("{err:#}"),
+    };
+    let name = format!(
+        "Linux {} passes the tests with {}",
+        build.series, configuration.name
+    );
+    let passed = result.is_ok_and(|failed| failed == 0);
+    outcome.report(&name, passed, &why);
+    passed
+}
+
+/// Prints the table.
+fn print(series: &str, rows: &[Row]) {
+    let width = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+    for (name, done, passed, time) in rows {
+        let verdict = if *passed { "ok" } else { "FAILED" };
+        let seconds = time.as_secs();
+        println!("{series}  {name:width$}  {done:8}  {verdict:6}  {seconds} s");
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
