@@ -78,32 +78,6 @@ pub const NOHUGEPAGE: vm_flags_t = bindings::VM_NOHUGEPAGE as vm_flags_t;
 /// [`kunit`](crate::mm::kunit) that calls a closure with a reference to the type.
 macro_rules! impl_set_flags {
     ($self:ident, $receiver:ty, $fixture:literal) => {
-        /// Sets [`flags::DONTEXPAND`]: `mremap()` cannot grow the VMA, and the core mm does not
-        /// merge it with a neighbour.
-        ///
-        /// # Context
-        ///
-        /// Process context; may sleep. The caller holds the mmap lock for writing.
-        ///
-        /// # Examples
-        ///
-        /// ```
-        /// use kernel::mm::virt::flags;
-        ///
-        #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
-        /// vma.set_dontexpand();
-        /// assert!(vma.flags() & flags::DONTEXPAND != 0);
-        /// # Ok(())
-        /// # })?;
-        /// # Ok::<(), Error>(())
-        /// ```
-        #[inline]
-        pub fn set_dontexpand($self: $receiver) {
-            // SAFETY: `VM_DONTEXPAND` only forbids operations, whatever the VMA maps.
-            // `remap_pfn_range()` sets it, too, on a VMA that C code has already set up.
-            unsafe { $self.set_flags($crate::mm::virt::flags::DONTEXPAND) };
-        }
-
         /// Sets [`flags::DONTCOPY`]: `fork()` does not copy the VMA to the child.
         ///
         /// Userspace can clear the flag with `madvise(MADV_DOFORK)`, unless [`flags::IO`] is set.
@@ -180,6 +154,32 @@ macro_rules! impl_new_vma_flags {
             unsafe { $self.update_flags(flags, 0) };
         }
 
+        /// Sets [`flags::DONTEXPAND`]: `mremap()` cannot grow the VMA, and the core mm does not
+        /// merge it with a neighbour.
+        ///
+        /// # Context
+        ///
+        /// Process context. Does not sleep. The caller holds the mmap lock for writing.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kernel::mm::virt::flags;
+        ///
+        #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
+        /// vma.set_dontexpand();
+        /// assert!(vma.flags() & flags::DONTEXPAND != 0);
+        /// # Ok(())
+        /// # })?;
+        /// # Ok::<(), Error>(())
+        /// ```
+        #[inline]
+        pub fn set_dontexpand($self: $receiver) {
+            // SAFETY: For a VMA of a driver, `VM_DONTEXPAND` only forbids operations.
+            // `remap_pfn_range()` sets it on a VMA that an `->mmap()` hook sets up, as well.
+            unsafe { $self.set_flags($crate::mm::virt::flags::DONTEXPAND) };
+        }
+
         /// Sets [`flags::IO`]: the VMA maps memory with side effects on access, such as MMIO
         /// registers.
         ///
@@ -211,6 +211,9 @@ macro_rules! impl_new_vma_flags {
 
         /// Returns whether userspace may read the VMA ([`flags::READ`]).
         ///
+        /// `false` is no protection: `mprotect()` may change it later. A driver that does not let
+        /// userspace read its memory calls [`try_clear_mayread`](Self::try_clear_mayread).
+        ///
         /// # Context
         ///
         /// Process context. Does not sleep. The caller holds the mmap lock for writing.
@@ -219,9 +222,9 @@ macro_rules! impl_new_vma_flags {
         ///
         /// ```
         #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
-        /// if !vma.readable() {
-        ///     return Err(EACCES);
-        /// }
+        /// // A VMA that userspace only writes to, for now.
+        /// let write_only = vma.writable() && !vma.readable();
+        /// # assert!(!write_only);
         /// # Ok(())
         /// # })?;
         /// # Ok::<(), Error>(())
@@ -233,6 +236,9 @@ macro_rules! impl_new_vma_flags {
 
         /// Returns whether userspace may write to the VMA ([`flags::WRITE`]).
         ///
+        /// `false` is no protection: `mprotect()` may change it later. A driver that does not let
+        /// userspace write to its memory calls [`try_clear_maywrite`](Self::try_clear_maywrite).
+        ///
         /// # Context
         ///
         /// Process context. Does not sleep. The caller holds the mmap lock for writing.
@@ -241,9 +247,9 @@ macro_rules! impl_new_vma_flags {
         ///
         /// ```
         #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
-        /// if !vma.writable() {
-        ///     return Err(EACCES);
-        /// }
+        /// // For a VMA that is only read, one page of zeros could stand for all that are empty.
+        /// let may_share_zeros = !vma.writable();
+        /// # assert!(!may_share_zeros);
         /// # Ok(())
         /// # })?;
         /// # Ok::<(), Error>(())
@@ -255,6 +261,9 @@ macro_rules! impl_new_vma_flags {
 
         /// Returns whether userspace may execute the VMA ([`flags::EXEC`]).
         ///
+        /// `false` is no protection: `mprotect()` may change it later. A driver that does not let
+        /// userspace execute its memory calls [`try_clear_mayexec`](Self::try_clear_mayexec).
+        ///
         /// # Context
         ///
         /// Process context. Does not sleep. The caller holds the mmap lock for writing.
@@ -263,9 +272,9 @@ macro_rules! impl_new_vma_flags {
         ///
         /// ```
         #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
-        /// if vma.executable() {
-        ///     return Err(EACCES);
-        /// }
+        /// // Whether instruction caches have to see what the driver writes to the memory.
+        /// let has_code = vma.executable();
+        /// # assert!(!has_code);
         /// # Ok(())
         /// # })?;
         /// # Ok::<(), Error>(())
@@ -320,7 +329,7 @@ macro_rules! impl_new_vma_flags {
         ///
         /// ```
         #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
-        /// // Userspace has mapped this for writing.
+        /// // Userspace has mapped this for writing. A driver whose memory is read-only fails then.
         /// assert_eq!(vma.try_clear_maywrite(), Err(EINVAL));
         /// # Ok(())
         /// # })?;
