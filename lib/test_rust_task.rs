@@ -84,7 +84,6 @@ module! {
 
 const REFCOUNTS: u32 = ioctl::_IOWR::<abi::Refcounts>(abi::MAGIC, abi::REFCOUNTS);
 const OPENER: u32 = ioctl::_IOR::<abi::Opener>(abi::MAGIC, abi::OPENER);
-const ZAP: u32 = ioctl::_IOW::<abi::Zap>(abi::MAGIC, abi::ZAP);
 const WATCH_PID: u32 = ioctl::_IOWR::<i32>(abi::MAGIC, abi::WATCH_PID);
 const THREAD_INFO: u32 = ioctl::_IOWR::<abi::ThreadInfo>(abi::MAGIC, abi::THREAD_INFO);
 const POPULATION: u32 = ioctl::_IOR::<abi::Population>(abi::MAGIC, abi::POPULATION);
@@ -196,16 +195,6 @@ impl MiscDevice for TestDevice {
                 writer.write(&signal)?;
                 writer.write(&[privileged.into(), to_thread])?;
                 writer.write(&u32::from(me.task.fatal_signal_pending()))?;
-            }
-            ZAP => {
-                let mut reader = user.reader();
-                let mut field = || Ok::<_, Error>(reader.read::<u64>()? as usize);
-                let (vma, addr, len) = (field()?, field()?, field()?);
-
-                let task = current!();
-                let guard = task.mm().ok_or(ESRCH)?.mmap_read_lock();
-                let vma = guard.vma_lookup(vma).ok_or(ENOENT)?;
-                vma.zap_vma_range(addr, len);
             }
             WATCH_PID => {
                 let (mut reader, mut writer) = user.reader_writer();

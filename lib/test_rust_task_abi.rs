@@ -14,8 +14,6 @@ pub const REFCOUNTS: u32 = 1;
 pub const WORKER_HAS_MM: u32 = 2;
 /// `_IOR(MAGIC, 3, Opener)`: returns information about the task that opened the file.
 pub const OPENER: u32 = 3;
-/// `_IOW(MAGIC, 4, Zap)`: zaps a range, which only `zap_vma_range()` checks.
-pub const ZAP: u32 = 4;
 /// `_IOWR(MAGIC, 5, i32)`: reads the PID of the task that opened the file, until it differs from
 /// the argument, or a number of times.
 pub const WATCH_PID: u32 = 5;
@@ -210,16 +208,4 @@ pub struct Kill {
     pub to_thread: u32,
     /// Whether a fatal signal is pending for the thread afterwards.
     pub fatal: u32,
-}
-
-/// The argument of [`ZAP`].
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Zap {
-    /// An address in the VMA to call `zap_vma_range()` on.
-    pub vma: u64,
-    /// The start address of the range.
-    pub addr: u64,
-    /// The length of the range in bytes.
-    pub len: u64,
 }

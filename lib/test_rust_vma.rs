@@ -33,11 +33,9 @@ use kernel::{
             VmOperations, //
         },
         vma_desc::VmaDesc,
+        UserPage,
     },
-    page::{
-        Page,
-        PAGE_SIZE, //
-    },
+    page::PAGE_SIZE,
     prelude::*,
     sync::{
         atomic::{
@@ -47,6 +45,7 @@ use kernel::{
         Arc,
         ArcBorrow, //
     },
+    time::msecs_to_jiffies,
     uaccess::UserSlice,
 };
 
@@ -105,10 +104,10 @@ impl kernel::Module for TestModule {
 /// The `vm_private_data` of a VMA of `test_rust_vma`. Each `mmap()` allocates one.
 struct VmaData {
     kind: u64,
-    page: Page,
+    page: UserPage,
 }
 
-fn pfn_of(page: &Page) -> usize {
+fn pfn_of(page: &UserPage) -> usize {
     // SAFETY: `page_to_pfn()` computes the PFN from the page's address, which is valid.
     unsafe { bindings::page_to_pfn(page.as_ptr()) }
 }
@@ -165,6 +164,13 @@ impl VmOperations for VmaData {
                 Ok(result) => return result,
                 Err(vmf) => vmf,
             };
+        }
+        if vmf.data().kind == abi::WAIT {
+            let timeout = msecs_to_jiffies(abi::WAIT_MS) as c_long;
+            let wait = current!().wait_until(vmf.wait_state(), timeout, || None::<()>);
+            if let Some(err) = wait.err().filter(|err| *err != ETIME) {
+                return vmf.return_error(err);
+            }
         }
         if vmf.data().kind == abi::FAULT_PFN {
             // SAFETY: The PFN is that of a page whose content only userspace accesses. The VMA
@@ -244,7 +250,7 @@ impl MiscDevice for TestDevice {
         }
         let kind = vma.pgoff() as u64 / 16 * 16;
         let new_data = || -> Result<Arc<VmaData>> {
-            let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+            let page = UserPage::alloc_page(GFP_KERNEL)?;
             count(ALLOCATED);
             Ok(Arc::new(VmaData { kind, page }, GFP_KERNEL)?)
         };
@@ -312,7 +318,7 @@ impl MiscDevice for TestDevice {
 
 /// The `vm_private_data` of all VMAs of an open file of `test_rust_vma_prepare`.
 struct FileData {
-    pages: KVec<Page>,
+    pages: KVec<UserPage>,
 }
 
 impl FileData {
@@ -376,7 +382,7 @@ impl MiscDevice for PrepareDevice {
     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
         let mut pages = KVec::with_capacity(2, GFP_KERNEL)?;
         for _ in 0..2 {
-            pages.push(Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?, GFP_KERNEL)?;
+            pages.push(UserPage::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
         }
         count(ALLOCATED);
         let data = Arc::new(FileData { pages }, GFP_KERNEL)?;
@@ -385,7 +391,7 @@ impl MiscDevice for PrepareDevice {
 
     fn mmap_prepare<'a>(me: &'a Self, _file: &'a File, desc: &mut VmaDesc<'a>) -> Result {
         let data: ArcBorrow<'a, FileData> = me.data.as_arc_borrow();
-        let pages: &'a KVec<Page> = &me.data.pages;
+        let pages: &'a KVec<UserPage> = &me.data.pages;
 
         match desc.pgoff() as u64 / 16 * 16 {
             abi::HOOK_FAILS => {

@@ -45,6 +45,10 @@ pub const CONFLICT: u64 = 160;
 /// `fault()` maps the same memory at each page: as a PFN at even page offsets, as a page at odd
 /// ones. (prepare: always as a page.)
 pub const MIXED: u64 = 176;
+/// `fault()` waits for [`WAIT_MS`], or until a signal interrupts the wait.
+pub const WAIT: u64 = 1024;
+/// The duration of a fault of [`WAIT`].
+pub const WAIT_MS: u32 = 200;
 /// (prepare only: `->mmap_prepare()` maps two pages with `map_kernel_pages()`.)
 pub const MAP_PAGES: u64 = 192;
 

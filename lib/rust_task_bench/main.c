@@ -70,7 +70,7 @@ operation rust_empty, rust_current, rust_current_pid, rust_current_tgid,
 	rust_signal_pending, rust_wake_up, rust_same_user, rust_uid_in_ns,
 	rust_task_clone, rust_mm_clone, rust_mm_users, rust_mm_users_async,
 	rust_mm_not_zero, rust_ns_clone, rust_mmap_lock, rust_mmap_trylock,
-	rust_vma_lookup, rust_vma_lock, rust_vma_fields, rust_vma_mixedmap,
+	rust_vma_lookup, rust_vma_lock, rust_vma_fields,
 	rust_page_insert;
 
 /* Defined in more.rs. Mainline does not have the methods that these call. */
@@ -291,14 +291,6 @@ static noinline void c_vma_fields(struct bench *b)
 	use(vma->vm_end);
 	use(READ_ONCE(vma->vm_flags));
 	use(vma->vm_mm);
-}
-
-static noinline void c_vma_mixedmap(struct bench *b)
-{
-	struct vm_area_struct *vma = b->device;
-
-	if (READ_ONCE(vma->vm_flags) & VM_MIXEDMAP)
-		use(vma);
 }
 
 #ifdef CONFIG_RUST_TASK_BENCH
@@ -659,7 +651,6 @@ static const struct row rows[] = {
 /* Run with the mmap lock held. */
 static const struct row vma_rows[] = {
 	row("start, end, flags and mm of a VMA", vma_fields),
-	row("is a VMA VM_MIXEDMAP", vma_mixedmap),
 #ifdef CONFIG_RUST_TASK_BENCH
 	row("pages and file of a VMA", vma_file),
 	row("is a VMA the driver's", vma_typed),

@@ -48,7 +48,7 @@ impl ModuleMetadata for LocalModule {
 
 /// The `vm_private_data` of a VMA.
 struct Data {
-    page: Page,
+    page: UserPage,
 }
 
 impl_has_vm_ops!(Data);
@@ -71,7 +71,7 @@ impl VmOperations for Data {
 #[no_mangle]
 unsafe extern "C" fn rust_mmap(vma: *mut bindings::vm_area_struct) -> c_int {
     let mmap = |vma: &VmaNew| {
-        let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+        let page = UserPage::alloc_page(GFP_KERNEL)?;
         vma.set_ops(Arc::new(Data { page }, GFP_KERNEL)?)?;
         Ok(())
     };

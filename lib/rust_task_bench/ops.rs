@@ -22,7 +22,6 @@ use kernel::{
         MmWithUser,
         MmWithUserAsync, //
     },
-    page::Page,
     pid_namespace::PidNamespace,
     sync::aref::ARef,
     task::{
@@ -31,14 +30,21 @@ use kernel::{
     },
 };
 
+// Only a kernel of this repository has this Kconfig symbol. Mainline maps any `Page`.
+#[cfg(CONFIG_RUST_TASK_BENCH)]
+use kernel::mm::UserPage;
+#[cfg(not(CONFIG_RUST_TASK_BENCH))]
+use kernel::page::Page as UserPage;
+
 /// The arguments of an operation. The layout is that of `struct bench` in `main.c`.
 ///
 /// # Invariants
 ///
 /// - `task` is the current task. `mm`, `ns` and `pid` are its `mm`, its active PID namespace and
 ///   its `thread_pid`.
-/// - While the mmap lock of `mm` is held, `vma` and `device` are VMAs of `mm`, and `device` has
-///   `VM_MIXEDMAP` and no huge pages.
+/// - While the mmap lock of `mm` is held, `vma` and `device` are VMAs of `mm`, and `device` is
+///   the driver's own, and has `VM_MIXEDMAP` and no huge pages.
+/// - `page` is a page that was zeroed when it was allocated, and that is used for nothing else.
 #[repr(C)]
 pub struct Bench {
     task: NonNull<bindings::task_struct>,
@@ -46,15 +52,15 @@ pub struct Bench {
     vma: NonNull<bindings::vm_area_struct>,
     device: NonNull<bindings::vm_area_struct>,
     ns: NonNull<bindings::pid_namespace>,
-    // `struct page *`: a `Page` consists of such a pointer.
-    page: ManuallyDrop<Page>,
+    // `struct page *`: a `UserPage` consists of such a pointer.
+    page: ManuallyDrop<UserPage>,
     addr: c_ulong,
     // Used in `more.rs`.
     #[allow(dead_code)]
     pid: NonNull<bindings::pid>,
 }
 
-const _: () = assert!(size_of::<Page>() == size_of::<*mut bindings::page>());
+const _: () = assert!(size_of::<UserPage>() == size_of::<*mut bindings::page>());
 
 impl Bench {
     #[inline(always)]
@@ -94,7 +100,8 @@ impl Bench {
     #[inline(always)]
     unsafe fn device(&self) -> &VmaMixedMap {
         // SAFETY: The caller holds the mmap lock of `mm`, which has users. By the type invariants,
-        // `device` is a VMA of `mm` then, and has `VM_MIXEDMAP` and no huge pages.
+        // `device` is a VMA of `mm` then, is the driver's own, and has `VM_MIXEDMAP` and no huge
+        // pages.
         unsafe { VmaMixedMap::from_raw(self.device.as_ptr()) }
     }
 
@@ -210,12 +217,6 @@ operations! {
         keep!(vma.end());
         keep!(vma.flags());
         keep!(vma.mm().as_raw());
-    };
-    rust_vma_mixedmap: |b| {
-        // SAFETY: `main.c` runs `vma_rows` with the mmap lock held.
-        if let Some(vma) = unsafe { b.device() }.as_mixedmap_vma() {
-            keep!(vma.as_ptr());
-        }
     };
     rust_page_insert: |b| {
         // SAFETY: `main.c` runs `vma_rows` with the mmap lock held.

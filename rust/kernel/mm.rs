@@ -51,7 +51,6 @@ use crate::{
         impl_refcounted,
         saturate, //
     },
-    page::Page,
     sync::aref::ARef,
     types::Opaque, //
 };
@@ -77,6 +76,9 @@ pub use mmap_lock::{
     MmapWriteGuard, //
 };
 
+mod user_page;
+pub use user_page::UserPage;
+
 mod vma_iter;
 pub use vma_iter::VmaIter;
 
@@ -91,17 +93,6 @@ pub use mmput_async::MmWithUserAsync;
 #[cfg(all(CONFIG_KUNIT, CONFIG_MMU))]
 #[doc(hidden)]
 pub mod kunit;
-
-/// A page that has one owner, which frees it on drop.
-///
-/// The reference on the page that `alloc_pages()` returned belongs to the value, and no other code
-/// drops it. A mapping of the page, such as one made by `vm_insert_page()`, holds a reference of
-/// its own, so the page may outlive the value.
-///
-/// Slices and vectors of pages have this as the type of their elements. A `[OwnedPage]` has the
-/// layout of an array of `struct page *`. A single page is passed as [`&Page`](Page), for which
-/// ownership does not matter.
-pub type OwnedPage = Page;
 
 /// An address space that may have no users any more.
 ///

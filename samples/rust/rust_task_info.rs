@@ -8,7 +8,7 @@
 use kernel::{
     c_str,
     fs::File,
-    ioctl,
+    impl_has_vm_ops, ioctl,
     miscdevice::{
         MiscDevice,
         MiscDeviceOptions,
@@ -20,13 +20,16 @@ use kernel::{
             VmaNew,
             VmaRef, //
         },
+        vm_ops::{
+            MmapHook,
+            VmOperations, //
+        },
         MmWithUser,
+        UserPage, //
     },
-    page::{
-        Page,
-        PAGE_SIZE, //
-    },
+    page::PAGE_SIZE,
     prelude::*,
+    sync::Arc,
     task::Kuid,
     uaccess::{
         UserSlice,
@@ -68,7 +71,17 @@ impl kernel::Module for TaskInfoModule {
 
 /// The data of an open file: its pages.
 struct TaskInfo {
-    pages: KVec<Page>,
+    pages: KVec<UserPage>,
+}
+
+/// The `vm_private_data` of each VMA, which identifies the VMAs of this driver.
+struct Mapping;
+
+impl_has_vm_ops!(Mapping);
+
+#[vtable]
+impl VmOperations for Mapping {
+    type Hook = MmapHook;
 }
 
 #[vtable]
@@ -93,7 +106,7 @@ impl MiscDevice for TaskInfo {
         let pages = (vma.end() - vma.start()) / PAGE_SIZE;
         let pages = me.pages.get(..pages).ok_or(EINVAL)?;
 
-        vma.set_dontexpand();
+        vma.set_ops(Arc::new(Mapping, GFP_KERNEL)?)?;
         vma.set_mixedmap().vm_insert_pages(vma.start(), pages)
     }
 
@@ -114,8 +127,8 @@ impl MiscDevice for TaskInfo {
 }
 
 /// Allocates page `i`.
-fn new_page(i: usize) -> Result<Page> {
-    let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+fn new_page(i: usize) -> Result<UserPage> {
+    let page = UserPage::alloc_page(GFP_KERNEL)?;
     let head = (abi::PAGE_MAGIC + i as u64).to_ne_bytes();
 
     // SAFETY: `head` is valid for reads of its length. This function owns the page, so there is no
@@ -204,20 +217,11 @@ fn zap(mut input: UserSliceReader) -> Result {
     let addr = input.read::<u64>()? as usize;
     let len = input.read::<u64>()? as usize;
 
-    let end = addr.checked_add(len).ok_or(EINVAL)?;
-    if (addr | len) % PAGE_SIZE != 0 || len == 0 {
-        return Err(EINVAL);
-    }
-
     let task = current!();
     let guard = task.mm().ok_or(ESRCH)?.mmap_read_lock();
     let vma = guard.vma_lookup(addr).ok_or(ENOENT)?;
-    if end > vma.end() {
-        return Err(EINVAL);
-    }
 
-    vma.as_mixedmap_vma()
+    vma.downcast::<Mapping>()
         .ok_or(EINVAL)?
-        .zap_vma_range(addr, len);
-    Ok(())
+        .zap_vma_range(addr, len)
 }

@@ -13,8 +13,9 @@ pub const MAGIC: u32 = 0xb7;
 pub const GET_INFO: u32 = 1;
 /// `_IOWR(MAGIC, 2, VmaInfo)`: returns the VMA at an address. `ENOENT` if there is none.
 pub const GET_VMA: u32 = 2;
-/// `_IOW(MAGIC, 3, ZapRange)`: removes pages of the device from the page tables of the caller. The
-/// driver does not distinguish its own VMAs from `VM_MIXEDMAP` VMAs of other devices.
+/// `_IOW(MAGIC, 3, ZapRange)`: removes pages of the device from the page tables of the caller.
+/// `ENOENT` if nothing is mapped at the address, `EINVAL` if the range is not in a VMA of the
+/// device.
 pub const ZAP: u32 = 3;
 
 /// The number of pages of an open file.

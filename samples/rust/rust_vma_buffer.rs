@@ -32,11 +32,9 @@ use kernel::{
             MmapHook,
             VmOperations, //
         },
+        UserPage,
     },
-    page::{
-        Page,
-        PAGE_SIZE, //
-    },
+    page::PAGE_SIZE,
     prelude::*,
     sync::{
         atomic::{
@@ -90,7 +88,7 @@ impl kernel::Module for BufferModule {
 
 /// The data of an open file, and the `vm_private_data` of its VMAs.
 struct Buffer {
-    pages: KVec<Page>,
+    pages: KVec<UserPage>,
     /// The number of VMAs.
     vmas: Atomic<u64>,
 }
@@ -176,8 +174,7 @@ impl MiscDevice for Buffer {
             }
             INSERT => me.insert(user.reader().read::<u64>()? as usize)?,
             REVOKE => me.with_vma(user.reader().read::<u64>()? as usize, |vma| {
-                vma.zap_vma_range(vma.start(), vma.end() - vma.start());
-                Ok(())
+                vma.zap_vma_range(vma.start(), vma.end() - vma.start())
             })?,
             _ => return Err(ENOTTY),
         }
@@ -242,8 +239,8 @@ impl Buffer {
 }
 
 /// Allocates page `i` of the buffer.
-fn new_page(i: usize) -> Result<Page> {
-    let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+fn new_page(i: usize) -> Result<UserPage> {
+    let page = UserPage::alloc_page(GFP_KERNEL)?;
     let head = (abi::PAGE_MAGIC + i as u64).to_ne_bytes();
 
     // SAFETY: `head` is valid for reads of its length. This function owns the page, so there is no

@@ -19,20 +19,29 @@ use crate::{
     error::{
         code::{
             EBUSY,
+            EINTR,
             EINVAL,
-            ENOMEM, //
+            ENOMEM,
+            ERESTARTNOHAND,
+            ERESTARTNOINTR,
+            ERESTARTSYS,
+            ERESTART_RESTARTBLOCK, //
         },
         Error, //
     },
     mm::{
+        user_page::{
+            is_full,
+            UserPage, //
+        },
         virt::flags,
         vm_ops::{
             DriverVma, //
             VmOperations,
         },
     },
-    page::Page,
     sync::ArcBorrow,
+    task::TaskState,
 };
 use core::{
     marker::PhantomData,
@@ -60,13 +69,12 @@ type Brand<'a> = PhantomData<fn(&'a ()) -> &'a ()>;
 /// ```
 /// use kernel::{
 ///     impl_has_vm_ops,
-///     mm::{fault::{FaultResult, VmFault}, vm_ops::{MmapHook, VmOperations}},
-///     page::Page,
+///     mm::{fault::{FaultResult, VmFault}, vm_ops::{MmapHook, VmOperations}, UserPage},
 /// };
 ///
 /// /// One page that is mapped into all processes.
 /// struct Board {
-///     page: Page,
+///     page: UserPage,
 /// }
 ///
 /// impl_has_vm_ops!(Board);
@@ -84,7 +92,7 @@ type Brand<'a> = PhantomData<fn(&'a ()) -> &'a ()>;
 /// }
 ///
 /// # use kernel::{mm::kunit::read_page, sync::Arc};
-/// # let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+/// # let page = UserPage::alloc_page(GFP_KERNEL)?;
 /// # let board = Arc::new(Board { page }, GFP_KERNEL)?;
 /// # assert_eq!(read_page(0, |vma| vma.set_ops(board.clone()).map(drop)), Ok(0));
 /// # assert_eq!(read_page(1, |vma| vma.set_ops(board.clone()).map(drop)), Err(EFAULT));
@@ -108,10 +116,10 @@ pub struct VmFault<'a, T> {
 /// # Examples
 ///
 /// ```
-/// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::Page};
+/// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations, UserPage};
 ///
 /// /// Maps the page that a look-up has found.
-/// fn found<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: Result<&Page>) -> FaultResult<'a> {
+/// fn found<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: Result<&UserPage>) -> FaultResult<'a> {
 ///     match page {
 ///         Ok(page) => vmf.return_page(page),
 ///         Err(err) => vmf.return_error(err),
@@ -119,7 +127,7 @@ pub struct VmFault<'a, T> {
 /// }
 ///
 /// # use kernel::mm::kunit::fault_by_read;
-/// let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+/// let page = UserPage::alloc_page(GFP_KERNEL)?;
 /// assert_eq!(fault_by_read(move |vmf| found(vmf, Ok(&page))), Ok(0));
 /// // Userspace gets `SIGBUS`, and the kernel an error.
 /// assert_eq!(fault_by_read(|vmf| found(vmf, Err(EPERM))), Err(EFAULT));
@@ -189,8 +197,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// fn is_copied<T: VmOperations>(vmf: &VmFault<'_, T>) -> bool {
     ///     vmf.is_write() && vmf.vma().flags() & flags::SHARED == 0
     /// }
-    /// # use kernel::{mm::kunit::fault_by_write, page::Page};
-    /// # let page = Page::alloc_page(GFP_KERNEL)?;
+    /// # use kernel::mm::{kunit::fault_by_write, UserPage};
+    /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
     /// # fault_by_write(move |vmf| {
     /// #     // The mapping is shared.
     /// #     if is_copied(vmf) { vmf.return_error(EINVAL) } else { vmf.return_page(&page) }
@@ -262,15 +270,18 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// ```
     /// use kernel::mm::{fault::VmFault, vm_ops::VmOperations};
     ///
-    /// /// Returns the offset of the page from the start of the VMA.
-    /// fn offset<T: VmOperations>(vmf: &VmFault<'_, T>) -> usize {
-    ///     vmf.address() - vmf.vma().start()
+    /// /// Returns how many bytes of the VMA a handler could map ahead, from the fault on.
+    /// ///
+    /// /// Which page belongs there is a matter of the page offset: the VMA may start within the
+    /// /// driver's memory, as userspace can unmap a part of it.
+    /// fn ahead<T: VmOperations>(vmf: &VmFault<'_, T>) -> usize {
+    ///     vmf.vma().end() - vmf.address()
     /// }
-    /// # use kernel::{mm::kunit::fault_by_read, page::Page};
-    /// # let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+    /// # use kernel::mm::{kunit::fault_by_read, UserPage};
+    /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
     /// # assert_eq!(fault_by_read(move |vmf| {
-    /// #     // It is the first page of the VMA.
-    /// #     if offset(vmf) == 0 { vmf.return_page(&page) } else { vmf.return_error(EINVAL) }
+    /// #     // It is the first of four pages.
+    /// #     if ahead(vmf) == 4 * kernel::page::PAGE_SIZE { vmf.return_page(&page) } else { vmf.return_error(EINVAL) }
     /// # }), Ok(0));
     /// # Ok::<(), Error>(())
     /// ```
@@ -292,17 +303,17 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::mm::{fault::VmFault, vm_ops::VmOperations, OwnedPage};
+    /// use kernel::mm::{fault::VmFault, vm_ops::VmOperations, UserPage};
     ///
     /// /// Looks up the page by its page offset, which does not depend on the VMA's start.
     /// fn find<'a, T: VmOperations>(
     ///     vmf: &VmFault<'_, T>,
-    ///     file: &'a [OwnedPage],
-    /// ) -> Result<&'a OwnedPage> {
+    ///     file: &'a [UserPage],
+    /// ) -> Result<&'a UserPage> {
     ///     file.get(vmf.pgoff()).ok_or(EINVAL)
     /// }
     /// # use kernel::mm::kunit::fault_by_read;
-    /// # let page = OwnedPage::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+    /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
     /// # assert_eq!(fault_by_read(move |vmf| {
     /// #     match find(vmf, core::slice::from_ref(&page)) {
     /// #         Ok(page) => vmf.return_page(page),
@@ -337,17 +348,17 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::Page};
+    /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations, UserPage};
     ///
     /// /// A read of a page that has not been written to raises `SIGBUS`.
-    /// fn new_page<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: &Page) -> FaultResult<'a> {
+    /// fn new_page<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: &UserPage) -> FaultResult<'a> {
     ///     if !vmf.is_write() {
     ///         return vmf.return_error(EINVAL);
     ///     }
     ///     vmf.return_page(page)
     /// }
     /// # use kernel::{mm::kunit::{fault_by_read, fault_by_write}, sync::Arc};
-    /// # let page = Arc::new(Page::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
+    /// # let page = Arc::new(UserPage::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
     /// # let same = page.clone();
     /// # fault_by_write(move |vmf| new_page(vmf, &same))?;
     /// # assert_eq!(fault_by_read(move |vmf| new_page(vmf, &page)), Err(EFAULT));
@@ -380,8 +391,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///         _ => "read",
     ///     }
     /// }
-    /// # use kernel::{mm::kunit::{fault_by_read, fault_by_write}, page::Page, sync::Arc};
-    /// # let page = Arc::new(Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?, GFP_KERNEL)?;
+    /// # use kernel::{mm::{kunit::{fault_by_read, fault_by_write}, UserPage}, sync::Arc};
+    /// # let page = Arc::new(UserPage::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
     /// # let same = page.clone();
     /// # assert_eq!(fault_by_read(move |vmf| match purpose(vmf) {
     /// #     "read" => vmf.return_page(&same),
@@ -414,8 +425,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// fn payer<T: VmOperations>(vmf: &VmFault<'_, T>) -> Option<Pid> {
     ///     (!vmf.is_remote()).then(|| current!().tgid())
     /// }
-    /// # use kernel::{mm::kunit::fault_by_read, page::Page};
-    /// # let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+    /// # use kernel::mm::{kunit::fault_by_read, UserPage};
+    /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
     /// # assert_eq!(fault_by_read(move |vmf| match payer(vmf) {
     /// #     Some(tgid) if tgid == current!().tgid() => vmf.return_page(&page),
     /// #     _ => vmf.return_error(EINVAL),
@@ -446,10 +457,10 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     }
     ///     vmf.return_error(EINVAL)
     /// }
-    /// # use kernel::{mm::kunit::fault_by_read, page::Page};
+    /// # use kernel::mm::{kunit::fault_by_read, UserPage};
     /// # assert_eq!(fault_by_read(|vmf| refuse(vmf)), Err(EFAULT));
     /// # // It is the kernel that reads here.
-    /// # let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+    /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
     /// # assert_eq!(fault_by_read(move |vmf| match vmf.is_user() {
     /// #     true => vmf.return_error(EINVAL),
     /// #     false => vmf.return_page(&page),
@@ -483,10 +494,10 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// Completes the fault with `page`, which the core mm maps.
     ///
     /// The mapping holds its own reference, so the page may be dropped before it is unmapped.
-    /// Userspace may write to the page: it must not contain data that the kernel relies on. In
-    /// particular it must not be a page of a `VBox`. A write fault in a private VMA maps a copy.
+    /// Userspace may write to the page. A write fault in a private VMA maps a copy.
     ///
-    /// In a `VM_PFNMAP` VMA ([`flags::PFNMAP`]), the fault raises `SIGBUS`.
+    /// In a `VM_PFNMAP` VMA ([`flags::PFNMAP`]), the fault raises `SIGBUS`. If the page is mapped
+    /// too often for its refcount (2^30 times), the result is that of `ENOMEM`.
     ///
     /// # Context
     ///
@@ -495,11 +506,11 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::Page};
+    /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations, UserPage};
     ///
     /// /// Maps a zeroed page. The mapping holds the only reference to it.
     /// fn zeroed<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> FaultResult<'a> {
-    ///     match Page::alloc_page(__GFP_ZERO | GFP_KERNEL) {
+    ///     match UserPage::alloc_page(GFP_KERNEL) {
     ///         Ok(page) => vmf.return_page(&page),
     ///         Err(err) => vmf.return_error(err.into()),
     ///     }
@@ -507,17 +518,21 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # assert_eq!(kernel::mm::kunit::fault_by_read(|vmf| zeroed(vmf)), Ok(0));
     /// ```
     #[inline]
-    pub fn return_page(&'a self, page: &Page) -> FaultResult<'a> {
+    pub fn return_page(&'a self, page: &UserPage) -> FaultResult<'a> {
         if self.vma().flags() & flags::PFNMAP != 0 {
             return self.return_error(EINVAL);
         }
+        if is_full(page) {
+            return self.return_error(ENOMEM);
+        }
 
         let page = page.as_ptr();
-        // SAFETY: `page` is valid, and the caller's `Page` holds a reference to it.
+        // SAFETY: `page` is valid, and the caller's `UserPage` holds a reference to it. The
+        // refcount has room for another one.
         unsafe { bindings::get_page(page) };
-        // INVARIANT: `reason` is zero, and `get_page()` has taken the reference. A `Page` is an
+        // INVARIANT: `reason` is zero, and `get_page()` has taken the reference. A `UserPage` is an
         // order-0 page that belongs to no page cache and is not anonymous memory, which satisfies
-        // `finish_fault()` and `do_cow_fault()`. The fault lock is held by the invariant of `self`,
+        // `finish_fault()` and `do_cow_fault()`. Userspace may read and write it. The fault lock is held by the invariant of `self`,
         // and the shared borrow for `'a` excludes `retry_after()`.
         FaultResult {
             reason: 0,
@@ -529,7 +544,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// Maps `page` at the address of the fault.
     ///
     /// The VMA must be `VM_MIXEDMAP`
-    /// ([`as_mixedmap_vma`](crate::mm::virt::VmaRef::as_mixedmap_vma)), otherwise the fault raises
+    /// ([`as_mixedmap_vma`](DriverVma::as_mixedmap_vma)), otherwise the fault raises
     /// `SIGBUS`. See [`vm_insert_page`](crate::mm::virt::VmaMixedMap::vm_insert_page) for the
     /// requirements on the page. If another thread has already mapped a page at the address, the
     /// fault succeeds. Other errors are handled as by [`return_error`](Self::return_error).
@@ -542,8 +557,12 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// ```
     /// use kernel::{
-    ///     mm::{fault::{FaultResult, VmFault}, virt::VmaNew, vm_ops::{MmapHook, VmOperations}},
-    ///     page::Page,
+    ///     mm::{
+    ///         fault::{FaultResult, VmFault},
+    ///         virt::VmaNew,
+    ///         vm_ops::{MmapHook, VmOperations},
+    ///         UserPage,
+    ///     },
     ///     sync::Arc,
     /// };
     ///
@@ -553,16 +572,16 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     Ok(())
     /// }
     ///
-    /// fn fault<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: &Page) -> FaultResult<'a> {
+    /// fn fault<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: &UserPage) -> FaultResult<'a> {
     ///     vmf.vmf_insert_page(page)
     /// }
     /// # use kernel::mm::kunit::fault_by_read;
-    /// # let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+    /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
     /// # assert_eq!(fault_by_read(move |vmf| fault(vmf, &page)), Ok(0));
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
-    pub fn vmf_insert_page(&'a self, page: &Page) -> FaultResult<'a> {
+    pub fn vmf_insert_page(&'a self, page: &UserPage) -> FaultResult<'a> {
         let Some(vma) = self.vma().as_mixedmap_vma() else {
             return self.return_error(EINVAL);
         };
@@ -575,8 +594,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
 
     /// Completes the fault of a handler that has mapped the page itself.
     ///
-    /// If the page is not mapped, the access faults again. Kernel code that repeats an access until
-    /// it succeeds, without checking for fatal signals, then loops permanently.
+    /// If the page is not mapped, the access faults again. Userspace may loop in this way, as it
+    /// handles signals in between. An access by the kernel must not: it cannot be killed then.
     ///
     /// # Context
     ///
@@ -586,15 +605,15 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// ```
     /// use kernel::{
-    ///     mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations, OwnedPage},
-    ///     page::{Page, PAGE_SIZE},
+    ///     mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations, UserPage},
+    ///     page::PAGE_SIZE,
     /// };
     ///
     /// /// Maps the page of the fault, and `others` after it to avoid later faults.
     /// fn ahead<'a, T: VmOperations>(
     ///     vmf: &'a VmFault<'a, T>,
-    ///     page: &Page,
-    ///     others: &[OwnedPage],
+    ///     page: &UserPage,
+    ///     others: &[UserPage],
     /// ) -> FaultResult<'a> {
     ///     let Some(vma) = vmf.vma().as_mixedmap_vma() else {
     ///         return vmf.return_error(EINVAL);
@@ -610,8 +629,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     vmf.return_nopage()
     /// }
     /// # use kernel::mm::kunit::fault_by_read;
-    /// # let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
-    /// # let other = OwnedPage::alloc_page(GFP_KERNEL)?;
+    /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
+    /// # let other = UserPage::alloc_page(GFP_KERNEL)?;
     /// # assert_eq!(fault_by_read(move |vmf| {
     /// #     ahead(vmf, &page, core::slice::from_ref(&other))
     /// # }), Ok(0));
@@ -627,8 +646,14 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
 
     /// Completes the fault with an error.
     ///
-    /// - `ENOMEM`: `VM_FAULT_OOM`. The access may be repeated.
+    /// - `ENOMEM`: `VM_FAULT_OOM`, which means that the system has no memory. An access by userspace
+    ///   is repeated after the OOM killer had a chance to run, until the handler has an answer or
+    ///   the process is killed. For a limit of the driver's own, another error is right.
     /// - `EHWPOISON`: `VM_FAULT_HWPOISON`, a hardware memory error.
+    /// - `EINTR`, `ERESTARTSYS` and the other `ERESTART*` codes, for an access by userspace:
+    ///   `VM_FAULT_NOPAGE`. A signal has interrupted the handler. Userspace handles it, and then the
+    ///   access is repeated. For an access by the kernel, which would be repeated without handling
+    ///   the signal, `VM_FAULT_SIGBUS`: see [`wait_state`](Self::wait_state).
     /// - All others: `VM_FAULT_SIGBUS`.
     ///
     /// # Context
@@ -645,19 +670,81 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     vmf.return_error(ENODEV)
     /// }
     /// # assert_eq!(kernel::mm::kunit::fault_by_read(|vmf| gone(vmf)), Err(EFAULT));
+    /// # // An access by the kernel that is interrupted fails. It is not repeated.
+    /// # for err in [EINTR, ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK] {
+    /// #     assert_eq!(
+    /// #         kernel::mm::kunit::fault_by_read(move |vmf| vmf.return_error(err)),
+    /// #         Err(EFAULT)
+    /// #     );
+    /// # }
     /// ```
     #[doc(alias = "vmf_error")]
     #[inline]
     pub fn return_error(&'a self, err: Error) -> FaultResult<'a> {
+        // `handle_mm_fault()` returns to userspace, which handles signals first: the fault is one
+        // of the exception handler, as only that sets `FAULT_FLAG_USER`, or of an IOMMU, whose
+        // device repeats the access.
+        if is_interrupted(err) && self.is_user() {
+            return self.return_nopage();
+        }
         // SAFETY: `vm_fault_from_errno()` returns one bit of `VM_FAULT_ERROR`. `__do_fault()`
         // returns such a value at once and uses no page.
         unsafe { self.complete(vm_fault_from_errno(err)) }
     }
 
+    /// Returns the state in which the handler should wait.
+    ///
+    /// Any signal may interrupt the wait for an access by userspace, which handles the signal and
+    /// repeats the access. An access by the kernel, such as by a system call, fails if the wait is
+    /// interrupted, so only a fatal signal should do that.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations, UserPage},
+    ///     task::MAX_SCHEDULE_TIMEOUT,
+    /// };
+    ///
+    /// /// Maps `page` as soon as the device has filled it.
+    /// fn when_ready<'a, T: VmOperations>(
+    ///     vmf: &'a VmFault<'a, T>,
+    ///     is_ready: impl Fn() -> bool,
+    ///     page: &UserPage,
+    /// ) -> FaultResult<'a> {
+    ///     let ready = || is_ready().then_some(());
+    ///     match current!().wait_until(vmf.wait_state(), MAX_SCHEDULE_TIMEOUT, ready) {
+    ///         Ok(()) => vmf.return_page(page),
+    ///         Err(err) => vmf.return_error(err),
+    ///     }
+    /// }
+    /// # use kernel::{mm::kunit::fault_by_read, task::TaskState};
+    /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
+    /// # assert_eq!(fault_by_read(move |vmf| {
+    /// #     // It is the kernel that reads here.
+    /// #     assert_eq!(vmf.wait_state(), TaskState::Killable);
+    /// #     when_ready(vmf, || true, &page)
+    /// # }), Ok(0));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn wait_state(&self) -> TaskState {
+        if self.is_user() {
+            TaskState::Interruptible
+        } else {
+            TaskState::Killable
+        }
+    }
+
     /// Releases the fault lock, calls `wait`, and has the fault repeated.
     ///
     /// This lets writers take the lock during a long wait. The VMA may be unmapped while `wait`
-    /// runs.
+    /// runs. [`wait_state`](Self::wait_state) is the state to wait in. If the wait is interrupted,
+    /// userspace handles the signal before it repeats the access.
     ///
     /// # Errors
     ///
@@ -674,12 +761,12 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations}, page::Page};
+    /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations, UserPage};
     ///
     /// fn later<'a, T: VmOperations>(
     ///     vmf: &'a mut VmFault<'a, T>,
     ///     wait: impl Fn(),
-    ///     page: &Page,
+    ///     page: &UserPage,
     /// ) -> FaultResult<'a> {
     ///     match vmf.retry_after(&wait) {
     ///         Ok(result) => result,
@@ -691,7 +778,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     }
     /// }
     /// # use kernel::mm::kunit::fault_by_read;
-    /// # let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+    /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
     /// # // The fault of a kthread must be completed under the lock.
     /// # assert_eq!(fault_by_read(move |vmf| later(vmf, || (), &page)), Ok(0));
     /// # Ok::<(), Error>(())
@@ -733,6 +820,19 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
             brand: PhantomData,
         })
     }
+}
+
+/// Returns whether `err` says that a signal has interrupted a wait.
+#[inline]
+fn is_interrupted(err: Error) -> bool {
+    [
+        EINTR,
+        ERESTARTSYS,
+        ERESTARTNOINTR,
+        ERESTARTNOHAND,
+        ERESTART_RESTARTBLOCK,
+    ]
+    .contains(&err)
 }
 
 /// Converts an error to a `vm_fault_t`, with one bit of `VM_FAULT_ERROR` set.

@@ -371,12 +371,12 @@ pub fn with_vma_new(f: impl FnOnce(&VmaNew) -> Result + Send) -> Result {
 ///     alloc::KVec,
 ///     mm::{
 ///         kunit::with_vma_desc,
-///         OwnedPage, //
+///         UserPage, //
 ///     }, //
 /// };
 ///
-/// let mut pages: KVec<OwnedPage> = KVec::new();
-/// pages.push(OwnedPage::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
+/// let mut pages: KVec<UserPage> = KVec::new();
+/// pages.push(UserPage::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
 /// with_vma_desc(|desc| {
 ///     assert_eq!((desc.vma_pages(), desc.pgoff()), (4, 0));
 ///     desc.map_kernel_pages(&pages)
@@ -414,10 +414,10 @@ fn page_address(addr: usize, page: usize) -> Result<UserPtr> {
 /// ```
 /// use kernel::{
 ///     mm::kunit::read_page,
-///     page::Page, //
+///     mm::UserPage, //
 /// };
 ///
-/// let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+/// let page = UserPage::alloc_page(GFP_KERNEL)?;
 /// let insert = |vma: &kernel::mm::virt::VmaNew| {
 ///     vma.set_mixedmap().vm_insert_page(vma.start(), &page)
 /// };
@@ -450,12 +450,12 @@ pub fn read_page(page: usize, setup: impl FnOnce(&VmaNew) -> Result + Send) -> R
 /// use kernel::{
 ///     mm::{
 ///         kunit::write_page,
-///         virt::VmaNew, //
-///     },
-///     page::Page, //
+///         virt::VmaNew,
+///         UserPage, //
+///     }, //
 /// };
 ///
-/// let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+/// let page = UserPage::alloc_page(GFP_KERNEL)?;
 /// let insert = |vma: &VmaNew| vma.set_mixedmap().vm_insert_page(vma.start(), &page);
 /// write_page(0, insert)?;
 /// let mut byte = 0;
@@ -522,9 +522,9 @@ impl VmOperations for FaultHandler {
 /// # Examples
 ///
 /// ```
-/// use kernel::{mm::kunit::fault_by_read, page::Page};
+/// use kernel::mm::{kunit::fault_by_read, UserPage};
 ///
-/// let page = Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?;
+/// let page = UserPage::alloc_page(GFP_KERNEL)?;
 /// assert_eq!(fault_by_read(move |vmf| vmf.return_page(&page)), Ok(0));
 /// assert_eq!(fault_by_read(|vmf| vmf.return_error(EINVAL)), Err(EFAULT));
 /// # Ok::<(), Error>(())
@@ -552,9 +552,9 @@ pub fn fault_by_read(
 /// # Examples
 ///
 /// ```
-/// use kernel::{mm::kunit::fault_by_write, page::Page};
+/// use kernel::mm::{kunit::fault_by_write, UserPage};
 ///
-/// let page = Page::alloc_page(GFP_KERNEL)?;
+/// let page = UserPage::alloc_page(GFP_KERNEL)?;
 /// fault_by_write(move |vmf| {
 ///     assert!(vmf.is_write());
 ///     vmf.return_page(&page)

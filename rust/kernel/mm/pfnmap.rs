@@ -381,15 +381,15 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     mm::{
     ///         fault::{FaultResult, VmFault},
     ///         pfnmap::Caching,
-    ///         vm_ops::{MmapHook, VmOperations}, //
+    ///         vm_ops::{MmapHook, VmOperations},
+    ///         UserPage, //
     ///     },
-    ///     page::Page,
     ///     sync::Arc, //
     /// };
     ///
     /// /// Memory that each page of the VMA maps by its PFN.
     /// struct Buffer {
-    ///     page: Page,
+    ///     page: UserPage,
     /// }
     ///
     /// impl_has_vm_ops!(Buffer);
@@ -407,7 +407,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     }
     /// }
     ///
-    /// # let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+    /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
     /// # let buffer = Arc::new(Buffer { page }, GFP_KERNEL)?;
     /// # let byte = kernel::mm::kunit::read_page(1, |vma| {
     /// #     vma.set_ops(buffer)?;
@@ -435,8 +435,9 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// Maps `pfn` at the address of the fault, in a [`flags::MIXEDMAP`] VMA.
     ///
     /// The handler may map a PFN in one fault and a page in the next. If the VMA is not
-    /// [`flags::MIXEDMAP`] ([`VmaNew::set_mixedmap`]), the result is `SIGBUS`. If another task has
-    /// mapped something at the address meanwhile, the fault is complete.
+    /// [`flags::MIXEDMAP`] ([`VmaNew::set_mixedmap`]), or is private and may become writable
+    /// ([`VmaNew::try_clear_maywrite`]), the result is `SIGBUS`. If another task has mapped
+    /// something at the address meanwhile, the fault is complete.
     /// [`VmOperations::page_mkwrite`] is not called for PFNs.
     ///
     /// # Context
@@ -456,15 +457,15 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     impl_has_vm_ops,
     ///     mm::{
     ///         fault::{FaultResult, VmFault},
-    ///         vm_ops::{MmapHook, VmOperations}, //
+    ///         vm_ops::{MmapHook, VmOperations},
+    ///         UserPage, //
     ///     },
-    ///     page::Page,
     ///     sync::Arc, //
     /// };
     ///
     /// struct Buffer {
-    ///     first: Page,
-    ///     others: Page,
+    ///     first: UserPage,
+    ///     others: UserPage,
     /// }
     ///
     /// impl_has_vm_ops!(Buffer);
@@ -486,8 +487,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     }
     /// }
     ///
-    /// # let first = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
-    /// # let others = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+    /// # let first = UserPage::alloc_page(GFP_KERNEL)?;
+    /// # let others = UserPage::alloc_page(GFP_KERNEL)?;
     /// # let buffer = Arc::new(Buffer { first, others }, GFP_KERNEL)?;
     /// # for page in [0, 1] {
     /// #     let buffer = buffer.clone();
@@ -502,15 +503,19 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// ```
     #[inline]
     pub unsafe fn vmf_insert_mixed(&'a self, pfn: usize) -> FaultResult<'a> {
-        let Some(vma) = self.vma().as_mixedmap_vma() else {
+        let vma = self.vma();
+        let set = vma.flags();
+        // For a write to a PFN without a page in a copy-on-write mapping, `__wp_page_copy_user()`
+        // copies from the current address space. For `ptrace()` that is the debugger's.
+        if set & flags::MIXEDMAP == 0 || is_cow_mapping(set) {
             return self.return_error(EINVAL);
-        };
+        }
 
-        // SAFETY: The fault lock is held by the type invariants. `VM_MIXEDMAP` is set by the
-        // invariants of `vma`, which `vm_mixed_ok()` requires. The VMA may be a copy-on-write
-        // mapping: a write then copies the page. The caller guarantees the rest for the PFN. The
-        // function returns a value for the handler to return: it is not zero, and as the lock is
-        // still held, it contains neither `VM_FAULT_RETRY` nor `VM_FAULT_COMPLETED`.
+        // SAFETY: The fault lock is held by the type invariants. `VM_MIXEDMAP` is set, which
+        // `vm_mixed_ok()` requires, and the VMA is no copy-on-write mapping. The caller guarantees
+        // the rest for the PFN. The function returns a value for the handler to return: it is not
+        // zero, and as the lock is still held, it contains neither `VM_FAULT_RETRY` nor
+        // `VM_FAULT_COMPLETED`.
         unsafe {
             self.complete(bindings::vmf_insert_mixed(
                 vma.as_ptr(),

@@ -7,7 +7,8 @@
 //!
 //! - [`VmaRef`]: the mmap lock or the VMA lock is held, at least for reading. Other tasks do not
 //!   change the bounds, the file and most flags.
-//! - [`VmaMixedMap`]: the same, and [`flags::MIXEDMAP`] is set, so a driver may map its pages.
+//! - [`VmaMixedMap`]: the same, for a driver's own VMA with [`flags::MIXEDMAP`], so the driver may
+//!   map its pages.
 //! - [`VmaWriteLocked`]: the mmap lock is held for writing, so some flags may be set.
 //! - [`VmaNew`]: an `->mmap()` hook sets up the VMA, which no other task can find yet.
 //!
@@ -17,8 +18,9 @@
 
 pub mod flags;
 
+mod driver_vma;
+
 mod mixedmap;
-pub(in crate::mm) use mixedmap::as_page_array;
 pub use mixedmap::VmaMixedMap;
 
 mod new;

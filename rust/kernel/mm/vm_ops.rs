@@ -19,8 +19,12 @@
 //! ```
 //! use kernel::{
 //!     alloc::KVec,
-//!     mm::{fault::{FaultResult, VmFault}, virt::VmaNew, vm_ops::{MmapHook, VmOperations}},
-//!     page::Page,
+//!     mm::{
+//!         fault::{FaultResult, VmFault},
+//!         virt::VmaNew,
+//!         vm_ops::{MmapHook, VmOperations},
+//!         UserPage,
+//!     },
 //!     prelude::*,
 //!     sync::Arc,
 //!     impl_has_vm_ops,
@@ -28,7 +32,7 @@
 //!
 //! /// Memory that is mapped by page faults.
 //! struct Buffer {
-//!     pages: KVec<Page>,
+//!     pages: KVec<UserPage>,
 //! }
 //!
 //! impl_has_vm_ops!(Buffer);
@@ -54,7 +58,7 @@
 //! # use kernel::mm::kunit::{read_page, write_page};
 //! # let mut pages = KVec::new();
 //! # for _ in 0..2 {
-//! #     pages.push(Page::alloc_page(__GFP_ZERO | GFP_KERNEL)?, GFP_KERNEL)?;
+//! #     pages.push(UserPage::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
 //! # }
 //! # let buffer = Arc::new(Buffer { pages }, GFP_KERNEL)?;
 //! # write_page(1, |vma| mmap(buffer.clone(), vma))?;
@@ -303,9 +307,13 @@ pub trait VmOperations: HasVmOps + Send + Sync + Sized + 'static {
     /// The page is not locked. After `Ok(())` the core mm makes it writable. Not called for PFN
     /// mappings.
     ///
+    /// A wait must be [`Killable`](crate::task::TaskState::Killable): the callback does not know
+    /// whether userspace or the kernel accesses the page, so an interrupted wait raises `SIGBUS`.
+    ///
     /// # Errors
     ///
-    /// - `ENOMEM`: the fault returns `VM_FAULT_OOM`.
+    /// - `ENOMEM`: the fault returns `VM_FAULT_OOM`. For a limit of the driver's own, another error
+    ///   is right: see [`VmFault::return_error`].
     /// - `EHWPOISON`: the fault returns `VM_FAULT_HWPOISON`.
     /// - All others raise `SIGBUS`.
     fn page_mkwrite(_vma: &DriverVma<Self>, _pgoff: usize) -> Result {

@@ -27,16 +27,16 @@
 //!     mm::{
 //!         fault::{FaultResult, VmFault},
 //!         vm_ops::{MmapPrepareHook, VmOperations},
-//!         vma_desc::VmaDesc, //
+//!         vma_desc::VmaDesc,
+//!         UserPage, //
 //!     },
-//!     page::Page,
 //!     prelude::*,
 //!     sync::Arc, //
 //! };
 //!
 //! /// A page that is mapped when it is first accessed.
 //! struct Buffer {
-//!     page: Page,
+//!     page: UserPage,
 //! }
 //!
 //! impl_has_vm_ops!(Buffer);
@@ -62,7 +62,7 @@
 //!     }
 //!     desc.set_ops(file.buffer.as_arc_borrow())
 //! }
-//! # let page = Page::alloc_page(GFP_KERNEL)?;
+//! # let page = UserPage::alloc_page(GFP_KERNEL)?;
 //! # let file = OpenFile { buffer: Arc::new(Buffer { page }, GFP_KERNEL)? };
 //! # kernel::mm::kunit::with_vma_desc(|desc| mmap_prepare(&file, desc))?;
 //! # Ok::<(), Error>(())
@@ -79,7 +79,9 @@ use crate::{
     error::{
         code::{
             EBUSY,
-            EINVAL, //
+            EFAULT,
+            EINVAL,
+            ENOMEM, //
         },
         Result, //
     },
@@ -88,8 +90,12 @@ use crate::{
             Caching,
             REMAP_FLAGS, //
         },
-        virt::{
+        user_page::{
             as_page_array,
+            is_full,
+            UserPage, //
+        },
+        virt::{
             flags,
             vm_flags_t, //
         },
@@ -97,7 +103,6 @@ use crate::{
             MmapPrepareHook,
             VmOperations, //
         },
-        OwnedPage,
     },
     page::PAGE_SHIFT,
     sync::{
@@ -279,11 +284,11 @@ impl<'a> VmaDesc<'a> {
     /// ```
     /// use kernel::mm::{
     ///     vma_desc::VmaDesc,
-    ///     OwnedPage, //
+    ///     UserPage, //
     /// };
     ///
     /// /// Returns whether `pages` has a page for each page offset of the VMA.
-    /// fn has_all(desc: &VmaDesc<'_>, pages: &[OwnedPage]) -> bool {
+    /// fn has_all(desc: &VmaDesc<'_>, pages: &[UserPage]) -> bool {
     ///     desc.pgoff().checked_add(desc.vma_pages()).is_some_and(|end| end <= pages.len())
     /// }
     /// # kernel::mm::kunit::with_vma_desc(|desc| {
@@ -715,16 +720,17 @@ impl<'a> VmaDesc<'a> {
     /// Has the core mm map `pages` at consecutive addresses, from the start of the VMA on.
     ///
     /// Each mapping holds its own reference on its page. Userspace may write to the pages, if it
-    /// may write to the VMA. `pages` is a `Vec`, not a slice, as a `Vec` owns its pages, so that
-    /// nothing else is stored in them. The VMA then has [`flags::MIXEDMAP`].
+    /// may write to the VMA. The VMA then has [`flags::MIXEDMAP`].
     ///
-    /// The core mm maps the pages after the hook has returned. Userspace gets the errors of that:
-    /// `EFAULT` if there are more pages than the VMA has, or `ENOMEM`.
+    /// The core mm maps the pages after the hook has returned. Userspace gets the errors of that,
+    /// such as `ENOMEM`.
     ///
     /// # Errors
     ///
     /// - `EBUSY`: the VMA has data, [`flags::MIXEDMAP`] or [`flags::PFNMAP`] is set, or the core mm
     ///   is to map the whole VMA already.
+    /// - `EFAULT`: there are more pages than the VMA has.
+    /// - `ENOMEM`: a page is mapped too often for its refcount (2^30 times).
     ///
     /// # Context
     ///
@@ -735,32 +741,38 @@ impl<'a> VmaDesc<'a> {
     /// ```
     /// use kernel::{
     ///     alloc::KVec,
-    ///     mm::{vma_desc::VmaDesc, OwnedPage},
-    ///     page::Page, //
+    ///     mm::{vma_desc::VmaDesc, UserPage}, //
     /// };
     ///
     /// /// The data of an open file.
     /// struct OpenFile {
-    ///     pages: KVec<OwnedPage>,
+    ///     pages: KVec<UserPage>,
     /// }
     ///
     /// fn mmap_prepare<'a>(file: &'a OpenFile, desc: &mut VmaDesc<'a>) -> Result {
     ///     desc.map_kernel_pages(&file.pages)
     /// }
     /// # let mut pages = KVec::new();
-    /// # pages.push(Page::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
+    /// # pages.push(UserPage::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
     /// # let file = OpenFile { pages };
     /// # kernel::mm::kunit::with_vma_desc(|desc| mmap_prepare(&file, desc))?;
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "mmap_action_map_kernel_pages")]
     #[inline]
-    pub fn map_kernel_pages<A: Allocator>(&mut self, pages: &'a Vec<OwnedPage, A>) -> Result {
+    pub fn map_kernel_pages<A: Allocator>(&mut self, pages: &'a Vec<UserPage, A>) -> Result {
         if self.has_data() || self.has_contents() {
             return Err(EBUSY);
         }
         if pages.is_empty() {
             return Ok(());
+        }
+        // C code computes the end of the range without a check for overflow.
+        if pages.len() > self.vma_pages() {
+            return Err(EFAULT);
+        }
+        if pages.iter().any(|page| is_full(page)) {
+            return Err(ENOMEM);
         }
         let (start, array) = (self.start(), as_page_array(pages));
         // SAFETY: `raw_mut()` returns a valid, exclusive pointer. `mmap_action_map_kernel_pages()`

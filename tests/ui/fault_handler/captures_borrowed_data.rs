@@ -4,9 +4,9 @@
 
 //! A VMA may outlive the fixture that maps it, so the handler must not borrow.
 
-use kernel::{mm::kunit::fault_by_read, page::Page, prelude::*};
+use kernel::{mm::{kunit::fault_by_read, UserPage}, prelude::*};
 
-pub fn with(page: Page) -> Result<u8> {
+pub fn with(page: UserPage) -> Result<u8> {
     #[cfg(good)]
     return fault_by_read(move |vmf| vmf.return_page(&page));
 

@@ -9,7 +9,7 @@ use kernel::mm::vm_ops::{VmOperations, InactiveVma, DriverVma};
 pub fn revoke<T: VmOperations>(vma: &DriverVma<T>, inactive: &InactiveVma<T>) {
     let size = inactive.end() - inactive.start();
     #[cfg(good)]
-    vma.zap_vma_range(vma.start(), size);
+    let _ = vma.zap_vma_range(vma.start(), size);
     #[cfg(bad)]
     (vma.start(), inactive.zap_vma_range(inactive.start(), size));
     //~[bad]^ ERROR: E0599: no method named `zap_vma_range` found

@@ -4,10 +4,9 @@
 
 //! The lock cannot be released by `retry_after()` while a result of the fault exists.
 
-use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
-use kernel::page::Page;
+use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations, UserPage};
 
-pub fn fault<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>, page: &Page) -> FaultResult<'a> {
+pub fn fault<'a, T: VmOperations>(vmf: &'a mut VmFault<'a, T>, page: &UserPage) -> FaultResult<'a> {
     let result = vmf.return_page(page);
     #[cfg(good)]
     let other = vmf.return_page(page);

@@ -4,12 +4,12 @@
 
 //! Pages behind a lock may be dropped before the core mm maps them.
 
-use kernel::mm::vma_desc::VmaDesc;
-use kernel::{page::Page, prelude::*, sync::Mutex};
+use kernel::mm::{vma_desc::VmaDesc, UserPage};
+use kernel::{prelude::*, sync::Mutex};
 
 pub struct Opened {
-    pub fixed: KVec<Page>,
-    pub changing: Pin<KBox<Mutex<KVec<Page>>>>,
+    pub fixed: KVec<UserPage>,
+    pub changing: Pin<KBox<Mutex<KVec<UserPage>>>>,
 }
 
 pub fn mmap_prepare<'a>(opened: &'a Opened, desc: &mut VmaDesc<'a>) -> Result {

@@ -4,9 +4,9 @@
 
 //! Pages can only be inserted into a VMA after a check of `VM_MIXEDMAP`.
 
-use kernel::{mm::virt::VmaRef, page::Page, prelude::*};
+use kernel::{mm::{vm_ops::{DriverVma, VmOperations}, UserPage}, prelude::*};
 
-pub fn caller(vma: &VmaRef, page: &Page) -> Result {
+pub fn caller<T: VmOperations>(vma: &DriverVma<T>, page: &UserPage) -> Result {
     #[cfg(good)]
     let vma = vma.as_mixedmap_vma().ok_or(EINVAL)?;
     vma.vm_insert_page(vma.start(), page)

@@ -4,11 +4,13 @@
 
 //! A `VmaMixedMap` cannot outlive the mmap lock.
 
-use kernel::{mm::MmWithUser, page::Page, prelude::*};
+use kernel::{mm::{vm_ops::VmOperations, MmWithUser, UserPage}, prelude::*};
 
-pub fn caller(mm: &MmWithUser, page: &Page) -> Result {
+pub fn caller<T: VmOperations>(mm: &MmWithUser, page: &UserPage) -> Result {
     let guard = mm.mmap_read_lock();
-    let vma = guard.vma_lookup(0).and_then(|vma| vma.as_mixedmap_vma());
+    let vma = guard
+        .vma_lookup(0)
+        .and_then(|vma| vma.downcast::<T>()?.as_mixedmap_vma());
     #[cfg(bad)]
     drop(guard);
     //~[bad]^ ERROR: E0505: cannot move out of `guard` because it is borrowed

@@ -6,43 +6,51 @@ use super::VmaRef;
 use crate::{
     bindings,
     error::{
+        code::{
+            EFAULT,
+            ENOMEM, //
+        },
         to_result,
         Result, //
     },
-    mm::OwnedPage,
-    page::Page,
-};
-use core::{
-    mem::{
-        align_of,
-        size_of, //
+    mm::user_page::{
+        as_page_array,
+        is_full,
+        UserPage, //
     },
-    ops::Deref, //
+    page::PAGE_SHIFT,
 };
+use core::ops::Deref;
 
-/// A [`flags::MIXEDMAP`](super::flags::MIXEDMAP) VMA that is locked for reading.
+/// A [`flags::MIXEDMAP`](super::flags::MIXEDMAP) VMA of a driver, locked for reading.
+///
+/// A driver gets it for its own VMAs only, from
+/// [`DriverVma::as_mixedmap_vma`](crate::mm::vm_ops::DriverVma::as_mixedmap_vma) or
+/// [`VmaNew::set_mixedmap`](super::VmaNew::set_mixedmap). The driver of another VMA may depend on
+/// what is mapped there.
 ///
 /// # Invariants
 ///
 /// - The invariants of [`VmaRef`] hold.
 /// - `VM_MIXEDMAP` is set.
 /// - No PUD of the VMA maps a huge page.
+/// - The driver that has the value owns the VMA.
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{
-///     mm::virt::VmaMixedMap,
-///     page::{Page, PAGE_SIZE}, //
+///     mm::{virt::VmaMixedMap, UserPage},
+///     page::PAGE_SIZE, //
 /// };
 ///
 /// /// Maps `first` at the start of the VMA, and `others` after it.
-/// fn map_all(vma: &VmaMixedMap, first: &Page, others: &[Page]) -> Result {
+/// fn map_all(vma: &VmaMixedMap, first: &UserPage, others: &[UserPage]) -> Result {
 ///     vma.vm_insert_page(vma.start(), first)?;
 ///     vma.vm_insert_pages(vma.start() + PAGE_SIZE, others)
 /// }
-/// # let first = Page::alloc_page(GFP_KERNEL)?;
-/// # let others = [Page::alloc_page(GFP_KERNEL)?, Page::alloc_page(GFP_KERNEL)?];
+/// # let first = UserPage::alloc_page(GFP_KERNEL)?;
+/// # let others = [UserPage::alloc_page(GFP_KERNEL)?, UserPage::alloc_page(GFP_KERNEL)?];
 /// # kernel::mm::kunit::with_vma_new(|vma| map_all(vma.set_mixedmap(), &first, &others))?;
 /// # Ok::<(), Error>(())
 /// ```
@@ -72,6 +80,7 @@ impl VmaMixedMap {
     /// - The requirements of [`VmaRef::from_raw`] must be met.
     /// - `VM_MIXEDMAP` must be set in the flags of the VMA.
     /// - No PUD of the VMA may map a huge page.
+    /// - The VMA must belong to the driver that gets the value.
     ///
     /// # Examples
     ///
@@ -95,7 +104,8 @@ impl VmaMixedMap {
 
         // SAFETY: The caller guarantees that `vma` points to a VMA, which is not freed during `'a`,
         // as a lock is held.
-        // INVARIANT: The caller guarantees the invariants of `VmaRef`, the flag and the PUDs.
+        // INVARIANT: The caller guarantees the invariants of `VmaRef`, the flag, the PUDs and the
+        // owner.
         unsafe { &*vma }
     }
 
@@ -103,16 +113,15 @@ impl VmaMixedMap {
     ///
     /// The mapping holds its own reference to the page, so `page` may be dropped first.
     ///
-    /// If the VMA is writable, userspace may change the page at any time. The kernel must not
-    /// assume that its content is stable or valid. A page of a `VBox` must not be mapped, because
-    /// userspace could change the Rust value in it.
+    /// If the VMA is writable, userspace may change the page at any time.
     ///
     /// # Errors
     ///
     /// - `EFAULT`: `address` is outside of the VMA.
     /// - `EBUSY`: a page is mapped there already.
     /// - `EINVAL`: `page` is anonymous memory, belongs to the slab allocator or has a page type.
-    /// - `ENOMEM`: a page table could not be allocated.
+    /// - `ENOMEM`: a page table could not be allocated, or the page is mapped too often for its
+    ///   refcount (2^30 times).
     ///
     /// # Context
     ///
@@ -121,9 +130,9 @@ impl VmaMixedMap {
     /// # Examples
     ///
     /// ```
-    /// use kernel::page::Page;
+    /// use kernel::mm::UserPage;
     ///
-    /// let page = Page::alloc_page(GFP_KERNEL)?;
+    /// let page = UserPage::alloc_page(GFP_KERNEL)?;
     /// # kernel::mm::kunit::with_vma_new(|vma| {
     /// let vma = vma.set_mixedmap();
     ///
@@ -131,16 +140,34 @@ impl VmaMixedMap {
     /// // A page is mapped there now.
     /// assert_eq!(vma.vm_insert_page(vma.start(), &page), Err(EBUSY));
     /// assert_eq!(vma.vm_insert_page(vma.end(), &page), Err(EFAULT));
+    /// # for address in [0, vma.start() - 1, vma.end() + 1, usize::MAX & !4095, usize::MAX] {
+    /// #     assert_eq!(vma.vm_insert_page(address, &page), Err(EFAULT));
+    /// # }
+    /// # // An address within a page stands for the page.
+    /// # assert_eq!(vma.vm_insert_page(vma.start() + 1, &page), Err(EBUSY));
+    /// # vma.vm_insert_page(vma.end() - 1, &page)?;
     /// # Ok(())
     /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
-    pub fn vm_insert_page(&self, address: usize, page: &Page) -> Result {
+    pub fn vm_insert_page(
+        &self,
+        address: usize,
+        #[cfg(not(CONFIG_RUST_VMA_OF_ANY_OWNER))] page: &UserPage,
+        // Drivers that were written for the kernel's own abstractions have a `Page`. Their pages
+        // must meet the invariants of `UserPage`.
+        #[cfg(CONFIG_RUST_VMA_OF_ANY_OWNER)] page: &crate::page::Page,
+    ) -> Result {
+        if is_full(page) {
+            return Err(ENOMEM);
+        }
+
         // SAFETY: By the type invariants, the mmap lock or the VMA lock is held and `VM_MIXEDMAP`
         // is set, so `vm_insert_page()` does not change the flags, for which it would need the mmap
         // lock for writing. A `Page` is a single page with a reference. The function takes its own
-        // reference, and refuses pages of anonymous memory and of the slab allocator.
+        // reference, which the refcount has room for, and refuses pages of anonymous memory and of
+        // the slab allocator. By the invariants of `UserPage`, userspace may read and write it.
         match unsafe { bindings::vm_insert_page(self.as_ptr(), address, page.as_ptr()) } {
             // This avoids the call of `to_result()`.
             0 => Ok(()),
@@ -166,43 +193,51 @@ impl VmaMixedMap {
     /// # Examples
     ///
     /// ```
-    /// use kernel::page::Page;
+    /// use kernel::mm::UserPage;
     ///
-    /// let pages = [Page::alloc_page(GFP_KERNEL)?, Page::alloc_page(GFP_KERNEL)?];
+    /// let pages = [UserPage::alloc_page(GFP_KERNEL)?, UserPage::alloc_page(GFP_KERNEL)?];
     /// # kernel::mm::kunit::with_vma_new(|vma| {
     /// let vma = vma.set_mixedmap();
     /// vma.vm_insert_pages(vma.start(), &pages)?;
+    /// # // The end of each of these ranges is outside of the VMA, or wraps to an address before it.
+    /// # use kernel::page::PAGE_SIZE;
+    /// # let last = usize::MAX & !(PAGE_SIZE - 1);
+    /// # for start in [0, vma.start() - PAGE_SIZE, vma.end() - PAGE_SIZE, vma.end(), last - PAGE_SIZE,
+    /// #     last, last + 1, usize::MAX] {
+    /// #     assert_eq!(vma.vm_insert_pages(start, &pages), Err(EFAULT));
+    /// # }
+    /// # // An address within a page stands for the page, but the range must end in the VMA.
+    /// # assert_eq!(vma.vm_insert_pages(vma.start() + 2 * PAGE_SIZE + 1, &pages), Err(EFAULT));
+    /// # assert_eq!(vma.vm_insert_pages(vma.start() - 1, &pages), Err(EFAULT));
     /// # Ok(())
     /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]
-    pub fn vm_insert_pages(&self, address: usize, pages: &[OwnedPage]) -> Result {
+    pub fn vm_insert_pages(&self, address: usize, pages: &[UserPage]) -> Result {
         // For no pages, `vm_insert_pages()` would still allocate a page table for `address`, which
         // may be the exclusive end address of the VMA.
         if pages.is_empty() {
             return Ok(());
+        }
+        // `vm_insert_pages()` computes the end of the range without a check for overflow.
+        let room = self.end().saturating_sub(address) >> PAGE_SHIFT;
+        if address < self.start() || pages.len() > room {
+            return Err(EFAULT);
+        }
+        // Each page owns its reference, so no page is there twice.
+        if pages.iter().any(|page| is_full(page)) {
+            return Err(ENOMEM);
         }
         let array = as_page_array(pages);
         let mut left = pages.len();
 
         // SAFETY: By the type invariants, the mmap lock or the VMA lock is held and `VM_MIXEDMAP`
         // is set, so the flags do not change. `array` is valid for reads of `left` pointers to
-        // single pages with a reference. The function takes its own reference to each. It refuses a
-        // range that is not within the VMA, pages of anonymous memory and of the slab allocator.
+        // single pages with a reference, by the invariants of `UserPage`. The function takes its
+        // own reference to each, which the refcount has room for. The range lies within the VMA,
+        // which was checked above. The function refuses pages of anonymous memory and of the slab
+        // allocator. By the invariants of `UserPage`, userspace may read and write the pages.
         to_result(unsafe { bindings::vm_insert_pages(self.as_ptr(), address, array, &mut left) })
     }
-}
-
-/// Returns `pages` as the array of pointers that C functions take.
-///
-/// The caller must pass the pointer only to C functions that do not write to the array.
-#[inline]
-pub(in crate::mm) fn as_page_array(pages: &[OwnedPage]) -> *mut *mut bindings::page {
-    const {
-        assert!(size_of::<OwnedPage>() == size_of::<*mut bindings::page>());
-        assert!(align_of::<OwnedPage>() == align_of::<*mut bindings::page>());
-    }
-    // CAST: The only field of an `OwnedPage` with a size is a pointer to the page, see above.
-    pages.as_ptr().cast_mut().cast()
 }

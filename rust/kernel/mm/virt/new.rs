@@ -50,17 +50,14 @@ use core::{
 /// The hook of a driver whose memory is not writable:
 ///
 /// ```
-/// use kernel::{
-///     mm::virt::VmaNew,
-///     page::Page, //
-/// };
+/// use kernel::mm::{virt::VmaNew, UserPage};
 ///
-/// fn mmap(vma: &VmaNew, page: &Page) -> Result {
+/// fn mmap(vma: &VmaNew, page: &UserPage) -> Result {
 ///     // Fails if the VMA is writable. Otherwise `mprotect()` cannot make it writable later.
 ///     vma.try_clear_maywrite()?;
 ///     vma.set_mixedmap().vm_insert_page(vma.start(), page)
 /// }
-/// # let page = Page::alloc_page(GFP_KERNEL)?;
+/// # let page = UserPage::alloc_page(GFP_KERNEL)?;
 /// # // The fixture maps the file for writing.
 /// # assert_eq!(kernel::mm::kunit::with_vma_new(|vma| mmap(vma, &page)), Err(EINVAL));
 /// # Ok::<(), Error>(())
@@ -180,7 +177,8 @@ impl VmaNew {
                     // its page table entries. A mapping of a page holds a reference to the page. A
                     // PFN mapping holds none, and the memory may belong to the data.
                     if vma.flags() & flags::PFNMAP != 0 {
-                        vma.zap_vma_range(vma.start(), vma.end() - vma.start());
+                        // The whole VMA is a valid range.
+                        let _ = vma.zap_vma_range(vma.start(), vma.end() - vma.start());
                     }
                     // SAFETY: `table` is what `set_ops()` has stored in this VMA. References that
                     // `hook` has derived from the VMA have ended with it.
@@ -204,7 +202,10 @@ impl VmaNew {
     ///
     /// # Errors
     ///
-    /// - `EBUSY`: `set_ops()` was already called for this VMA. `data` is dropped.
+    /// - `EBUSY`: `set_ops()` was already called for this VMA, or `T` has
+    ///   [`page_mkwrite`](VmOperations::page_mkwrite) and [`set_mixedmap`](Self::set_mixedmap) was
+    ///   called before: pages that were mapped since could be written to without a call of
+    ///   `page_mkwrite`. `data` is dropped.
     ///
     /// # Context
     ///
@@ -235,6 +236,35 @@ impl VmaNew {
     /// assert!(matches!(vma.set_ops(registers), Err(err) if err == EBUSY));
     /// # Ok(())
     /// # })?;
+    /// # struct NoWrite;
+    /// #
+    /// # impl_has_vm_ops!(NoWrite);
+    /// #
+    /// # #[vtable]
+    /// # impl VmOperations for NoWrite {
+    /// #     type Hook = MmapHook;
+    /// #
+    /// #     fn page_mkwrite(_: &kernel::mm::vm_ops::DriverVma<Self>, _pgoff: usize) -> Result {
+    /// #         Err(EPERM)
+    /// #     }
+    /// # }
+    /// #
+    /// # // A page that the hook inserts is not writable without `page_mkwrite()`.
+    /// # use kernel::mm::{kunit::{read_page, write_page}, virt::VmaNew, UserPage};
+    /// # let no_write = Arc::new(NoWrite, GFP_KERNEL)?;
+    /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
+    /// # let insert = |vma: &VmaNew| {
+    /// #     vma.set_ops(no_write.clone())?;
+    /// #     vma.set_mixedmap().vm_insert_page(vma.start(), &page)
+    /// # };
+    /// # assert_eq!(read_page(0, insert), Ok(0));
+    /// # assert_eq!(write_page(0, insert), Err(EFAULT));
+    /// # // A page that was inserted before could be writable.
+    /// # kernel::mm::kunit::with_vma_new(|vma| {
+    /// #     vma.set_mixedmap().vm_insert_page(vma.start(), &page)?;
+    /// #     assert!(matches!(vma.set_ops(no_write.clone()), Err(err) if err == EBUSY));
+    /// #     Ok(())
+    /// # })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias("vm_ops", "vm_private_data"))]
@@ -243,7 +273,9 @@ impl VmaNew {
     where
         T: VmOperations<Hook = MmapHook>,
     {
-        if VmOpsTable::of(self).is_some() {
+        if VmOpsTable::of(self).is_some()
+            || (T::HAS_PAGE_MKWRITE && self.flags() & flags::MIXEDMAP != 0)
+        {
             return Err(EBUSY);
         }
 
@@ -255,9 +287,78 @@ impl VmaNew {
             (*self.as_ptr()).vm_private_data = Arc::into_raw(data).cast_mut().cast();
             (*self.as_ptr()).vm_ops = T::table().as_ptr();
         }
+        if T::HAS_PAGE_MKWRITE {
+            self.protect_from_writes();
+        }
         // SAFETY: The VMA has the `vm_ops` of `T`, and has taken over the reference `data`. The
         // other requirements are the invariants of `VmaRef`, which hold while `self` is borrowed.
         Ok(unsafe { DriverVma::from_raw(self.as_ptr()) })
+    }
+
+    /// Has `vm_insert_page()` map pages read-only if `vm_ops->page_mkwrite` is set and the VMA is
+    /// shared, so that the first write calls it.
+    ///
+    /// The core mm does the same (`vma_set_page_prot()`), but only after the hook.
+    fn protect_from_writes(&self) {
+        // SAFETY: The VMA is valid, and no other task has a pointer to it by the type invariants.
+        // The function computes `vm_page_prot` from the flags and `vm_ops`, and keeps its cache
+        // mode. `__mmap_region()` (7.3: `__mmap_complete()`) calls it for each VMA.
+        unsafe { bindings::vma_set_page_prot(self.as_ptr()) };
+    }
+
+    /// Removes the pages at `address .. address + size` from the page tables, for example because
+    /// a later step of the hook has failed.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: `address` or `size` is not a multiple of
+    ///   [`PAGE_SIZE`](crate::page::PAGE_SIZE), `size` is zero, or the range does not lie within the
+    ///   VMA.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller holds the mmap lock for writing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::{virt::VmaNew, UserPage}, page::PAGE_SIZE};
+    ///
+    /// /// Maps `page`, and `other` in place of it if the device wants that.
+    /// fn mmap(vma: &VmaNew, page: &UserPage, other: Option<&UserPage>) -> Result {
+    ///     let mixed = vma.set_mixedmap();
+    ///     mixed.vm_insert_page(vma.start(), page)?;
+    ///     if let Some(other) = other {
+    ///         vma.zap_vma_range(vma.start(), PAGE_SIZE)?;
+    ///         mixed.vm_insert_page(vma.start(), other)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let (page, other) = (UserPage::alloc_page(GFP_KERNEL)?, UserPage::alloc_page(GFP_KERNEL)?);
+    /// # kernel::mm::kunit::with_vma_new(|vma| {
+    /// #     mmap(vma, &page, Some(&other))?;
+    /// #     let (start, end) = (vma.start(), vma.end());
+    /// #     for (address, size) in [
+    /// #         (start, 0),
+    /// #         (start, PAGE_SIZE / 2),
+    /// #         (start - 1, PAGE_SIZE),
+    /// #         (end, PAGE_SIZE),
+    /// #         (0, end),
+    /// #         (start, usize::MAX & !(PAGE_SIZE - 1)),
+    /// #         (usize::MAX, 1),
+    /// #     ] {
+    /// #         assert_eq!(vma.zap_vma_range(address, size), Err(EINVAL));
+    /// #     }
+    /// #     Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn zap_vma_range(&self, address: usize, size: usize) -> Result {
+        // SAFETY: `mmap()` of hugetlbfs is C code. Nothing maps a huge page in a new VMA: the
+        // functions that a hook can call do not. By the type invariants, the mmap lock is held for
+        // writing.
+        unsafe { self.zap(address, size) }
     }
 
     /// Sets the flags in `set` and clears those in `unset`.
@@ -285,9 +386,9 @@ impl VmaNew {
     /// # Examples
     ///
     /// ```
-    /// use kernel::page::Page;
+    /// use kernel::mm::UserPage;
     ///
-    /// let page = Page::alloc_page(GFP_KERNEL)?;
+    /// let page = UserPage::alloc_page(GFP_KERNEL)?;
     /// # kernel::mm::kunit::with_vma_new(|vma| {
     /// vma.set_mixedmap().vm_insert_page(vma.start(), &page)?;
     /// # Ok(())
@@ -302,8 +403,8 @@ impl VmaNew {
         unsafe { self.update_flags(flags::MIXEDMAP, 0) };
 
         // SAFETY: `VM_MIXEDMAP` was set above. Nothing maps a huge page in a new VMA: the
-        // functions that a hook can call do not. The other requirements are the invariants of
-        // `VmaNew`, which hold while `self` is borrowed.
+        // functions that a hook can call do not. The driver whose hook runs owns the VMA. The other
+        // requirements are the invariants of `VmaNew`, which hold while `self` is borrowed.
         unsafe { VmaMixedMap::from_raw(self.as_ptr()) }
     }
 

@@ -4,11 +4,14 @@
 
 use super::{
     flags,
-    vm_flags_t,
-    VmaMixedMap, //
+    vm_flags_t, //
 };
 use crate::{
     bindings,
+    error::{
+        code::EINVAL,
+        Result, //
+    },
     fs::File,
     mm::{
         vm_ops::{
@@ -332,59 +335,81 @@ impl VmaRef {
 
     /// Removes the pages at `address .. address + size` from the page tables.
     ///
-    /// The content of a page is lost if nothing else refers to the page (private anonymous
-    /// memory), and kept otherwise (the page cache, pages of a driver). The VMA stays. The next
-    /// access faults, so a driver that revokes memory must make `fault()` fail first: a concurrent
-    /// page fault may map a page again at once.
+    /// [`DriverVma::zap_vma_range`] documents it.
     ///
-    /// The call silently does nothing if
+    /// # Errors
     ///
-    /// - `address` or `size` is not a multiple of [`PAGE_SIZE`], or `size` is zero,
-    /// - the range does not lie within the VMA, or
-    /// - the VMA belongs to hugetlbfs ([`flags::HUGETLB`]), as C code can only zap whole huge pages
-    ///   there.
+    /// - `EINVAL`: the range is invalid.
     ///
-    /// # Context
+    /// # Safety
     ///
-    /// Process context; may sleep. The caller holds the mmap lock or the VMA lock.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # kernel::mm::kunit::with_vma(|vma| {
-    /// vma.zap_vma_range(vma.start(), vma.end() - vma.start());
-    /// # // These have no effect: not aligned, longer than the VMA, empty.
-    /// # vma.zap_vma_range(vma.start() + 1, 4096);
-    /// # vma.zap_vma_range(vma.start(), usize::MAX & !4095);
-    /// # vma.zap_vma_range(vma.start(), 0);
-    /// # Ok(())
-    /// # })?;
-    /// # Ok::<(), Error>(())
-    /// ```
-    #[doc(alias("zap_page_range_single", "zap_vma_ptes"))]
+    /// - The VMA must not be of hugetlbfs, and no PUD of the VMA may map a huge page.
+    /// - If [`is_tracked`](Self::is_tracked), the mmap lock must be held for writing.
     #[inline]
-    pub fn zap_vma_range(&self, address: usize, size: usize) {
-        let Some(end) = address.checked_add(size) else {
-            return;
-        };
+    pub(super) unsafe fn zap(&self, address: usize, size: usize) -> Result {
+        let end = address.checked_add(size).ok_or(EINVAL)?;
         if (address | size) % PAGE_SIZE != 0
             || size == 0
             || address < self.start()
             || self.end() < end
-            || self.flags() & flags::HUGETLB != 0
         {
-            return;
+            return Err(EINVAL);
         }
 
         // SAFETY: By the type invariants, the mmap lock or the VMA lock is held, so
         // `free_pgtables()` does not free the page tables of the VMA. The page table walk ends
         // where an address equals the end of the range, so both must be page-aligned, and the range
-        // must lie within the VMA. `__unmap_hugepage_range()` has a `BUG_ON()` for a part of a huge
-        // page. All of this has been checked above.
+        // must lie within the VMA. That has been checked above. The caller guarantees that there is
+        // no huge page of which a part could be zapped, and that `untrack_pfn()` of 6.12 does not
+        // run twice at a time.
         unsafe { bindings::zap_vma_range(self.as_ptr(), address, size) };
+        Ok(())
     }
 
-    /// Returns the VMA as a [`VmaMixedMap`] if [`flags::MIXEDMAP`] is set.
+    /// Returns whether 6.12 looks up the memory type of the VMA in its page tables (`VM_PAT`), as it
+    /// does for a PFN mapping of the whole VMA on x86.
+    ///
+    /// Each zap of such a VMA, also of a part, releases the memory type of the whole VMA
+    /// (`untrack_pfn()`). If two tasks do this at a time, one of them finds no page table entry,
+    /// and `get_pat_info()` warns. Later kernels do not set the flag.
+    #[inline]
+    pub(super) fn is_tracked(&self) -> bool {
+        const TRACKED: vm_flags_t = flags::PFNMAP | flags::ARCH_1;
+
+        cfg!(CONFIG_X86) && self.flags() & TRACKED == TRACKED
+    }
+
+    /// Removes the pages at `address .. address + size` from the page tables, whatever driver the
+    /// VMA belongs to.
+    ///
+    /// Drivers use [`DriverVma::zap_vma_range`]: the owner of another VMA may depend on what is
+    /// mapped there. This method exists only for drivers of the kernel that were written for its
+    /// own abstractions.
+    ///
+    /// The call silently does nothing where [`DriverVma::zap_vma_range`] fails, and if huge pages
+    /// can be mapped in the VMA, as C code can only zap whole huge pages.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller holds the mmap lock or the VMA lock.
+    #[cfg(CONFIG_RUST_VMA_OF_ANY_OWNER)]
+    #[doc(alias("zap_page_range_single", "zap_vma_ptes"))]
+    #[inline]
+    pub fn zap_vma_range(&self, address: usize, size: usize) {
+        // `__unmap_hugepage_range()` has a `BUG_ON()` for a part of a huge page, and
+        // `zap_pud_range()` of 6.12 asserts the mmap lock for it.
+        if self.flags() & flags::HUGETLB == 0 && !self.may_map_huge() && !self.is_tracked() {
+            // SAFETY: All of this has been checked.
+            let _ = unsafe { self.zap(address, size) };
+        }
+    }
+
+    /// Returns the VMA as a [`VmaMixedMap`] if [`flags::MIXEDMAP`] is set, whatever driver the VMA
+    /// belongs to.
+    ///
+    /// Drivers use [`DriverVma::as_mixedmap_vma`]: the owner of another VMA may depend on what is
+    /// mapped there. This method exists only for drivers of the kernel that were written for its
+    /// own abstractions.
     ///
     /// Returns `None` also if `vm_ops->huge_fault` is set: `get_locked_pte()`, which
     /// `vm_insert_page()` uses, does not check for a huge PUD.
@@ -392,27 +417,18 @@ impl VmaRef {
     /// # Context
     ///
     /// Does not sleep. The caller holds the mmap lock or the VMA lock.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # kernel::mm::kunit::with_vma(|vma| {
-    /// // A driver cannot map its pages in anonymous memory.
-    /// assert!(vma.as_mixedmap_vma().is_none());
-    /// # Ok(())
-    /// # })?;
-    /// # Ok::<(), Error>(())
-    /// ```
+    #[cfg(CONFIG_RUST_VMA_OF_ANY_OWNER)]
     #[inline]
-    pub fn as_mixedmap_vma(&self) -> Option<&VmaMixedMap> {
+    pub fn as_mixedmap_vma(&self) -> Option<&super::VmaMixedMap> {
         if self.flags() & flags::MIXEDMAP == 0 || self.may_map_huge() {
             return None;
         }
 
         // SAFETY: `VM_MIXEDMAP` is set, and C code does not clear it. As `may_map_huge()` returned
         // `false`, no PUD of the VMA maps a huge page. The other requirements are the invariants of
-        // `VmaRef`, which hold while `self` is borrowed.
-        Some(unsafe { VmaMixedMap::from_raw(self.as_ptr()) })
+        // `VmaRef`, which hold while `self` is borrowed. With this option, callers guarantee that
+        // they insert no page in a VMA of another driver.
+        Some(unsafe { super::VmaMixedMap::from_raw(self.as_ptr()) })
     }
 
     /// Returns the VMA as a [`DriverVma<T>`] if its `vm_ops` are those of `T`.
@@ -430,10 +446,9 @@ impl VmaRef {
     /// };
     ///
     /// /// Zaps `vma`, unless userspace has mapped something else at this address meanwhile.
-    /// fn revoke<T: VmOperations>(vma: &VmaRef) {
-    ///     if let Some(vma) = vma.downcast::<T>() {
-    ///         vma.zap_vma_range(vma.start(), vma.end() - vma.start());
-    ///     }
+    /// fn revoke<T: VmOperations>(vma: &VmaRef) -> Result {
+    ///     let vma = vma.downcast::<T>().ok_or(EINVAL)?;
+    ///     vma.zap_vma_range(vma.start(), vma.end() - vma.start())
     /// }
     /// ```
     #[inline]
@@ -458,6 +473,7 @@ impl VmaRef {
     }
 
     /// Returns whether the `vm_ops` of the VMA can map huge pages.
+    #[cfg(CONFIG_RUST_VMA_OF_ANY_OWNER)]
     #[inline]
     fn may_map_huge(&self) -> bool {
         let ops = self.vm_ops();

@@ -32,7 +32,6 @@ pub const GET_VMA: u32 = iowr::<abi::VmaInfo>(abi::MAGIC, abi::GET_VMA);
 pub const ZAP: u32 = iow::<abi::ZapRange>(abi::MAGIC, abi::ZAP);
 const REFCOUNTS: u32 = iowr::<test_abi::Refcounts>(test_abi::MAGIC, test_abi::REFCOUNTS);
 const OPENER: u32 = ior::<test_abi::Opener>(test_abi::MAGIC, test_abi::OPENER);
-const UNCHECKED_ZAP: u32 = iow::<test_abi::Zap>(test_abi::MAGIC, test_abi::ZAP);
 const WATCH_PID: u32 = iowr::<i32>(test_abi::MAGIC, test_abi::WATCH_PID);
 const THREAD_INFO: u32 = iowr::<test_abi::ThreadInfo>(test_abi::MAGIC, test_abi::THREAD_INFO);
 const POPULATION: u32 = ior::<test_abi::Population>(test_abi::MAGIC, test_abi::POPULATION);
@@ -227,15 +226,6 @@ impl Tester {
     /// limit.
     pub fn watch_pid(&self, pid: i32) -> Result<i32, Errno> {
         ask(&self.0, WATCH_PID, pid)
-    }
-
-    /// Has the driver zap a range of the VMA at `vma`, without checks of its own.
-    pub fn zap(&self, vma: u64, addr: u64, len: u64) -> Result<(), Errno> {
-        exchange(
-            &self.0,
-            UNCHECKED_ZAP,
-            &mut test_abi::Zap { vma, addr, len },
-        )
     }
 
     /// Returns information about a thread, by its PID in the PID namespace of the caller.

@@ -46,7 +46,6 @@ const ALL_ERRORS: &[&str] = &[
     "look up a VMA",
     "list the VMAs of a buffer",
     "get the opener",
-    "zap by another driver",
     "task references",
     "mm_users references",
     "mm_count references",
@@ -264,10 +263,6 @@ fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()
             }),
         ),
         ("get the opener", Box::new(|| tester.opener().map(drop))),
-        (
-            "zap by another driver",
-            Box::new(|| tester.zap(pages.addr(0), pages.addr(0), 0)),
-        ),
         (
             "get the mm of a kworker",
             Box::new(|| tester.worker_has_mm().map(drop)),

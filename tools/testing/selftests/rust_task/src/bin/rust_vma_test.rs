@@ -9,13 +9,14 @@ use nix::{
     sys::{
         mman::{madvise, MapFlags, MmapAdvise, ProtFlags},
         prctl::set_pdeathsig,
-        signal::Signal,
+        signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal},
         wait::WaitStatus,
     },
-    unistd::{getpid, getppid, pause},
+    unistd::{getpid, getppid, pause, pipe},
 };
 use rust_task::{
     child::{in_child, Child},
+    ioctl,
     ktap::{self, did, Test},
     procfs,
     vma::{abi, map_at, reserve, test_abi, Buffer, Prepared, Span, Tester, PAGE, READ_WRITE},
@@ -23,10 +24,16 @@ use rust_task::{
 use std::{
     ffi::c_void,
     fs::{self, File},
-    io,
-    os::unix::fs::FileExt,
-    ptr::NonNull,
-    sync::{Barrier, Mutex},
+    io::{self, Write},
+    os::{
+        fd::{AsRawFd, FromRawFd},
+        unix::fs::FileExt,
+    },
+    ptr::{null_mut, NonNull},
+    sync::{
+        atomic::{AtomicU32, Ordering::SeqCst},
+        Barrier, Mutex,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -50,6 +57,9 @@ const TESTS: &[Test] = &[
     ("mremap() refuses", mremap_refused),
     ("page_mkwrite() refuses", mkwrite_refused),
     ("retry_after()", retried),
+    ("a signal during a page fault", signal_in_fault),
+    ("PFNs and pages in a private VMA", mixed_private),
+    ("userfaultfd refuses VMAs of drivers", userfaultfd),
     ("page faults under the VMA lock", vma_lock),
     ("PFN mappings", pfn_mappings),
     ("->mmap_prepare() with set_ops()", prepared),
@@ -90,6 +100,119 @@ fn survives(access: impl FnOnce()) -> Result<bool> {
         WaitStatus::Signaled(_, Signal::SIGBUS, _) => Ok(false),
         other => Err(anyhow!("{other:?}")),
     }
+}
+
+/// The number of `SIGALRM` signals that this process has handled.
+static ALARMS: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn on_alarm(_signal: i32) {
+    ALARMS.fetch_add(1, SeqCst);
+}
+
+/// A page fault waits, and a signal arrives meanwhile. The process handles the signal, and the
+/// access succeeds.
+fn signal_in_fault() -> Result<()> {
+    let tester = Tester::open()?;
+    for by_kernel in [false, true] {
+        let child = Child::start(|| {
+            let span = tester.map(test_abi::WAIT, 1, SHARED)?;
+            let (from, into) = pipe()?;
+            File::from(into).write_all(&[0; 8])?;
+            let handler = SigHandler::Handler(on_alarm);
+            let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+            // SAFETY: The handler only accesses an atomic.
+            unsafe { sigaction(Signal::SIGALRM, &action)? };
+            let mut after = libc::itimerval {
+                it_interval: libc::timeval {
+                    tv_sec: 0,
+                    tv_usec: 0,
+                },
+                it_value: libc::timeval {
+                    tv_sec: 0,
+                    tv_usec: 50_000,
+                },
+            };
+            let begin = Instant::now();
+            // SAFETY: `after` is valid, and the old value is not returned.
+            Errno::result(unsafe { libc::setitimer(libc::ITIMER_REAL, &after, null_mut()) })?;
+            if by_kernel {
+                // SAFETY: The page is mapped for writing.
+                let read = unsafe { libc::read(from.as_raw_fd(), span.addr(0) as _, 8) };
+                ensure!(Errno::result(read)? == 8, "read {read} bytes");
+            } else {
+                ensure!(span.read(0) == 0);
+            }
+            let waited = begin.elapsed();
+            ensure!(ALARMS.load(SeqCst) == 1, "the signal was not handled");
+            ensure!(waited >= Duration::from_millis(150), "only {waited:?}");
+            after.it_value.tv_usec = 0;
+            // SAFETY: As above. This disarms the timer.
+            Errno::result(unsafe { libc::setitimer(libc::ITIMER_REAL, &after, null_mut()) })?;
+            Ok(())
+        })?;
+        let status = child.wait()?;
+        ensure!(
+            matches!(status, WaitStatus::Exited(_, 0)),
+            "by the kernel: {by_kernel}: {status:?}"
+        );
+    }
+    Ok(())
+}
+
+/// `vmf_insert_mixed()` refuses a VMA in which a write copies the page, and pages do not.
+fn mixed_private() -> Result<()> {
+    let tester = Tester::open()?;
+    let span = tester.map(test_abi::MIXED, 2, PRIVATE)?;
+    ensure!(!survives(|| _ = span.read(0))?, "a PFN was mapped");
+    ensure!(!survives(|| span.write(0, 1))?, "a PFN was mapped");
+    ensure!(survives(|| span.write(1, 1))?, "a page was refused");
+    ensure!(span.read(1) == 0, "the page is not a copy");
+    span.unmap()?;
+    Ok(())
+}
+
+/// `UFFD_API`, and the features with which `UFFDIO_REGISTER` accepts most VMAs.
+const UFFD_API: u64 = 0xaa;
+const UFFD_FEATURES: u64 = 1 << 13 | 1 << 15;
+const UFFD_MODE_WP: u64 = 1 << 1;
+
+/// A marker in the page tables of a driver's VMA would make `vmf_insert_page()` find an entry in
+/// use, and the fault would be repeated permanently. userfaultfd sets none there.
+fn userfaultfd() -> Result<()> {
+    // SAFETY: The system call has no pointers.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) });
+    if fd == Err(Errno::ENOSYS) {
+        did("VMAs registered with userfaultfd (not configured)", 0);
+        return Ok(());
+    }
+    // SAFETY: The file descriptor is new.
+    let uffd = unsafe { File::from_raw_fd(fd? as i32) };
+    let mut api = [UFFD_API, UFFD_FEATURES, 0];
+    ioctl::exchange(&uffd, ioctl::iowr::<[u64; 3]>(0xaa, 0x3f), &mut api)?;
+
+    let register = |span: Span| {
+        let len = (span.pages * PAGE) as u64;
+        let mut range = [span.addr(0), len, UFFD_MODE_WP, 0];
+        ioctl::exchange(&uffd, ioctl::iowr::<[u64; 4]>(0xaa, 0), &mut range)
+    };
+    // Otherwise, the test would show nothing.
+    let anonymous = map_at(None, None, 1, READ_WRITE, PRIVATE)?;
+    ensure!(register(anonymous) == Ok(()), "{:?}", register(anonymous));
+
+    let (buffer, tester) = (Buffer::open()?, Tester::open()?);
+    for span in [
+        buffer.map(0, 1, SHARED)?,
+        buffer.map(0, 1, PRIVATE)?,
+        tester.map(test_abi::PLAIN, 1, SHARED)?,
+        tester.map(test_abi::MIXED, 1, SHARED)?,
+        tester.map(test_abi::FAULT_PFN, 1, SHARED)?,
+    ] {
+        let result = register(span);
+        ensure!(result == Err(Errno::EINVAL), "{result:?}");
+        span.read(0);
+    }
+    did("VMAs that userfaultfd has refused", 5);
+    Ok(())
 }
 
 fn fault_maps_pages() -> Result<()> {

@@ -166,12 +166,6 @@ pub enum Op {
         addr: u64,
         len: u64,
     },
-    UncheckedZap {
-        file: usize,
-        vma: u64,
-        addr: u64,
-        len: u64,
-    },
     Refcounts {
         file: usize,
         kind: u32,
@@ -424,21 +418,6 @@ impl Op {
         }
     }
 
-    fn unchecked_zap(rng: &mut Rng, file: usize) -> Self {
-        let vma = address(rng);
-        // Mostly the same address, as otherwise most ranges would be refused.
-        let addr = match rng.u32(0..3) {
-            0 => address(rng),
-            _ => vma & !4095,
-        };
-        Self::UncheckedZap {
-            file,
-            vma,
-            addr,
-            len: length(rng),
-        }
-    }
-
     fn simple(rng: &mut Rng) -> Self {
         let file = rng.usize(0..FILES);
         match rng.u32(0..44) {
@@ -452,12 +431,11 @@ impl Op {
                 file,
                 addr: address(rng),
             },
-            7..=10 => Self::Zap {
+            7..=14 | 40 | 41 => Self::Zap {
                 file,
                 addr: address(rng),
                 len: length(rng),
             },
-            11..=14 | 40 | 41 => Self::unchecked_zap(rng, file),
             15 => Self::Refcounts {
                 file,
                 kind: rng.u32(0..9),

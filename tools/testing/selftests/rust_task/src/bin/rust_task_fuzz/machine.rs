@@ -15,7 +15,7 @@ use nix::{
 use rust_task::{
     device::{abi, test_abi, Device, Tester},
     ioctl,
-    procfs::{flags_of, MapsEntry, Status},
+    procfs::{MapsEntry, Status},
     vma,
 };
 use std::{
@@ -229,16 +229,6 @@ impl Machine {
             Op::Zap { file, addr, len } => {
                 if let Some(device) = self.device(file) {
                     self.zap(&device, addr, len)?;
-                }
-            }
-            Op::UncheckedZap {
-                file,
-                vma,
-                addr,
-                len,
-            } => {
-                if let Some(tester) = self.tester(file) {
-                    self.unchecked_zap(&tester, vma, addr, len)?;
                 }
             }
             Op::Refcounts { file, kind, rounds } => {
@@ -639,23 +629,15 @@ impl Machine {
         Ok(())
     }
 
-    /// A zap by `/dev/rust_task_info`, which checks the range.
+    /// A zap by `/dev/rust_task_info`, which only zaps its own VMAs.
     fn zap(&mut self, device: &Device, addr: u64, len: u64) -> Result<()> {
         let expected = if self.alone {
             let whole = (addr | len).is_multiple_of(PAGE as u64) && len != 0;
-            match (
-                addr.checked_add(len).filter(|_| whole),
-                MapsEntry::at(addr)?,
-            ) {
-                (None, _) => Err(Errno::EINVAL),
-                (_, None) => Err(Errno::ENOENT),
-                (Some(end), Some(vma)) if end > vma.end => Err(Errno::EINVAL),
-                // The driver only checks `VM_MIXEDMAP`, which VMAs of other drivers may have.
-                (_, Some(vma)) => {
-                    let correct = vma.of_task_info
-                        || (vma.has_vm_ops && flags_of(vma.start)?.contains(" mm"));
-                    correct.then_some(()).ok_or(Errno::EINVAL)
-                }
+            let end = addr.checked_add(len).filter(|_| whole);
+            match MapsEntry::at(addr)? {
+                None => Err(Errno::ENOENT),
+                Some(vma) if vma.of_task_info && end.is_some_and(|end| end <= vma.end) => Ok(()),
+                Some(_) => Err(Errno::EINVAL),
             }
         } else {
             Ok(())
@@ -664,31 +646,6 @@ impl Machine {
         if self.alone {
             ensure!(answer == expected, "{answer:?} instead of {expected:?}");
             if answer.is_ok() {
-                self.record_zap(addr, len);
-            }
-        }
-        Ok(())
-    }
-
-    /// A zap by `/dev/test_rust_task`, which does not check the range.
-    fn unchecked_zap(&mut self, tester: &Tester, vma: u64, addr: u64, len: u64) -> Result<()> {
-        if !self.alone {
-            let _ = tester.zap(vma, addr, len);
-            return Ok(());
-        }
-        let entry = MapsEntry::at(vma)?;
-        let arena = ARENA as u64..(ARENA + PAGES * PAGE) as u64;
-        if entry.as_ref().is_some_and(|e| !arena.contains(&e.start)) {
-            // The zap would succeed, and remove memory that this process needs.
-            return Ok(());
-        }
-        let answer = tester.zap(vma, addr, len);
-        let expected = entry.as_ref().map(|_| ()).ok_or(Errno::ENOENT);
-        ensure!(answer == expected, "{answer:?} instead of {expected:?}");
-        if let Some(entry) = entry {
-            let whole = (addr | len).is_multiple_of(PAGE as u64);
-            let end = addr.checked_add(len);
-            if whole && addr >= entry.start && end.is_some_and(|end| end <= entry.end) {
                 self.record_zap(addr, len);
             }
         }

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages for userspace.
+
+use crate::{
+    alloc::{
+        flags::{
+            __GFP_HIGHMEM,
+            __GFP_NOWARN,
+            __GFP_ZERO, //
+            GFP_ATOMIC,
+            GFP_KERNEL_ACCOUNT,
+            GFP_NOWAIT,
+        },
+        AllocError,
+        Flags, //
+    },
+    bindings,
+    page::Page,
+    sync::atomic::{
+        atomic_load,
+        Relaxed, //
+    },
+};
+use core::{
+    mem::{
+        align_of,
+        size_of, //
+    },
+    ops::Deref,
+    ptr, //
+};
+
+/// A page that may be mapped to userspace.
+///
+/// It is zeroed when it is allocated, so userspace does not see what the memory was used for
+/// before. The value is the only owner of the page in Rust code: nothing else, such as a `VBox`,
+/// stores its data there. A mapping of the page holds a reference of its own, so the page may
+/// outlive the value.
+///
+/// Userspace may change the page at any time while it is mapped in a writable VMA. The kernel must
+/// not assume that its content is stable or valid.
+///
+/// # Invariants
+///
+/// - The value owns a reference on an order-0 page. No other value owns that reference, and no Rust
+///   value other than a `UserPage` is stored in the page.
+/// - Each byte of the page is initialized.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{mm::UserPage, page::PAGE_SIZE};
+///
+/// let page = UserPage::alloc_page(GFP_KERNEL)?;
+/// let mut bytes = KVec::from_elem(1u8, PAGE_SIZE, GFP_KERNEL)?;
+/// // SAFETY: `bytes` is valid for writes of its length. No other code accesses the page.
+/// unsafe { page.read_raw(bytes.as_mut_ptr(), 0, PAGE_SIZE)? };
+/// assert!(bytes.iter().all(|byte| *byte == 0));
+/// # Ok::<(), Error>(())
+/// ```
+#[repr(transparent)]
+pub struct UserPage {
+    page: Page,
+}
+
+impl UserPage {
+    /// Allocates a zeroed page.
+    ///
+    /// `flags` is a combination of the constants in [`flags`](crate::alloc::flags). Other bits are
+    /// ignored, as one of them (`__GFP_SKIP_ZERO`) has the page not zeroed.
+    ///
+    /// With `GFP_KERNEL` this may sleep, with `GFP_ATOMIC` or `GFP_NOWAIT` it does not.
+    ///
+    /// # Context
+    ///
+    /// Hard IRQ except on PREEMPT_RT, softirq, process context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::UserPage;
+    ///
+    /// /// Allocates `n` pages for a buffer that userspace maps.
+    /// fn alloc_pages(n: usize) -> Result<KVec<UserPage>> {
+    ///     let mut pages = KVec::with_capacity(n, GFP_KERNEL)?;
+    ///     for _ in 0..n {
+    ///         pages.push(UserPage::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
+    ///     }
+    ///     Ok(pages)
+    /// }
+    /// assert_eq!(alloc_pages(4)?.len(), 4);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias = "get_zeroed_page")]
+    #[inline]
+    pub fn alloc_page(flags: Flags) -> Result<Self, AllocError> {
+        let known = GFP_KERNEL_ACCOUNT | GFP_ATOMIC | GFP_NOWAIT | __GFP_HIGHMEM | __GFP_NOWARN;
+        let page = Page::alloc_page((flags & known) | __GFP_ZERO)?;
+
+        // INVARIANT: The page is new, so nothing is stored in it, and with `__GFP_ZERO` and without
+        // `__GFP_SKIP_ZERO` the allocator has zeroed it.
+        Ok(Self { page })
+    }
+}
+
+impl Deref for UserPage {
+    type Target = Page;
+
+    #[inline]
+    fn deref(&self) -> &Page {
+        &self.page
+    }
+}
+
+/// Returns `pages` as the array of pointers that C functions take.
+///
+/// The caller must pass the pointer only to C functions that do not write to the array.
+#[inline]
+pub(in crate::mm) fn as_page_array(pages: &[UserPage]) -> *mut *mut bindings::page {
+    const {
+        assert!(size_of::<UserPage>() == size_of::<*mut bindings::page>());
+        assert!(align_of::<UserPage>() == align_of::<*mut bindings::page>());
+    }
+    // CAST: The only field of a `UserPage` with a size is a pointer to the page, see above.
+    pages.as_ptr().cast_mut().cast()
+}
+
+/// Returns whether the refcount of the page is so high that no further mapping may be made.
+///
+/// The refcount is an `int`, and `get_page()` does not check for overflow. Each mapping holds a
+/// reference, and takes a page table entry, so only a process with terabytes of address space gets
+/// here. The rest of the range is for references that are taken without this check, or after it by
+/// several tasks at a time.
+#[inline]
+pub(in crate::mm) fn is_full(page: &Page) -> bool {
+    // SAFETY: A `Page` is allocated. This reads one aligned word of its `struct page`, which C code
+    // only changes by atomic operations while the page is allocated.
+    let refs = unsafe {
+        atomic_load(
+            ptr::addr_of!((*page.as_ptr())._refcount.counter).cast_mut(),
+            Relaxed,
+        )
+    };
+    refs > i32::MAX / 2
+}
