@@ -5,6 +5,8 @@
 //! It is built with mainline's files and with those of this repository, so it only uses what both
 //! have.
 
+#[cfg(not(CONFIG_RUST_TASK_BENCH))]
+use kernel::page::Page;
 use kernel::{
     c_str,
     fs::File,
@@ -14,6 +16,11 @@ use kernel::{
         MiscDeviceOptions,
         MiscDeviceRegistration, //
     },
+    mm::{
+        virt::VmaNew,
+        MmWithUser, //
+    },
+    page::PAGE_SIZE,
     prelude::*,
     sync::{
         aref::ARef,
@@ -36,7 +43,6 @@ use kernel::{
         Delta,
         Monotonic, //
     },
-    uaccess::UserSlice,
 };
 use pin_init::stack_pin_init;
 
@@ -52,7 +58,7 @@ module! {
 
 const WATCH_PID: u32 = ioctl::_IO(abi::MAGIC, abi::WATCH_PID);
 const WATCH_FLAGS: u32 = ioctl::_IO(abi::MAGIC, abi::WATCH_FLAGS);
-const ZAP: u32 = ioctl::_IOW::<abi::Zap>(abi::MAGIC, abi::ZAP);
+const INSERT: u32 = ioctl::_IO(abi::MAGIC, abi::INSERT);
 const WATCH_LEADER: u32 = ioctl::_IO(abi::MAGIC, abi::WATCH_LEADER);
 
 /// The number of reads of a loop. The expected change happens before its end.
@@ -90,6 +96,12 @@ impl MiscDevice for Known {
         Ok(KBox::new(Self { opener }, GFP_KERNEL)?)
     }
 
+    fn mmap(_me: &Self, _file: &File, vma: &VmaNew) -> Result {
+        // Mainline's function returns nothing.
+        let _ = vma.zap_vma_range(vma.start() + abi::ZAPPED * PAGE_SIZE, PAGE_SIZE / 2);
+        Ok(())
+    }
+
     fn ioctl(me: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let task = current!();
         let mm = task.mm().ok_or(ESRCH)?;
@@ -102,22 +114,29 @@ impl MiscDevice for Known {
                 Ok(watch(|| vma.flags()))
             }
             WATCH_LEADER => Ok(watch_leader(Delta::from_millis(arg as i64))),
-            ZAP => {
-                let user = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(cmd));
-                let mut reader = user.reader();
-                let mut field = || Ok::<_, Error>(reader.read::<u64>()? as usize);
-                let (vma, addr, len) = (field()?, field()?, field()?);
-
-                let guard = mm.mmap_read_lock();
-                guard
-                    .vma_lookup(vma)
-                    .ok_or(ENOENT)?
-                    .zap_vma_range(addr, len);
-                Ok(0)
-            }
+            INSERT => insert(mm, arg),
             _ => Err(ENOTTY),
         }
     }
+}
+
+/// Maps a page in the VMA at `addr`, of whatever driver.
+#[cfg(not(CONFIG_RUST_TASK_BENCH))]
+fn insert(mm: &MmWithUser, addr: usize) -> Result<isize> {
+    let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
+    let guard = mm.mmap_read_lock();
+    let vma = guard.vma_lookup(addr).ok_or(ENOENT)?;
+    vma.as_mixedmap_vma()
+        .ok_or(EINVAL)?
+        .vm_insert_page(addr, &page)?;
+    Ok(0)
+}
+
+/// The above does not compile with the files of this repository: see
+/// tests/ui/vma_mixed_map/other_driver.rs. Only a kernel of this repository has the symbol.
+#[cfg(CONFIG_RUST_TASK_BENCH)]
+fn insert(_mm: &MmWithUser, _addr: usize) -> Result<isize> {
+    Err(EPERM)
 }
 
 /// Returns 1 if the result of `read` changes, else 0.

@@ -9,20 +9,11 @@ pub const MAGIC: u32 = 0xb9;
 pub const WATCH_PID: u32 = 1;
 /// `_IO(MAGIC, 2)`: reads the flags of the VMA at the argument until they change.
 pub const WATCH_FLAGS: u32 = 2;
-/// `_IOW(MAGIC, 3, Zap)`: zaps a range.
-pub const ZAP: u32 = 3;
+/// `_IO(MAGIC, 3)`: maps a page of this driver at the argument, in the VMA of another driver.
+pub const INSERT: u32 = 3;
 /// `_IO(MAGIC, 4)`: reads the group leader of the current task in a timer on this CPU, every
 /// millisecond. The argument is the duration in milliseconds.
 pub const WATCH_LEADER: u32 = 4;
 
-/// The argument of [`ZAP`].
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Zap {
-    /// An address in the VMA.
-    pub vma: u64,
-    /// The start address of the range.
-    pub addr: u64,
-    /// The length of the range in bytes.
-    pub len: u64,
-}
+/// `mmap()` zaps half of this page of the new VMA.
+pub const ZAPPED: usize = 1;

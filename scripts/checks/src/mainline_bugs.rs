@@ -49,6 +49,12 @@ const BUGS: &[Bug] = &[
         parameters: "",
     },
     Bug {
+        name: "insert",
+        what: "VmaRef::as_mixedmap_vma() lets a driver map pages in the VMA of another driver",
+        signs: &["in the VMA of Binder"],
+        parameters: "",
+    },
+    Bug {
         name: "leader",
         what:
             "CurrentTask::group_leader() in an interrupt, on an exiting thread that reaps zombies",

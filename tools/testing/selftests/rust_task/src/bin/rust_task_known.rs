@@ -9,13 +9,17 @@ use nix::{
     errno::Errno,
     sched::{sched_setaffinity, CpuSet},
     sys::{
-        mman::{madvise, mprotect, MapFlags, MmapAdvise, ProtFlags},
+        mman::{madvise, MapFlags, MmapAdvise, ProtFlags},
         signal::{kill, signal, SigHandler, Signal},
         wait::{waitid, Id, WaitPidFlag},
     },
     unistd::{execv, fork, gettid, pipe, ForkResult, Pid},
 };
-use rust_task::{child::Child, device, ioctl, ktap, params};
+use rust_task::{
+    binder::{self, Binder},
+    child::Child,
+    device, ioctl, ktap, params, vma,
+};
 use std::{
     fs::{self, File, OpenOptions},
     io::{Read, Write},
@@ -30,7 +34,7 @@ mod abi;
 const PAGE: usize = 4096;
 const WATCH_PID: u32 = ioctl::io(abi::MAGIC, abi::WATCH_PID);
 const WATCH_FLAGS: u32 = ioctl::io(abi::MAGIC, abi::WATCH_FLAGS);
-const ZAP: u32 = ioctl::iow::<abi::Zap>(abi::MAGIC, abi::ZAP);
+const INSERT: u32 = ioctl::io(abi::MAGIC, abi::INSERT);
 const WATCH_LEADER: u32 = ioctl::io(abi::MAGIC, abi::WATCH_LEADER);
 /// `MADV_GUARD_INSTALL` makes pages inaccessible, under a read lock.
 const MADV_GUARD_INSTALL: i32 = 102;
@@ -45,6 +49,7 @@ fn main() -> Result<()> {
         Some("flags") => ktap::run(&[("flags() while madvise() changes them", flags)]),
         Some("leader") => ktap::run(&[("group_leader() in an interrupt", leader)]),
         Some("zap") => ktap::run(&[("zap of part of a page", zap)]),
+        Some("insert") => ktap::run(&[("page in a VMA of another driver", insert)]),
         other => bail!("known={other:?}"),
     }
 }
@@ -122,10 +127,14 @@ fn flags_once() -> Result<bool> {
     Ok(answer == 1)
 }
 
-/// Zaps half a page of a VMA that is followed by another one.
+/// The driver zaps half a page of a VMA that is followed by another one.
 fn zap() -> Result<()> {
     const PAGES: usize = 512;
-    let file = open()?;
+    const MAPPED: usize = 4;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/rust_task_known")?;
     let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
     let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     let at = device::map(None, PAGES * PAGE, prot, anonymous)?.cast::<u64>();
@@ -138,25 +147,37 @@ fn zap() -> Result<()> {
         // SAFETY: The page is mapped for writing.
         unsafe { page(i).write_volatile(i as u64 + 1) };
     }
-    // The other pages become another VMA.
-    // SAFETY: These pages are not written after this.
-    unsafe { mprotect(page(4).cast(), (PAGES - 4) * PAGE, ProtFlags::PROT_READ)? };
+    // The first pages become a VMA of the driver.
+    let at = at.as_ptr() as usize;
+    let shared = MapFlags::MAP_SHARED;
+    vma::map_at(
+        Some(at),
+        Some((&file, 0)),
+        MAPPED,
+        ProtFlags::PROT_READ,
+        shared,
+    )?;
 
-    let addr = page(1).as_ptr() as u64;
-    let mut range = abi::Zap {
-        vma: addr,
-        addr,
-        len: PAGE as u64 / 2,
-    };
-    ioctl::exchange(&file, ZAP, &mut range)?;
     // SAFETY: The pages are mapped for reading. A zapped page reads as zero.
     let gone = |i: &usize| unsafe { page(*i).read_volatile() } != *i as u64 + 1;
-    let gone: Vec<_> = (0..PAGES).filter(gone).collect();
+    let gone: Vec<_> = (MAPPED..PAGES).filter(gone).collect();
     ensure!(
         gone.is_empty(),
-        "{} pages were zapped, up to page {}, in a VMA of 4 pages",
+        "{} pages were zapped, up to page {}, after a VMA of 4 pages",
         gone.len(),
         gone[gone.len() - 1]
+    );
+    Ok(())
+}
+
+/// The driver maps a page in Binder's VMA.
+fn insert() -> Result<()> {
+    binder::mount_binderfs()?;
+    let binder = Binder::open(&binder::add_device("known")?, 4 * PAGE)?;
+    let result = ioctl::call_for(&open()?, INSERT, binder.mapping() as usize);
+    ensure!(
+        result == Err(Errno::EPERM),
+        "a page of another driver is in the VMA of Binder: {result:?}"
     );
     Ok(())
 }
