@@ -149,6 +149,8 @@ static void __used rust_layout(void)
 	FIELD(vm_fault, flags);
 	FIELD(vm_fault, page);
 
+	FIELD(page, _refcount);
+
 	SIZE(pid);
 
 	SIZE(pid_namespace);
