@@ -7,6 +7,7 @@
 
 use kernel::{
     bindings, c_str,
+    error::to_result,
     fs::File,
     impl_has_vm_ops, ioctl,
     miscdevice::{
@@ -30,7 +31,8 @@ use kernel::{
             InactiveVma,
             MmapHook,
             MmapPrepareHook,
-            VmOperations, //
+            VmOperations,
+            VmaOrigin, //
         },
         vma_desc::VmaDesc,
         UserPage,
@@ -61,9 +63,10 @@ module! {
 
 const EVENTS: u32 = ioctl::_IOR::<abi::Events>(abi::MAGIC, abi::EVENTS);
 const KIND: u32 = ioctl::_IOWR::<u64>(abi::MAGIC, abi::KIND);
+const MAP_WITHOUT_OWNER: u32 = ioctl::_IOW::<i32>(abi::MAGIC, abi::MAP_WITHOUT_OWNER);
 
 /// How often each event has occurred, in the order of [`abi::Events`].
-static EVENT: [Atomic<u64>; 9] = [const { Atomic::new(0) }; 9];
+static EVENT: [Atomic<u64>; 14] = [const { Atomic::new(0) }; 14];
 const ALLOCATED: usize = 0;
 const DROPPED: usize = 1;
 const OPENED: usize = 2;
@@ -73,9 +76,68 @@ const RETRIED: usize = 5;
 const WRITTEN: usize = 6;
 const MOVED: usize = 7;
 const RELEASED: usize = 8;
+const MAPPED: usize = 9;
+const FORKED: usize = 10;
+const REMAPPED: usize = 11;
+const SPLIT: usize = 12;
+const PAGES: usize = 13;
 
 fn count(event: usize) {
     EVENT[event].fetch_add(1, Relaxed);
+}
+
+/// Keeps the account of all pages that are mapped.
+fn count_opened<T>(vma: &InactiveVma<T>, origin: VmaOrigin) {
+    let (event, pages) = match origin {
+        VmaOrigin::Mmap => (MAPPED, vma.vma_pages()),
+        VmaOrigin::Fork => (FORKED, vma.vma_pages()),
+        VmaOrigin::Mremap => (REMAPPED, vma.vma_pages()),
+        VmaOrigin::Split => (SPLIT, 0),
+    };
+    count(event);
+    if origin != VmaOrigin::Mmap {
+        count(OPENED);
+    }
+    EVENT[PAGES].fetch_add(pages as u64, Relaxed);
+}
+
+fn count_closed<T>(vma: &InactiveVma<T>) {
+    count(CLOSED);
+    EVENT[PAGES].fetch_sub(vma.vma_pages() as u64, Relaxed);
+}
+
+/// Implements [`abi::MAP_WITHOUT_OWNER`].
+fn map_without_owner(fd: i32) -> Result {
+    // SAFETY: `fget()` may be called with any number.
+    let file = unsafe { bindings::fget(fd as u32) };
+    if file.is_null() {
+        return Err(EBADF);
+    }
+    // SAFETY: The file is open. The test does not use it otherwise during the call.
+    let result = unsafe {
+        let ops = (*file).f_op;
+        let mut copy = core::ptr::read(ops);
+        copy.owner = core::ptr::null_mut();
+        (*file).f_op = &copy;
+        let addr = bindings::vm_mmap(
+            file,
+            0,
+            PAGE_SIZE,
+            (bindings::PROT_READ | bindings::PROT_WRITE) as usize,
+            bindings::MAP_SHARED as usize,
+            0,
+        );
+        (*file).f_op = ops;
+        // `vm_mmap()` returns an address or an errno.
+        let result = to_result((addr as isize).min(0) as c_int);
+        if result.is_ok() {
+            bindings::vm_munmap(addr, PAGE_SIZE);
+        }
+        result
+    };
+    // SAFETY: This is the reference of `fget()`.
+    unsafe { bindings::fput(file) };
+    result
 }
 
 struct TestModule {
@@ -130,14 +192,14 @@ impl_has_vm_ops!(VmaData);
 impl VmOperations for VmaData {
     type Hook = MmapHook;
 
-    fn open(_vma: &InactiveVma<Self>) {
-        count(OPENED);
+    fn open(vma: &InactiveVma<Self>, origin: VmaOrigin) {
+        count_opened(vma, origin);
     }
 
     fn close(vma: &InactiveVma<Self>) {
         // Freed data would probably not pass this check.
         if vma.data().kind % 16 == 0 && vma.start() < vma.end() {
-            count(CLOSED);
+            count_closed(vma);
         }
     }
 
@@ -310,6 +372,7 @@ impl MiscDevice for TestDevice {
                 let kind = task.mm().ok_or(ESRCH)?.with_vma(addr, kind);
                 out.write(&kind.flatten().ok_or(ENOENT)?)?;
             }
+            MAP_WITHOUT_OWNER => map_without_owner(user.reader().read::<i32>()?)?,
             _ => return Err(ENOTTY),
         }
         Ok(0)
@@ -340,13 +403,13 @@ impl_has_vm_ops!(FileData);
 impl VmOperations for FileData {
     type Hook = MmapPrepareHook;
 
-    fn open(_vma: &InactiveVma<Self>) {
-        count(OPENED);
+    fn open(vma: &InactiveVma<Self>, origin: VmaOrigin) {
+        count_opened(vma, origin);
     }
 
     fn close(vma: &InactiveVma<Self>) {
         if vma.data().kind() == 1 && vma.start() < vma.end() {
-            count(CLOSED);
+            count_closed(vma);
         }
     }
 

@@ -12,6 +12,9 @@ pub const EVENTS: u32 = 1;
 /// `_IOWR(MAGIC, 2, u64)`: takes an address and returns the kind of the VMA there, or 1 for a VMA
 /// of `test_rust_vma_prepare`. `ENOENT` if there is no VMA of this driver.
 pub const KIND: u32 = 2;
+/// `_IOW(MAGIC, 3, i32)`: maps the first page of a file of a misc device, while the file's
+/// `file_operations` have no `owner`, as those of built-in code.
+pub const MAP_WITHOUT_OWNER: u32 = 3;
 
 // The kinds of VMAs. The page offset of the VMA selects the kind, rounded down to a multiple of 16.
 // "prepare:" describes the same kind of `test_rust_vma_prepare`, if that device supports it. There,
@@ -60,7 +63,7 @@ pub struct Events {
     pub allocated: u64,
     /// `vm_private_data` that was dropped.
     pub dropped: u64,
-    /// Calls of `open()`.
+    /// Calls of `open()` for copies.
     pub opened: u64,
     /// Calls of `close()`.
     pub closed: u64,
@@ -74,4 +77,14 @@ pub struct Events {
     pub moved: u64,
     /// Files that were released.
     pub released: u64,
+    /// Calls of `open()` by `mmap()`.
+    pub mapped: u64,
+    /// Calls of `open()` by `fork()`.
+    pub forked: u64,
+    /// Calls of `open()` by `mremap()`.
+    pub remapped: u64,
+    /// Calls of `open()` by a split.
+    pub split: u64,
+    /// The pages in all VMAs.
+    pub pages: u64,
 }

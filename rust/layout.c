@@ -115,6 +115,7 @@ static void __used rust_layout(void)
 	FIELD(vm_area_desc, start);
 	FIELD(vm_area_desc, end);
 	FIELD(vm_area_desc, pgoff);
+	FIELD(vm_area_desc, vm_file);
 	FIELD(vm_area_desc, vma_flags);
 	FIELD(vm_area_desc, page_prot);
 	FIELD(vm_area_desc, vm_ops);
@@ -175,6 +176,7 @@ static void __used rust_layout(void)
 	SIZE(file);
 	FIELD(file, f_cred);
 	FIELD(file, f_flags);
+	FIELD(file, f_op);
 	FIELD(file, private_data);
 
 	SIZE(file_operations);

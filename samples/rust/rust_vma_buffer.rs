@@ -30,7 +30,8 @@ use kernel::{
             DriverVma,
             InactiveVma,
             MmapHook,
-            VmOperations, //
+            VmOperations,
+            VmaOrigin, //
         },
         UserPage,
     },
@@ -91,6 +92,8 @@ struct Buffer {
     pages: KVec<UserPage>,
     /// The number of VMAs.
     vmas: Atomic<u64>,
+    /// The number of pages that these VMAs map.
+    mapped: Atomic<u64>,
 }
 
 impl Drop for Buffer {
@@ -105,12 +108,17 @@ impl_has_vm_ops!(Buffer);
 impl VmOperations for Buffer {
     type Hook = MmapHook;
 
-    fn open(vma: &InactiveVma<Self>) {
+    fn open(vma: &InactiveVma<Self>, origin: VmaOrigin) {
         vma.data().vmas.fetch_add(1, Relaxed);
+        // A split makes two VMAs of one, which map the same pages as before.
+        if origin != VmaOrigin::Split {
+            vma.data().mapped.fetch_add(vma.vma_pages() as u64, Relaxed);
+        }
     }
 
     fn close(vma: &InactiveVma<Self>) {
         vma.data().vmas.fetch_sub(1, Relaxed);
+        vma.data().mapped.fetch_sub(vma.vma_pages() as u64, Relaxed);
     }
 
     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
@@ -138,9 +146,14 @@ impl MiscDevice for Buffer {
             pages.push(new_page(i)?, GFP_KERNEL)?;
         }
 
-        let vmas = Atomic::new(0);
+        let (vmas, mapped) = (Atomic::new(0), Atomic::new(0));
         BUFFERS.fetch_add(1, Relaxed);
-        Ok(Arc::new(Self { pages, vmas }, GFP_KERNEL)?)
+        let buffer = Self {
+            pages,
+            vmas,
+            mapped,
+        };
+        Ok(Arc::new(buffer, GFP_KERNEL)?)
     }
 
     fn mmap(me: ArcBorrow<'_, Self>, _file: &File, vma: &VmaNew) -> Result {
@@ -154,8 +167,8 @@ impl MiscDevice for Buffer {
         if vma.flags() & flags::SHARED != 0 {
             vma.set_mixedmap();
         }
+        // This calls `open()`.
         vma.set_ops(Arc::from(me))?;
-        me.vmas.fetch_add(1, Relaxed);
         Ok(())
     }
 
@@ -166,6 +179,7 @@ impl MiscDevice for Buffer {
             STATE => {
                 let mut out = user.writer();
                 out.write(&me.vmas.load(Relaxed))?;
+                out.write(&me.mapped.load(Relaxed))?;
                 out.write(&BUFFERS.load(Relaxed))?;
             }
             VMAS => {

@@ -9,7 +9,7 @@
 
 /// The type byte of each ioctl.
 pub const MAGIC: u32 = 0xb9;
-/// `_IOR(MAGIC, 1, State)`: returns how many VMAs and buffers exist.
+/// `_IOR(MAGIC, 1, State)`: returns how many VMAs, mapped pages and buffers exist.
 pub const STATE: u32 = 1;
 /// `_IOWR(MAGIC, 2, Vmas)`: lists the VMAs of the file in the address space of the caller.
 pub const VMAS: u32 = 2;
@@ -31,6 +31,8 @@ pub const PAGE_MAGIC: u64 = 0x766d_6100_0000_0000;
 pub struct State {
     /// The VMAs of this file, in all processes.
     pub vmas: u64,
+    /// The pages that these VMAs map.
+    pub mapped: u64,
     /// The buffers of all open files.
     pub buffers: u64,
 }

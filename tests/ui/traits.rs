@@ -137,8 +137,6 @@ pub fn not_implemented() {
     //~[bad]^ ERROR: E0277: cannot be shared between threads safely
     sync::<vm_ops::DriverVma<u32>>();
     //~[bad]^ ERROR: E0277: cannot be shared between threads safely
-    sync::<vm_ops::InactiveVma<u32>>();
-    //~[bad]^ ERROR: E0277: cannot be shared between threads safely
     send::<fault::VmFault<'_, u32>>();
     //~[bad]^ ERROR: E0277: cannot be sent between threads safely
 }

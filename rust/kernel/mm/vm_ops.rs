@@ -14,6 +14,10 @@
 //! drops it when it is unmapped. Such a VMA does not grow and is not merged: it maps the range of
 //! the file for which the hook was called, or a part of that range.
 //!
+//! [`VmOperations::open`] is called for each of these VMAs, also for that of the hook, and
+//! [`VmOperations::close`] once for each of them. What a driver counts belongs there, not into the
+//! hook.
+//!
 //! # Examples
 //!
 //! ```
@@ -90,15 +94,16 @@ use crate::{
             VmaRef, //
         },
     },
+    page::PAGE_SHIFT,
     prelude::*,
     sync::{
         Arc,
         ArcBorrow, //
     },
-    types::Opaque,
 };
 use core::{
     marker::PhantomData,
+    mem::ManuallyDrop,
     ops::Deref,
     ptr,
     slice, //
@@ -176,6 +181,36 @@ impl Hook for MmapPrepareHook {
     const PREPARE: bool = true;
 }
 
+/// How a VMA has come into being.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::mm::vm_ops::{InactiveVma, VmaOrigin};
+///
+/// /// Returns by how many pages the call of `open()` has increased what is mapped.
+/// fn pages_added<T>(vma: &InactiveVma<T>, origin: VmaOrigin) -> usize {
+///     match origin {
+///         VmaOrigin::Mmap | VmaOrigin::Fork | VmaOrigin::Mremap => vma.vma_pages(),
+///         VmaOrigin::Split => 0,
+///     }
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VmaOrigin {
+    /// `mmap()` has called the hook of the driver for it.
+    Mmap,
+    /// `fork()` has copied it for the child. The VMA of the parent stays.
+    Fork,
+    /// `mremap()` moves pages to it. The range from which they are moved is unmapped afterwards,
+    /// with a call of [`close`](VmOperations::close). If `mremap()` fails, the new VMA is unmapped
+    /// instead.
+    Mremap,
+    /// It is a part of an existing VMA, which shrinks by this part when [`open`](VmOperations::open)
+    /// has returned. The pages that are mapped stay the same.
+    Split,
+}
+
 /// The operations of a driver's VMAs.
 ///
 /// `Self` is the type of the data in `vm_private_data`. Several VMAs, of several mms, may share one
@@ -186,11 +221,15 @@ impl Hook for MmapPrepareHook {
 /// | Callback | Lock |
 /// |----------|------|
 /// | [`open`](Self::open) | mmap lock, for writing (`dup_mmap()`: of both mms) |
-/// | [`close`](Self::close) | mmap lock, for writing or for reading (`munmap()` downgrades it) |
+/// | [`close`](Self::close) | mmap lock, for writing or for reading |
 /// | [`may_split`](Self::may_split), [`mremap`](Self::mremap) | mmap lock, for writing |
 /// | [`access`](Self::access) | mmap lock, for reading |
 /// | [`fault`](Self::fault) | mmap lock or VMA lock, for reading |
 /// | [`page_mkwrite`](Self::page_mkwrite) | mmap lock or VMA lock, for reading |
+///
+/// `munmap()` and a shrinking `mremap()` or `brk()` hold the lock for reading when they call
+/// `close`. Two calls of `close` for VMAs of one mm may then run at the same time, and page faults
+/// of other VMAs of that mm as well.
 ///
 /// The lock may also be held when the last reference to `Self` is dropped. The callbacks and the
 /// `Drop` implementation of `Self` must therefore
@@ -200,9 +239,19 @@ impl Hook for MmapPrepareHook {
 /// - not access userspace memory: a page fault takes the mmap lock, or calls the same callback
 ///   again.
 ///
+/// The same holds for a lock that a callback takes: who holds it elsewhere, for example in
+/// `ioctl()`, must not access userspace memory meanwhile. The memory may be a page of this driver
+/// that is not mapped yet, and the page fault then waits for the lock. Copy the arguments first and
+/// the results last. Nor may the holder drop an `ARef<MmWithUser>` (that may unmap all VMAs of the
+/// mm, and so call `close`); an [`MmWithUserAsync`] may be dropped there.
+///
+/// `Self` must not own an `ARef<MmWithUser>`, nor the file that is mapped: see [`MmWithUser`].
+///
 /// [`impl_has_vm_ops!`](crate::impl_has_vm_ops) completes the implementation.
 ///
+/// [`MmWithUser`]: crate::mm::MmWithUser
 /// [`MmWithUser::with_vma`]: crate::mm::MmWithUser::with_vma
+/// [`MmWithUserAsync`]: crate::mm::MmWithUserAsync
 ///
 /// # Context
 ///
@@ -213,13 +262,13 @@ impl Hook for MmapPrepareHook {
 /// ```
 /// use kernel::{
 ///     impl_has_vm_ops,
-///     mm::vm_ops::{DriverVma, InactiveVma, MmapHook, VmOperations},
+///     mm::vm_ops::{InactiveVma, MmapHook, VmaOrigin, VmOperations},
 ///     sync::atomic::{Atomic, Relaxed},
 /// };
 ///
-/// /// A queue that counts its VMAs. The `->mmap()` hook counts the first one.
+/// /// A queue with an account of the pages that are mapped, by all processes.
 /// struct Queue {
-///     vmas: Atomic<usize>,
+///     pages: Atomic<usize>,
 /// }
 ///
 /// impl_has_vm_ops!(Queue);
@@ -228,30 +277,34 @@ impl Hook for MmapPrepareHook {
 /// impl VmOperations for Queue {
 ///     type Hook = MmapHook;
 ///
-///     fn open(vma: &InactiveVma<Self>) {
-///         vma.data().vmas.fetch_add(1, Relaxed);
+///     fn open(vma: &InactiveVma<Self>, origin: VmaOrigin) {
+///         // The pages of a part are in the account since its whole was opened.
+///         if origin != VmaOrigin::Split {
+///             vma.data().pages.fetch_add(vma.vma_pages(), Relaxed);
+///         }
 ///     }
 ///
 ///     fn close(vma: &InactiveVma<Self>) {
-///         vma.data().vmas.fetch_sub(1, Relaxed);
-///     }
-///
-///     fn may_split(_vma: &DriverVma<Self>, _address: usize) -> Result {
-///         // The queue is only mapped as a whole.
-///         Err(EINVAL)
+///         vma.data().pages.fetch_sub(vma.vma_pages(), Relaxed);
 ///     }
 /// }
 ///
 /// # use kernel::{mm::kunit::with_vma_new, sync::Arc};
-/// let queue = Arc::new(Queue { vmas: Atomic::new(0) }, GFP_KERNEL)?;
+/// let queue = Arc::new(Queue { pages: Atomic::new(0) }, GFP_KERNEL)?;
 /// # with_vma_new(|vma| {
 /// // In the `->mmap()` hook:
 /// vma.set_ops(queue.clone())?;
-/// queue.vmas.add(1, Relaxed);
+/// assert_eq!(queue.pages.load(Relaxed), vma.vma_pages());
 /// # Ok(())
 /// # })?;
 /// // After `munmap()`:
-/// assert_eq!(queue.vmas.load(Relaxed), 0);
+/// assert_eq!(queue.pages.load(Relaxed), 0);
+/// # // A hook that fails later.
+/// # assert_eq!(
+/// #     with_vma_new(|vma| vma.set_ops(queue.clone()).and(Err(ENODEV))),
+/// #     Err(ENODEV)
+/// # );
+/// # assert_eq!(queue.pages.load(Relaxed), 0);
 /// # Ok::<(), Error>(())
 /// ```
 #[doc(alias = "vm_operations_struct")]
@@ -263,18 +316,23 @@ pub trait VmOperations: HasVmOps + Send + Sync + Sized + 'static {
     /// [`VmaDesc::set_ops`]: crate::mm::vma_desc::VmaDesc::set_ops
     type Hook: Hook;
 
-    /// Called for a VMA that is a copy of an existing one: made by `fork()`, `mremap()` or a split.
+    /// Called for each VMA with this data when it comes into being.
     ///
-    /// Not called for the VMA of the `->mmap()` or `->mmap_prepare()` hook. If the operation fails
-    /// later, [`close`](Self::close) is called for the copy.
-    fn open(_vma: &InactiveVma<Self>) {
+    /// Other than the C function, this is also called for the VMA of a hook: by
+    /// [`VmaNew::set_ops`], or after `->mmap_prepare()` when the core mm has created the VMA.
+    /// [`close`](Self::close) is called once for each VMA for which this was called, also if the
+    /// hook or the system call fails later.
+    ///
+    /// `origin` says where the pages of the VMA come from. A driver that counts VMAs adds one in any
+    /// case. A driver that counts pages must not add those of a [`VmaOrigin::Split`].
+    fn open(_vma: &InactiveVma<Self>, _origin: VmaOrigin) {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Called for each VMA before it is freed, also for that of the hook, but not if the hook
-    /// fails.
+    /// Called for each VMA before it is freed.
     ///
-    /// None of its pages is mapped any more. Its reference to `Self` is dropped after this returns.
+    /// Its range is what is left of it after splits. None of its pages is mapped any more. Its
+    /// reference to `Self` is dropped after this returns.
     fn close(_vma: &InactiveVma<Self>) {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -397,9 +455,7 @@ macro_rules! impl_has_vm_ops {
 #[repr(C)]
 pub struct VmOpsTable {
     ops: bindings::vm_operations_struct,
-    /// Drops the reference of a VMA to its data.
-    release: unsafe fn(*mut c_void),
-    /// Takes the reference for a VMA after `->mmap_prepare()`, where C code does not.
+    /// Sets up a VMA after `->mmap_prepare()`, where C code does not.
     #[allow(dead_code, reason = "only some kernels need it")]
     mapped: Mapped,
 }
@@ -446,7 +502,6 @@ impl VmOpsTable {
                 name: Some(name),
                 ..mapped::vm_ops::<T>()
             },
-            release: release::<T>,
             mapped: Mapped::new::<T>(),
         }
     }
@@ -478,8 +533,46 @@ impl VmOpsTable {
         Some(unsafe { &*ops.cast::<Self>() })
     }
 
-    /// Clears `vm_ops` and `vm_private_data` of a VMA whose `->mmap()` hook failed, and drops the
-    /// VMA's reference to the data. May sleep.
+    /// Returns whether the code of this table stays loaded for as long as `file` is open.
+    ///
+    /// `table()` is a `static` of the object that the functions of the table are in. An open file
+    /// holds a reference on the module of its `file_operations`. So the object must be that module,
+    /// or not be in a module at all.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be null, or a valid pointer to an open file.
+    pub(super) unsafe fn is_kept_by(&'static self, file: *const bindings::file) -> bool {
+        let owner = if file.is_null() {
+            ptr::null_mut()
+        } else {
+            // SAFETY: The caller guarantees that the file is open, so it has `file_operations`.
+            unsafe { (*(*file).f_op).owner }
+        };
+
+        // SAFETY: `owner` is null, or the module on which the open file holds a reference.
+        unsafe { self.is_kept_by_module(owner) }
+    }
+
+    /// Returns whether the code of this table stays loaded for as long as a reference on `owner` is
+    /// held.
+    ///
+    /// # Safety
+    ///
+    /// `owner` must be null or point to a module that is loaded.
+    pub(super) unsafe fn is_kept_by_module(&'static self, owner: *mut bindings::module) -> bool {
+        let table = ptr::from_ref(self) as c_ulong;
+
+        // SAFETY: The caller guarantees that `owner` is null or valid.
+        if !owner.is_null() && unsafe { bindings::within_module(table, owner) } {
+            return true;
+        }
+        // SAFETY: `is_module_address()` may be called with any address.
+        !unsafe { bindings::is_module_address(table) }
+    }
+
+    /// Clears `vm_ops` and `vm_private_data` of a VMA whose `->mmap()` hook failed, after a call of
+    /// `->close()`. May sleep.
     ///
     /// # Safety
     ///
@@ -488,14 +581,16 @@ impl VmOpsTable {
     pub(super) unsafe fn clear(&self, vma: &VmaNew) {
         let vma = vma.as_ptr();
 
-        // SAFETY: The VMA is allocated and not yet in the maple tree of its mm, by the type
-        // invariant of `VmaNew`, so only this thread accesses the fields. After an error of the
-        // hook, C code does not call `->close()` of this table, as `vm_ops` is cleared here. So the
-        // VMA's reference is dropped once. `release` is for the type of the table and so of the
-        // data.
+        if let Some(close) = self.ops.close {
+            // SAFETY: The VMA is allocated and not yet in the maple tree of its mm, by the type
+            // invariant of `VmaNew`, so no other thread can reach it. It has this table by the
+            // caller's guarantee. `vm_ops` is cleared below, so C code does not call the function
+            // again. The hook's caller holds the mmap lock for writing.
+            unsafe { close(vma) };
+        }
+        // SAFETY: As above, only this thread accesses the fields.
         unsafe {
             (*vma).vm_ops = ptr::null();
-            (self.release)((*vma).vm_private_data);
             (*vma).vm_private_data = ptr::null_mut();
         }
     }
@@ -621,13 +716,7 @@ unsafe fn borrow_data<'a, T>(vma: *mut bindings::vm_area_struct) -> ArcBorrow<'a
 /// The VMA that is passed to [`VmOperations::open`] and [`VmOperations::close`].
 ///
 /// The mm may be incomplete (`dup_mmap()`) or may be torn down (`exit_mmap()`). This type therefore
-/// gives access neither to the mm nor to the page tables.
-///
-/// # Invariants
-///
-/// - The VMA is allocated and has the `vm_ops` of `T`.
-/// - The VMA holds a reference to its data.
-/// - No other thread changes `vm_start`, `vm_end` and `vm_pgoff`.
+/// has the VMA's range and data, and gives access neither to the mm nor to the page tables.
 ///
 /// # Examples
 ///
@@ -639,23 +728,33 @@ unsafe fn borrow_data<'a, T>(vma: *mut bindings::vm_area_struct) -> ArcBorrow<'a
 ///     vma.end() - vma.start()
 /// }
 /// ```
-#[repr(transparent)]
 pub struct InactiveVma<T> {
-    vma: Opaque<bindings::vm_area_struct>,
-    data: PhantomData<Arc<T>>,
+    start: usize,
+    end: usize,
+    pgoff: usize,
+    /// The reference that the VMA holds in `vm_private_data`.
+    data: Arc<T>,
 }
 
 impl<T> InactiveVma<T> {
-    /// Borrows a VMA from a C pointer.
+    /// Reads a VMA.
     ///
     /// # Safety
     ///
-    /// `vma` must meet the type invariants for the duration of `'a`.
-    unsafe fn from_raw<'a>(vma: *mut bindings::vm_area_struct) -> &'a Self {
-        // INVARIANT: The caller guarantees it for the duration of `'a`.
-        // CAST: `Self` is transparent over `Opaque`, which is transparent over `vm_area_struct`.
-        // SAFETY: By the caller's guarantee, the VMA is allocated for the duration of `'a`.
-        unsafe { &*vma.cast() }
+    /// The VMA must be allocated and have the `vm_ops` of `T`, and no other thread may write to it
+    /// during the call. It must hold a reference to its data. The returned value owns that
+    /// reference: either it is not dropped, or the VMA's `vm_private_data` is not used afterwards.
+    unsafe fn from_raw(vma: *mut bindings::vm_area_struct) -> Self {
+        // SAFETY: The caller guarantees that the VMA is valid for reads. `vm_private_data` is the
+        // pointer of an `Arc<T>`, as `vm_ops` is that of `T`. The caller passes on the reference.
+        unsafe {
+            Self {
+                start: (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start,
+                end: (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_end,
+                pgoff: (*vma).vm_pgoff,
+                data: Arc::from_raw((*vma).vm_private_data.cast_const().cast::<T>()),
+            }
+        }
     }
 
     /// Borrows the `vm_private_data` of this VMA.
@@ -676,8 +775,7 @@ impl<T> InactiveVma<T> {
     /// ```
     #[inline]
     pub fn data(&self) -> ArcBorrow<'_, T> {
-        // SAFETY: By the type invariant the VMA has the `vm_ops` of `T` and holds a reference.
-        unsafe { borrow_data(self.vma.get()) }
+        self.data.as_arc_borrow()
     }
 
     /// Returns the start address.
@@ -698,9 +796,7 @@ impl<T> InactiveVma<T> {
     /// ```
     #[inline]
     pub fn start(&self) -> usize {
-        // SAFETY: By the type invariant the VMA is allocated and no other thread writes to the
-        // field.
-        unsafe { (*self.vma.get()).__bindgen_anon_1.__bindgen_anon_1.vm_start }
+        self.start
     }
 
     /// Returns the exclusive end address.
@@ -712,18 +808,38 @@ impl<T> InactiveVma<T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::vm_ops::InactiveVma, page::PAGE_SIZE};
+    /// use kernel::mm::vm_ops::InactiveVma;
     ///
-    /// /// Returns the size of the VMA in pages.
-    /// fn pages<T>(vma: &InactiveVma<T>) -> usize {
-    ///     (vma.end() - vma.start()) / PAGE_SIZE
+    /// /// Returns whether the VMA ends at the exclusive end address `end`.
+    /// fn is_back<T>(vma: &InactiveVma<T>, end: usize) -> bool {
+    ///     vma.end() == end
     /// }
     /// ```
     #[inline]
     pub fn end(&self) -> usize {
-        // SAFETY: By the type invariant the VMA is allocated and no other thread writes to the
-        // field.
-        unsafe { (*self.vma.get()).__bindgen_anon_1.__bindgen_anon_1.vm_end }
+        self.end
+    }
+
+    /// Returns the length in pages.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::vm_ops::{InactiveVma, VmaOrigin};
+    ///
+    /// /// Prints the changes of what is mapped.
+    /// fn log<T>(vma: &InactiveVma<T>, origin: VmaOrigin) {
+    ///     pr_info!("{:?}: {} pages\n", origin, vma.vma_pages());
+    /// }
+    /// ```
+    #[inline]
+    pub fn vma_pages(&self) -> usize {
+        // The end is greater than the start, so the subtraction does not wrap.
+        self.end.wrapping_sub(self.start) >> PAGE_SHIFT
     }
 
     /// Returns the page offset of the start in the file.
@@ -736,18 +852,91 @@ impl<T> InactiveVma<T> {
     ///
     /// ```
     /// use core::ops::Range;
-    /// use kernel::{mm::vm_ops::InactiveVma, page::PAGE_SIZE};
+    /// use kernel::mm::vm_ops::InactiveVma;
     ///
     /// /// Returns the range of page offsets that the VMA maps.
     /// fn pages<T>(vma: &InactiveVma<T>) -> Range<usize> {
-    ///     vma.pgoff()..vma.pgoff() + (vma.end() - vma.start()) / PAGE_SIZE
+    ///     vma.pgoff()..vma.pgoff() + vma.vma_pages()
     /// }
     /// ```
     #[inline]
     pub fn pgoff(&self) -> usize {
-        // SAFETY: By the type invariant the VMA is allocated and no other thread writes to the
-        // field.
-        unsafe { (*self.vma.get()).vm_pgoff }
+        self.pgoff
+    }
+}
+
+/// Tells the driver about a VMA to which [`VmaNew::set_ops`] has attached data.
+///
+/// # Safety
+///
+/// The VMA must have the `vm_ops` of `T` and hold a reference to its data, and no other thread may
+/// have a pointer to it.
+#[inline]
+pub(super) unsafe fn opened_by_hook<T: VmOperations>(vma: *mut bindings::vm_area_struct) {
+    if T::HAS_OPEN {
+        // SAFETY: The caller guarantees the data and that no other thread writes to the VMA. The
+        // value is not dropped.
+        let vma = ManuallyDrop::new(unsafe { InactiveVma::<T>::from_raw(vma) });
+        T::open(&vma, VmaOrigin::Mmap);
+    }
+}
+
+/// Takes the reference of a VMA that an `->mmap_prepare()` hook has described, and tells the driver
+/// about the VMA.
+///
+/// # Safety
+///
+/// `data` must be a pointer from [`Arc::into_raw`] for a `T`, whose refcount must not be zero for
+/// the duration of the call.
+unsafe fn opened_by_prepare<T: VmOperations>(
+    start: usize,
+    end: usize,
+    pgoff: usize,
+    data: *mut c_void,
+) {
+    // SAFETY: The caller guarantees the pointer, and a reference for the duration of the call.
+    unsafe { acquire::<T>(data) };
+
+    if T::HAS_OPEN {
+        let vma = ManuallyDrop::new(InactiveVma {
+            start,
+            end,
+            pgoff,
+            // SAFETY: `acquire()` has taken the reference of the VMA. This value is not dropped.
+            data: unsafe { Arc::from_raw(data.cast_const().cast::<T>()) },
+        });
+        T::open(&vma, VmaOrigin::Mmap);
+    }
+}
+
+/// Returns what the copy of a VMA was made for.
+///
+/// - `dup_mmap()` has stored the copy in the tree of the child, by `vma_iter_bulk_store()`.
+/// - `copy_vma()` of `mremap()` has found the range of the copy empty, and stores the copy later, by
+///   `vma_link()`.
+/// - `__split_vma()` stores the copy later, by `vma_complete()`. Until then, the original VMA, which
+///   has not been shrunk yet, is in the tree for the whole range.
+///
+/// # Safety
+///
+/// The requirements of [`open`] must be met.
+unsafe fn origin_of(vma: *mut bindings::vm_area_struct) -> VmaOrigin {
+    // SAFETY: The caller holds the mmap lock of the VMA's mm for writing, so the tree does not
+    // change during the walk. `dup_mmap()` holds it for the mm of the child, whose tree `__mt_dup()`
+    // has made. The VMA is allocated.
+    let found = unsafe {
+        bindings::vma_lookup(
+            (*vma).vm_mm,
+            (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start,
+        )
+    };
+
+    if found.is_null() {
+        VmaOrigin::Mremap
+    } else if ptr::eq(found, vma) {
+        VmaOrigin::Fork
+    } else {
+        VmaOrigin::Split
     }
 }
 
@@ -763,9 +952,12 @@ unsafe extern "C" fn open<T: VmOperations>(vma: *mut bindings::vm_area_struct) {
     unsafe { acquire::<T>((*vma).vm_private_data) };
 
     if T::HAS_OPEN {
-        // SAFETY: `acquire()` has taken the VMA's reference. Its bounds are written with the mmap
-        // lock held for writing, which the caller holds.
-        T::open(unsafe { InactiveVma::from_raw(vma) });
+        // SAFETY: The caller meets the requirements of this function.
+        let origin = unsafe { origin_of(vma) };
+        // SAFETY: `acquire()` has taken the VMA's reference. The VMA is written to with the mmap
+        // lock held for writing, which the caller holds. The value is not dropped.
+        let vma = ManuallyDrop::new(unsafe { InactiveVma::<T>::from_raw(vma) });
+        T::open(&vma, origin);
     }
 }
 
@@ -773,19 +965,19 @@ unsafe extern "C" fn open<T: VmOperations>(vma: *mut bindings::vm_area_struct) {
 ///
 /// # Safety
 ///
-/// Must only be called by `vma_close()`, for a VMA with the `vm_ops` of `T` that no other thread
-/// can reach. The mmap lock is held, for reading in `munmap()`, otherwise for writing.
-/// `vma_close()` replaces `vm_ops` afterwards, and so calls this once for a VMA.
+/// Must only be called by `vma_close()` or by [`VmOpsTable::clear`], for a VMA with the `vm_ops` of
+/// `T` that no other thread can reach. The mmap lock is held, for reading in `munmap()`, otherwise
+/// for writing. Both callers replace `vm_ops` afterwards, and so call this once for a VMA.
 unsafe extern "C" fn close<T: VmOperations>(vma: *mut bindings::vm_area_struct) {
-    if T::HAS_CLOSE {
-        // SAFETY: The VMA holds its reference until `release()` below. No other thread can reach
-        // the VMA, so its bounds do not change.
-        T::close(unsafe { InactiveVma::from_raw(vma) });
-    }
+    // SAFETY: No other thread can reach the VMA, which holds a reference. This is not called again
+    // for the VMA, so `vm_private_data` is not used afterwards.
+    let vma = unsafe { InactiveVma::<T>::from_raw(vma) };
 
-    // SAFETY: The VMA holds a reference. `vma_close()` does not call this again for the VMA, and no
-    // other thread can reach it, so `vm_private_data` is not used afterwards.
-    unsafe { release::<T>((*vma).vm_private_data) };
+    if T::HAS_CLOSE {
+        T::close(&vma);
+    }
+    // This drops the reference of the VMA.
+    drop(vma);
 }
 
 /// Takes a reference for a VMA.
@@ -798,17 +990,6 @@ unsafe fn acquire<T>(data: *mut c_void) {
     // SAFETY: The caller guarantees the pointer, and a reference for the duration of the call.
     let data = unsafe { ArcBorrow::from_raw(data.cast_const().cast::<T>()) };
     let _ = Arc::into_raw(Arc::from(data));
-}
-
-/// Drops the reference of a VMA.
-///
-/// # Safety
-///
-/// `data` must be a pointer from [`Arc::into_raw`] for a `T`. The caller must own a reference,
-/// which this function drops.
-unsafe fn release<T>(data: *mut c_void) {
-    // SAFETY: The caller guarantees the pointer and passes on a reference.
-    drop(unsafe { Arc::from_raw(data.cast_const().cast::<T>()) });
 }
 
 /// `->may_split()`.

@@ -396,12 +396,18 @@ impl<'a> VmaDesc<'a> {
     /// Each VMA that the core mm makes from it later (`fork()`, a split) holds a reference of its
     /// own: see [`vm_ops`](crate::mm::vm_ops).
     ///
+    /// [`VmOperations::open`] is called when the core mm has created the VMA. If the hook fails, or
+    /// the core mm after it, neither `open` nor `close` is called, and the hook is not told. So a
+    /// hook must not take anything that `close` is to give back: `open` has to.
+    ///
     /// This sets [`flags::DONTEXPAND`]. Otherwise, the core mm would merge VMAs of one file without
     /// comparing their data.
     ///
     /// # Errors
     ///
     /// - `EBUSY`: the VMA has data already, or the core mm is to map the whole VMA.
+    /// - `EINVAL`: `T` is in a module that is not the `owner` of the file's `file_operations`: see
+    ///   [`VmaNew::set_ops`](super::virt::VmaNew::set_ops).
     ///
     /// # Context
     ///
@@ -446,6 +452,11 @@ impl<'a> VmaDesc<'a> {
     {
         if self.has_data() || self.has_action() {
             return Err(EBUSY);
+        }
+        // SAFETY: `vm_file` is the file on which the VMA will hold a reference. The caller of the
+        // hook holds one until then.
+        if !unsafe { T::table().is_kept_by(self.raw().vm_file) } {
+            return Err(EINVAL);
         }
 
         self.set_dontexpand();

@@ -31,6 +31,7 @@ struct vm_area_desc {
 	unsigned long start;
 	unsigned long end;
 	pgoff_t pgoff;
+	struct file *vm_file;
 	vma_flags_t vma_flags;
 	pgprot_t page_prot;
 	const struct vm_operations_struct *vm_ops;

@@ -18,6 +18,7 @@ use crate::{
         Result, //
     },
     mm::vm_ops::{
+        self,
         DriverVma,
         MmapHook,
         VmOperations,
@@ -128,8 +129,8 @@ impl VmaNew {
     /// Runs `hook` as the body of an `->mmap()` hook, and returns what the hook must return.
     ///
     /// If an `->mmap()` hook fails, the core mm does not call `->close()` of the `vm_ops` that the
-    /// hook has set. This function then releases the data that [`set_ops`](Self::set_ops) has
-    /// attached.
+    /// hook has set. This function then calls [`VmOperations::close`], and releases the data that
+    /// [`set_ops`](Self::set_ops) has attached.
     ///
     /// # Context
     ///
@@ -174,9 +175,9 @@ impl VmaNew {
             Err(err) => {
                 if let Some(table) = VmOpsTable::of(vma) {
                     // Other threads of the process cannot find the VMA, but their CPUs already use
-                    // its page table entries. A mapping of a page holds a reference to the page. A
-                    // PFN mapping holds none, and the memory may belong to the data.
-                    if vma.flags() & flags::PFNMAP != 0 {
+                    // its page table entries. `close()` may rely on it that they do not any more. A
+                    // PFN mapping holds no reference, and the memory may belong to the data.
+                    if vma.flags() & (flags::PFNMAP | flags::MIXEDMAP) != 0 {
                         // The whole VMA is a valid range.
                         let _ = vma.zap_vma_range(vma.start(), vma.end() - vma.start());
                     }
@@ -193,9 +194,12 @@ impl VmaNew {
     ///
     /// The VMA holds the reference `data` until it is unmapped. Each VMA that the core mm makes
     /// from it later (`fork()`, `mremap()`, a split) holds a reference of its own: see
-    /// [`vm_ops`](crate::mm::vm_ops). If the hook fails after this, the reference is dropped by
-    /// [`run_mmap_hook`](Self::run_mmap_hook). A hook that uses [`from_raw`](Self::from_raw)
-    /// instead leaks it.
+    /// [`vm_ops`](crate::mm::vm_ops). This calls [`VmOperations::open`] for the VMA. If the hook
+    /// fails after this, [`run_mmap_hook`](Self::run_mmap_hook) calls [`VmOperations::close`] and
+    /// drops the reference. A hook that uses [`from_raw`](Self::from_raw) instead leaks it.
+    ///
+    /// A hook that takes something for the VMA before this, which `close` is to give back, must
+    /// give it back itself if this fails, and must not if a later step fails.
     ///
     /// This sets [`flags::DONTEXPAND`]. Otherwise, the core mm would merge VMAs of one file without
     /// comparing their data.
@@ -205,7 +209,12 @@ impl VmaNew {
     /// - `EBUSY`: `set_ops()` was already called for this VMA, or `T` has
     ///   [`page_mkwrite`](VmOperations::page_mkwrite) and [`set_mixedmap`](Self::set_mixedmap) was
     ///   called before: pages that were mapped since could be written to without a call of
-    ///   `page_mkwrite`. `data` is dropped.
+    ///   `page_mkwrite`.
+    /// - `EINVAL`: `T` is in a module that is not the `owner` of the VMA's `file_operations`. The
+    ///   VMA outlives the file descriptor, and holds only its file. The file holds only that
+    ///   module, and no other.
+    ///
+    /// In each case, `data` is dropped, and `open` is not called.
     ///
     /// # Context
     ///
@@ -278,6 +287,10 @@ impl VmaNew {
         {
             return Err(EBUSY);
         }
+        // SAFETY: The VMA is valid by the type invariants, and holds a reference to its file.
+        if !unsafe { T::table().is_kept_by((*self.as_ptr()).vm_file) } {
+            return Err(EINVAL);
+        }
 
         self.set_dontexpand();
         // SAFETY: The VMA is valid, and no other task has a pointer to it by the type invariants.
@@ -290,8 +303,11 @@ impl VmaNew {
         if T::HAS_PAGE_MKWRITE {
             self.protect_from_writes();
         }
-        // SAFETY: The VMA has the `vm_ops` of `T`, and has taken over the reference `data`. The
-        // other requirements are the invariants of `VmaRef`, which hold while `self` is borrowed.
+        // SAFETY: The VMA has the `vm_ops` of `T`, and has taken over the reference `data`. No other
+        // task has a pointer to it by the type invariants.
+        unsafe { vm_ops::opened_by_hook::<T>(self.as_ptr()) };
+        // SAFETY: As above. The other requirements are the invariants of `VmaRef`, which hold while
+        // `self` is borrowed.
         Ok(unsafe { DriverVma::from_raw(self.as_ptr()) })
     }
 

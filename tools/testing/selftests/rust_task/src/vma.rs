@@ -12,7 +12,7 @@ use std::{
     ffi::c_void,
     fs::{read_to_string, File, OpenOptions},
     num::NonZeroUsize,
-    os::unix::fs::MetadataExt,
+    os::{fd::AsRawFd, unix::fs::MetadataExt},
     ptr::NonNull,
 };
 
@@ -31,6 +31,7 @@ const INSERT: u32 = iow::<u64>(abi::MAGIC, abi::INSERT);
 const REVOKE: u32 = iow::<u64>(abi::MAGIC, abi::REVOKE);
 const EVENTS: u32 = ior::<test_abi::Events>(test_abi::MAGIC, test_abi::EVENTS);
 const KIND: u32 = iowr::<u64>(test_abi::MAGIC, test_abi::KIND);
+const MAP_WITHOUT_OWNER: u32 = iow::<i32>(test_abi::MAGIC, test_abi::MAP_WITHOUT_OWNER);
 
 /// A range of pages. It does not own the mapping.
 #[derive(Clone, Copy, Debug)]
@@ -275,6 +276,11 @@ impl Tester {
     /// Returns the kind of the VMA at an address.
     pub fn kind(&self, addr: u64) -> Result<u64, Errno> {
         ask(&self.0, KIND, addr)
+    }
+
+    /// Maps a page of a file, as if its `file_operations` were built into the kernel.
+    pub fn map_without_owner(&self, file: &File) -> Result<(), Errno> {
+        exchange(&self.0, MAP_WITHOUT_OWNER, &mut file.as_raw_fd())
     }
 
     /// Maps a VMA of a kind of `test_abi`.

@@ -6,7 +6,7 @@
 //! from `->mmap()`, with [`VmaDesc::compat_vma_mmap`].
 
 use super::{
-    acquire,
+    opened_by_prepare,
     VmOperations,
     VmOpsTable, //
 };
@@ -24,14 +24,16 @@ use crate::{
 };
 use core::mem::MaybeUninit;
 
-/// The function that takes the reference of a VMA.
+/// The function that takes the reference of a VMA and calls `open()` of the driver.
 pub(super) struct Mapped {
-    take: unsafe fn(*mut c_void),
+    opened: unsafe fn(usize, usize, usize, *mut c_void),
 }
 
 impl Mapped {
     pub(super) const fn new<T: VmOperations>() -> Self {
-        Self { take: acquire::<T> }
+        Self {
+            opened: opened_by_prepare::<T>,
+        }
     }
 }
 
@@ -73,6 +75,7 @@ impl<'a> VmaDesc<'a> {
             desc.vm_ops = unsafe { (*vma.as_ptr()).vm_ops };
             // SAFETY: As for `vm_ops`. The VMA holds a reference to its file.
             desc.file = unsafe { (*vma.as_ptr()).vm_file };
+            desc.vm_file = desc.file;
 
             // SAFETY: `desc` describes the VMA as for an `->mmap_prepare()` hook. `do_mmap()` sets
             // neither `VM_PFNMAP` nor `VM_MIXEDMAP`. The caller guarantees that `'a` lasts until
@@ -88,7 +91,9 @@ impl<'a> VmaDesc<'a> {
             if let Some(table) = VmOpsTable::of(vma) {
                 // SAFETY: `VmaDesc::set_ops()` has stored the table and the data, which is borrowed
                 // for `'a`. So the refcount is not zero during the call.
-                unsafe { (table.mapped.take)(desc.private_data) };
+                unsafe {
+                    (table.mapped.opened)(vma.start(), vma.end(), vma.pgoff(), desc.private_data)
+                };
             }
             Ok(())
         };

@@ -5,7 +5,7 @@
 //! The core mm calls `vm_ops->mapped()` when it has allocated the VMA.
 
 use super::{
-    acquire,
+    opened_by_prepare,
     Hook,
     VmOperations, //
 };
@@ -49,15 +49,15 @@ pub(super) const fn vm_ops<T: VmOperations>() -> bindings::vm_operations_struct 
 /// the `vm_ops` of `T` and an `ArcBorrow<T>`, which must still be live. The mmap lock must have
 /// been held for writing since the VMA became reachable.
 unsafe extern "C" fn mapped<T: VmOperations>(
-    _start: c_ulong,
-    _end: c_ulong,
-    _pgoff: c_ulong,
+    start: c_ulong,
+    end: c_ulong,
+    pgoff: c_ulong,
     _file: *const bindings::file,
     data: *mut *mut c_void,
 ) -> c_int {
     // SAFETY: `data` points to the caller's copy of `vm_private_data`, valid for the call.
     let data = unsafe { *data };
     // SAFETY: `data` is the pointer of the `ArcBorrow<T>`, which keeps the refcount from zero.
-    unsafe { acquire::<T>(data) };
+    unsafe { opened_by_prepare::<T>(start, end, pgoff, data) };
     0
 }

@@ -46,6 +46,10 @@ const TESTS: &[Test] = &[
     ("copy on write in a private VMA", private_copies),
     ("mapping beyond the end of the buffer", beyond_the_buffer),
     ("fork, split and mremap", fork_split_mremap),
+    ("page account: split, fork and mremap", page_account),
+    ("page account: failed split and fork", page_account_failures),
+    ("open() is told the origin of a VMA", origins),
+    ("set_ops() in the hook of another module", foreign_hook),
     ("killed process with VMAs", killed),
     ("another VMA at the same address", other_vma),
     ("downcast of VMAs of other drivers", downcast),
@@ -314,6 +318,184 @@ fn fork_split_mremap() -> Result<()> {
     Ok(())
 }
 
+/// Returns an error unless the driver's account has this number of pages.
+fn expect_pages(buffer: &Buffer, pages: u64) -> Result<()> {
+    let state = buffer.state()?;
+    ensure!(state.mapped == pages, "{state:?}, expected {pages} pages");
+    Ok(())
+}
+
+fn page_account() -> Result<()> {
+    for flags in [SHARED, PRIVATE] {
+        let buffer = Buffer::open()?;
+        let span = buffer.map(0, 8, flags)?;
+        expect_pages(&buffer, 8)?;
+        span.part(3, 1).unmap()?;
+        expect_pages(&buffer, 7)?;
+        span.unmap()?;
+        expect_pages(&buffer, 0)?;
+        expect(&buffer, 0)?;
+
+        let span = buffer.map(0, 8, flags)?;
+        // Three VMAs, which stay three when their rights are equal again.
+        span.part(3, 2).protect(ProtFlags::PROT_READ)?;
+        span.protect(READ_WRITE)?;
+        expect(&buffer, 3)?;
+        expect_pages(&buffer, 8)?;
+
+        // A child has 8 pages more, of which it unmaps 3, in three VMAs.
+        let child = Child::start(|| {
+            expect_pages(&buffer, 16)?;
+            span.part(2, 4).unmap()?;
+            expect_pages(&buffer, 12)?;
+            let place = reserve(2)?;
+            let moved = span.part(6, 2).remap(2, Some(place.at))?;
+            expect_pages(&buffer, 12)?;
+            moved.unmap()?;
+            expect_pages(&buffer, 10)
+        })?;
+        child.join()?;
+        expect_pages(&buffer, 8)?;
+
+        // A part is moved, a part is replaced, a part is cut off.
+        let place = reserve(2)?;
+        let moved = span.part(5, 2).remap(2, Some(place.at))?;
+        expect_pages(&buffer, 8)?;
+        map_at(Some(span.addr(1) as usize), None, 2, READ_WRITE, PRIVATE)?;
+        expect_pages(&buffer, 6)?;
+        moved.remap(1, None)?;
+        expect_pages(&buffer, 5)?;
+
+        // The file is mapped over its own VMAs, in the middle of one.
+        let whole = buffer.map(0, 8, flags)?;
+        expect_pages(&buffer, 13)?;
+        let file = Some((buffer.file(), 0));
+        map_at(Some(whole.addr(3) as usize), file, 2, READ_WRITE, flags)?;
+        expect_pages(&buffer, 13)?;
+        // Newer kernels move several VMAs at once.
+        let place = reserve(8)?;
+        let whole = whole.remap(8, Some(place.at)).unwrap_or(whole);
+        expect_pages(&buffer, 13)?;
+        whole.unmap()?;
+        moved.unmap()?;
+        span.unmap()?;
+        expect_pages(&buffer, 0)?;
+        expect(&buffer, 0)?;
+    }
+    Ok(())
+}
+
+/// The page account of the test drivers stays right if a split, mremap() or a hook fails.
+fn page_account_failures() -> Result<()> {
+    let tester = Tester::open()?;
+    let pages = || -> Result<u64> { Ok(tester.events()?.pages) };
+    let before = pages()?;
+
+    let span = tester.map(test_abi::SPLIT_FAILS, 4, SHARED)?;
+    ensure!(span.part(1, 1).unmap() == Err(Errno::EINVAL));
+    ensure!(pages()? == before + 4, "{}", pages()?);
+    span.unmap()?;
+    let span = tester.map(test_abi::MREMAP_FAILS, 4, SHARED)?;
+    let place = reserve(4)?;
+    ensure!(span.remap(4, Some(place.at)).is_err());
+    ensure!(pages()? == before + 4, "{}", pages()?);
+    span.unmap()?;
+    for what in [test_abi::HOOK_FAILS, test_abi::SET_OPS_TWICE] {
+        ensure!(tester.map(what, 4, SHARED).is_err());
+        ensure!(Prepared::open()?.map(what, 4, SHARED).is_err());
+    }
+    ensure!(pages()? == before, "{}", pages()?);
+
+    // `munmap()` of the middle would exceed the limit of VMAs, with the first split done or not.
+    let span = tester.map(test_abi::PLAIN, 4, SHARED)?;
+    in_child(|| {
+        ensure!(pages()? == before + 8);
+        // Each other page of the reserved range is a VMA of its own.
+        let filler = reserve(140_000)?;
+        let mut at = 0;
+        while filler.part(at, 1).protect(ProtFlags::PROT_READ).is_ok() {
+            at += 2;
+        }
+        ensure!(span.part(1, 1).unmap() == Err(Errno::ENOMEM));
+        ensure!(pages()? == before + 8);
+        Ok(())
+    })?;
+    ensure!(pages()? == before + 4, "{}", pages()?);
+    span.unmap()?;
+    ensure!(pages()? == before, "{}", pages()?);
+    Ok(())
+}
+
+fn origins() -> Result<()> {
+    let (tester, prepared) = (Tester::open()?, Prepared::open()?);
+    for by_prepare in [false, true] {
+        let before = tester.events()?;
+        let changes = || -> Result<[u64; 4]> {
+            let now = tester.events()?;
+            Ok([
+                now.mapped - before.mapped,
+                now.forked - before.forked,
+                now.remapped - before.remapped,
+                now.split - before.split,
+            ])
+        };
+        let span = match by_prepare {
+            false => tester.map(test_abi::PLAIN, 6, SHARED)?,
+            true => prepared.map(test_abi::PLAIN, 6, SHARED)?,
+        };
+        ensure!(changes()? == [1, 0, 0, 0], "{:?}", changes()?);
+        in_child(|| Ok(()))?;
+        ensure!(changes()? == [1, 1, 0, 0], "{:?}", changes()?);
+        // The new part is the front.
+        span.part(0, 1).unmap()?;
+        ensure!(changes()? == [1, 1, 0, 1], "{:?}", changes()?);
+        // It is the back.
+        span.part(1, 1).protect(ProtFlags::PROT_READ)?;
+        span.part(5, 1).protect(ProtFlags::PROT_READ)?;
+        ensure!(changes()? == [1, 1, 0, 3], "{:?}", changes()?);
+        in_child(|| Ok(()))?;
+        ensure!(changes()? == [1, 4, 0, 3], "{:?}", changes()?);
+        let place = reserve(3)?;
+        let moved = span.part(2, 3).remap(3, Some(place.at))?;
+        ensure!(changes()? == [1, 4, 1, 3], "{:?}", changes()?);
+        // To where it came from, next to the others.
+        moved.remap(3, Some(span.addr(2) as usize))?;
+        ensure!(changes()? == [1, 4, 2, 3], "{:?}", changes()?);
+        span.unmap()?;
+        let after = tester.events()?;
+        ensure!(after.pages == before.pages, "{after:?}");
+    }
+    Ok(())
+}
+
+/// A VMA does not keep the module of its data, only that of its file. If the driver of the data is a
+/// module, and the file has operations without a module, the driver must not be able to attach data.
+fn foreign_hook() -> Result<()> {
+    let (tester, prepared, buffer) = (Tester::open()?, Prepared::open()?, Buffer::open()?);
+    let modules = fs::read_to_string("/proc/modules").unwrap_or_default();
+    let is_module = modules
+        .lines()
+        .any(|line| line.starts_with("test_rust_vma "));
+    did("modules tested", u8::from(is_module));
+    check_dropped(&tester, || {
+        let expected = match is_module {
+            true => Err(Errno::EINVAL),
+            false => Ok(()),
+        };
+        for file in [tester.file(), prepared.file()] {
+            let result = tester.map_without_owner(file);
+            ensure!(result == expected, "{result:?}");
+        }
+        ensure!(tester.map_without_owner(buffer.file()) == Err(Errno::EINVAL));
+        expect(&buffer, 0)?;
+        expect_pages(&buffer, 0)?;
+        // The files have their operations again.
+        tester.map(test_abi::PLAIN, 1, SHARED)?.unmap()?;
+        prepared.map(test_abi::PLAIN, 1, SHARED)?.unmap()?;
+        Ok(())
+    })
+}
+
 fn killed() -> Result<()> {
     let buffer = Buffer::open()?;
     for _ in 0..20 {
@@ -443,6 +625,12 @@ fn check_dropped(tester: &Tester, part: impl FnOnce() -> Result<()>) -> Result<(
         allocated == dropped,
         "{allocated} allocated, {dropped} dropped"
     );
+    ensure!(
+        before.pages == after.pages,
+        "pages: {} before, {} after",
+        before.pages,
+        after.pages
+    );
     Ok(())
 }
 
@@ -456,8 +644,10 @@ fn hook_fails() -> Result<()> {
         }
         let after = tester.events()?;
         ensure!(after.allocated == before.allocated + 100, "{after:?}");
-        // `close()` is not called for a VMA that was never set up.
-        ensure!(after.closed == before.closed, "{after:?}");
+        // `open()` was called by `set_ops()`, so `close()` is called after the failure.
+        ensure!(after.mapped == before.mapped + 100, "{after:?}");
+        ensure!(after.closed == before.closed + 100, "{after:?}");
+        ensure!(after.pages == before.pages, "{after:?}");
         Ok(())
     })
 }

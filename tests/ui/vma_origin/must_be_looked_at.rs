@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0
+//@revisions: good bad
+//@[good] check-pass
+
+//! `open()` is told what the VMA was made for, so that a page account cannot overlook splits.
+
+use kernel::{
+    impl_has_vm_ops,
+    mm::vm_ops::{InactiveVma, MmapHook, VmOperations},
+    prelude::*,
+};
+#[cfg(good)]
+use kernel::mm::vm_ops::VmaOrigin;
+
+pub struct LocalModule;
+
+impl kernel::ModuleMetadata for LocalModule {
+    const NAME: &'static kernel::str::CStr = kernel::c_str!("none");
+    const THIS_MODULE: ThisModule =
+        // SAFETY: Null stands for the kernel itself.
+        unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
+}
+
+pub struct Data;
+
+impl_has_vm_ops!(Data);
+
+#[vtable]
+impl VmOperations for Data {
+    type Hook = MmapHook;
+
+    #[cfg(good)]
+    fn open(vma: &InactiveVma<Self>, origin: VmaOrigin) {
+        let _ = (vma.vma_pages(), origin);
+    }
+    #[cfg(bad)]
+    fn open(_vma: &InactiveVma<Self>) {} //~[bad] ERROR: E0050: method `open` has 1 parameter but
+}
