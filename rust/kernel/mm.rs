@@ -195,6 +195,56 @@ impl Eq for Mm {}
 /// [`VmOperations::close`](vm_ops::VmOperations::close), and `vm_private_data` may own a reference
 /// to another address space.
 ///
+/// `exit_mmap()` unmaps files and calls [`VmOperations::close`] of drivers. A driver must therefore
+/// not drop an `ARef<MmWithUser>` under a lock that `close` takes, nor in a callback of
+/// [`VmOperations`].
+///
+/// A reference must not be owned by what the address space itself keeps: the data of an open file,
+/// if a process can map that file; the data of a VMA; a kthread that only ends when that file is
+/// released. The VMA keeps the file, the file keeps `mm_users`, and `exit_mmap()`, which would unmap
+/// the VMA, is never run. All memory of the process then stays allocated when the process has
+/// exited, and the module of the driver cannot be unloaded. For the same reason, the data of a file
+/// must not own the [`File`](crate::fs::File). Nothing dangles, so this is not `unsafe`, and the
+/// types cannot tell which files a process will map. Store an `ARef<Mm>`, which keeps the
+/// `mm_struct` only, and call [`mmget_not_zero`](Mm::mmget_not_zero) for each use:
+///
+/// ```
+/// use kernel::{
+///     mm::{Mm, MmWithUser},
+///     prelude::*,
+///     sync::aref::ARef, //
+/// };
+///
+/// /// The data of an open file.
+/// struct OpenFile {
+///     /// The mm that has opened the file.
+///     mm: ARef<Mm>,
+/// }
+///
+/// impl OpenFile {
+///     fn new() -> Result<Self> {
+///         let task = current!();
+///         let mm: &MmWithUser = task.mm().ok_or(ESRCH)?;
+///         Ok(Self { mm: ARef::from(&**mm) })
+///     }
+///
+///     /// Returns the number of VMAs, or an error if the process has exited.
+///     fn vmas(&self) -> Result<usize> {
+///         let mm = self.mm.mmget_not_zero().ok_or(ESRCH)?;
+///         let guard = mm.mmap_read_lock();
+///         Ok(guard.vmas(0..usize::MAX).count())
+///     }
+/// }
+/// # kernel::mm::kunit::with_user_mm(|_, _| {
+/// #     assert!(OpenFile::new()?.vmas()? > 0);
+/// #     Ok(())
+/// # })?;
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// [`VmOperations`]: vm_ops::VmOperations
+/// [`VmOperations::close`]: vm_ops::VmOperations::close
+///
 /// # Invariants
 ///
 /// `mm_users` is not zero for as long as a reference to the `MmWithUser` exists.

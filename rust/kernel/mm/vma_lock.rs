@@ -42,7 +42,9 @@ impl MmWithUser {
     /// - The kernel is built without `CONFIG_PER_VMA_LOCK`.
     ///
     /// While it holds the guard, the caller must not take the mmap lock and must not access
-    /// userspace memory: both may deadlock.
+    /// userspace memory: both may deadlock. Nor may it change the flags of this VMA
+    /// ([`VmaWriteLocked`](super::virt::VmaWriteLocked), if it took the mmap lock for writing
+    /// before): that waits for all read locks of the VMA, and so for itself.
     ///
     /// # Context
     ///
@@ -95,6 +97,14 @@ impl MmWithUser {
 /// A guard that holds the VMA lock for reading.
 ///
 /// It dereferences to the VMA. The lock is released when the guard is dropped.
+///
+/// The holder must not wait for the mmap lock: a thread that holds the mmap lock for writing may
+/// wait for this guard, in `vma_start_write()`. So it must not call
+/// [`mmap_read_lock`](MmWithUser::mmap_read_lock), [`mmap_write_lock`](MmWithUser::mmap_write_lock)
+/// or [`with_vma`](MmWithUser::with_vma) of the same mm, must not access userspace memory, and must
+/// not drop an `ARef<MmWithUser>`. [`mmap_read_trylock`](MmWithUser::mmap_read_trylock) does not
+/// wait. A setter of [`VmaWriteLocked`](super::virt::VmaWriteLocked) for the same VMA waits for the
+/// guard.
 ///
 /// # Invariants
 ///

@@ -12,6 +12,9 @@ use core::ops::Deref;
 
 /// A VMA of an mm whose mmap lock the current task holds for writing.
 ///
+/// A setter waits until no thread has a [`VmaReadGuard`](crate::mm::VmaReadGuard) of the VMA. A
+/// thread that has one itself waits permanently.
+///
 /// # Invariants
 ///
 /// - The invariants of [`VmaRef`] hold.
