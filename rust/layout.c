@@ -176,6 +176,7 @@ static void __used rust_layout(void)
 	SIZE(file);
 	FIELD(file, f_cred);
 	FIELD(file, f_flags);
+	FIELD(file, f_mapping);
 	FIELD(file, f_op);
 	FIELD(file, private_data);
 

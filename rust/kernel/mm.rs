@@ -64,6 +64,7 @@ use core::{
 
 pub mod fault;
 pub mod pfnmap;
+pub mod revoke;
 pub mod virt;
 pub mod vm_ops;
 pub mod vma_desc;
@@ -200,7 +201,7 @@ impl Eq for Mm {}
 /// [`VmOperations`].
 ///
 /// A reference must not be owned by what the address space itself keeps: the data of an open file,
-/// if a process can map that file; the data of a VMA; a kthread that only ends when that file is
+/// if a process can map that file; `vm_private_data`; a kthread that only ends when that file is
 /// released. The VMA keeps the file, the file keeps `mm_users`, and `exit_mmap()`, which would unmap
 /// the VMA, is never run. All memory of the process then stays allocated when the process has
 /// exited, and the module of the driver cannot be unloaded. For the same reason, the data of a file

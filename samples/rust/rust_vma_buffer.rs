@@ -5,6 +5,7 @@
 //! Each open file has a buffer, whose pages are mapped by page faults. A VMA of the file holds a
 //! reference to the buffer as its `vm_private_data`, so the driver can check whether a VMA belongs
 //! to a buffer. An address alone does not tell, as userspace may have mapped something else there.
+//! The driver can take the pages back from all processes that have mapped them.
 //! `rust_vma_buffer_abi.rs` has the ioctls.
 
 use kernel::{
@@ -21,8 +22,8 @@ use kernel::{
             FaultResult,
             VmFault, //
         },
+        revoke::RevocableMapping,
         virt::{
-            flags,
             VmaNew,
             VmaRef, //
         },
@@ -66,6 +67,7 @@ const STATE: u32 = ioctl::_IOR::<abi::State>(abi::MAGIC, abi::STATE);
 const VMAS: u32 = ioctl::_IOWR::<abi::Vmas>(abi::MAGIC, abi::VMAS);
 const INSERT: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::INSERT);
 const REVOKE: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::REVOKE);
+const WITHHOLD: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::WITHHOLD);
 
 /// The number of buffers.
 static BUFFERS: Atomic<u64> = Atomic::new(0);
@@ -87,17 +89,37 @@ impl kernel::Module for BufferModule {
     }
 }
 
-/// The data of an open file, and the `vm_private_data` of its VMAs.
-struct Buffer {
+/// The pages, and whether userspace may reach them.
+struct Pages {
     pages: KVec<UserPage>,
+    withheld: bool,
+}
+
+impl Pages {
+    /// Returns the page to map at a page offset.
+    fn get(&self, pgoff: usize) -> Result<&UserPage> {
+        if self.withheld {
+            return Err(EPERM);
+        }
+        // `mmap()` has checked the range, so there is a page.
+        self.pages.get(pgoff).ok_or(EINVAL)
+    }
+}
+
+/// The data of an open file, and the `vm_private_data` of its VMAs.
+#[pin_data(PinnedDrop)]
+struct Buffer {
+    #[pin]
+    pages: RevocableMapping<Pages>,
     /// The number of VMAs.
     vmas: Atomic<u64>,
     /// The number of pages that these VMAs map.
     mapped: Atomic<u64>,
 }
 
-impl Drop for Buffer {
-    fn drop(&mut self) {
+#[pinned_drop]
+impl PinnedDrop for Buffer {
+    fn drop(self: Pin<&mut Self>) {
         BUFFERS.fetch_sub(1, Relaxed);
     }
 }
@@ -122,17 +144,7 @@ impl VmOperations for Buffer {
     }
 
     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
-        let buffer = vmf.data();
-        // `mmap()` has checked the range, so there is a page.
-        let Some(page) = buffer.pages.get(vmf.pgoff()) else {
-            return vmf.return_error(EINVAL);
-        };
-
-        if vmf.vma().as_mixedmap_vma().is_some() {
-            vmf.vmf_insert_page(page)
-        } else {
-            vmf.return_page(page)
-        }
+        vmf.data().pages.fault(vmf, |pages| pages.get(vmf.pgoff()))
     }
 }
 
@@ -148,12 +160,16 @@ impl MiscDevice for Buffer {
 
         let (vmas, mapped) = (Atomic::new(0), Atomic::new(0));
         BUFFERS.fetch_add(1, Relaxed);
-        let buffer = Self {
+        let pages = Pages {
             pages,
+            withheld: false,
+        };
+        let buffer = try_pin_init!(Self {
+            pages <- RevocableMapping::new(c_str!("rust_vma_buffer"), pages),
             vmas,
             mapped,
-        };
-        Ok(Arc::new(buffer, GFP_KERNEL)?)
+        });
+        Arc::pin_init(buffer, GFP_KERNEL)
     }
 
     fn mmap(me: ArcBorrow<'_, Self>, _file: &File, vma: &VmaNew) -> Result {
@@ -162,13 +178,8 @@ impl MiscDevice for Buffer {
             return Err(EINVAL);
         }
 
-        // The pages of a private VMA may be copied on write, which `set_mixedmap()` does not
-        // support.
-        if vma.flags() & flags::SHARED != 0 {
-            vma.set_mixedmap();
-        }
         // This calls `open()`.
-        vma.set_ops(Arc::from(me))?;
+        vma.set_revocable_ops(Arc::from(me), &me.pages)?;
         Ok(())
     }
 
@@ -187,9 +198,14 @@ impl MiscDevice for Buffer {
                 me.list_vmas(reader, writer)?;
             }
             INSERT => me.insert(user.reader().read::<u64>()? as usize)?,
-            REVOKE => me.with_vma(user.reader().read::<u64>()? as usize, |vma| {
-                vma.zap_vma_range(vma.start(), vma.end() - vma.start())
-            })?,
+            REVOKE => {
+                me.with_vma(user.reader().read::<u64>()? as usize, |_| Ok(()))?;
+                me.pages.revoke(|_| ());
+            }
+            WITHHOLD => {
+                let withheld = user.reader().read::<u64>()? != 0;
+                me.pages.revoke(|pages| pages.withheld = withheld);
+            }
             _ => return Err(ENOTTY),
         }
         Ok(0)
@@ -216,9 +232,9 @@ impl Buffer {
     fn insert(&self, addr: usize) -> Result {
         self.with_vma(addr, |vma| {
             let page = vma.pgoff() + (addr - vma.start()) / PAGE_SIZE;
-            let page = self.pages.get(page).ok_or(EINVAL)?;
-            let vma = vma.as_mixedmap_vma().ok_or(EPERM)?;
-            vma.vm_insert_page(addr & !(PAGE_SIZE - 1), page)
+            let vma = vma.as_mixedmap_vma().ok_or(EINVAL)?;
+            self.pages
+                .insert(vma, addr & !(PAGE_SIZE - 1), |pages| pages.get(page))
         })
     }
 

@@ -14,11 +14,15 @@ pub const STATE: u32 = 1;
 /// `_IOWR(MAGIC, 2, Vmas)`: lists the VMAs of the file in the address space of the caller.
 pub const VMAS: u32 = 2;
 /// `_IOW(MAGIC, 3, u64)`: maps the page at an address before the first access. `EINVAL` if there is
-/// no VMA of the file at the address, `EBUSY` if the page is mapped, `EPERM` in a private VMA.
+/// no VMA of the file at the address, `EBUSY` if the page is mapped, `EPERM` while the pages are
+/// withheld.
 pub const INSERT: u32 = 3;
-/// `_IOW(MAGIC, 4, u64)`: zaps all pages of the VMA at an address. `EINVAL` if there is no VMA of
-/// the file at the address.
+/// `_IOW(MAGIC, 4, u64)`: unmaps all pages of the file from all processes. Private copies stay. The
+/// next access maps the page again. `EINVAL` if there is no VMA of the file at this address.
 pub const REVOKE: u32 = 4;
+/// `_IOW(MAGIC, 5, u64)`: does the same. If the value is not zero, accesses raise `SIGBUS` from then
+/// on, until this is called with zero.
+pub const WITHHOLD: u32 = 5;
 
 /// The size of the buffer of an open file, in pages.
 pub const PAGES: usize = 16;

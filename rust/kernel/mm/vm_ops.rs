@@ -94,6 +94,7 @@ use crate::{
             VmaRef, //
         },
     },
+    module::this_module,
     page::PAGE_SHIFT,
     prelude::*,
     sync::{
@@ -103,7 +104,10 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    mem::ManuallyDrop,
+    mem::{
+        ManuallyDrop,
+        MaybeUninit, //
+    },
     ops::Deref,
     ptr,
     slice, //
@@ -239,7 +243,7 @@ pub enum VmaOrigin {
 /// - not access userspace memory: a page fault takes the mmap lock, or calls the same callback
 ///   again.
 ///
-/// The same holds for a lock that a callback takes: who holds it elsewhere, for example in
+/// The same holds for a lock that a callback takes. A function that holds it elsewhere, for example
 /// `ioctl()`, must not access userspace memory meanwhile. The memory may be a page of this driver
 /// that is not mapped yet, and the page fault then waits for the lock. Copy the arguments first and
 /// the results last. Nor may the holder drop an `ARef<MmWithUser>` (that may unmap all VMAs of the
@@ -323,8 +327,8 @@ pub trait VmOperations: HasVmOps + Send + Sync + Sized + 'static {
     /// [`close`](Self::close) is called once for each VMA for which this was called, also if the
     /// hook or the system call fails later.
     ///
-    /// `origin` says where the pages of the VMA come from. A driver that counts VMAs adds one in any
-    /// case. A driver that counts pages must not add those of a [`VmaOrigin::Split`].
+    /// `origin` says where the pages of the VMA come from. An account of VMAs grows by one in any
+    /// case. An account of pages must not grow by those of a [`VmaOrigin::Split`].
     fn open(_vma: &InactiveVma<Self>, _origin: VmaOrigin) {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -458,6 +462,33 @@ pub struct VmOpsTable {
     /// Sets up a VMA after `->mmap_prepare()`, where C code does not.
     #[allow(dead_code, reason = "only some kernels need it")]
     mapped: Mapped,
+    /// The operations of a file that holds a reference on the module of the table.
+    file_ops: FileOps,
+}
+
+/// The `file_operations` of a file that has none, with the module of their memory as `owner`.
+pub(super) struct FileOps(bindings::file_operations);
+
+// SAFETY: The structure is never written, and `owner` is not used to access the module.
+unsafe impl Sync for FileOps {}
+
+impl FileOps {
+    pub(super) const fn new(owner: *mut bindings::module) -> Self {
+        Self(bindings::file_operations {
+            owner,
+            // SAFETY: All fields are integers or nullable pointers, for which zero is a valid
+            // value.
+            ..unsafe { MaybeUninit::zeroed().assume_init() }
+        })
+    }
+
+    pub(super) fn owner(&self) -> *mut bindings::module {
+        self.0.owner
+    }
+
+    pub(super) fn as_ptr(&'static self) -> *const bindings::file_operations {
+        &self.0
+    }
 }
 
 // SAFETY: Rust code writes no field of a table after `new()`, and no method returns a mutable
@@ -503,6 +534,7 @@ impl VmOpsTable {
                 ..mapped::vm_ops::<T>()
             },
             mapped: Mapped::new::<T>(),
+            file_ops: FileOps::new(this_module::<T::OwnerModule>().as_ptr()),
         }
     }
 
@@ -552,6 +584,12 @@ impl VmOpsTable {
 
         // SAFETY: `owner` is null, or the module on which the open file holds a reference.
         unsafe { self.is_kept_by_module(owner) }
+    }
+
+    /// Returns the operations of a file that keeps the code of this table loaded if
+    /// [`is_kept_by_module`](Self::is_kept_by_module) returns true for their owner.
+    pub(super) fn file_ops(&'static self) -> &'static FileOps {
+        &self.file_ops
     }
 
     /// Returns whether the code of this table stays loaded for as long as a reference on `owner` is

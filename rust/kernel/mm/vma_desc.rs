@@ -398,7 +398,7 @@ impl<'a> VmaDesc<'a> {
     ///
     /// [`VmOperations::open`] is called when the core mm has created the VMA. If the hook fails, or
     /// the core mm after it, neither `open` nor `close` is called, and the hook is not told. So a
-    /// hook must not take anything that `close` is to give back: `open` has to.
+    /// hook must not charge anything that `close` uncharges: `open` has to.
     ///
     /// This sets [`flags::DONTEXPAND`]. Otherwise, the core mm would merge VMAs of one file without
     /// comparing their data.

@@ -29,10 +29,6 @@ impl_has_vm_ops!(Data);
 impl VmOperations for Data {
     type Hook = MmapHook;
 
-    #[cfg(good)]
-    fn open(vma: &InactiveVma<Self>, origin: VmaOrigin) {
-        let _ = (vma.vma_pages(), origin);
-    }
-    #[cfg(bad)]
-    fn open(_vma: &InactiveVma<Self>) {} //~[bad] ERROR: E0050: method `open` has 1 parameter but
+    fn open(_vma: &InactiveVma<Self>, #[cfg(good)] _origin: VmaOrigin) {}
+    //~[bad]^ ERROR: E0050: method `open` has 1 parameter but the declaration in trait
 }

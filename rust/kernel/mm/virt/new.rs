@@ -198,8 +198,8 @@ impl VmaNew {
     /// fails after this, [`run_mmap_hook`](Self::run_mmap_hook) calls [`VmOperations::close`] and
     /// drops the reference. A hook that uses [`from_raw`](Self::from_raw) instead leaks it.
     ///
-    /// A hook that takes something for the VMA before this, which `close` is to give back, must
-    /// give it back itself if this fails, and must not if a later step fails.
+    /// A hook that charges something for the VMA before this, which `close` uncharges, must
+    /// uncharge it itself if this fails, and must not if a later step fails.
     ///
     /// This sets [`flags::DONTEXPAND`]. Otherwise, the core mm would merge VMAs of one file without
     /// comparing their data.

@@ -12,7 +12,7 @@ use std::{
     ffi::c_void,
     fs::{read_to_string, File, OpenOptions},
     num::NonZeroUsize,
-    os::{fd::AsRawFd, unix::fs::MetadataExt},
+    os::{fd::AsRawFd, unix::fs::FileExt},
     ptr::NonNull,
 };
 
@@ -29,6 +29,7 @@ const STATE: u32 = ior::<abi::State>(abi::MAGIC, abi::STATE);
 const VMAS: u32 = iowr::<abi::Vmas>(abi::MAGIC, abi::VMAS);
 const INSERT: u32 = iow::<u64>(abi::MAGIC, abi::INSERT);
 const REVOKE: u32 = iow::<u64>(abi::MAGIC, abi::REVOKE);
+const WITHHOLD: u32 = iow::<u64>(abi::MAGIC, abi::WITHHOLD);
 const EVENTS: u32 = ior::<test_abi::Events>(test_abi::MAGIC, test_abi::EVENTS);
 const KIND: u32 = iowr::<u64>(test_abi::MAGIC, test_abi::KIND);
 const MAP_WITHOUT_OWNER: u32 = iow::<i32>(test_abi::MAGIC, test_abi::MAP_WITHOUT_OWNER);
@@ -81,6 +82,17 @@ impl Span {
     pub fn protect(self, prot: ProtFlags) -> Result<(), Errno> {
         // SAFETY: No Rust reference points to these pages.
         unsafe { mprotect(self.ptr(), self.bytes(), prot) }
+    }
+
+    /// Returns how many of the pages are mapped in the page tables, or swapped out.
+    pub fn mapped(self) -> std::io::Result<usize> {
+        let mut entries = vec![0; 8 * self.pages];
+        File::open("/proc/self/pagemap")?
+            .read_exact_at(&mut entries, 8 * (self.at / PAGE) as u64)?;
+        Ok(entries
+            .chunks(8)
+            .filter(|entry| entry[7] & 0xc0 != 0)
+            .count())
     }
 
     /// Moves the range to another address, or resizes it at the same address.
@@ -170,6 +182,10 @@ impl Buffer {
         exchange(&self.0, REVOKE, &mut addr)
     }
 
+    pub fn withhold(&self, withheld: bool) -> Result<(), Errno> {
+        exchange(&self.0, WITHHOLD, &mut u64::from(withheld))
+    }
+
     /// Returns the VMAs of the file in this process, according to the driver.
     pub fn vmas(&self) -> Result<Vec<abi::Vma>, Errno> {
         let mut all = Vec::new();
@@ -191,18 +207,16 @@ impl Buffer {
 
     /// Returns the same according to /proc. No other file of the device may be mapped.
     pub fn vmas_in_maps(&self) -> Result<Vec<abi::Vma>> {
-        let inode = self.0.metadata()?.ino().to_string();
         let maps = read_to_string("/proc/self/maps")?;
         let mut all = Vec::new();
         for line in maps
             .lines()
-            .filter(|line| line.contains("/rust_vma_buffer"))
+            .filter(|line| line.contains("anon_inode:rust_vma_buffer"))
         {
             let words: Vec<_> = line.split_whitespace().collect();
-            let [range, _, offset, _, ino, ..] = words[..] else {
+            let [range, _, offset, ..] = words[..] else {
                 anyhow::bail!("{line}");
             };
-            anyhow::ensure!(ino == inode, "{line}");
             let (start, end) = range.split_once('-').context("no address range")?;
             let hex = |text: &str| u64::from_str_radix(text, 16);
             all.push(abi::Vma {

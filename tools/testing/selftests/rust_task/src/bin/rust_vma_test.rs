@@ -24,7 +24,7 @@ use rust_task::{
 use std::{
     ffi::c_void,
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::{
         fd::{AsRawFd, FromRawFd},
         unix::fs::FileExt,
@@ -54,6 +54,11 @@ const TESTS: &[Test] = &[
     ("another VMA at the same address", other_vma),
     ("downcast of VMAs of other drivers", downcast),
     ("zapped pages are mapped again", revoked),
+    (
+        "revoke() reaches all VMAs of all processes",
+        revoked_everywhere,
+    ),
+    ("revoke() during page faults", revoked_during_faults),
     ("->mmap() fails after set_ops()", hook_fails),
     ("set_ops() called twice", hook_sets_twice),
     ("VMAs with equal flags are not merged", equal_flags),
@@ -486,7 +491,8 @@ fn foreign_hook() -> Result<()> {
             let result = tester.map_without_owner(file);
             ensure!(result == expected, "{result:?}");
         }
-        ensure!(tester.map_without_owner(buffer.file()) == Err(Errno::EINVAL));
+        // These VMAs get a file that holds the module.
+        tester.map_without_owner(buffer.file())?;
         expect(&buffer, 0)?;
         expect_pages(&buffer, 0)?;
         // The files have their operations again.
@@ -612,6 +618,128 @@ fn revoked() -> Result<()> {
     }
     span.unmap()?;
     Ok(())
+}
+
+/// Several VMAs of the parent, parts that it has moved, and those of a child and of its child.
+fn revoked_everywhere() -> Result<()> {
+    let buffer = Buffer::open()?;
+    let other = Buffer::open()?;
+    let span = buffer.map(0, 8, SHARED)?;
+    let again = buffer.map(2, 4, SHARED)?;
+    let private = buffer.map(0, 2, PRIVATE)?;
+    let others = other.map(0, 4, SHARED)?;
+    let place = reserve(2)?;
+    let read = |span: Span| {
+        for page in 0..span.pages {
+            span.read(page);
+        }
+    };
+    for span in [span, again, private, others] {
+        read(span);
+    }
+    private.write(1, 5);
+    let moved = span.part(6, 2).remap(2, Some(place.at))?;
+    span.part(1, 1).protect(ProtFlags::PROT_READ)?;
+    let mine = span.part(0, 6);
+    let all = [mine, again, moved, private];
+    let mapped = || -> Result<Vec<usize>> {
+        Ok(all
+            .map(|s| s.mapped())
+            .into_iter()
+            .collect::<io::Result<_>>()?)
+    };
+    ensure!(mapped()? == [6, 4, 2, 2], "{:?}", mapped()?);
+
+    // Each process says when it has the pages mapped, and then waits until they are revoked.
+    let (ready, go) = (io::pipe()?, io::pipe()?);
+    let check = || -> Result<()> {
+        for span in all {
+            read(span);
+        }
+        ensure!(mapped()? == [6, 4, 2, 2], "{:?}", mapped()?);
+        (&ready.1).write_all(&[0])?;
+        (&go.0).read_exact(&mut [0])?;
+        // The private copy of a page stays.
+        ensure!(mapped()? == [0, 0, 0, 1], "{:?}", mapped()?);
+        ensure!(private.read(1) == 5);
+        for span in [mine, moved] {
+            ensure!(!survives(|| read(span))?, "a page is mapped again");
+        }
+        Ok(())
+    };
+    let child = Child::start(|| {
+        let grandchild = Child::start(check)?;
+        check()?;
+        grandchild.join()
+    })?;
+    (&ready.0).read_exact(&mut [0; 2])?;
+    buffer.withhold(true)?;
+    ensure!(mapped()? == [0, 0, 0, 1], "{:?}", mapped()?);
+    // Those of the other file stay.
+    ensure!(others.mapped()? == 4);
+    (&go.1).write_all(&[0; 2])?;
+    child.join()?;
+    ensure!(buffer.insert(mine.addr(3)) == Err(Errno::EPERM));
+    buffer.withhold(false)?;
+    ensure!(mine.read(5) == abi::PAGE_MAGIC + 5 && moved.read(1) == abi::PAGE_MAGIC + 7);
+    for span in [span, again, private, others, moved] {
+        span.unmap()?;
+    }
+    // The mapping of the last file outlives the file descriptor.
+    let span = buffer.map(0, 1, SHARED)?;
+    ensure!(span.read(0) == abi::PAGE_MAGIC);
+    drop(buffer);
+    span.unmap()?;
+    Ok(())
+}
+
+/// Other threads access the pages in system calls, which fail with `EFAULT` instead of `SIGBUS`.
+fn revoked_during_faults() -> Result<()> {
+    in_child(|| {
+        let buffer = Buffer::open()?;
+        let span = buffer.map(0, 4, SHARED)?;
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        let (mut rounds, reads) = (0, std::sync::atomic::AtomicUsize::new(0));
+        thread::scope(|scope| -> Result<()> {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mem = File::open("/proc/self/mem").expect("own memory");
+                    while !stop.load(relaxed) {
+                        for page in 0..4 {
+                            let mut byte = [0];
+                            if mem.read_at(&mut byte, span.addr(page)).is_ok() {
+                                reads.fetch_add(1, relaxed);
+                            }
+                        }
+                    }
+                });
+            }
+            let begin = Instant::now();
+            let result = (|| {
+                while begin.elapsed() < Duration::from_secs(2) {
+                    buffer.withhold(true)?;
+                    for _ in 0..3 {
+                        let mapped = span.mapped()?;
+                        ensure!(
+                            mapped == 0,
+                            "{mapped} pages are mapped after {rounds} rounds"
+                        );
+                    }
+                    buffer.withhold(false)?;
+                    rounds += 1;
+                    thread::yield_now();
+                }
+                Ok(())
+            })();
+            stop.store(true, relaxed);
+            result
+        })?;
+        did("revocations", rounds);
+        ensure!(rounds > 10 && reads.into_inner() > 0);
+        span.unmap()?;
+        Ok(())
+    })
 }
 
 /// Runs a part of a test, after which all `vm_private_data` must have been dropped.
