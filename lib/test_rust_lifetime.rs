@@ -15,7 +15,8 @@ use kernel::{
     c_str,
     cred::Credential,
     fs::File,
-    impl_has_vm_ops, ioctl,
+    impl_has_vm_ops,
+    ioctl,
     miscdevice::{
         MiscDevice,
         MiscDeviceOptions,
@@ -31,7 +32,8 @@ use kernel::{
         Mm,
         MmWithUser, //
     },
-    new_condvar, new_mutex,
+    new_condvar,
+    new_mutex,
     pid::{
         Pid,
         PidType, //
