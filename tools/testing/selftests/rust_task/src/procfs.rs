@@ -208,9 +208,9 @@ impl MapsEntry {
                 .filter(|l| set(l))
                 .fold(0, |all, l| all | l.2),
             of_task_info: line.ends_with(" /dev/rust_task_info"),
-            has_vm_ops: [" /dev/rust_vma_", " /dev/test_rust_vma"]
+            has_vm_ops: [" anon_inode:rust_vma_", " /dev/test_rust_vma"]
                 .iter()
-                .any(|device| line.contains(device)),
+                .any(|file| line.contains(file)),
         })
     }
 
