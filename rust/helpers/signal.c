@@ -18,6 +18,11 @@ __rust_helper int rust_helper_signal_pending_state(unsigned int state,
 	return signal_pending_state(state, t);
 }
 
+__rust_helper void rust_helper_set_tsk_notify_signal(struct task_struct *t)
+{
+	set_tsk_thread_flag(t, TIF_NOTIFY_SIGNAL);
+}
+
 __rust_helper void rust_helper_allow_signal(int sig)
 {
 	allow_signal(sig);

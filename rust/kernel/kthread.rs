@@ -3,15 +3,18 @@
 //! Kthreads.
 //!
 //! A [`KThread`] owns a kthread that runs a closure. [`KThread::stop`] and the drop of the handle
-//! stop the kthread and wait until it has exited. A module that drops its handles before it is
-//! unloaded therefore leaves no kthread behind that executes its text. A module that leaks a handle
-//! must not be unloaded: the kthread still executes its text. Nothing checks this.
+//! stop the kthread and wait until it has exited.
+//!
+//! A handle may be leaked, or be part of a cycle of references. The kthread then runs until its
+//! module goes: when the module is unloaded, or its `init()` fails, each kthread that executes its
+//! code is told to stop, and the module is freed after they have left it. Until then, `rmmod` waits.
+//! Nothing stops a leaked kthread of code that is built into the kernel.
 //!
 //! The owner of a kthread is the holder of its [`KThread`]. The closure must call
 //! [`CurrentKThread::should_stop`], or a function that returns the same value, repeatedly, and must
-//! return when it is `true`. Otherwise [`KThread::stop`] and the drop wait permanently. Unless the
-//! handle is leaked, the closure is dropped exactly once: in the kthread if it was called,
-//! otherwise in the task that stops the kthread.
+//! return when it is `true`. Otherwise [`KThread::stop`], the drop and `rmmod` wait permanently. The
+//! closure is dropped exactly once: in the kthread, or in the task that stops the kthread before it
+//! runs.
 //!
 //! [`KThread::park`] makes the kthread wait until the [`ParkGuard`] is dropped. The kthread parks
 //! in [`CurrentKThread::wait_until`], [`CurrentKThread::sleep`] or [`CurrentKThread::parkme`], or
@@ -33,8 +36,12 @@ use crate::{
         to_result,
         Result, //
     },
+    module_going::{
+        self,
+        Kind,
+        Leftover, //
+    },
     prelude::*,
-    str::CString,
     sync::{
         aref::ARef,
         atomic::{
@@ -43,7 +50,8 @@ use crate::{
             Full,
             Relaxed,
             Release, //
-        }, //
+        },
+        Arc, //
     },
     task::{
         may_sleep,
@@ -53,12 +61,16 @@ use crate::{
         WaitError,
         MAX_SCHEDULE_TIMEOUT, //
     },
-    types::NotThreadSafe,
 };
 use core::{
     cell::UnsafeCell,
     fmt,
-    ptr::NonNull, //
+    mem::ManuallyDrop,
+    ptr::{
+        addr_of,
+        null_mut,
+        NonNull, //
+    },
 };
 
 /// A handle that owns a kthread.
@@ -66,9 +78,8 @@ use core::{
 /// Dropping it stops the kthread and waits until it has exited. The context below is that of the
 /// drop. The caller must not hold a lock that the closure may take.
 ///
-/// A kthread must not drop or stop its own handle: it would wait for itself permanently. The drop
-/// cannot return early, because the module could then be unloaded while the kthread executes its
-/// text.
+/// A kthread that drops its own handle cannot wait for itself. [`CurrentKThread::should_stop`] then
+/// returns `true`, and the kthread exits when its closure has returned. The drop does not wait.
 ///
 /// # Context
 ///
@@ -76,13 +87,9 @@ use core::{
 ///
 /// # Invariants
 ///
-/// - `task` was created by `kthread_create_on_node()` with `run::<F>` as its function.
-/// - If `context` is `Some`, it points to the `Context<F>` that was passed to
-///   `kthread_create_on_node()`, and `free` is `free::<F>` for the same `F`. The allocation
-///   is valid until the kthread has exited, and `self` owns it from then on.
-/// - Until the kthread has exited, `self` accesses only the `Shared` of that `Context<F>`,
-///   through shared references. The kthread accesses its `Shared` through shared references, and
-///   has exclusive access to its closure.
+/// - `task` was created by `kthread_create_on_node()` with [`run`] as its function and the pointer
+///   of an `Arc<Shared>` as its argument. [`run`] takes over the reference of that pointer.
+/// - If `shared` is `Some`, it is the same `Shared`, and `kthread_stop()` has not been called.
 ///
 /// # Examples
 ///
@@ -107,18 +114,8 @@ use core::{
 #[must_use = "dropping it stops the kthread"]
 pub struct KThread {
     task: ARef<Task>,
-    context: Option<NonNull<Shared>>,
-    free: unsafe fn(NonNull<Shared>),
+    shared: Option<Arc<Shared>>,
 }
-
-// SAFETY: Any task may call `kthread_stop()`, `kthread_park()` and `kthread_unpark()` for a
-// kthread, and drop a reference to its task. `free` drops the closure in the task that drops the
-// handle: `spawn()` and `create()` require that the closure is `Send`.
-unsafe impl Send for KThread {}
-
-// SAFETY: `&KThread` gives access to `task`, which is `Sync`, and to the atomics in `Shared`.
-// Stopping and parking need `&mut KThread` or the `KThread` itself.
-unsafe impl Sync for KThread {}
 
 /// The format that makes C's `vsnprintf()` print the name as one string.
 const FORMAT: &[u8] = b"%s\0";
@@ -133,8 +130,11 @@ const FORMAT: &[u8] = b"%s\0";
 /// | `RUNNING` | `PARKING` | owner   | `park()`, before `kthread_park()`            | full     |
 /// | `PARKING` | `PARKED`  | owner   | `park()`, after `kthread_park()` succeeded   | release  |
 /// | `PARKING` | `RUNNING` | owner   | `park()`, after `kthread_park()` failed      | release  |
-/// | `PARKED`  | `RUNNING` | owner   | `ParkGuard::drop`, before `kthread_unpark()` | release  |
+/// | `PARKED`  | `RUNNING` | owner   | `ParkGuard::drop`, before `kthread_unpark()` | full     |
 /// | `RUNNING` | `EXITING` | kthread | `run()`, after the closure has returned      | full     |
+/// | `PARKED`  | `EXITING` | module  | `tell_to_stop()`, before `kthread_unpark()`  | full     |
+///
+/// "Module" is the task that unloads the module.
 ///
 /// - Neither side misses the other: both transitions out of `RUNNING` are a `cmpxchg()` on the same
 ///   variable, so only one of them succeeds. A `cmpxchg()` that fails orders nothing, and neither
@@ -148,7 +148,19 @@ const FORMAT: &[u8] = b"%s\0";
 /// - The kthread finds `PARKED` only if the `ParkGuard` was leaked and `kthread_stop()` has
 ///   unparked the kthread. The owner then waits in `kthread_stop()` and does not park again, so the
 ///   kthread exits without a transition.
+/// - `tell_to_stop()` does not unpark a kthread before the owner's `kthread_park()` has returned,
+///   which would wait permanently then: it finds `PARKING`, and is called again later. After its
+///   transition to `EXITING`, the owner does not park again.
 struct Shared {
+    leftover: Leftover,
+    /// The task of the kthread. Written before `leftover` is in the list, and valid while it is.
+    task: UnsafeCell<*mut bindings::task_struct>,
+    /// The closure, until `run()` takes it. After that, and until the kthread has exited, nothing
+    /// accesses it.
+    closure: UnsafeCell<Option<Closure>>,
+    /// Whether the kthread must stop although `kthread_stop()` has not been called: its module
+    /// goes, or it has dropped its own handle.
+    going: Atomic<bool>,
     /// Whether the kthread may call the closure. The release store in [`NewKThread::start`] pairs
     /// with the acquire load in [`run_closure`], and orders the store to `cpu` before it.
     begin: Atomic<bool>,
@@ -157,6 +169,13 @@ struct Shared {
     /// [`RUNNING`], [`PARKING`], [`PARKED`] or [`EXITING`].
     parking: Atomic<u32>,
 }
+
+// SAFETY: `leftover` is `Send`. `task` is only a pointer. The closure is `Send`: `spawn()` and
+// `create()` require it.
+unsafe impl Send for Shared {}
+// SAFETY: `leftover` and the atomics are `Sync`. The other fields are accessed by one task at a
+// time, as described there.
+unsafe impl Sync for Shared {}
 
 /// Not a valid CPU number: the closure runs on any CPU.
 const ANY_CPU: u32 = u32::MAX;
@@ -178,13 +197,90 @@ impl Shared {
     }
 }
 
-/// The argument of a kthread's function.
+/// A boxed closure. It is not generic, so that [`run`] is not either.
 ///
-/// It is `repr(C)`, so that a pointer to it is also a pointer to its `Shared`.
-#[repr(C)]
-struct Context<F> {
-    shared: Shared,
-    closure: UnsafeCell<Option<F>>,
+/// # Invariants
+///
+/// `data` comes from `KBox::<F>::into_raw()` and is owned. `call` and `drop` are those of that `F`.
+struct Closure {
+    data: NonNull<c_void>,
+    call: unsafe fn(NonNull<c_void>, &CurrentKThread) -> c_int,
+    drop: unsafe fn(NonNull<c_void>),
+}
+
+impl Closure {
+    fn new<F: FnOnce(&CurrentKThread) -> c_int>(closure: F) -> Result<Self> {
+        let data = KBox::into_raw(KBox::new(closure, GFP_KERNEL)?);
+        // INVARIANT: `data` comes from `into_raw()` of the same `F`.
+        Ok(Self {
+            // SAFETY: The pointer of a `KBox` is not null.
+            data: unsafe { NonNull::new_unchecked(data.cast()) },
+            call: call::<F>,
+            drop: free::<F>,
+        })
+    }
+
+    fn call(self, this: &CurrentKThread) -> c_int {
+        let closure = ManuallyDrop::new(self);
+        // SAFETY: By the type invariant, `data` is a boxed `F`, whose ownership is passed on.
+        unsafe { (closure.call)(closure.data, this) }
+    }
+}
+
+impl Drop for Closure {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, `data` is a boxed `F`, whose ownership is passed on.
+        unsafe { (self.drop)(self.data) };
+    }
+}
+
+/// Calls and drops a boxed closure. This is code of the crate of `F`.
+///
+/// # Safety
+///
+/// `data` must come from `KBox::<F>::into_raw()`. The caller passes on ownership.
+unsafe fn call<F: FnOnce(&CurrentKThread) -> c_int>(
+    data: NonNull<c_void>,
+    this: &CurrentKThread,
+) -> c_int {
+    // SAFETY: By the safety requirements.
+    let closure = unsafe { KBox::from_raw(data.cast::<F>().as_ptr()) };
+
+    KBox::into_inner(closure)(this)
+}
+
+/// Drops a boxed closure.
+///
+/// # Safety
+///
+/// As for [`call`].
+unsafe fn free<F>(data: NonNull<c_void>) {
+    // SAFETY: By the safety requirements.
+    drop(unsafe { KBox::from_raw(data.cast::<F>().as_ptr()) });
+}
+
+/// The name of a kthread, with a NUL byte at its end.
+struct Name {
+    bytes: [u8; Self::SIZE],
+    len: usize,
+}
+
+impl Name {
+    /// `proc_task_name()` shows a name of this size, including the NUL byte.
+    const SIZE: usize = 64;
+}
+
+impl fmt::Write for Name {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let end = self.len + s.len();
+        // The last byte stays 0.
+        if end >= Self::SIZE || s.as_bytes().contains(&0) {
+            return Err(fmt::Error);
+        }
+        self.bytes[self.len..end].copy_from_slice(s.as_bytes());
+        self.len = end;
+        Ok(())
+    }
 }
 
 impl KThread {
@@ -196,7 +292,7 @@ impl KThread {
     ///
     /// - `ENOMEM`: an allocation failed.
     /// - `EAGAIN`: a limit on the number of tasks or PIDs is reached.
-    /// - `EINVAL`: `name` contains a NUL byte.
+    /// - `EINVAL`: `name` is longer than 63 bytes, or contains a NUL byte.
     /// - `EINTR`: the current task received a fatal signal before the kthread was created.
     ///
     /// # Context
@@ -219,6 +315,12 @@ impl KThread {
     /// drop(thread);
     /// // The kthread has exited, and its closure has been dropped.
     /// assert!(Arc::into_unique_or_drop(count).is_some());
+    /// # // The limit of the name. Without one, the page allocator warns about `1 << 23`.
+    /// # for (width, result) in [(63, Ok(())), (64, Err(EINVAL)), (1 << 23, Err(EINVAL))] {
+    /// #     let thread = KThread::spawn(format_args!("{:width$}", 1), |_| 0);
+    /// #     assert_eq!(thread.map(drop), result);
+    /// # }
+    /// # assert_eq!(KThread::spawn(format_args!("nul\0"), |_| 0).map(drop), Err(EINVAL));
     /// # Ok::<(), Error>(())
     /// ```
     pub fn spawn<F>(name: fmt::Arguments<'_>, closure: F) -> Result<Self>
@@ -276,62 +378,79 @@ impl KThread {
     where
         F: FnOnce(&CurrentKThread) -> c_int,
     {
+        Self::with_closure(name, Closure::new(closure)?)
+    }
+
+    #[inline(never)]
+    fn with_closure(args: fmt::Arguments<'_>, closure: Closure) -> Result<Self> {
         // C code formats the name twice, and warns if the results differ in length. The result for
-        // a `CString` is the same both times. That of `fmt::Arguments` might not be.
-        let name = CString::try_from_fmt(name)?;
-        let context = KBox::new(
-            Context {
-                shared: Shared {
-                    begin: Atomic::new(false),
-                    cpu: Atomic::new(ANY_CPU),
-                    parking: Atomic::new(RUNNING),
-                },
+        // these bytes is the same both times. That of `fmt::Arguments` might not be.
+        let mut name = Name {
+            bytes: [0; Name::SIZE],
+            len: 0,
+        };
+        fmt::write(&mut name, args).map_err(|_| EINVAL)?;
+
+        let module = module_going::module_of(closure.call as usize);
+        let shared = Arc::new(
+            Shared {
+                leftover: Leftover::new(Kind::Thread, tell_to_stop),
+                task: UnsafeCell::new(null_mut()),
                 closure: UnsafeCell::new(Some(closure)),
+                going: Atomic::new(false),
+                begin: Atomic::new(false),
+                cpu: Atomic::new(ANY_CPU),
+                parking: Atomic::new(RUNNING),
             },
             GFP_KERNEL,
         )?;
-        let context = KBox::into_raw(context);
+        let theirs = Arc::into_raw(shared.clone());
 
-        // SAFETY: `run::<F>()` takes a pointer to a `Context<F>`. `context` is one, and is freed
-        // only after the kthread has exited, or below if it never calls `run::<F>()`. `FORMAT` is
-        // NUL-terminated and has one conversion, for a NUL-terminated string: `name` is one, and is
-        // valid for the duration of the call.
+        // SAFETY: `run()` takes over the reference of `theirs`. If it is never called, the
+        // reference is dropped below, or in `end()`. `FORMAT` is NUL-terminated and has one
+        // conversion, for a NUL-terminated string: `name` is one, and is valid for the duration of
+        // the call.
         let task = unsafe {
             bindings::kthread_create_on_node(
-                Some(run::<F>),
-                context.cast(),
+                Some(run),
+                theirs.cast_mut().cast(),
                 bindings::NUMA_NO_NODE,
                 FORMAT.as_ptr().cast(),
-                name.as_char_ptr(),
+                name.bytes.as_ptr().cast(),
             )
         };
         let task = match from_err_ptr(task) {
             Ok(task) => task,
             Err(err) => {
-                // SAFETY: `context` comes from `KBox::into_raw()`, and no kthread uses it: either
+                // SAFETY: `theirs` comes from `Arc::into_raw()`, and no kthread uses it: either
                 // none was created, or `kthread_create_on_node()` was interrupted and has cleared
                 // `kthread_create_info::done`. In that case `kthread()` exits and does not call
-                // `run::<F>()`.
-                drop(unsafe { KBox::from_raw(context) });
+                // `run()`.
+                drop(unsafe { Arc::from_raw(theirs) });
                 return Err(err);
             }
         };
 
-        // SAFETY: `task` is a valid task: the kthread does not exit before `begin` is set or
-        // `kthread_stop()` is called, even if other code wakes it early, and neither has happened.
+        // SAFETY: `task` is a valid task: the kthread does not exit before `begin` or `going` is
+        // set or `kthread_stop()` is called, even if other code wakes it early, and none of that
+        // has happened: `leftover` is not in the list yet.
         //
         // CAST: `Task` is a transparent wrapper of `task_struct`.
-        let task = ARef::from(unsafe { &*task.cast::<Task>() });
+        let owned = ARef::from(unsafe { &*task.cast::<Task>() });
 
-        // INVARIANT: `kthread_create_on_node()` above returned `task` and received `run::<F>` and
-        // `context`, which is a `Context<F>`. `free` is for the same `F`. `end()` frees `context`,
-        // and only after the kthread has exited. The owner uses it only through `shared()`.
-        //
-        // CAST: `Context<F>` is `repr(C)` and its first field is its `Shared`.
+        // SAFETY: `leftover` is not in the list yet, so `task` is not accessed by other code.
+        unsafe { *shared.task.get() = task };
+        // SAFETY: `shared` is alive and pinned, as it is in an `Arc`. Code of `module` has called
+        // `new()`, which is generic. `run()` claims the object before it drops its reference, and
+        // `end()` does if `run()` is never called. The kthread does not exit before, so `task` is
+        // valid until then: the kthread is running, or the handle holds a reference.
+        unsafe { Leftover::link(addr_of!((*theirs).leftover).cast_mut(), module) };
+
+        // INVARIANT: `kthread_create_on_node()` above returned `task` and received `run()` and
+        // `theirs`, which is the same `Shared`. Nothing has called `kthread_stop()`.
         Ok(Self {
-            task,
-            context: NonNull::new(context.cast()),
-            free: free::<F>,
+            task: owned,
+            shared: Some(shared),
         })
     }
 
@@ -394,11 +513,13 @@ impl KThread {
     /// `should_park()` and `should_stop()` in the condition.
     ///
     /// If the guard is leaked, the kthread stays parked. `park()` then returns another guard at
-    /// once, and [`stop`](Self::stop) stops the kthread.
+    /// once, and [`stop`](Self::stop) stops the kthread. If the module goes while a guard of a
+    /// kthread that it has left behind exists, the kthread is unparked, and exits.
     ///
     /// # Errors
     ///
-    /// - `ESRCH`: the closure had already returned, or was not called because its CPU was offline.
+    /// - `ESRCH`: the closure had already returned, or was not called because its CPU was offline,
+    ///   or the module goes.
     /// - `EBUSY`: the current task is the kthread itself.
     ///
     /// # Context
@@ -471,7 +592,7 @@ impl KThread {
     /// ```
     #[doc(alias("kthread_park", "kthread_unpark"))]
     pub fn park(&mut self) -> Result<ParkGuard<'_>> {
-        let shared = self.shared().ok_or(ESRCH)?;
+        let shared = self.shared.as_ref().ok_or(ESRCH)?;
         // For the current task, `kthread_park()` only sets `KTHREAD_SHOULD_PARK` and returns 0: the
         // kthread would hold a guard and still run.
         if self.task.as_ptr() == Task::current_raw() {
@@ -494,6 +615,7 @@ impl KThread {
             }
             // An earlier guard was leaked, so the kthread is still parked.
             Err(PARKED) => (),
+            // The kthread exits.
             Err(_) => return Err(ESRCH),
         }
         Ok(ParkGuard(self))
@@ -503,7 +625,7 @@ impl KThread {
     ///
     /// Waits until the closure has returned and the kthread has exited. Signals do not interrupt
     /// this wait. A parked kthread is unparked. The caller must not hold a lock that the closure
-    /// may take, and must not be the kthread itself.
+    /// may take. In the kthread itself, this only drops the handle and returns `-EBUSY`.
     ///
     /// If the closure was not called, the value is a negative error code: `-EINTR` if the kthread
     /// was stopped before it called the closure, and `-EINVAL` if the CPU of [`NewKThread::bind`]
@@ -523,6 +645,34 @@ impl KThread {
     /// fn finish(thread: KThread) -> Result {
     ///     kernel::error::to_result(thread.stop())
     /// }
+    /// #
+    /// # // A kthread that drops its own handle does not wait, and drops its closure.
+    /// # use kernel::{
+    /// #     new_mutex,
+    /// #     sync::{atomic::{Acquire, Atomic, Release}, Arc, Mutex},
+    /// #     task::TaskState,
+    /// # };
+    /// # static DROPPED: Atomic<bool> = Atomic::new(false);
+    /// # struct Dropped;
+    /// # impl Drop for Dropped {
+    /// #     fn drop(&mut self) {
+    /// #         DROPPED.store(true, Release);
+    /// #     }
+    /// # }
+    /// # let slot: Arc<Mutex<Option<KThread>>> = Arc::pin_init(new_mutex!(None), GFP_KERNEL)?;
+    /// # let (theirs, dropped) = (slot.clone(), Dropped);
+    /// # let thread = KThread::create(format_args!("own"), move |this| {
+    /// #     let _dropped = dropped;
+    /// #     let own = theirs.lock().take();
+    /// #     assert_eq!(own.map(KThread::stop), Some(EBUSY.to_errno()));
+    /// #     assert!(this.should_stop() && this.sleep(1000));
+    /// #     0
+    /// # })?;
+    /// # *slot.lock() = Some(thread.start());
+    /// # while !DROPPED.load(Acquire) {
+    /// #     let _ = current!().wait_until(TaskState::Idle, 1, || None::<()>);
+    /// # }
+    /// #
     /// # let thread = KThread::create(format_args!("finish"), |_| 0)?;
     /// # assert_eq!(finish(thread.start()).err().map_or(EINTR, |err| err), EINTR);
     /// # Ok::<(), Error>(())
@@ -533,29 +683,63 @@ impl KThread {
         self.end()
     }
 
-    /// Returns the state shared with the kthread, or `None` after [`end`](Self::end).
-    #[inline]
-    fn shared(&self) -> Option<&Shared> {
-        // SAFETY: By the type invariant, `context` is valid until the kthread has exited, and is
-        // only accessed through shared references until then. `end()`, which frees it, takes `&mut
-        // self` and sets the field to `None` first.
-        self.context.map(|context| unsafe { context.as_ref() })
-    }
-
-    /// Stops the kthread and frees its `Context`. Returns 0 if this has already been done.
+    /// Stops the kthread. Returns 0 if this has already been done.
     fn end(&mut self) -> c_int {
         // INVARIANT: `None` satisfies the invariant.
-        let Some(context) = self.context.take() else {
+        let Some(shared) = self.shared.take() else {
             return 0;
         };
+        if self.task.as_ptr() == Task::current_raw() {
+            // `kthread_stop()` would wait permanently. `run()` has its own reference to `shared`,
+            // and `leftover` stays in the list until the kthread has left the code of the module.
+            shared.going.store(true, Relaxed);
+            return EBUSY.to_errno();
+        }
         // SAFETY: By the type invariant, `task` is a kthread, and the `ARef` keeps its task valid.
+        // `kthread_stop()` has not been called, and is not called again: `shared` has been taken.
         let result = unsafe { bindings::kthread_stop(self.task.as_ptr()) };
+
         // SAFETY: `kthread_stop()` has waited for `kthread::exited`. `do_exit()` calls
         // `mm_release()`, which completes it, after `run()` has returned. So the kthread does not
-        // use `context` any more. By the type invariant, it is a `Context<F>` that `self` owns now,
-        // and `free` is for that `F`. It is freed once, as it has been taken out of `self`.
-        unsafe { (self.free)(context) };
+        // access the closure any more.
+        if let Some(closure) = unsafe { &mut *shared.closure.get() }.take() {
+            // `kthread()` has exited without a call of `run()`, which takes the closure first.
+            if shared.leftover.claim() {
+                shared.leftover.unlink();
+            }
+            // SAFETY: `run()` has not taken over the reference of the pointer that
+            // `kthread_create_on_node()` received, and will not. `shared` is another reference.
+            drop(unsafe { Arc::from_raw(core::ptr::from_ref(&*shared)) });
+            drop(closure);
+        }
         result
+    }
+}
+
+/// Tells a kthread to stop, because its module goes. Does not wait.
+///
+/// # Safety
+///
+/// `leftover` must be that of a `Shared`, and be in the list.
+unsafe fn tell_to_stop(leftover: *mut Leftover) {
+    // SAFETY: `leftover` is a field of a `Shared`, which is valid while it is in the list.
+    let shared = unsafe { &*crate::container_of!(leftover, Shared, leftover) };
+    // SAFETY: The field was written before `leftover` was added to the list.
+    let task = unsafe { *shared.task.get() };
+
+    // The wake-up orders this store before what the kthread does next.
+    shared.going.store(true, Relaxed);
+    let parked = shared.transition(PARKED, EXITING).is_ok();
+    // SAFETY: `task` is valid while `leftover` is in the list, and it is a kthread. Any task may
+    // wake it and set its `TIF_NOTIFY_SIGNAL`, as `kthread_stop()` does. If it was `PARKED`,
+    // `kthread_park()` has returned. The holder of the `ParkGuard` may call `kthread_unpark()` at
+    // the same time: both clear the same flag, and the kthread has no fixed CPU.
+    unsafe {
+        if parked {
+            bindings::kthread_unpark(task);
+        }
+        bindings::set_tsk_notify_signal(task);
+        bindings::wake_up_process(task);
     }
 }
 
@@ -632,7 +816,7 @@ impl NewKThread {
         if cpu >= nr_cpu_ids() || !unsafe { bindings::cpu_online(cpu) } {
             return Err(EINVAL);
         }
-        if let Some(shared) = self.0.shared() {
+        if let Some(shared) = &self.0.shared {
             // The release store to `begin` in `start()` orders this store.
             shared.cpu.store(cpu, Relaxed);
         }
@@ -658,7 +842,7 @@ impl NewKThread {
     /// ```
     #[inline]
     pub fn start(self) -> KThread {
-        if let Some(shared) = self.0.shared() {
+        if let Some(shared) = &self.0.shared {
             shared.begin.store(true, Release);
         }
         self.0.wake_up_process();
@@ -691,16 +875,18 @@ pub struct ParkGuard<'a>(&'a mut KThread);
 
 impl Drop for ParkGuard<'_> {
     fn drop(&mut self) {
-        if let Some(shared) = self.0.shared() {
+        if let Some(shared) = &self.0.shared {
             // This must precede `kthread_unpark()`: the kthread may exit as soon as it is unparked,
             // and has to find `RUNNING` then, so that it changes the state to `EXITING`. Only
             // `kthread_unpark()` wakes a task in `TASK_PARKED`, and the wake-up orders this store
             // before what the kthread does next.
-            shared.parking.store(RUNNING, Release);
+            //
+            // If `tell_to_stop()` has unparked the kthread, the state stays `EXITING`.
+            let _ = shared.transition(PARKED, RUNNING);
         }
         // SAFETY: By the type invariant of `KThread`, `task` is a kthread, and the `ARef` keeps its
-        // task valid. The guard holds the owner's `&mut KThread`, so no other call parks, unparks
-        // or stops the kthread at the same time.
+        // task valid. The guard holds the owner's `&mut KThread`, so no other call parks or stops
+        // the kthread at the same time. `tell_to_stop()` may unpark it: both clear the same flag.
         unsafe { bindings::kthread_unpark(self.0.task.as_ptr()) };
     }
 }
@@ -712,61 +898,53 @@ impl Drop for KThread {
     }
 }
 
-/// Frees the `Context<F>` of a kthread, and drops the closure unless the kthread has taken it.
-///
-/// # Safety
-///
-/// `context` must point to the `Shared` of a `Context<F>` that was allocated by a [`KBox`]. The
-/// caller must own it. It must not be accessed after this call.
-unsafe fn free<F>(context: NonNull<Shared>) {
-    // SAFETY: By the safety requirements, this is a `Context<F>` from a `KBox`, and the caller owns
-    // it.
-    //
-    // CAST: `Context<F>` is `repr(C)` and its first field is its `Shared`. The pointer was derived
-    // from one to the whole `Context<F>`.
-    drop(unsafe { KBox::from_raw(context.cast::<Context<F>>().as_ptr()) });
-}
-
 /// The function of the kthread.
 ///
+/// It is built into the kernel and calls the closure through a pointer. When it removes the kthread
+/// from the list of what its module leaves behind, the kthread does not execute code of the module
+/// any more. It must not be inlined, or become part of a module in another way.
+///
 /// # Safety
 ///
-/// Must be called by `kthread()` only. `context` must point to a `Context<F>` that is valid until
-/// the kthread has exited. Until then, other tasks must access only its `Shared`, through shared
-/// references.
-unsafe extern "C" fn run<F>(context: *mut c_void) -> c_int
-where
-    F: FnOnce(&CurrentKThread) -> c_int,
-{
-    // SAFETY: By the safety requirements, `context` points to a `Context<F>` that is valid for the
-    // duration of this function. The kthread and the owner access its `Shared` through shared
-    // references only. The closure is in an `UnsafeCell`.
-    let context = unsafe { &*context.cast::<Context<F>>() };
+/// Must be called by `kthread()` only, once. `context` must be the pointer of an `Arc<Shared>`, and
+/// the caller passes on its reference. No other task must access the closure until the kthread has
+/// exited.
+#[inline(never)]
+unsafe extern "C" fn run(context: *mut c_void) -> c_int {
+    // SAFETY: By the safety requirements.
+    let shared = unsafe { Arc::from_raw(context.cast_const().cast::<Shared>()) };
+    // SAFETY: By the safety requirements, no other task accesses the closure. This function does
+    // once, in this statement.
+    let closure = unsafe { &mut *shared.closure.get() }.take();
 
     // INVARIANT: `kthread()` has called this function, so the current task is the kthread of a
-    // `KThread`. `this` is neither `Send` nor `Sync`, and no reference to it outlives this
-    // function.
-    let this = CurrentKThread(NotThreadSafe);
+    // `KThread`, and `shared` is valid until this function returns. `this` is neither `Send` nor
+    // `Sync`, and no reference to it outlives this function.
+    let this = CurrentKThread {
+        shared: NonNull::from(&*shared),
+    };
 
-    let result = run_closure(context, &this);
+    let result = closure.map_or(0, |closure| run_closure(&shared, closure, &this));
     // If the owner waits in `kthread_park()`, the kthread has to park before it exits. `sleep()`
     // does that once `KTHREAD_SHOULD_PARK` is set. See `Shared` for all transitions.
-    while context.shared.transition(RUNNING, EXITING) == Err(PARKING) {
+    while shared.transition(RUNNING, EXITING) == Err(PARKING) {
         this.sleep(1);
+    }
+    // The closure has been dropped, and the rest is built into the kernel.
+    if shared.leftover.claim() {
+        shared.leftover.unlink();
     }
     result
 }
 
 /// Waits until the kthread is started, and calls the closure. Returns `-EINTR` if the kthread is
 /// stopped instead, and the error of `set_cpus_allowed_ptr()` if the CPU of `bind()` is offline.
-fn run_closure<F>(context: &Context<F>, this: &CurrentKThread) -> c_int
-where
-    F: FnOnce(&CurrentKThread) -> c_int,
-{
+/// Drops the closure in any case.
+fn run_closure(shared: &Shared, closure: Closure, this: &CurrentKThread) -> c_int {
     // A wake-up does not mean that the kthread is started: any code that finds the task may wake it
     // before `start()` does.
     let begun = current!().wait_until(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, || {
-        if context.shared.begin.load(Acquire) {
+        if shared.begin.load(Acquire) {
             return Some(true);
         }
         this.should_stop().then_some(false)
@@ -776,7 +954,7 @@ where
     }
 
     // The acquire load of `begin` orders this load.
-    let cpu = context.shared.cpu.load(Relaxed);
+    let cpu = shared.cpu.load(Relaxed);
     if cpu != ANY_CPU {
         // SAFETY: `bind()` has checked that `cpu` is less than `nr_cpu_ids`, so `cpumask_of()`
         // returns a valid mask. The current task is valid and may change its own affinity. If the
@@ -789,10 +967,7 @@ where
         }
     }
 
-    // SAFETY: Only the kthread accesses `closure` until it has exited. The owner accesses it in
-    // `free()`, after that. The kthread makes this reference once, and drops it in this statement.
-    let closure = unsafe { &mut *context.closure.get() }.take();
-    closure.map_or(0, |closure| closure(this))
+    closure.call(this)
 }
 
 /// The kthread that executes the current code.
@@ -800,7 +975,7 @@ where
 /// # Invariants
 ///
 /// A reference to it exists only in a kthread of a [`KThread`], and only while the function `run()`
-/// executes.
+/// executes. `shared` is that of the `KThread`.
 ///
 /// # Examples
 ///
@@ -814,10 +989,14 @@ where
 ///     }
 /// }
 /// ```
-pub struct CurrentKThread(NotThreadSafe);
+pub struct CurrentKThread {
+    // Neither `Send` nor `Sync`.
+    shared: NonNull<Shared>,
+}
 
 impl CurrentKThread {
-    /// Returns whether the owner has asked the kthread to stop. If so, the closure must return.
+    /// Returns whether the kthread must stop: the owner has asked for it, the module goes, or the
+    /// kthread has dropped its own handle. If so, the closure must return.
     ///
     /// # Context
     ///
@@ -838,7 +1017,9 @@ impl CurrentKThread {
     pub fn should_stop(&self) -> bool {
         // SAFETY: By the type invariant, the current task is a kthread, so `to_kthread(current)` is
         // valid.
-        unsafe { bindings::kthread_should_stop() }
+        let asked = unsafe { bindings::kthread_should_stop() };
+        // SAFETY: By the type invariant, `shared` is valid while a reference to `self` exists.
+        asked || unsafe { self.shared.as_ref() }.going.load(Relaxed)
     }
 
     /// Returns whether the owner has asked the kthread to park. If so, the closure must call

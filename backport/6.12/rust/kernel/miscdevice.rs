@@ -24,6 +24,11 @@ use crate::{
         vma_desc::VmaDesc, //
     },
     module::this_module,
+    module_going::{
+        self,
+        Kind,
+        Leftover, //
+    },
     prelude::*,
     types::{
         ForeignOwnable,
@@ -58,12 +63,19 @@ impl MiscDeviceOptions {
 /// A registered misc device.
 ///
 /// Dropping it deregisters the device and removes its node from `/dev`. Files that are open at
-/// that time stay open.
+/// that time stay open. If it is leaked, the device is deregistered when its module is unloaded, or
+/// when the `init()` of the module fails.
+///
+/// The node appears at once, but while the module is in its `init()`, a process that opens it waits
+/// until `init()` has returned. It can be killed. If `init()` fails, `open()` fails as for a device
+/// that does not exist. An `init()` that waits for a process that opens the device waits
+/// permanently, or until that process is killed.
 ///
 /// # Invariants
 ///
 /// - `inner` was initialized with the result of [`MiscDeviceOptions::into_raw`] for `T`.
-/// - `misc_register()` has succeeded for `inner`, and `misc_deregister()` has not been called.
+/// - `misc_register()` has succeeded for `inner`, and `misc_deregister()` has not been called unless
+///   `leftover` has been ended.
 ///
 /// # Examples
 ///
@@ -97,11 +109,13 @@ impl MiscDeviceOptions {
 /// # assert!(!device.as_raw().is_null());
 /// # Ok::<(), Error>(())
 /// ```
-#[repr(transparent)]
+#[repr(C)]
 #[pin_data(PinnedDrop)]
 pub struct MiscDeviceRegistration<T> {
     #[pin]
     inner: Opaque<bindings::miscdevice>,
+    #[pin]
+    leftover: Leftover,
     _t: PhantomData<T>,
 }
 
@@ -122,12 +136,21 @@ impl<T: MiscDevice> MiscDeviceRegistration<T> {
     /// - `EEXIST`: The name is in use.
     /// - `ENOMEM`: An allocation failed.
     ///
+    /// It also returns:
+    ///
+    /// - `EINVAL`: `OwnerModule` of `T` is not the module that contains the code.
+    ///
     /// # Context
     ///
     /// Process context; may sleep.
     pub fn register(opts: MiscDeviceOptions) -> impl PinInit<Self, Error> {
         let init = move |slot: *mut Opaque<bindings::miscdevice>| {
             let slot = Opaque::raw_get(slot);
+
+            module_going::check_owner(
+                this_module::<T::OwnerModule>().as_ptr(),
+                Operations::<T>::open as usize,
+            )?;
 
             // SAFETY: The memory passed to an initializer is valid for writes.
             unsafe { slot.write(opts.into_raw::<T>()) };
@@ -138,6 +161,18 @@ impl<T: MiscDevice> MiscDeviceRegistration<T> {
             to_result(unsafe { bindings::misc_register(slot) })
         };
 
+        let link = |slot: *mut Leftover| {
+            let module = this_module::<T::OwnerModule>().as_ptr();
+
+            // SAFETY: The memory passed to an initializer is valid for writes.
+            unsafe { slot.write(Leftover::new(Kind::Registration, deregister)) };
+            // SAFETY: The object is initialized and pinned, and the device is registered.
+            // `check_owner()` has found that the code of its operations is in `module`. This
+            // function and the type are of the same module. `drop()` claims the object first.
+            unsafe { Leftover::link(slot, module) };
+            Ok(())
+        };
+
         try_pin_init!(Self {
             // SAFETY: On success, the memory contains a registered `miscdevice`; `Opaque` has no
             // requirements on its contents. On failure, `misc_register()` keeps no pointer to the
@@ -145,6 +180,9 @@ impl<T: MiscDevice> MiscDeviceRegistration<T> {
             // INVARIANT: On success, `misc_register()` has succeeded for a struct that
             // `into_raw::<T>()` returned.
             inner <- unsafe { pin_init_from_closure::<_, Error>(init) },
+            // SAFETY: `link` initializes the object, does not move it, and does not fail. It is
+            // called last, so the device has been registered.
+            leftover <- unsafe { pin_init_from_closure::<_, Error>(link) },
             _t: PhantomData,
         })
     }
@@ -157,8 +195,8 @@ impl<T: MiscDevice> MiscDeviceRegistration<T> {
     /// Returns the device, e.g. to print messages about it.
     pub fn device(&self) -> &Device {
         // SAFETY: By the type invariant, `misc_register()` has succeeded and has set `this_device`.
-        // The device stays valid until `misc_deregister()`, which only `drop()` calls, after the
-        // end of this borrow.
+        // The device stays valid until `misc_deregister()`, which `drop()` calls after the end of
+        // this borrow. `deregister()` calls it when no code of the module runs any more.
         unsafe { Device::as_ref((*self.as_raw()).this_device) }
     }
 }
@@ -166,9 +204,26 @@ impl<T: MiscDevice> MiscDeviceRegistration<T> {
 #[pinned_drop]
 impl<T> PinnedDrop for MiscDeviceRegistration<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant, the device is registered.
-        unsafe { bindings::misc_deregister(self.inner.get()) };
+        if self.leftover.claim() {
+            // SAFETY: By the type invariant, the device is registered: `leftover` has not been
+            // ended.
+            unsafe { bindings::misc_deregister(self.inner.get()) };
+            self.leftover.unlink();
+        }
     }
+}
+
+/// Deregisters a device that its module has left behind.
+///
+/// # Safety
+///
+/// `leftover` must be that of a `MiscDeviceRegistration` that is registered and not claimed.
+unsafe fn deregister(leftover: *mut Leftover) {
+    // SAFETY: `leftover` is a field of a `MiscDeviceRegistration<T>`. It is `repr(C)`, and `T` is in
+    // the last field, which is zero-sized, so the offset does not depend on `T`.
+    let this = unsafe { crate::container_of!(leftover, MiscDeviceRegistration<()>, leftover) };
+    // SAFETY: The caller guarantees that the device is registered.
+    unsafe { bindings::misc_deregister((*this).inner.get()) };
 }
 
 /// The operations of an open file of a misc device.
@@ -250,8 +305,8 @@ struct Operations<T: MiscDevice>(PhantomData<T>);
 impl<T: MiscDevice> Operations<T> {
     const TABLE: bindings::file_operations = bindings::file_operations {
         // An open file holds a reference to the module, so the callbacks stay loaded while a file
-        // is open. The exception is a module whose `init` fails after a process has opened a file:
-        // `do_init_module()` frees the module without checking the module's refcount.
+        // is open. `do_init_module()` frees a module whose `init` fails without checking the
+        // refcount, so `open()` fails until `init` has returned.
         owner: this_module::<T::OwnerModule>().as_ptr(),
         open: Some(Self::open),
         release: Some(Self::release),
@@ -303,6 +358,13 @@ impl<T: MiscDevice> Operations<T> {
     ///
     /// Only `misc_open()` may call this, for a device of a `MiscDeviceRegistration<T>`.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: `misc_open()` has called this for a file whose `f_op` is `TABLE`.
+        if let Err(err) =
+            unsafe { module_going::check_open(file, this_module::<T::OwnerModule>().as_ptr()) }
+        {
+            return err.to_errno();
+        }
+
         // SAFETY: `misc_open()` passes the inode and the `struct file` of the file that is being
         // opened.
         let ret = unsafe { bindings::generic_file_open(inode, file) };
@@ -311,9 +373,9 @@ impl<T: MiscDevice> Operations<T> {
         }
 
         // SAFETY: `misc_open()` stored the pointer to the `miscdevice` in `private_data`. A
-        // `MiscDeviceRegistration<T>` is transparent around its `miscdevice`, the only field that
-        // is not zero-sized. `misc_open()` holds `misc_mtx` during this call, and
-        // `misc_deregister()` takes `misc_mtx`, so the device stays registered.
+        // `MiscDeviceRegistration<T>` is `repr(C)`, and its first field is the `miscdevice`.
+        // `misc_open()` holds `misc_mtx` during this call, and `misc_deregister()` takes
+        // `misc_mtx`, so the device stays registered.
         let misc = unsafe { &*(*file).private_data.cast::<MiscDeviceRegistration<T>>() };
         // SAFETY: `misc_open()` is still opening the file, so no other thread uses it, and there
         // is no `fdget_pos()` on it. The reference of `misc_open()`'s caller keeps it open.

@@ -3,6 +3,7 @@
 //! The module that a type belongs to.
 
 use crate::{
+    c_str,
     str::CStr,
     ThisModule, //
 };
@@ -18,6 +19,15 @@ pub trait ModuleMetadata {
 
     /// `THIS_MODULE` of the module. It is null for code that is built into the kernel.
     const THIS_MODULE: ThisModule;
+}
+
+/// The metadata of the kernel crate, which `#[vtable]` uses in this crate.
+pub(crate) struct LocalModule;
+
+impl ModuleMetadata for LocalModule {
+    const NAME: &'static CStr = c_str!("kernel");
+    // SAFETY: The crate is built into the kernel, so its `THIS_MODULE` is null.
+    const THIS_MODULE: ThisModule = unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
 }
 
 /// Returns `THIS_MODULE` of the module with the metadata `M`.
