@@ -65,6 +65,7 @@ pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
     let manifest = &build.manifest;
     // The programs, each with its directory in the guest.
     let mut programs: Vec<(&str, PathBuf)> = Vec::new();
+    let mut modules: Vec<(&str, PathBuf)> = Vec::new();
     let mut tests = Vec::new();
     for test in &manifest.test {
         // The other builds do not have the drivers that these programs test.
@@ -91,13 +92,18 @@ pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
             )?;
             folder = boot.clone();
         }
+        if let Some(name) = &test.module {
+            let directory = manifest.module(name)?.directory();
+            let objects = kernel::module(build, tools, name)?;
+            let directory = directory.to_str().context("no UTF-8")?;
+            modules.push((directory, objects.join(format!("{name}.ko"))));
+        }
         programs.push(("selftests", folder.join(&test.name)));
         tests.push(test.name.clone());
     }
     for test in &manifest.stress {
         programs.push((&test.name, bin.join(&test.program)));
     }
-    let mut modules: Vec<(&str, PathBuf)> = Vec::new();
     for program in &manifest.program {
         programs.push((&program.directory, bin.join(&program.name)));
         if let Some(name) = &program.module {
@@ -115,7 +121,12 @@ pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
     let mut list = String::new();
     let mut directories: BTreeSet<&str> =
         ["dev", "proc", "sys", "tmp", "modules", "selftests"].into();
-    directories.extend(programs.iter().map(|(directory, _)| *directory));
+    directories.extend(
+        programs
+            .iter()
+            .chain(&modules)
+            .map(|(directory, _)| *directory),
+    );
     for directory in directories.into_iter().filter(|name| !name.is_empty()) {
         writeln!(list, "dir /{directory} 0755 0 0")?;
     }

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A module in safe Rust that leaves kthreads and misc devices behind when it goes.
+//!
+//! The name of the task that loads it selects what it does.
+
+use core::mem::forget;
+use kernel::{
+    c_str,
+    fs::File,
+    kthread::{
+        CurrentKThread,
+        KThread, //
+    },
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    },
+    task::TaskState,
+    time::msecs_to_jiffies,
+};
+
+module! {
+    type: LeftoverModule,
+    name: "rust_leftover",
+    description: "Leaves kthreads and misc devices behind when it goes",
+    license: "GPL",
+}
+
+/// Counts the rounds of the kthreads, so that they return to the code of the module all the time.
+static ROUNDS: Atomic<u32> = Atomic::new(0);
+
+struct LeftoverModule {
+    _device: Option<Pin<KBox<MiscDeviceRegistration<Device>>>>,
+    _slot: Option<Arc<Slot>>,
+}
+
+type Slot = Mutex<Option<KThread>>;
+
+impl kernel::Module for LeftoverModule {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let mut module = Self {
+            _device: None,
+            _slot: None,
+        };
+        let comm = current!().comm();
+        let len = comm.iter().position(|&byte| byte == 0);
+        match &comm[..len.unwrap_or(comm.len())] {
+            b"cycle" => module._slot = Some(cycle()?),
+            b"forgotten" => forget(KThread::spawn(format_args!("left/forgotten"), run)?),
+            b"new" => forget(KThread::create(format_args!("left/new"), run)?),
+            b"parked" => {
+                let mut thread = KThread::spawn(format_args!("left/parked"), run)?;
+                forget(thread.park()?);
+                forget(thread);
+            }
+            b"owner" => {
+                let inner = KThread::spawn(format_args!("left/inner"), run)?;
+                forget(KThread::spawn(format_args!("left/owner"), move |this| {
+                    let _inner = inner;
+                    run(this)
+                })?);
+            }
+            b"chain" => forget(KThread::spawn(format_args!("left/chain"), |this| {
+                chain(this, 3)
+            })?),
+            b"own handle" => own_handle()?,
+            b"device" => forget(device()?),
+            b"failing" => {
+                forget(cycle()?);
+                forget(KThread::create(format_args!("left/new"), run)?);
+                forget(device()?);
+                return Err(ENODEV);
+            }
+            b"slow" => {
+                module._device = Some(device()?);
+                one_second();
+            }
+            b"slow, failing" => {
+                let _device = device()?;
+                one_second();
+                return Err(ENODEV);
+            }
+            _ => return Err(EINVAL),
+        }
+        Ok(module)
+    }
+}
+
+fn run(this: &CurrentKThread) -> c_int {
+    while !this.sleep(1) {
+        ROUNDS.add(1, Relaxed);
+    }
+    0
+}
+
+fn one_second() {
+    // This condition never becomes true.
+    let _ = current!().wait_until(TaskState::Idle, msecs_to_jiffies(1000) as c_long, || {
+        None::<()>
+    });
+}
+
+/// The closure owns a reference to the owner of the handle.
+fn cycle() -> Result<Arc<Slot>> {
+    let slot = Arc::pin_init(new_mutex!(None), GFP_KERNEL)?;
+    let theirs: Arc<Slot> = slot.clone();
+    *slot.lock() = Some(KThread::spawn(format_args!("left/cycle"), move |this| {
+        let _slot = theirs;
+        run(this)
+    })?);
+    Ok(slot)
+}
+
+/// Starts another kthread when this one must stop.
+fn chain(this: &CurrentKThread, rest: u32) -> c_int {
+    run(this);
+    if rest > 0 {
+        if let Ok(thread) = KThread::spawn(format_args!("left/chain"), move |this| {
+            chain(this, rest - 1)
+        }) {
+            forget(thread);
+        }
+    }
+    0
+}
+
+/// The kthread drops its own handle, and then ends.
+fn own_handle() -> Result {
+    let slot: Arc<Slot> = Arc::pin_init(new_mutex!(None), GFP_KERNEL)?;
+    let theirs = slot.clone();
+    let thread = KThread::create(format_args!("left/own"), move |this| {
+        let own = theirs.lock().take();
+        drop(own);
+        run(this)
+    })?;
+    *slot.lock() = Some(thread.start());
+    Ok(())
+}
+
+fn device() -> Result<Pin<KBox<MiscDeviceRegistration<Device>>>> {
+    let name = c_str!("rust_leftover");
+
+    KBox::pin_init(
+        MiscDeviceRegistration::register(MiscDeviceOptions { name }),
+        GFP_KERNEL,
+    )
+}
+
+struct Device;
+
+#[vtable]
+impl MiscDevice for Device {
+    type Ptr = KBox<Self>;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+        Ok(KBox::new(Self, GFP_KERNEL)?)
+    }
+
+    fn ioctl(_me: &Self, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
+        Ok(ROUNDS.load(Relaxed) as isize & 0xff)
+    }
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Loads and unloads a module that leaves kthreads and misc devices behind.
+//!
+//! If code of the module ran after that, the kernel would oops, which fails the run.
+
+use anyhow::{bail, ensure, Context, Result};
+use nix::{
+    errno::Errno,
+    fcntl::{open, OFlag},
+    kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
+    sys::{prctl, stat::Mode},
+    unistd::close,
+};
+use rust_task::{
+    child::Child,
+    ktap::{self, did, Test},
+};
+use std::{
+    ffi::CStr,
+    fs::{self, File},
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+const TESTS: &[Test] = &[
+    ("kthread that is part of a cycle", || {
+        left(c"cycle", "cycle", false)
+    }),
+    ("forgotten kthread", || {
+        left(c"forgotten", "forgotten", true)
+    }),
+    ("forgotten kthread that was not started", || {
+        left(c"new", "new", true)
+    }),
+    ("forgotten kthread that is parked", || {
+        left(c"parked", "parked", true)
+    }),
+    ("forgotten kthread that owns another", || {
+        left(c"owner", "inner", true)
+    }),
+    ("kthreads that start others when they are stopped", || {
+        left(c"chain", "chain", true)
+    }),
+    ("kthread that drops its own handle", own_handle),
+    ("forgotten misc device", device),
+    ("init() that fails and leaves all of it behind", failing),
+    ("misc device opened during init()", slow),
+    (
+        "misc device opened during an init() that fails",
+        slow_failing,
+    ),
+    ("process killed while it waits for init()", killed),
+];
+
+const MODULE: &str = "/leftover/rust_leftover.ko";
+const NAME: &CStr = c"rust_leftover";
+const NODE: &str = "/dev/rust_leftover";
+/// A limit for what should take no time.
+const SOON: Duration = Duration::from_secs(5);
+/// The time that the `init()` of the cases named "slow" takes.
+const SLOW: Duration = Duration::from_secs(1);
+
+fn main() -> Result<()> {
+    ktap::run(TESTS)
+}
+
+/// Loads the module, which does what `case` names.
+fn load(case: &CStr) -> Result<nix::Result<()>> {
+    prctl::set_name(case)?;
+    let file = File::open(MODULE).context(MODULE)?;
+    Ok(finit_module(&file, c"", ModuleInitFlags::empty()))
+}
+
+fn unload() -> Result<()> {
+    delete_module(NAME, DeleteModuleFlags::O_NONBLOCK).context("delete_module()")
+}
+
+/// Returns the number of kthreads whose name is `left/` and then begins with `name`.
+fn kthreads(name: &str) -> Result<usize> {
+    let comms = fs::read_dir("/proc")?
+        .flatten()
+        .filter_map(|entry| fs::read_to_string(entry.path().join("comm")).ok());
+    Ok(comms
+        .filter(|comm| {
+            let rest = comm.strip_prefix("left/");
+            rest.is_some_and(|rest| rest.starts_with(name))
+        })
+        .count())
+}
+
+/// Waits until there is no such kthread.
+fn gone(name: &str) -> Result<()> {
+    let begin = Instant::now();
+    while kthreads(name)? != 0 {
+        // A kthread exits shortly after it has left the code of its module.
+        ensure!(begin.elapsed() < SOON, "a kthread left/{name} remains");
+        sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Returns whether the kernel reports what is forgotten. The test is then left out.
+fn must_not_leak() -> bool {
+    let has = Path::new("/sys/kernel/debug/kmemleak").exists();
+    if has {
+        did("left out, as it leaks memory", 1);
+    }
+    has
+}
+
+/// Unloads a module that has left a kthread behind.
+fn left(case: &CStr, name: &str, leaks: bool) -> Result<()> {
+    if leaks && must_not_leak() {
+        return Ok(());
+    }
+    load(case)?.context("finit_module()")?;
+    ensure!(kthreads(name)? > 0, "no kthread left/{name}");
+    sleep(Duration::from_millis(20));
+    unload()?;
+    gone("")?;
+    // The kthread would run again within this time.
+    sleep(Duration::from_millis(50));
+    Ok(())
+}
+
+fn own_handle() -> Result<()> {
+    load(c"own handle")?.context("finit_module()")?;
+    gone("own")?;
+    unload()
+}
+
+fn device() -> Result<()> {
+    if must_not_leak() {
+        return Ok(());
+    }
+    load(c"device")?.context("finit_module()")?;
+    close(open_node()?)?;
+    unload()?;
+    let err = open_node().err();
+    ensure!(
+        err == Some(Errno::ENOENT),
+        "open() after the module has gone: {err:?}"
+    );
+    // The name must be free.
+    load(c"device")?.context("finit_module() again")?;
+    unload()
+}
+
+fn failing() -> Result<()> {
+    if must_not_leak() {
+        return Ok(());
+    }
+    let result = load(c"failing")?;
+    ensure!(result == Err(Errno::ENODEV), "finit_module(): {result:?}");
+    gone("")?;
+    ensure!(!Path::new(NODE).exists(), "{NODE} remains");
+    sleep(Duration::from_millis(50));
+    Ok(())
+}
+
+fn open_node() -> nix::Result<i32> {
+    open(NODE, OFlag::O_RDONLY, Mode::empty())
+}
+
+/// Waits until the device exists, and opens it.
+fn open_early() -> Result<nix::Result<i32>> {
+    let begin = Instant::now();
+    while !Path::new(NODE).exists() {
+        ensure!(begin.elapsed() < SOON, "no {NODE}");
+        sleep(Duration::from_millis(1));
+    }
+    let state = fs::read_to_string("/sys/module/rust_leftover/initstate")?;
+    ensure!(state.trim() == "coming", "the module is {state:?}");
+    Ok(open_node())
+}
+
+fn slow() -> Result<()> {
+    let opener = Child::start(|| {
+        let file = open_early()??;
+        let state = fs::read_to_string("/sys/module/rust_leftover/initstate")?;
+        ensure!(
+            state.trim() == "live",
+            "open() has not waited: the module is {state:?}"
+        );
+        close(file)?;
+        Ok(())
+    })?;
+    load(c"slow")?.context("finit_module()")?;
+    opener.join()?;
+    // The references of all files that were not opened have been dropped.
+    unload()
+}
+
+fn slow_failing() -> Result<()> {
+    let opener = Child::start(|| match open_early()? {
+        Err(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO) => Ok(()),
+        Err(err) => bail!("open(): {err}"),
+        Ok(file) => {
+            // The module is freed while the file is open.
+            sleep(2 * SLOW);
+            close(file)?;
+            bail!("open() has not failed")
+        }
+    })?;
+    let result = load(c"slow, failing")?;
+    ensure!(result == Err(Errno::ENODEV), "finit_module(): {result:?}");
+    opener.join()
+}
+
+fn killed() -> Result<()> {
+    let loader = Child::start(|| load(c"slow")?.context("finit_module()"))?;
+    let opener = Child::start(|| {
+        let result = open_early()?;
+        bail!("open() has returned: {result:?}")
+    })?;
+    sleep(SLOW / 2);
+    let begin = Instant::now();
+    opener.kill()?;
+    ensure!(
+        begin.elapsed() < SLOW / 4,
+        "it has waited until the end of init()"
+    );
+    loader.join()?;
+    unload()
+}
