@@ -357,7 +357,7 @@ extern "C" fn rust_module_decided() {
     DECIDED.notify();
 }
 
-/// Returns the module that contains the code at `address`, or null if the code is built in.
+/// Returns the module that contains the code or data at `address`, or null if it is built in.
 #[inline(never)]
 pub(crate) fn module_of(address: usize) -> *mut bindings::module {
     // SAFETY: `__module_address()` accepts any address. The helper disables preemption and enters

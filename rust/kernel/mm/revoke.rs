@@ -358,11 +358,10 @@ impl BaseFile {
     /// the module of `table`.
     fn set_file_of(&self, vma: &VmaNew, table: &'static VmOpsTable) -> Result {
         let ops = table.file_ops();
-        // SAFETY: `owner()` is null or the `THIS_MODULE` of a module whose code calls this.
-        if !unsafe { table.is_kept_by_module(ops.owner()) } {
+        if !table.is_kept_by_module(ops.owner()) {
             return Err(EINVAL);
         }
-        // SAFETY: As above. The module of the table is loaded, as its code calls this.
+        // SAFETY: `owner()` is null, or the module of the table, whose code calls this.
         if !unsafe { bindings::try_module_get(ops.owner()) } {
             return Err(ENODEV);
         }

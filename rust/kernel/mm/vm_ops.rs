@@ -95,6 +95,7 @@ use crate::{
         },
     },
     module::this_module,
+    module_going::module_of,
     page::PAGE_SHIFT,
     prelude::*,
     sync::{
@@ -582,8 +583,7 @@ impl VmOpsTable {
             unsafe { (*(*file).f_op).owner }
         };
 
-        // SAFETY: `owner` is null, or the module on which the open file holds a reference.
-        unsafe { self.is_kept_by_module(owner) }
+        self.is_kept_by_module(owner)
     }
 
     /// Returns the operations of a file that keeps the code of this table loaded if
@@ -594,19 +594,10 @@ impl VmOpsTable {
 
     /// Returns whether the code of this table stays loaded for as long as a reference on `owner` is
     /// held.
-    ///
-    /// # Safety
-    ///
-    /// `owner` must be null or point to a module that is loaded.
-    pub(super) unsafe fn is_kept_by_module(&'static self, owner: *mut bindings::module) -> bool {
-        let table = ptr::from_ref(self) as c_ulong;
+    pub(super) fn is_kept_by_module(&'static self, owner: *mut bindings::module) -> bool {
+        let module = module_of(ptr::from_ref(self) as usize);
 
-        // SAFETY: The caller guarantees that `owner` is null or valid.
-        if !owner.is_null() && unsafe { bindings::within_module(table, owner) } {
-            return true;
-        }
-        // SAFETY: `is_module_address()` may be called with any address.
-        !unsafe { bindings::is_module_address(table) }
+        module.is_null() || module == owner
     }
 
     /// Clears `vm_ops` and `vm_private_data` of a VMA whose `->mmap()` hook failed, after a call of
