@@ -388,7 +388,7 @@ impl Pid {
     /// This is for a signal that a task asks for and that is sent later, by a kthread, a work item
     /// or an interrupt. The driver keeps the credentials of the task that asked, for instance
     /// `ARef::from(current!().cred())` in the system call. The receiver may have got other
-    /// credentials since, such as by executing a set-user-ID program.
+    /// credentials since, such as by executing a set-user-ID file.
     ///
     /// The real or effective UID of `cred` must be the real or saved UID of the receiver.
     /// Capabilities of `cred` do not replace that. The receiver sees the `si_code` `SI_ASYNCIO`,
