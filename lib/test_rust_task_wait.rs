@@ -161,9 +161,14 @@ fn call_on_cpu(cpu: i64, function: &(dyn Fn() + Sync)) {
             cpu as c_int,
             Some(call),
             ptr::from_ref(&function).cast_mut().cast(),
-            1,
+            truth(),
         )
     };
+}
+
+/// Returns true. The argument `wait` of C is an `int` on Linux 6.12 and a `bool` on Linux 7.3.
+fn truth<T: From<bool>>() -> T {
+    true.into()
 }
 
 /// Returns `task_struct::__state` of the current task.
