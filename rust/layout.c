@@ -124,8 +124,6 @@ static void __used rust_layout(void)
 	SIZE(mmap_action);
 	FIELD_AT(mmap_action, type_, type);
 
-	SIZE_OF(vma_flags_t);
-	FIELD_OF(vma_flags_t, __vma_flags);
 	SIZE_OF(pgprot_t);
 
 	SIZE(vma_iterator);

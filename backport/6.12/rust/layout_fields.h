@@ -2,6 +2,7 @@
 /* Included by rust/layout.c: what only this kernel needs. */
 
 FIELD(ns_common, count);
+FIELD_AT(vm_area_desc, vma_flags.__vma_flags, vma_flags.__vma_flags);
 
 #ifdef CONFIG_MODULES
 SIZE(module);

@@ -4,3 +4,5 @@
 FIELD(file_operations, mmap_prepare);
 FIELD_AT(ns_common, __bindgen_anon_1.__ns_ref, __ns_ref);
 FIELD(vm_operations_struct, mapped);
+SIZE_OF(vma_flags_t);
+FIELD_OF(vma_flags_t, __vma_flags);

@@ -22,17 +22,15 @@ struct mmap_action {
 	unsigned long nr_pages;
 };
 
-typedef struct {
-	unsigned long __vma_flags[1];
-} vma_flags_t;
-
 struct vm_area_desc {
 	struct file *file;
 	unsigned long start;
 	unsigned long end;
 	pgoff_t pgoff;
 	struct file *vm_file;
-	vma_flags_t vma_flags;
+	struct {
+		unsigned long __vma_flags[1];
+	} vma_flags;
 	pgprot_t page_prot;
 	const struct vm_operations_struct *vm_ops;
 	void *private_data;
