@@ -416,7 +416,7 @@ impl KThread {
                 theirs.cast_mut().cast(),
                 bindings::NUMA_NO_NODE,
                 FORMAT.as_ptr().cast(),
-                name.bytes.as_ptr().cast(),
+                name.bytes.as_ptr().cast::<c_char>(),
             )
         };
         let task = match from_err_ptr(task) {
