@@ -259,7 +259,14 @@ fn context([kind, cpu]: [i64; 2]) -> Result<Results> {
                 0
             })?;
             inside.wait();
-            call_on_cpu(cpu, &|| answer.set(probe(&mm)));
+            // A process may have preempted the kthread, and has an mm.
+            while answer.ready.load(Acquire) == 0 {
+                call_on_cpu(cpu, &|| {
+                    if current!().is_kthread() {
+                        answer.set(probe(&mm));
+                    }
+                });
+            }
             end.set([0; 4]);
             drop(thread);
             Ok(answer.wait())
