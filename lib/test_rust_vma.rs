@@ -47,6 +47,7 @@ use kernel::{
         Arc,
         ArcBorrow, //
     },
+    task::WaitError,
     time::msecs_to_jiffies,
     uaccess::UserSlice,
 };
@@ -230,8 +231,8 @@ impl VmOperations for VmaData {
         if vmf.data().kind == abi::WAIT {
             let timeout = msecs_to_jiffies(abi::WAIT_MS) as c_long;
             let wait = current!().wait_until(vmf.wait_state(), timeout, || None::<()>);
-            if let Some(err) = wait.err().filter(|err| *err != ETIME) {
-                return vmf.return_error(err);
+            if let Some(err) = wait.err().filter(|err| *err != WaitError::Timeout) {
+                return vmf.return_error(err.into());
             }
         }
         if vmf.data().kind == abi::FAULT_PFN {

@@ -719,7 +719,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     let ready = || is_ready().then_some(());
     ///     match current!().wait_until(vmf.wait_state(), MAX_SCHEDULE_TIMEOUT, ready) {
     ///         Ok(()) => vmf.return_page(page),
-    ///         Err(err) => vmf.return_error(err),
+    ///         Err(err) => vmf.return_error(err.into()),
     ///     }
     /// }
     /// # use kernel::{mm::kunit::fault_by_read, task::TaskState};

@@ -303,7 +303,7 @@ impl CurrentTask {
             // barrier, so `condition` is called after the store of the state. This pairs with the
             // barrier in `try_to_wake_up()`.
             unsafe { bindings::set_current_state(bits) };
-            let mut value = condition();
+            let value = condition();
             if value.is_none() {
                 // SAFETY: This is process context and interrupts were enabled, as checked above.
                 // The timeout is not negative, as `schedule_timeout()` requires. `__schedule()`

@@ -149,7 +149,7 @@ impl<T: MiscDevice> MiscDeviceRegistration<T> {
 
             module_going::check_owner(
                 this_module::<T::OwnerModule>().as_ptr(),
-                Operations::<T>::open as usize,
+                Operations::<T>::open as *const () as usize,
             )?;
 
             // SAFETY: The memory passed to an initializer is valid for writes.
