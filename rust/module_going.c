@@ -46,7 +46,10 @@ static int module_going_notify(struct notifier_block *nb, unsigned long state,
 
 static struct notifier_block module_going_nb = {
 	.notifier_call = module_going_notify,
-	/* The other notifiers take apart what the module's code still uses. */
+	/*
+	 * Other notifiers free what code of the module still uses, so this one
+	 * is called first.
+	 */
 	.priority = INT_MAX,
 };
 

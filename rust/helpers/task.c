@@ -52,7 +52,8 @@ __rust_helper pid_t rust_helper_task_tgid_nr_ns(struct task_struct *t,
 /* Linux 6.12's get_task_comm() takes task_lock(), which is not IRQ-safe. */
 __rust_helper void rust_helper_get_task_comm(char *to, struct task_struct *t)
 {
-	char comm[TASK_COMM_LEN];
+	/* strscpy_pad() may read the name twice, and does not pad if it grows between. */
+	char comm[TASK_COMM_LEN] = {};
 
 	data_race(strscpy_pad(comm, t->comm));
 	memcpy(to, comm, sizeof(comm));

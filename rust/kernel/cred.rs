@@ -179,8 +179,8 @@ impl Credential {
 #[cfg(CONFIG_64BIT)]
 impl_refcounted!(unsafe Credential(cred): get_cred, put_cred);
 
-// SAFETY: The functions are those above, but `usage` has 32 bits: an `atomic_long_t` is an `atomic_t` there.
-// `get_task_cred()` calls `saturate()`.
+// SAFETY: The functions are those above, but `usage` has 32 bits: an `atomic_long_t` is an
+// `atomic_t` there. `get_task_cred()` calls `saturate()`.
 #[cfg(not(CONFIG_64BIT))]
 impl_refcounted!(unsafe Credential(cred): get_cred, put_cred, usage);
 

@@ -196,14 +196,10 @@ impl Eq for Mm {}
 /// [`VmOperations::close`](vm_ops::VmOperations::close), and `vm_private_data` may own a reference
 /// to another address space.
 ///
-/// `exit_mmap()` unmaps files and calls [`VmOperations::close`] of drivers. A driver must therefore
-/// not drop an `ARef<MmWithUser>` under a lock that `close` takes, nor in a callback of
-/// [`VmOperations`].
-///
 /// A reference must not be owned by what the address space itself keeps: the data of an open file,
 /// if a process can map that file; `vm_private_data`; a kthread that only ends when that file is
-/// released. The VMA keeps the file, the file keeps `mm_users`, and `exit_mmap()`, which would unmap
-/// the VMA, is never run. All memory of the process then stays allocated when the process has
+/// released. The VMA keeps the file, the file keeps `mm_users`, and `exit_mmap()`, which would
+/// unmap the VMA, is never run. All memory of the process then stays allocated when the process has
 /// exited, and the module of the driver cannot be unloaded. For the same reason, the data of a file
 /// must not own the [`File`](crate::fs::File). Nothing dangles, so this is not `unsafe`, and the
 /// types cannot tell which files a process will map. Store an `ARef<Mm>`, which keeps the

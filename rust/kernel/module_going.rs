@@ -339,7 +339,8 @@ fn end_each(module: *mut bindings::module, kind: Kind) -> bool {
 ///
 /// It returns when one pass has found no thread, and the next one no registration, each with the
 /// lock held all the time. Only code of the module adds an object, and only threads execute it by
-/// then.
+/// then. Work items that the module has queued and that do not end before `exit()` returns are not
+/// found: see mainline's `workqueue`.
 #[no_mangle]
 extern "C" fn rust_module_going(module: *mut bindings::module) {
     loop {
@@ -405,7 +406,8 @@ impl TaskWorkItem for Restart {
 ///
 /// - `ERESTARTNOINTR`: the module is coming, and the system call will be restarted.
 /// - `EAGAIN`: the module is coming, and the file is not opened by a system call that can be
-///   restarted: the task is a kthread, a worker of io_uring, or in `io_uring_enter()`.
+///   restarted: the task is a kthread or a worker of io_uring, or it has used io_uring and opens
+///   the file with `O_NONBLOCK`.
 /// - `ENODEV`: the module is going.
 /// - `ENOMEM`: the module is coming, and an allocation failed.
 ///

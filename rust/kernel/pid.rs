@@ -20,6 +20,7 @@ use crate::{
     },
     cred::Credential,
     error::{
+        code::ESRCH,
         to_result,
         Result, //
     },
@@ -392,7 +393,7 @@ impl Pid {
     ///
     /// The real or effective UID of `cred` must be the real or saved UID of the receiver.
     /// Capabilities of `cred` do not replace that. The receiver sees the `si_code` `SI_ASYNCIO`,
-    /// the `si_errno` 0 and a null `si_addr`. Signal 0 is not sent: only the look-up and the checks
+    /// the `si_errno` 0, and all other fields zero. Signal 0 is not sent: only the look-up and the checks
     /// are done.
     ///
     /// # Errors
@@ -443,13 +444,21 @@ impl Pid {
         let addr = bindings::sigval_t {
             sival_ptr: ptr::null_mut(),
         };
-        // SAFETY: `struct pid` and `cred` are allocated by the type invariants.
-        // `kill_pid_usb_asyncio()` rejects invalid signal numbers, looks up the task and uses it
-        // under RCU, and takes `siglock` by `lock_task_sighand()`, which fails if the task has been
-        // released. It reads `addr` as a value.
-        to_result(unsafe {
-            bindings::kill_pid_usb_asyncio(signal, 0, addr, self.as_ptr(), cred.as_ptr())
-        })
+        loop {
+            // SAFETY: `struct pid` and `cred` are allocated by the type invariants.
+            // `kill_pid_usb_asyncio()` rejects invalid signal numbers, looks up the task and uses
+            // it under RCU, and takes `siglock` by `lock_task_sighand()`, which fails if the task
+            // has been released. It reads `addr` as a value.
+            let sent = to_result(unsafe {
+                bindings::kill_pid_usb_asyncio(signal, 0, addr, self.as_ptr(), cred.as_ptr())
+            });
+            // `de_thread()` may release the task between the look-up and `lock_task_sighand()`, and
+            // give its PID to the thread that calls `execve()`. `kill_pid_info_type()` repeats the
+            // look-up then.
+            if sent != Err(ESRCH) || self.get_pid_task(PidType::Pid).is_none() {
+                return sent;
+            }
+        }
     }
 }
 

@@ -921,6 +921,11 @@ pub fn might_sleep() {
         unsafe { bindings::__might_sleep(file.as_char_ptr(), here.line() as c_int) }
     }
 
-    // SAFETY: `might_resched()` may call the scheduler, which is allowed in process context.
-    unsafe { bindings::might_resched() }
+    // In an interrupt, `__cond_resched()` would report a quiescent state of RCU, and so end the RCU
+    // read-side critical section of the interrupted code.
+    if may_sleep() {
+        // SAFETY: This is process context with interrupts enabled. `might_resched()` may call the
+        // scheduler, which is allowed there.
+        unsafe { bindings::might_resched() }
+    }
 }

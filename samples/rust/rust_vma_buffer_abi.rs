@@ -20,8 +20,8 @@ pub const INSERT: u32 = 3;
 /// `_IOW(MAGIC, 4, u64)`: unmaps all pages of the file from all processes. Private copies stay. The
 /// next access maps the page again. `EINVAL` if there is no VMA of the file at this address.
 pub const REVOKE: u32 = 4;
-/// `_IOW(MAGIC, 5, u64)`: does the same. If the value is not zero, accesses raise `SIGBUS` from then
-/// on, until this is called with zero.
+/// `_IOW(MAGIC, 5, u64)`: does the same. If the value is not zero, accesses raise `SIGBUS` from
+/// then on, until this is called with zero.
 pub const WITHHOLD: u32 = 5;
 
 /// The size of the buffer of an open file, in pages.

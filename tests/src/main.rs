@@ -38,8 +38,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The arguments are the root of the repository, the kernel's object directory, an object of a module
-/// in it, and optionally parts of the paths of the cases to compile.
+/// The arguments are the root of the repository, the kernel's object directory, an object of a
+/// module in it, and optionally parts of the paths of the cases to compile.
 fn run() -> Result<bool> {
     let mut args = env::args_os().skip(1);
     let mut path = || {
@@ -84,7 +84,8 @@ fn run() -> Result<bool> {
     Ok(passed)
 }
 
-/// Returns the command that compiled `model`, without its input and output, and with absolute paths.
+/// Returns the command that compiled `model`, without its input and output, and with absolute
+/// paths.
 fn program(objects: &Path, model: &Path) -> Result<CommandBuilder> {
     let name = model.file_name().context("the object has no name")?;
     let name = format!(".{}.cmd", name.to_string_lossy());
@@ -148,8 +149,8 @@ fn words(command: &str) -> Vec<String> {
 
 /// Prepends an error's code to its message, so that a case can annotate both.
 ///
-/// If an auto trait is not implemented, rustc reports each field that causes it. These fields depend on
-/// the kernel, so the reports are merged.
+/// If an auto trait is not implemented, rustc reports each field that causes it. These fields
+/// depend on the kernel, so the reports are merged.
 fn coded_diagnostics(path: &Path, stderr: &[u8]) -> Diagnostics {
     let mut all = rustc_diagnostics_extractor(path, stderr);
     for line in &mut all.messages {

@@ -119,7 +119,8 @@ pub struct VmFault<'a, T> {
 /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations, UserPage};
 ///
 /// /// Maps the page that a look-up has found.
-/// fn found<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: Result<&UserPage>) -> FaultResult<'a> {
+/// fn found<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: Result<&UserPage>) ->
+/// FaultResult<'a> {
 ///     match page {
 ///         Ok(page) => vmf.return_page(page),
 ///         Err(err) => vmf.return_error(err),
@@ -281,7 +282,10 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
     /// # assert_eq!(fault_by_read(move |vmf| {
     /// #     // It is the first of four pages.
-    /// #     if ahead(vmf) == 4 * kernel::page::PAGE_SIZE { vmf.return_page(&page) } else { vmf.return_error(EINVAL) }
+    /// #     match ahead(vmf) == 4 * kernel::page::PAGE_SIZE {
+    /// #         true => vmf.return_page(&page),
+    /// #         false => vmf.return_error(EINVAL),
+    /// #     }
     /// # }), Ok(0));
     /// # Ok::<(), Error>(())
     /// ```
@@ -351,7 +355,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations, UserPage};
     ///
     /// /// A read of a page that has not been written to raises `SIGBUS`.
-    /// fn new_page<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: &UserPage) -> FaultResult<'a> {
+    /// fn new_page<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>, page: &UserPage) ->
+    /// FaultResult<'a> {
     ///     if !vmf.is_write() {
     ///         return vmf.return_error(EINVAL);
     ///     }
@@ -532,8 +537,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         unsafe { bindings::get_page(page) };
         // INVARIANT: `reason` is zero, and `get_page()` has taken the reference. A `UserPage` is an
         // order-0 page that belongs to no page cache and is not anonymous memory, which satisfies
-        // `finish_fault()` and `do_cow_fault()`. Userspace may read and write it. The fault lock is held by the invariant of `self`,
-        // and the shared borrow for `'a` excludes `retry_after()`.
+        // `finish_fault()` and `do_cow_fault()`. Userspace may read and write it. The fault lock is
+        // held by the invariant of `self`, and the shared borrow for `'a` excludes `retry_after()`.
         FaultResult {
             reason: 0,
             page,
@@ -646,14 +651,14 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
 
     /// Completes the fault with an error.
     ///
-    /// - `ENOMEM`: `VM_FAULT_OOM`, which means that the system has no memory. An access by userspace
-    ///   is repeated after the OOM killer had a chance to run, until the handler has an answer or
-    ///   the process is killed. For a limit of the driver's own, another error is right.
+    /// - `ENOMEM`: `VM_FAULT_OOM`, which means that the system has no memory. An access by
+    ///   userspace is repeated after the OOM killer had a chance to run, until the handler has an
+    ///   answer or the process is killed. For a limit of the driver's own, another error is right.
     /// - `EHWPOISON`: `VM_FAULT_HWPOISON`, a hardware memory error.
     /// - `EINTR`, `ERESTARTSYS` and the other `ERESTART*` codes, for an access by userspace:
-    ///   `VM_FAULT_NOPAGE`. A signal has interrupted the handler. Userspace handles it, and then the
-    ///   access is repeated. For an access by the kernel, which would be repeated without handling
-    ///   the signal, `VM_FAULT_SIGBUS`: see [`wait_state`](Self::wait_state).
+    ///   `VM_FAULT_NOPAGE`. A signal has interrupted the handler. Userspace handles it, and then
+    ///   the access is repeated. For an access by the kernel, which would be repeated without
+    ///   handling the signal, `VM_FAULT_SIGBUS`: see [`wait_state`](Self::wait_state).
     /// - All others: `VM_FAULT_SIGBUS`.
     ///
     /// # Context

@@ -9,9 +9,9 @@
 //! - an `address_space` of its own, to which all VMAs are linked that
 //!   [`VmaNew::set_revocable_ops`] has set up, and all copies of them, and
 //! - a lock, with the driver's state in it. Pages are mapped with the lock held
-//!   ([`RevocableMapping::fault`], [`RevocableMapping::insert`]), and the state says which page. So
-//!   [`RevocableMapping::revoke`], which unmaps all pages and changes the state before it releases
-//!   the lock, is not overtaken by a page fault.
+//!   ([`RevocableMapping::fault`], [`RevocableMapping::insert`]), and the state says which page.
+//!   [`RevocableMapping::revoke`] unmaps all pages and changes the state before it releases the
+//!   lock. So a concurrent page fault maps a page either before that, or with the new state.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
@@ -26,7 +26,8 @@ use crate::{
         virt::{
             flags,
             VmaMixedMap,
-            VmaNew, //
+            VmaNew,
+            VmaRef, //
         },
         vm_ops::{
             DriverVma,
@@ -154,8 +155,8 @@ impl<S> RevocableMapping<S> {
     /// - the copies that userspace has made by writing to a private VMA,
     /// - those that C code has pinned by `get_user_pages()`, for example for a transfer that has
     ///   been started, until it unpins them,
-    /// - those that the driver has mapped by other methods than these two. An `->mmap()` hook maps a
-    ///   page before `revoke` finds the VMA, and [`VmFault::return_page`] has it mapped when the
+    /// - those that the driver has mapped by other methods than these two. An `->mmap()` hook maps
+    ///   a page before `revoke` finds the VMA, and [`VmFault::return_page`] has it mapped when the
     ///   handler has returned.
     ///
     /// This waits for calls of the other methods, and so must not be called by their closures, nor
@@ -172,8 +173,9 @@ impl<S> RevocableMapping<S> {
 
         // A length of zero means up to the end. The last argument excludes private copies.
         // SAFETY: The file is open by the type invariant of `BaseFile`, so its `address_space` is
-        // valid. `unmap_mapping_range()` takes `i_mmap_rwsem` and page table locks, neither of which
-        // is held by Rust code. It waits for page table changes of others and flushes the TLBs.
+        // valid. `unmap_mapping_range()` takes `i_mmap_rwsem` and page table locks, neither of
+        // which is held by Rust code. It waits for page table changes of others and flushes the
+        // TLBs.
         unsafe { bindings::unmap_mapping_range(self.base.mapping(), 0, 0, 0) };
         // No page is mapped until the lock is released.
         change(&mut state)
@@ -204,7 +206,8 @@ impl<S> RevocableMapping<S> {
     /// Handles a page fault with a page of the state.
     ///
     /// The page that `page` returns is mapped as by [`VmFault::vmf_insert_page`], an error is
-    /// handled as by [`VmFault::return_error`].
+    /// handled as by [`VmFault::return_error`]. If [`VmaNew::set_revocable_ops`] was not called for
+    /// the VMA with this mapping, `page` is not called, and the access raises `SIGBUS`.
     ///
     /// # Context
     ///
@@ -214,10 +217,13 @@ impl<S> RevocableMapping<S> {
         vmf: &'a VmFault<'a, T>,
         page: impl FnOnce(&S) -> Result<&UserPage>,
     ) -> FaultResult<'a> {
+        if !self.base.is_mapping_of(vmf.vma()) {
+            return vmf.return_error(EINVAL);
+        }
         let state = self.state.lock();
 
-        // The page is mapped before the lock is released. The VMA is linked to its file, as page
-        // faults are handled afterwards.
+        // The page is mapped before the lock is released. The VMA is linked to this mapping, as
+        // page faults are handled after that.
         match page(&state) {
             Ok(page) => vmf.vmf_insert_page(page),
             Err(err) => vmf.return_error(err),
@@ -228,8 +234,8 @@ impl<S> RevocableMapping<S> {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: the VMA is that of an `->mmap()` hook, which [`revoke`](Self::revoke) does not
-    ///   find yet.
+    /// - `EINVAL`: [`VmaNew::set_revocable_ops`] was not called for the VMA with this mapping, or
+    ///   the VMA is that of an `->mmap()` hook. [`revoke`](Self::revoke) does not find such a VMA.
     /// - The errors of `page`, and those of [`VmaMixedMap::vm_insert_page`].
     ///
     /// # Context
@@ -260,6 +266,9 @@ impl<S> RevocableMapping<S> {
         address: usize,
         page: impl FnOnce(&S) -> Result<&UserPage>,
     ) -> Result {
+        if !self.base.is_mapping_of(vma) {
+            return Err(EINVAL);
+        }
         // A VMA that is in the tree and not write-locked is linked to its file as well: the
         // functions that insert it do both with the mmap lock and the VMA lock held for writing.
         // SAFETY: The mmap lock or the VMA lock is held by the type invariants of `VmaRef`, and
@@ -285,7 +294,9 @@ impl VmaNew {
     /// # Errors
     ///
     /// - `EINVAL`: `T` is in a module, and not in that of `T::OwnerModule`.
-    /// - `EBUSY`: the VMA has data or PFN mappings already.
+    /// - `EBUSY`: the VMA has data or PFN mappings already, or `T` has
+    ///   [`page_mkwrite`](VmOperations::page_mkwrite) and [`set_mixedmap`](Self::set_mixedmap) was
+    ///   called before.
     /// - `ENODEV`: the module of `T` is being unloaded.
     /// - `ENFILE`, `ENOMEM`: the file could not be allocated.
     ///
@@ -304,12 +315,20 @@ impl VmaNew {
     where
         T: VmOperations<Hook = MmapHook>,
     {
-        if VmOpsTable::of(self).is_some() || self.flags() & flags::PFNMAP != 0 {
+        // With `page_mkwrite`, pages must not have been mapped before: see `set_ops()`.
+        let unset = match T::HAS_PAGE_MKWRITE {
+            true => flags::PFNMAP | flags::MIXEDMAP,
+            false => flags::PFNMAP,
+        };
+        if VmOpsTable::of(self).is_some() || self.flags() & unset != 0 {
             return Err(EBUSY);
         }
         mapping.base.set_file_of(self, T::table())?;
+        // This does not fail after the checks above, and those in `set_file_of()`. So the VMA has
+        // data when its file has been replaced, and the file is replaced once.
+        let vma = self.set_ops(data)?;
         self.set_mixedmap();
-        self.set_ops(data)
+        Ok(vma)
     }
 }
 
@@ -352,6 +371,16 @@ impl BaseFile {
         // SAFETY: The file is open by the type invariant. `f_mapping` of such a file is that of its
         // inode, and does not change.
         unsafe { (*self.0.as_ptr()).f_mapping }
+    }
+
+    /// Returns whether this is the `address_space` of a VMA.
+    fn is_mapping_of(&self, vma: &VmaRef) -> bool {
+        // SAFETY: The VMA exists by the type invariants of `VmaRef`. Only an `->mmap()` hook, which
+        // runs in the task that owns the `VmaNew`, changes the field.
+        let file = unsafe { (*vma.as_ptr()).vm_file };
+
+        // SAFETY: The VMA holds a reference on its file, so it is open, unless it is null.
+        !file.is_null() && ptr::eq(unsafe { (*file).f_mapping }, self.mapping())
     }
 
     /// Replaces the file of a VMA by one with the same `address_space`, which holds a reference on

@@ -68,7 +68,7 @@ impl UserPage {
     /// Allocates a zeroed page.
     ///
     /// `flags` is a combination of the constants in [`flags`](crate::alloc::flags). Other bits are
-    /// ignored, as one of them (`__GFP_SKIP_ZERO`) has the page not zeroed.
+    /// ignored, because `__GFP_SKIP_ZERO` disables the zeroing.
     ///
     /// With `GFP_KERNEL` this may sleep, with `GFP_ATOMIC` or `GFP_NOWAIT` it does not.
     ///
@@ -130,8 +130,8 @@ pub(in crate::mm) fn as_page_array(pages: &[UserPage]) -> *mut *mut bindings::pa
 ///
 /// The refcount is an `int`, and `get_page()` does not check for overflow. Each mapping holds a
 /// reference, and takes a page table entry, so only a process with terabytes of address space gets
-/// here. The rest of the range is for references that are taken without this check, or after it by
-/// several tasks at a time.
+/// here. The rest of the range is for references that are taken after this check by several tasks
+/// at a time, or without it: `fork()` copies mappings without a check.
 #[inline]
 pub(in crate::mm) fn is_full(page: &Page) -> bool {
     // SAFETY: A `Page` is allocated. This reads one aligned word of its `struct page`, which C code
@@ -142,5 +142,6 @@ pub(in crate::mm) fn is_full(page: &Page) -> bool {
             Relaxed,
         )
     };
-    refs > i32::MAX / 2
+    // A negative value is a refcount that `fork()` has taken beyond `i32::MAX`.
+    refs as u32 > i32::MAX as u32 / 2
 }

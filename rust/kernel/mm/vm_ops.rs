@@ -211,8 +211,8 @@ pub enum VmaOrigin {
     /// with a call of [`close`](VmOperations::close). If `mremap()` fails, the new VMA is unmapped
     /// instead.
     Mremap,
-    /// It is a part of an existing VMA, which shrinks by this part when [`open`](VmOperations::open)
-    /// has returned. The pages that are mapped stay the same.
+    /// It is a part of an existing VMA, which shrinks by this part when
+    /// [`open`](VmOperations::open) has returned. The pages that are mapped stay the same.
     Split,
 }
 
@@ -247,8 +247,7 @@ pub enum VmaOrigin {
 /// The same holds for a lock that a callback takes. A function that holds it elsewhere, for example
 /// `ioctl()`, must not access userspace memory meanwhile. The memory may be a page of this driver
 /// that is not mapped yet, and the page fault then waits for the lock. Copy the arguments first and
-/// the results last. Nor may the holder drop an `ARef<MmWithUser>` (that may unmap all VMAs of the
-/// mm, and so call `close`); an [`MmWithUserAsync`] may be dropped there.
+/// the results last.
 ///
 /// `Self` must not own an `ARef<MmWithUser>`, nor the file that is mapped: see [`MmWithUser`].
 ///
@@ -941,18 +940,18 @@ unsafe fn opened_by_prepare<T: VmOperations>(
 /// Returns what the copy of a VMA was made for.
 ///
 /// - `dup_mmap()` has stored the copy in the tree of the child, by `vma_iter_bulk_store()`.
-/// - `copy_vma()` of `mremap()` has found the range of the copy empty, and stores the copy later, by
-///   `vma_link()`.
-/// - `__split_vma()` stores the copy later, by `vma_complete()`. Until then, the original VMA, which
-///   has not been shrunk yet, is in the tree for the whole range.
+/// - `copy_vma()` of `mremap()` has found the range of the copy empty, and stores the copy later,
+///   by `vma_link()`.
+/// - `__split_vma()` stores the copy later, by `vma_complete()`. Until then, the original VMA,
+///   which has not been shrunk yet, is in the tree for the whole range.
 ///
 /// # Safety
 ///
 /// The requirements of [`open`] must be met.
 unsafe fn origin_of(vma: *mut bindings::vm_area_struct) -> VmaOrigin {
     // SAFETY: The caller holds the mmap lock of the VMA's mm for writing, so the tree does not
-    // change during the walk. `dup_mmap()` holds it for the mm of the child, whose tree `__mt_dup()`
-    // has made. The VMA is allocated.
+    // change during the walk. `dup_mmap()` holds it for the mm of the child, whose tree
+    // `__mt_dup()` has made. The VMA is allocated.
     let found = unsafe {
         bindings::vma_lookup(
             (*vma).vm_mm,

@@ -101,10 +101,9 @@ impl MmWithUser {
 /// The holder must not wait for the mmap lock: a thread that holds the mmap lock for writing may
 /// wait for this guard, in `vma_start_write()`. So it must not call
 /// [`mmap_read_lock`](MmWithUser::mmap_read_lock), [`mmap_write_lock`](MmWithUser::mmap_write_lock)
-/// or [`with_vma`](MmWithUser::with_vma) of the same mm, must not access userspace memory, and must
-/// not drop an `ARef<MmWithUser>`. [`mmap_read_trylock`](MmWithUser::mmap_read_trylock) does not
-/// wait. A setter of [`VmaWriteLocked`](super::virt::VmaWriteLocked) for the same VMA waits for the
-/// guard.
+/// or [`with_vma`](MmWithUser::with_vma) of the same mm, and must not access userspace memory.
+/// [`mmap_read_trylock`](MmWithUser::mmap_read_trylock) does not wait. A setter of
+/// [`VmaWriteLocked`](super::virt::VmaWriteLocked) for the same VMA waits for the guard.
 ///
 /// # Invariants
 ///

@@ -143,8 +143,10 @@ impl Task {
     /// have been released.
     ///
     /// The order is that of creation. If the thread at which the walk stands is released, the walk
-    /// continues with the threads that have been created later than that one. It may then miss a
-    /// thread that was created at the same time by another thread.
+    /// continues with the threads that have been created later than that one. It may then miss or
+    /// repeat a thread that was created at the same time by another thread. It also misses a thread
+    /// that has called `execve()` during the walk and was not the leader: that thread gets the start
+    /// time and the PID of the leader.
     ///
     /// # Context
     ///
@@ -257,7 +259,7 @@ impl Threads<'_> {
     #[cold]
     #[inline(never)]
     fn after_released(&self, gone: &Task) -> Option<ARef<Task>> {
-        let age = |task: &Task| (task.start_time(), task.pid());
+        let order = |task: &Task| (task.start_time(), task.pid());
         let _rcu = read_lock();
 
         let head = self.group.thread_head();
@@ -270,7 +272,7 @@ impl Threads<'_> {
             // SAFETY: The task was attached since the RCU read lock was taken, so it is allocated
             // until the lock is released.
             let task = unsafe { &*task.cast::<Task>() };
-            if age(task) > age(gone) {
+            if order(task) > order(gone) {
                 return Some(task.into());
             }
             // SAFETY: The task is allocated. Only the address of its field is taken.

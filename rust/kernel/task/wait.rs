@@ -47,10 +47,10 @@ use crate::{
 ///
 /// The freezer stops the tasks of userspace before suspend and hibernation. It interrupts an
 /// [`Interruptible`](Self::Interruptible) sleep like a signal, and fails if a task of userspace
-/// sleeps in one of the states `Killable`, `Uninterruptible` and `Idle` for too long. In a freezable
-/// state, it stops the task where it sleeps, and the wait continues after the resume. The caller
-/// must not hold a lock then: other tasks that wait for the lock cannot be frozen. Lockdep reports
-/// this. The freezer does not stop a kthread.
+/// sleeps in one of the states `Killable`, `Uninterruptible` and `Idle` for too long. In a
+/// freezable state, it stops the task where it sleeps, and the wait continues after the resume. The
+/// caller must not hold a lock then: other tasks that wait for the lock cannot be frozen. Lockdep
+/// reports this. The freezer does not stop a kthread.
 ///
 /// # Examples
 ///
@@ -244,11 +244,10 @@ impl CurrentTask {
     /// #
     /// # // Each check of the condition wakes the task, so no sleep lasts until the timeout.
     /// # use TaskState::*;
-    /// # for state in
-    /// #     [Interruptible, InterruptibleFreezable, Killable, KillableFreezable, Uninterruptible, Idle]
-    /// # {
+    /// # let others = [Uninterruptible, Idle, KillableFreezable];
+    /// # for state in [[Interruptible, InterruptibleFreezable, Killable], others].as_flattened() {
     /// #     let mut calls = 0;
-    /// #     current!().wait_until(state, 5_000, || {
+    /// #     current!().wait_until(*state, 5_000, || {
     /// #         calls += 1;
     /// #         current!().wake_up();
     /// #         (calls == 10).then_some(())

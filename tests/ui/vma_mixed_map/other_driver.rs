@@ -2,7 +2,8 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! A driver maps pages only in its own VMAs: the driver of another VMA may depend on what is mapped.
+//! A driver maps pages only in its own VMAs: the driver of another VMA may depend on what is
+//! mapped.
 
 use kernel::{mm::{virt::VmaRef, vm_ops::VmOperations, UserPage}, prelude::*};
 

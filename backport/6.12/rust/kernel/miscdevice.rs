@@ -37,7 +37,8 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    mem::MaybeUninit, //
+    mem::MaybeUninit,
+    ptr::addr_of_mut, //
 };
 
 /// The options of a misc device that is to be registered.
@@ -74,8 +75,8 @@ impl MiscDeviceOptions {
 /// # Invariants
 ///
 /// - `inner` was initialized with the result of [`MiscDeviceOptions::into_raw`] for `T`.
-/// - `misc_register()` has succeeded for `inner`, and `misc_deregister()` has not been called unless
-///   `leftover` has been ended.
+/// - `misc_register()` has succeeded for `inner`, and `misc_deregister()` has not been called
+///   unless `leftover` has been ended.
 ///
 /// # Examples
 ///
@@ -107,6 +108,8 @@ impl MiscDeviceOptions {
 ///     GFP_KERNEL,
 /// )?;
 /// # assert!(!device.as_raw().is_null());
+/// # let refused = MiscDeviceRegistration::<Opener>::register(MiscDeviceOptions { name: c_str!("") });
+/// # assert_eq!(KBox::pin_init(refused, GFP_KERNEL).map(drop), Err(EINVAL));
 /// # Ok::<(), Error>(())
 /// ```
 #[repr(C)]
@@ -138,19 +141,24 @@ impl<T: MiscDevice> MiscDeviceRegistration<T> {
     ///
     /// It also returns:
     ///
-    /// - `EINVAL`: `OwnerModule` of `T` is not the module that contains the code.
+    /// - `EINVAL`: `OwnerModule` of `T` is not the module that contains the code, or the name is
+    ///   empty or has more than 255 bytes.
     ///
     /// # Context
     ///
     /// Process context; may sleep.
     pub fn register(opts: MiscDeviceOptions) -> impl PinInit<Self, Error> {
         let init = move |slot: *mut Opaque<bindings::miscdevice>| {
+            let this = slot.cast::<Self>();
             let slot = Opaque::raw_get(slot);
+            let module = this_module::<T::OwnerModule>().as_ptr();
 
-            module_going::check_owner(
-                this_module::<T::OwnerModule>().as_ptr(),
-                Operations::<T>::open as *const () as usize,
-            )?;
+            // The driver core warns about an empty name, and about one that does not fit into a
+            // uevent.
+            if !(1..=255).contains(&opts.name.as_bytes().len()) {
+                return Err(EINVAL);
+            }
+            module_going::check_owner(module, Operations::<T>::open as *const () as usize)?;
 
             // SAFETY: The memory passed to an initializer is valid for writes.
             unsafe { slot.write(opts.into_raw::<T>()) };
@@ -158,31 +166,27 @@ impl<T: MiscDevice> MiscDeviceRegistration<T> {
             // SAFETY: The struct was initialized above. It is pinned, so it does not move and is
             // not freed before `drop()` has removed it from the list of devices with
             // `misc_deregister()`.
-            to_result(unsafe { bindings::misc_register(slot) })
-        };
+            to_result(unsafe { bindings::misc_register(slot) })?;
 
-        let link = |slot: *mut Leftover| {
-            let module = this_module::<T::OwnerModule>().as_ptr();
-
-            // SAFETY: The memory passed to an initializer is valid for writes.
-            unsafe { slot.write(Leftover::new(Kind::Registration, deregister)) };
-            // SAFETY: The object is initialized and pinned, and the device is registered.
-            // `check_owner()` has found that the code of its operations is in `module`. This
-            // function and the type are of the same module. `drop()` claims the object first.
-            unsafe { Leftover::link(slot, module) };
+            // SAFETY: `inner` is the first field of the type, which is `repr(C)`, so `this` points
+            // to the registration that is being initialized. Its `leftover` was initialized before
+            // `inner`, and is pinned. The device is registered. `check_owner()` has found that the
+            // code of its operations is in `module`. This function and the type are of the same
+            // module. `drop()` claims the object first.
+            unsafe { Leftover::link(addr_of_mut!((*this).leftover), module) };
             Ok(())
         };
 
         try_pin_init!(Self {
+            // As soon as the device is registered, `open()` may have a reference to `self`. So this
+            // field is initialized first.
+            leftover: Leftover::new(Kind::Registration, deregister),
             // SAFETY: On success, the memory contains a registered `miscdevice`; `Opaque` has no
             // requirements on its contents. On failure, `misc_register()` keeps no pointer to the
             // memory, and nothing needs to be dropped.
             // INVARIANT: On success, `misc_register()` has succeeded for a struct that
             // `into_raw::<T>()` returned.
             inner <- unsafe { pin_init_from_closure::<_, Error>(init) },
-            // SAFETY: `link` initializes the object, does not move it, and does not fail. It is
-            // called last, so the device has been registered.
-            leftover <- unsafe { pin_init_from_closure::<_, Error>(link) },
             _t: PhantomData,
         })
     }
@@ -219,8 +223,8 @@ impl<T> PinnedDrop for MiscDeviceRegistration<T> {
 ///
 /// `leftover` must be that of a `MiscDeviceRegistration` that is registered and not claimed.
 unsafe fn deregister(leftover: *mut Leftover) {
-    // SAFETY: `leftover` is a field of a `MiscDeviceRegistration<T>`. It is `repr(C)`, and `T` is in
-    // the last field, which is zero-sized, so the offset does not depend on `T`.
+    // SAFETY: `leftover` is a field of a `MiscDeviceRegistration<T>`. It is `repr(C)`, and `T` is
+    // in the last field, which is zero-sized, so the offset does not depend on `T`.
     let this = unsafe { crate::container_of!(leftover, MiscDeviceRegistration<()>, leftover) };
     // SAFETY: The caller guarantees that the device is registered.
     unsafe { bindings::misc_deregister((*this).inner.get()) };

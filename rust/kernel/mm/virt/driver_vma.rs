@@ -28,8 +28,8 @@ impl<T: VmOperations> DriverVma<T> {
     /// # Errors
     ///
     /// - `EINVAL`: `address` or `size` is not a multiple of
-    ///   [`PAGE_SIZE`](crate::page::PAGE_SIZE), `size` is zero, or the range does not lie within the
-    ///   VMA.
+    ///   [`PAGE_SIZE`](crate::page::PAGE_SIZE), `size` is zero, or the range does not lie within
+    ///   the VMA.
     /// - `EBUSY`: the VMA was mapped by
     ///   [`remap_pfn_range`](super::VmaNew::remap_pfn_range), and the kernel (6.12, on x86) looks
     ///   up the memory type of the whole VMA in its page tables.
@@ -133,7 +133,8 @@ impl<T: VmOperations> DriverVma<T> {
     /// use kernel::mm::{vm_ops::{DriverVma, VmOperations}, UserPage};
     ///
     /// /// Maps a page before userspace accesses it.
-    /// fn prefault<T: VmOperations>(vma: &DriverVma<T>, address: usize, page: &UserPage) -> Result {
+    /// fn prefault<T: VmOperations>(vma: &DriverVma<T>, address: usize, page: &UserPage) -> Result
+    /// {
     ///     vma.as_mixedmap_vma().ok_or(EINVAL)?.vm_insert_page(address, page)
     /// }
     /// # use kernel::mm::kunit::fault_by_read;

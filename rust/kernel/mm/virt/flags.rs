@@ -284,11 +284,15 @@ macro_rules! impl_new_vma_flags {
             $self.flags() & $crate::mm::virt::flags::EXEC != 0
         }
 
-        /// Clears [`flags::MAYREAD`]: `mprotect()` cannot make the VMA readable.
+        /// Clears [`flags::MAYREAD`], [`flags::MAYWRITE`] and [`flags::MAYEXEC`]: `mprotect()`
+        /// cannot make the VMA accessible.
+        ///
+        /// On most architectures, a page that userspace may write or execute can be read as well.
+        /// So a VMA is only kept from being read if it is not accessible at all.
         ///
         /// # Errors
         ///
-        /// - `EINVAL`: the VMA is readable.
+        /// - `EINVAL`: the VMA is readable, writable or executable.
         ///
         /// # Context
         ///
@@ -306,12 +310,15 @@ macro_rules! impl_new_vma_flags {
         /// ```
         #[inline]
         pub fn try_clear_mayread($self: $receiver) -> Result {
-            if $self.readable() {
+            use $crate::mm::virt::flags;
+
+            if $self.readable() || $self.writable() || $self.executable() {
                 return Err(EINVAL);
             }
-            // SAFETY: `VM_READ` is not set. A VMA may lack each `MAY` flag whose access flag is not
-            // set: `mprotect()` and `check_vma_flags()` only test `VM_MAYREAD`.
-            unsafe { $self.update_flags(0, $crate::mm::virt::flags::MAYREAD) };
+            let may = flags::MAYREAD | flags::MAYWRITE | flags::MAYEXEC;
+            // SAFETY: None of the access flags is set. A VMA may lack each `MAY` flag whose access
+            // flag is not set: `mprotect()` and `check_vma_flags()` only test the `MAY` flags.
+            unsafe { $self.update_flags(0, may) };
             Ok(())
         }
 

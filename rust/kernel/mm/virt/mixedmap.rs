@@ -199,11 +199,13 @@ impl VmaMixedMap {
     /// # kernel::mm::kunit::with_vma_new(|vma| {
     /// let vma = vma.set_mixedmap();
     /// vma.vm_insert_pages(vma.start(), &pages)?;
-    /// # // The end of each of these ranges is outside of the VMA, or wraps to an address before it.
+    /// # // The end of each of these ranges is outside of the VMA, or wraps around.
     /// # use kernel::page::PAGE_SIZE;
     /// # let last = usize::MAX & !(PAGE_SIZE - 1);
-    /// # for start in [0, vma.start() - PAGE_SIZE, vma.end() - PAGE_SIZE, vma.end(), last - PAGE_SIZE,
-    /// #     last, last + 1, usize::MAX] {
+    /// # let (start, end) = (vma.start(), vma.end());
+    /// # let near = [0, start - PAGE_SIZE, end - PAGE_SIZE, end];
+    /// # let at_the_end = [last - PAGE_SIZE, last, last + 1, usize::MAX];
+    /// # for start in [near, at_the_end].into_iter().flatten() {
     /// #     assert_eq!(vma.vm_insert_pages(start, &pages), Err(EFAULT));
     /// # }
     /// # // An address within a page stands for the page, but the range must end in the VMA.

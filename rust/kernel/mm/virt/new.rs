@@ -303,8 +303,8 @@ impl VmaNew {
         if T::HAS_PAGE_MKWRITE {
             self.protect_from_writes();
         }
-        // SAFETY: The VMA has the `vm_ops` of `T`, and has taken over the reference `data`. No other
-        // task has a pointer to it by the type invariants.
+        // SAFETY: The VMA has the `vm_ops` of `T`, and has taken over the reference `data`. No
+        // other task has a pointer to it by the type invariants.
         unsafe { vm_ops::opened_by_hook::<T>(self.as_ptr()) };
         // SAFETY: As above. The other requirements are the invariants of `VmaRef`, which hold while
         // `self` is borrowed.
@@ -328,8 +328,8 @@ impl VmaNew {
     /// # Errors
     ///
     /// - `EINVAL`: `address` or `size` is not a multiple of
-    ///   [`PAGE_SIZE`](crate::page::PAGE_SIZE), `size` is zero, or the range does not lie within the
-    ///   VMA.
+    ///   [`PAGE_SIZE`](crate::page::PAGE_SIZE), `size` is zero, or the range does not lie within
+    ///   the VMA.
     ///
     /// # Context
     ///
@@ -350,7 +350,8 @@ impl VmaNew {
     ///     }
     ///     Ok(())
     /// }
-    /// # let (page, other) = (UserPage::alloc_page(GFP_KERNEL)?, UserPage::alloc_page(GFP_KERNEL)?);
+    /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
+    /// # let other = UserPage::alloc_page(GFP_KERNEL)?;
     /// # kernel::mm::kunit::with_vma_new(|vma| {
     /// #     mmap(vma, &page, Some(&other))?;
     /// #     let (start, end) = (vma.start(), vma.end());

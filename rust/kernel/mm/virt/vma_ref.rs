@@ -366,8 +366,8 @@ impl VmaRef {
         Ok(())
     }
 
-    /// Returns whether 6.12 looks up the memory type of the VMA in its page tables (`VM_PAT`), as it
-    /// does for a PFN mapping of the whole VMA on x86.
+    /// Returns whether 6.12 looks up the memory type of the VMA in its page tables (`VM_PAT`), as
+    /// it does for a PFN mapping of the whole VMA on x86.
     ///
     /// Each zap of such a VMA, also of a part, releases the memory type of the whole VMA
     /// (`untrack_pfn()`). If two tasks do this at a time, one of them finds no page table entry,

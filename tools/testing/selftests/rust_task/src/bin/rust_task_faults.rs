@@ -64,8 +64,8 @@ const REMOTE_ADDR: usize = 1 << 40;
 const MAX_POINTS: u32 = 10_000;
 /// How often all operations are repeated, so that a leaked page or object is noticed.
 const ROUNDS: u32 = 4;
-/// A run of fewer seconds is one among others. It does not make every fault of the module loader, and
-/// repeats the operations less often.
+/// A run of fewer seconds is one among others. It does not make every fault of the module loader,
+/// and repeats the operations less often.
 const LONG: u64 = 60;
 
 fn is_long() -> Result<bool> {

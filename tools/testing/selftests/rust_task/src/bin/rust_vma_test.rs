@@ -473,8 +473,9 @@ fn origins() -> Result<()> {
     Ok(())
 }
 
-/// A VMA does not keep the module of its data, only that of its file. If the driver of the data is a
-/// module, and the file has operations without a module, the driver must not be able to attach data.
+/// A VMA does not keep the module of its data, only that of its file. If the driver of the data is
+/// a module, and the file has operations without a module, the driver must not be able to attach
+/// data.
 fn foreign_hook() -> Result<()> {
     let (tester, prepared, buffer) = (Tester::open()?, Prepared::open()?, Buffer::open()?);
     let modules = fs::read_to_string("/proc/modules").unwrap_or_default();

@@ -525,7 +525,8 @@ impl Machine {
         let first = match file {
             OpenFile::TestVma(_) | OpenFile::Prepare(_) => {
                 match offset as u64 * vma::test_abi::HOOK_FAILS {
-                    // 6.12 warns about zaps of it: see Documentation/rust/task-mm/soundness/vma-ref.rst.
+                    // 6.12 warns about zaps of it: see
+                    // Documentation/rust/task-mm/soundness/vma-ref.rst.
                     vma::test_abi::MAP_PFN => vma::test_abi::PLAIN as usize,
                     kind => kind as usize,
                 }
