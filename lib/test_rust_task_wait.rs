@@ -11,6 +11,7 @@ use core::{
 };
 use kernel::{
     bindings,
+    c_str,
     error::from_err_ptr,
     ioctl,
     kthread::{
@@ -118,7 +119,7 @@ fn spawn_on(
 fn unstarted([rounds, _]: [i64; 2]) -> Result<Results> {
     static RUN: Atomic<i64> = Atomic::new(0);
 
-    unsafe extern "C" fn run(_: *mut c_void) -> c_int {
+    extern "C" fn run(_: *mut c_void) -> c_int {
         RUN.add(1, Relaxed);
         0
     }
@@ -130,7 +131,7 @@ fn unstarted([rounds, _]: [i64; 2]) -> Result<Results> {
             Some(run),
             ptr::null_mut(),
             bindings::NUMA_NO_NODE,
-            b"unstarted\0".as_ptr().cast(),
+            c_str!("unstarted").as_char_ptr(),
         )
     })?;
     // SAFETY: The kthread has not been started, so it exists.
@@ -149,6 +150,9 @@ fn unstarted([rounds, _]: [i64; 2]) -> Result<Results> {
 
 /// Calls `function` on a CPU: in a hard IRQ, or with interrupts disabled if it is the own one.
 fn call_on_cpu(cpu: i64, function: &(dyn Fn() + Sync)) {
+    /// # Safety
+    ///
+    /// `function` must point to a reference to a function, which is valid during the call.
     unsafe extern "C" fn call(function: *mut c_void) {
         // SAFETY: `call_on_cpu()` passes a pointer to its parameter, and waits for this function.
         unsafe { (*function.cast::<&(dyn Fn() + Sync)>())() }

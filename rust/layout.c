@@ -84,6 +84,8 @@ static void __used rust_layout(void)
 	FIELD(task_struct, start_time);
 	FIELD(task_struct, static_prio);
 	FIELD(task_struct, usage);
+	FIELD(task_struct, __state);
+	FIELD(task_struct, alloc_lock);
 
 	SIZE(callback_head);
 	FIELD(callback_head, next);
@@ -125,6 +127,11 @@ static void __used rust_layout(void)
 	FIELD_AT(mmap_action, type_, type);
 
 	SIZE_OF(pgprot_t);
+
+	FIELD_OF(atomic_t, counter);
+
+	SIZE_OF(sigval_t);
+	FIELD_OF(sigval_t, sival_ptr);
 
 	SIZE(vma_iterator);
 	FIELD(vma_iterator, mas);

@@ -12,10 +12,7 @@
 #include <linux/mutex.h>
 #include <linux/notifier.h>
 
-void rust_module_going_lock(void);
-void rust_module_going_unlock(void);
-void rust_module_decided(void);
-void rust_module_going(struct module *module);
+#include "module_going.h"
 
 static DEFINE_MUTEX(module_going_mutex);
 

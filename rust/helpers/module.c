@@ -36,12 +36,14 @@ __rust_helper struct module *rust_helper_module_of_address(unsigned long addr)
 /* Waits until `*var` is not `old`, or for a tenth of a second. */
 __rust_helper void rust_helper_wait_var_change(u32 *var, u32 old)
 {
+	/* Pairs with the full barrier in Changes::notify(). */
 	wait_var_event_timeout(var, smp_load_acquire(var) != old, HZ / 10);
 }
 
 /* Waits until `*var` is not `old`, or until the task is killed. */
 __rust_helper int rust_helper_wait_var_change_killable(u32 *var, u32 old)
 {
+	/* Pairs with the full barrier in Changes::notify(). */
 	return wait_var_event_killable(var, smp_load_acquire(var) != old);
 }
 

@@ -55,6 +55,7 @@ __rust_helper void rust_helper_get_task_comm(char *to, struct task_struct *t)
 	/* strscpy_pad() may read the name twice, and does not pad if it grows between. */
 	char comm[TASK_COMM_LEN] = {};
 
+	/* The task may change its name meanwhile: the copy may be torn. */
 	data_race(strscpy_pad(comm, t->comm));
 	memcpy(to, comm, sizeof(comm));
 }

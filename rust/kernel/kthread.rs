@@ -87,8 +87,8 @@ use core::{
 ///
 /// # Invariants
 ///
-/// - `task` was created by `kthread_create_on_node()` with [`run`] as its function and the pointer
-///   of an `Arc<Shared>` as its argument. [`run`] takes over the reference of that pointer.
+/// - `task` was created by `kthread_create_on_node()` with `run()` as its function and the pointer
+///   of an `Arc<Shared>` as its argument. `run()` takes over the reference of that pointer.
 /// - If `shared` is `Some`, it is the same `Shared`, and `kthread_stop()` has not been called.
 ///
 /// # Examples
@@ -197,7 +197,7 @@ impl Shared {
     }
 }
 
-/// A boxed closure. It is not generic, so that [`run`] is not either.
+/// A boxed closure. It is not generic, so that `run()` is not either.
 ///
 /// # Invariants
 ///
@@ -926,8 +926,8 @@ unsafe extern "C" fn run(context: *mut c_void) -> c_int {
 
     let result = closure.map_or(0, |closure| run_closure(&shared, closure, &this));
     // If the owner waits in `kthread_park()`, the kthread has to park before it exits, once
-    // `KTHREAD_SHOULD_PARK` is set. See `Shared` for all transitions. `sleep()` would return at once
-    // if the kthread should stop.
+    // `KTHREAD_SHOULD_PARK` is set. See `Shared` for all transitions. `sleep()` would return at
+    // once if the kthread should stop.
     while shared.transition(RUNNING, EXITING) == Err(PARKING) {
         let asked = || this.should_park().then_some(());
         // After a timeout, the state is checked again.

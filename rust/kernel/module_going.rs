@@ -376,10 +376,11 @@ pub(crate) fn check_owner(module: *mut bindings::module, address: usize) -> Resu
 }
 
 /// The file operations of a file that was not opened. They have no owner.
-// SAFETY: The fields of `struct file_operations` are integers and nullable pointers. Zero is a
-// valid value of each.
-const NOT_OPENED: &bindings::file_operations =
-    &unsafe { MaybeUninit::<bindings::file_operations>::zeroed().assume_init() };
+const NOT_OPENED: &bindings::file_operations = &{
+    // SAFETY: The fields of `struct file_operations` are integers and nullable pointers. Zero is a
+    // valid value of each.
+    unsafe { MaybeUninit::<bindings::file_operations>::zeroed().assume_init() }
+};
 
 /// Waits until a module has changed its state, before the system call is restarted.
 struct Restart {

@@ -393,8 +393,8 @@ impl Pid {
     ///
     /// The real or effective UID of `cred` must be the real or saved UID of the receiver.
     /// Capabilities of `cred` do not replace that. The receiver sees the `si_code` `SI_ASYNCIO`,
-    /// the `si_errno` 0, and all other fields zero. Signal 0 is not sent: only the look-up and the checks
-    /// are done.
+    /// the `si_errno` 0, and all other fields zero. Signal 0 is not sent: only the look-up and the
+    /// checks are done.
     ///
     /// # Errors
     ///

@@ -145,8 +145,8 @@ impl Task {
     /// The order is that of creation. If the thread at which the walk stands is released, the walk
     /// continues with the threads that have been created later than that one. It may then miss or
     /// repeat a thread that was created at the same time by another thread. It also misses a thread
-    /// that has called `execve()` during the walk and was not the leader: that thread gets the start
-    /// time and the PID of the leader.
+    /// that has called `execve()` during the walk and was not the leader: that thread gets the
+    /// start time and the PID of the leader.
     ///
     /// # Context
     ///

@@ -26,7 +26,7 @@ pub fn rustdoc(build: &Build, tools: &Tools) -> Command {
 }
 
 /// Returns the path of the JSON.
-fn json(build: &Build) -> PathBuf {
+pub fn json(build: &Build) -> PathBuf {
     build
         .objects
         .join("Documentation/output/rust/rustdoc/kernel.json")

@@ -149,13 +149,24 @@ fn unknown_fields(proven: &Proven, sources: &[Source]) -> Vec<String> {
         .iter()
         .map(|(_, field)| field.as_str())
         .collect();
+    // A field of a Rust struct is not a field of C's. If it has the same name as one, the compiler
+    // tells them apart, see `used_fields()`.
+    let body = Regex::new(r"(?ms)^[a-z() ]*struct \w+[^;{]*\{\n(.*?)^\}").unwrap();
+    let field = Regex::new(r"(?m)^ {4}(?:pub(?:\([a-z :]+\))? )?(\w+): ").unwrap();
+    let rust: BTreeSet<&str> = sources
+        .iter()
+        .flat_map(|source| body.captures_iter(&source.text))
+        .filter_map(|found| Some(found.get(1)?.as_str()))
+        .flat_map(|body| field.captures_iter(body))
+        .filter_map(|found| Some(found.get(1)?.as_str()))
+        .collect();
     let mut missing = Vec::new();
     for source in sources {
         for (number, line) in source.lines() {
             let fields = fields_read(line).into_iter();
             missing.extend(
                 fields
-                    .filter(|field| !names.contains(field))
+                    .filter(|field| !names.contains(field) && !rust.contains(field))
                     .map(|field| format!("field {field}: {}:{number}", source.at.display())),
             );
         }
@@ -399,6 +410,10 @@ mod tests {
         assert_eq!(read("(*a.get()).x + (*f(b)).z + (*a).x.cast::<T>()"), 1);
         assert_eq!(read("addr_of!((*p).__bindgen_anon_1.y.type_)"), 0);
         assert_eq!(read("(*p).z.w.get()"), 2);
+        assert_eq!(
+            read("pub(crate) struct S<T> {\n    z: T,\n    pub w: u8,\n}\n(*p).z.w.v.get()"),
+            1
+        );
     }
 
     #[test]

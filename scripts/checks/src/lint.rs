@@ -2,7 +2,7 @@
 
 //! rustfmt, clippy, rustdoc and checkpatch with the kernel's settings, and checks of our own.
 
-use crate::{api, configs, layout, words};
+use crate::{api, attacks, configs, layout, words};
 use anyhow::Result;
 use front::{build::Build, initramfs, kernel, outcome::Outcome, setup::Tools, step, tree};
 use std::{fs, path::PathBuf, process::Command};
@@ -132,6 +132,7 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
         &mut api::rustdoc(&variant, tools),
         &about_ours,
     )?;
+    attacks::check(&variant, outcome)?;
 
     part(
         outcome,

@@ -4,6 +4,7 @@
 
 mod allrust;
 mod api;
+mod attacks;
 mod bench;
 mod binder;
 mod configs;

@@ -108,7 +108,8 @@ impl MiscDeviceOptions {
 ///     GFP_KERNEL,
 /// )?;
 /// # assert!(!device.as_raw().is_null());
-/// # let refused = MiscDeviceRegistration::<Opener>::register(MiscDeviceOptions { name: c_str!("") });
+/// # let options = MiscDeviceOptions { name: c_str!("") };
+/// # let refused = MiscDeviceRegistration::<Opener>::register(options);
 /// # assert_eq!(KBox::pin_init(refused, GFP_KERNEL).map(drop), Err(EINVAL));
 /// # Ok::<(), Error>(())
 /// ```
@@ -362,10 +363,9 @@ impl<T: MiscDevice> Operations<T> {
     ///
     /// Only `misc_open()` may call this, for a device of a `MiscDeviceRegistration<T>`.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        let module = this_module::<T::OwnerModule>().as_ptr();
         // SAFETY: `misc_open()` has called this for a file whose `f_op` is `TABLE`.
-        if let Err(err) =
-            unsafe { module_going::check_open(file, this_module::<T::OwnerModule>().as_ptr()) }
-        {
+        if let Err(err) = unsafe { module_going::check_open(file, module) } {
             return err.to_errno();
         }
 
