@@ -131,7 +131,6 @@ static void __used rust_layout(void)
 	FIELD_OF(atomic_t, counter);
 
 	SIZE_OF(sigval_t);
-	FIELD_OF(sigval_t, sival_ptr);
 
 	SIZE(vma_iterator);
 	FIELD(vma_iterator, mas);

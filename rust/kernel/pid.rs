@@ -37,10 +37,8 @@ use crate::{
 };
 use core::{
     ffi::c_int,
-    ptr::{
-        self,
-        NonNull, //
-    }, //
+    mem,
+    ptr::NonNull, //
 };
 
 /// What a [`Pid`] is used to identify (`enum pid_type`).
@@ -441,9 +439,8 @@ impl Pid {
     #[doc(alias = "kill_pid_usb_asyncio")]
     #[inline]
     pub fn kill_pid_as_cred(&self, signal: c_int, cred: &Credential) -> Result {
-        let addr = bindings::sigval_t {
-            sival_ptr: ptr::null_mut(),
-        };
+        // SAFETY: `sigval_t` is a union of an integer and a pointer. Zero is valid for both.
+        let addr: bindings::sigval_t = unsafe { mem::zeroed() };
         loop {
             // SAFETY: `struct pid` and `cred` are allocated by the type invariants.
             // `kill_pid_usb_asyncio()` rejects invalid signal numbers, looks up the task and uses
