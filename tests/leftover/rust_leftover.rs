@@ -145,7 +145,9 @@ fn own_handle() -> Result {
         drop(own);
         run(this)
     })?;
-    *slot.lock() = Some(thread.start());
+    // The kthread waits until the handle is there.
+    let mut slot = slot.lock();
+    *slot = Some(thread.start());
     Ok(())
 }
 

@@ -16,7 +16,7 @@
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::{
-    bindings,
+    bindings, c_str,
     error::from_err_ptr,
     mm::{
         fault::{
@@ -38,8 +38,8 @@ use crate::{
         },
         UserPage, //
     },
-    new_mutex,
     prelude::*,
+    static_lock_class,
     sync::{
         Arc,
         Mutex, //
@@ -140,7 +140,7 @@ impl<S> RevocableMapping<S> {
     pub fn new(name: &'static CStr, state: S) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             base: BaseFile::new(name)?,
-            state <- new_mutex!(state, "RevocableMapping::state"),
+            state <- Mutex::new(state, lock_name(), static_lock_class!()),
         })
     }
 
@@ -330,6 +330,16 @@ impl VmaNew {
         self.set_mixedmap();
         Ok(vma)
     }
+}
+
+/// Returns the name of the lock's class.
+///
+/// Lockdep compares the addresses of the names of a class. A string in `RevocableMapping::new()`,
+/// which is generic, would have an address of its own in each module. So would one in an inlined
+/// function.
+#[inline(never)]
+fn lock_name() -> &'static CStr {
+    c_str!("RevocableMapping::state")
 }
 
 /// A file with an `address_space` of its own, which has no operations and no file descriptor.
