@@ -326,6 +326,7 @@ impl MiscDevice for TestDevice {
             abi::HOOK_FAILS => return Err(ENODEV),
             abi::SET_OPS_TWICE => return vma.set_ops(new_data()?).map(drop),
             abi::CHANGE_FLAGS => vma.set_dontdump(),
+            abi::NO_READ => vma.try_clear_mayread()?,
             abi::MAP_PFN | abi::CONFLICT => {
                 if vma.vma_pages() != 1 {
                     return Err(EINVAL);

@@ -52,6 +52,8 @@ pub const MIXED: u64 = 176;
 pub const WAIT: u64 = 1024;
 /// The duration of a fault of [`WAIT`].
 pub const WAIT_MS: u32 = 200;
+/// `->mmap()` calls `try_clear_mayread()`.
+pub const NO_READ: u64 = 1040;
 /// (prepare only: `->mmap_prepare()` maps two pages with `map_kernel_pages()`.)
 pub const MAP_PAGES: u64 = 192;
 

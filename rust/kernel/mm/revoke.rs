@@ -212,6 +212,64 @@ impl<S> RevocableMapping<S> {
     /// # Context
     ///
     /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// Two pages that are taken back independently of each other:
+    ///
+    /// ```
+    /// use kernel::{
+    ///     c_str,
+    ///     impl_has_vm_ops,
+    ///     mm::{
+    ///         fault::{FaultResult, VmFault},
+    ///         revoke::RevocableMapping,
+    ///         vm_ops::{DriverVma, MmapHook, VmOperations},
+    ///         UserPage, //
+    ///     },
+    ///     prelude::*,
+    ///     sync::Arc,
+    /// };
+    ///
+    /// #[pin_data]
+    /// struct Two {
+    ///     #[pin]
+    ///     even: RevocableMapping<UserPage>,
+    ///     #[pin]
+    ///     odd: RevocableMapping<UserPage>,
+    /// }
+    ///
+    /// impl_has_vm_ops!(Two);
+    ///
+    /// #[vtable]
+    /// impl VmOperations for Two {
+    ///     type Hook = MmapHook;
+    ///
+    ///     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
+    ///         let two = vmf.data();
+    ///         // A VMA is linked to one of the mappings. The other one refuses to map a page in it.
+    ///         let mapping = if vmf.pgoff() % 2 == 0 { &two.even } else { &two.odd };
+    ///         mapping.fault(vmf, |page| Ok(page))
+    ///     }
+    ///
+    ///     fn page_mkwrite(_vma: &DriverVma<Self>, _pgoff: usize) -> Result {
+    ///         Err(EPERM)
+    ///     }
+    /// }
+    ///
+    /// # use kernel::mm::kunit::{read_page, write_page};
+    /// let even = RevocableMapping::new(c_str!("even"), UserPage::alloc_page(GFP_KERNEL)?);
+    /// let odd = RevocableMapping::new(c_str!("odd"), UserPage::alloc_page(GFP_KERNEL)?);
+    /// let two = Arc::pin_init(try_pin_init!(Two { even <- even, odd <- odd }), GFP_KERNEL)?;
+    /// # let hook = |vma: &kernel::mm::virt::VmaNew| {
+    /// // In the `->mmap()` hook:
+    /// vma.set_revocable_ops(two.clone(), &two.even).map(drop)
+    /// # };
+    /// # assert_eq!(read_page(0, hook), Ok(0));
+    /// # assert_eq!(read_page(1, hook), Err(EFAULT));
+    /// # assert_eq!(write_page(0, hook), Err(EFAULT));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn fault<'a, T: VmOperations>(
         &self,
         vmf: &'a VmFault<'a, T>,

@@ -63,6 +63,7 @@ const TESTS: &[Test] = &[
     ("set_ops() called twice", hook_sets_twice),
     ("VMAs with equal flags are not merged", equal_flags),
     ("may_split() refuses", split_refused),
+    ("try_clear_mayread() keeps userspace from reading", no_read),
     ("mremap() refuses", mremap_refused),
     ("page_mkwrite() refuses", mkwrite_refused),
     ("retry_after()", retried),
@@ -827,6 +828,37 @@ fn equal_flags() -> Result<()> {
         }
         Ok(())
     })
+}
+
+fn no_read() -> Result<()> {
+    let tester = Tester::open()?;
+    let map = |prot| {
+        map_at(
+            None,
+            Some((tester.file(), test_abi::NO_READ)),
+            1,
+            prot,
+            SHARED,
+        )
+    };
+    let rights = [
+        ProtFlags::PROT_READ,
+        // The CPU lets userspace read what it may write.
+        ProtFlags::PROT_WRITE,
+        ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+    ];
+    for prot in rights {
+        ensure!(map(prot).err() == Some(Errno::EINVAL), "mapped {prot:?}");
+    }
+    let span = map(ProtFlags::PROT_NONE)?;
+    for prot in rights {
+        ensure!(
+            span.protect(prot) == Err(Errno::EACCES),
+            "mprotect() allowed {prot:?}"
+        );
+    }
+    span.unmap()?;
+    Ok(())
 }
 
 fn split_refused() -> Result<()> {
