@@ -159,7 +159,6 @@ impl MiscDevice for Buffer {
         }
 
         let (vmas, mapped) = (Atomic::new(0), Atomic::new(0));
-        BUFFERS.fetch_add(1, Relaxed);
         let pages = Pages {
             pages,
             withheld: false,
@@ -169,7 +168,10 @@ impl MiscDevice for Buffer {
             vmas,
             mapped,
         });
-        Arc::pin_init(buffer, GFP_KERNEL)
+        let buffer = Arc::pin_init(buffer, GFP_KERNEL)?;
+        // `drop()` is not called for a buffer whose initialization failed.
+        BUFFERS.fetch_add(1, Relaxed);
+        Ok(buffer)
     }
 
     fn mmap(me: ArcBorrow<'_, Self>, _file: &File, vma: &VmaNew) -> Result {
