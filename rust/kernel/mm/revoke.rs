@@ -247,7 +247,7 @@ impl<S> RevocableMapping<S> {
     ///
     ///     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
     ///         let two = vmf.data();
-    ///         // A VMA is linked to one of the mappings. The other one refuses to map a page in it.
+    ///         // A VMA is linked to one of the mappings. The other one does not map pages in it.
     ///         let mapping = if vmf.pgoff() % 2 == 0 { &two.even } else { &two.odd };
     ///         mapping.fault(vmf, |page| Ok(page))
     ///     }
