@@ -625,7 +625,9 @@ impl KThread {
     ///
     /// Waits until the closure has returned and the kthread has exited. Signals do not interrupt
     /// this wait. A parked kthread is unparked. The caller must not hold a lock that the closure
-    /// may take. In the kthread itself, this only drops the handle and returns `-EBUSY`.
+    /// may take. Two kthreads must not stop each other. In the kthread itself, and if the module of
+    /// the closure is going, this only drops the handle and returns `-EBUSY`: the module is not freed
+    /// before the kthread has ended.
     ///
     /// If the closure was not called, the value is a negative error code: `-EINTR` if the kthread
     /// was stopped before it called the closure, and `-EINVAL` if the CPU of [`NewKThread::bind`]
@@ -689,10 +691,13 @@ impl KThread {
         let Some(shared) = self.shared.take() else {
             return 0;
         };
-        if self.task.as_ptr() == Task::current_raw() {
-            // `kthread_stop()` would wait permanently. `run()` has its own reference to `shared`,
-            // and `leftover` stays in the list until the kthread has left the code of the module.
-            shared.going.store(true, Relaxed);
+        // `kthread_stop()` waits permanently for the current kthread, and for one that waits for the
+        // current kthread. The module notifier waits for all kthreads that it has told to stop.
+        if self.task.as_ptr() == Task::current_raw() || shared.going.load(Acquire) {
+            // `run()` has its own reference to `shared` and takes the closure: `create()` and
+            // `tell_to_stop()` have woken the kthread. `leftover` stays in the list until the
+            // kthread has left the code of the module.
+            shared.going.store(true, Release);
             return EBUSY.to_errno();
         }
         // SAFETY: By the type invariant, `task` is a kthread, and the `ARef` keeps its task valid.
@@ -704,13 +709,15 @@ impl KThread {
         // access the closure any more.
         if let Some(closure) = unsafe { &mut *shared.closure.get() }.take() {
             // `kthread()` has exited without a call of `run()`, which takes the closure first.
-            if shared.leftover.claim() {
+            let claimed = shared.leftover.claim();
+            // The destructor is code of the module, so this precedes `unlink()`.
+            drop(closure);
+            if claimed {
                 shared.leftover.unlink();
             }
             // SAFETY: `run()` has not taken over the reference of the pointer that
             // `kthread_create_on_node()` received, and will not. `shared` is another reference.
             drop(unsafe { Arc::from_raw(core::ptr::from_ref(&*shared)) });
-            drop(closure);
         }
         result
     }
@@ -727,8 +734,9 @@ unsafe fn tell_to_stop(leftover: *mut Leftover) {
     // SAFETY: The field was written before `leftover` was added to the list.
     let task = unsafe { *shared.task.get() };
 
-    // The wake-up orders this store before what the kthread does next.
-    shared.going.store(true, Relaxed);
+    // The wake-up orders this store before what the kthread does next, and before the store for the
+    // next kthread.
+    shared.going.store(true, Release);
     let parked = shared.transition(PARKED, EXITING).is_ok();
     // SAFETY: `task` is valid while `leftover` is in the list, and it is a kthread. Any task may
     // wake it and set its `TIF_NOTIFY_SIGNAL`, as `kthread_stop()` does. If it was `PARKED`,

@@ -390,8 +390,11 @@ struct Restart {
 #[vtable]
 impl TaskWorkItem for Restart {
     fn run(self) {
-        // A task that is killed does not restart the system call.
-        //
+        // A task that is killed does not restart the system call. One that exits, such as one that
+        // dumps core into the file, cannot be killed any more.
+        if current!().is_exiting() {
+            return;
+        }
         // SAFETY: The counter is a static, and C code reads it atomically. A task work may sleep.
         let _ = unsafe { bindings::wait_var_change_killable(DECIDED.0.as_ptr(), self.seen) };
     }

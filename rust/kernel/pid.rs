@@ -441,6 +441,7 @@ impl Pid {
     pub fn kill_pid_as_cred(&self, signal: c_int, cred: &Credential) -> Result {
         // SAFETY: `sigval_t` is a union of an integer and a pointer. Zero is valid for both.
         let addr: bindings::sigval_t = unsafe { mem::zeroed() };
+        let mut retries = 0..4;
         loop {
             // SAFETY: `struct pid` and `cred` are allocated by the type invariants.
             // `kill_pid_usb_asyncio()` rejects invalid signal numbers, looks up the task and uses
@@ -451,8 +452,12 @@ impl Pid {
             });
             // `de_thread()` may release the task between the look-up and `lock_task_sighand()`, and
             // give its PID to the thread that calls `execve()`. `kill_pid_info_type()` repeats the
-            // look-up then.
-            if sent != Err(ESRCH) || self.get_pid_task(PidType::Pid).is_none() {
+            // look-up then. The number of retries is limited, as a security module may also return
+            // `ESRCH`.
+            if sent != Err(ESRCH)
+                || self.get_pid_task(PidType::Pid).is_none()
+                || retries.next().is_none()
+            {
                 return sent;
             }
         }

@@ -27,7 +27,11 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    task::TaskState,
+    task::{
+        TaskState,
+        TaskWork,
+        TaskWorkItem, //
+    },
     time::msecs_to_jiffies,
 };
 
@@ -76,6 +80,8 @@ impl kernel::Module for LeftoverModule {
                 chain(this, 3)
             })?),
             b"own handle" => own_handle()?,
+            b"each other" => each_other()?,
+            b"task work" => task_work()?,
             b"device" => forget(device()?),
             b"failing" => {
                 forget(cycle()?);
@@ -148,6 +154,44 @@ fn own_handle() -> Result {
     // The kthread waits until the handle is there.
     let mut slot = slot.lock();
     *slot = Some(thread.start());
+    Ok(())
+}
+
+/// Each kthread owns the handle of the other one.
+fn each_other() -> Result {
+    let new_slot = || Arc::pin_init(new_mutex!(None), GFP_KERNEL);
+    let (first, second): (Arc<Slot>, Arc<Slot>) = (new_slot()?, new_slot()?);
+    for (own, other) in [(&first, &second), (&second, &first)] {
+        let other = other.clone();
+        *own.lock() = Some(KThread::spawn(format_args!("left/other"), move |this| {
+            let _other = other;
+            run(this)
+        })?);
+    }
+    Ok(())
+}
+
+/// A work item whose `OwnerModule` is that of code that is built into the kernel.
+#[cfg(CONFIG_KUNIT)]
+struct Work;
+
+#[cfg(CONFIG_KUNIT)]
+impl TaskWorkItem for Work {
+    const USE_VTABLE_ATTR: () = ();
+
+    type OwnerModule = kernel::mm::kunit::FaultHandler;
+
+    fn run(self) {
+        ROUNDS.add(1, Relaxed);
+    }
+}
+
+/// Adds the work item. If that succeeds, it would run after this `init()` has failed.
+fn task_work() -> Result {
+    #[cfg(CONFIG_KUNIT)]
+    if current!().task_work_add(TaskWork::new(Work, GFP_KERNEL)?).is_ok() {
+        return Err(EEXIST);
+    }
     Ok(())
 }
 

@@ -28,6 +28,7 @@
 
 use crate::{
     bindings,
+    current,
     error::{
         to_result,
         Result, //
@@ -40,11 +41,14 @@ use crate::{
         MmWithUser,
         VmaIter, //
     },
+    sync::aref::ARef,
+    task::Task,
     types::NotThreadSafe,
 };
 use core::{
     mem::ManuallyDrop,
-    ops::Range, //
+    ops::Range,
+    ptr, //
 };
 
 impl MmWithUser {
@@ -162,6 +166,15 @@ impl MmWithUser {
     /// let guard = mm.mmap_write_lock();
     /// assert!(guard.vma_lookup(addr).is_some());
     /// assert!(mm.mmap_read_trylock().is_none());
+    /// #
+    /// # // SAFETY: The current task is valid. C code writes the refcount atomically.
+    /// # let usage = || unsafe { (*current!().as_ptr()).usage.refs.counter };
+    /// # let held = usage();
+    /// # drop(guard);
+    /// # assert_eq!(usage(), held - 1);
+    /// # let guard = mm.mmap_write_lock().downgrade();
+    /// # assert_eq!(usage(), held - 1);
+    /// # drop(guard);
     /// # Ok(())
     /// # })?;
     /// # Ok::<(), Error>(())
@@ -171,11 +184,8 @@ impl MmWithUser {
         // SAFETY: The `mm_struct` is allocated by the type invariant.
         unsafe { bindings::mmap_write_lock(self.as_raw()) };
 
-        // INVARIANT: This thread took the lock above, and only the guard releases it.
-        MmapWriteGuard {
-            mm: self,
-            _nts: NotThreadSafe,
-        }
+        // SAFETY: This thread took the lock above, and only the guard releases it.
+        unsafe { MmapWriteGuard::new(self) }
     }
 
     /// Takes the mmap lock for writing, unless the task is killed while it waits.
@@ -205,11 +215,8 @@ impl MmWithUser {
         // SAFETY: The `mm_struct` is allocated by the type invariant.
         to_result(unsafe { bindings::mmap_write_lock_killable(self.as_raw()) })?;
 
-        // INVARIANT: This thread took the lock above, and only the guard releases it.
-        Ok(MmapWriteGuard {
-            mm: self,
-            _nts: NotThreadSafe,
-        })
+        // SAFETY: This thread took the lock above, and only the guard releases it.
+        Ok(unsafe { MmapWriteGuard::new(self) })
     }
 
     /// Runs `ask` on the VMA that contains `addr`, under the VMA lock if that is available, and
@@ -377,11 +384,14 @@ impl Drop for MmapReadGuard<'_> {
 /// A guard that holds the mmap lock for writing.
 ///
 /// The lock is released when the guard is dropped, and so are the VMA write locks that were taken
-/// under it.
+/// under it. The guard holds a reference on the `task_struct` of the thread: if it is leaked, the
+/// thread exits with the lock held, and threads that wait for the lock still read
+/// `task_struct::on_cpu` of its owner (`rwsem_spin_on_owner()`).
 ///
 /// # Invariants
 ///
-/// The current thread holds the mmap lock of `mm` for writing.
+/// - The current thread holds the mmap lock of `mm` for writing.
+/// - `owner` is the task of that thread.
 ///
 /// # Examples
 ///
@@ -405,11 +415,29 @@ impl Drop for MmapReadGuard<'_> {
 #[must_use = "the mmap lock is released immediately when the guard is unused"]
 pub struct MmapWriteGuard<'a> {
     mm: &'a MmWithUser,
+    owner: ARef<Task>,
     // The task that took a read/write semaphore must release it.
     _nts: NotThreadSafe,
 }
 
 impl<'a> MmapWriteGuard<'a> {
+    /// Creates the guard of a lock that has been taken.
+    ///
+    /// # Safety
+    ///
+    /// The current thread must hold the mmap lock of `mm` for writing, and must leave it to the
+    /// guard to release it.
+    #[inline]
+    unsafe fn new(mm: &'a MmWithUser) -> Self {
+        let task: &Task = current!();
+        // INVARIANT: Guaranteed by the caller. `owner` is the current task.
+        Self {
+            mm,
+            owner: ARef::from(task),
+            _nts: NotThreadSafe,
+        }
+    }
+
     /// Returns the VMA that contains `vma_addr`.
     ///
     /// `vma_addr` may be any value.
@@ -511,6 +539,9 @@ impl<'a> MmapWriteGuard<'a> {
         // SAFETY: The current thread holds the lock for writing, by the type invariant. `self` was
         // passed by value, so no reference to a VMA is borrowed from it.
         unsafe { bindings::mmap_write_downgrade(me.mm.as_raw()) };
+        // SAFETY: `me` is not dropped, so this is the only owner of the reference. The lock has no
+        // writer any more, so no thread reads the `task_struct` because of it.
+        drop(unsafe { ptr::read(&me.owner) });
         // SAFETY: The current thread holds the lock for reading. `me` does not release it, as
         // `ManuallyDrop` suppresses its destructor, so only the new guard does.
         unsafe { MmapReadGuard::new(me.mm) }
@@ -522,5 +553,6 @@ impl Drop for MmapWriteGuard<'_> {
     fn drop(&mut self) {
         // SAFETY: The current thread holds the lock for writing, by the type invariant.
         unsafe { bindings::mmap_write_unlock(self.mm.as_raw()) };
+        // The reference of `owner` is dropped after this.
     }
 }

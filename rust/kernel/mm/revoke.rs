@@ -40,6 +40,7 @@ use crate::{
     },
     prelude::*,
     static_lock_class,
+    str::BStr,
     sync::{
         Arc,
         Mutex, //
@@ -112,6 +113,13 @@ use core::ptr::{
 /// # assert!(lent.take_back().is_some());
 /// # assert_eq!(read_page(0, |vma| Lent::mmap(&lent, vma)), Err(EFAULT));
 /// # assert!(Arc::into_unique_or_drop(lent).is_some());
+/// #
+/// # // Names of 52 and 53 bytes.
+/// # let name = c_str!("0123456789012345678901234567890123456789012345678901");
+/// # assert!(Arc::pin_init(RevocableMapping::new(name, ()), GFP_KERNEL).is_ok());
+/// # let name = c_str!("01234567890123456789012345678901234567890123456789012");
+/// # let result = Arc::pin_init(RevocableMapping::new(name, ()), GFP_KERNEL);
+/// # assert_eq!(result.err(), Some(EINVAL));
 /// # Ok::<(), Error>(())
 /// ```
 #[pin_data]
@@ -124,12 +132,14 @@ pub struct RevocableMapping<S> {
 impl<S> RevocableMapping<S> {
     /// Returns an initializer.
     ///
-    /// `name` is what `/proc/PID/maps` shows for the VMAs, after `anon_inode:`.
+    /// `name` is what `/proc/PID/maps` shows for the VMAs, after `anon_inode:`. It has at most 52
+    /// bytes.
     ///
     /// # Errors
     ///
     /// The initializer returns:
     ///
+    /// - `EINVAL`: `name` is too long.
     /// - `ENOMEM`: an allocation failed.
     /// - `ENFILE`: there are too many open files.
     /// - The errors of a security module.
@@ -417,8 +427,17 @@ unsafe impl Sync for BaseFile {}
 /// The operations of a [`BaseFile`].
 static NO_OPERATIONS: FileOps = FileOps::new(ptr::null_mut());
 
+/// The size of the buffer in which `dynamic_dname()` of Linux 6.12 writes `anon_inode:`, the name and
+/// a NUL byte. With a longer name, a read of `/proc/PID/maps` fails after it has allocated a buffer of
+/// 1 GiB.
+const DNAME_SIZE: usize = 64;
+
 impl BaseFile {
     fn new(name: &'static CStr) -> Result<Self> {
+        let bytes: &BStr = name.as_ref();
+        if "anon_inode:".len() + bytes.len() >= DNAME_SIZE {
+            return Err(EINVAL);
+        }
         // SAFETY: The name is a string, and the operations are valid permanently. They have no
         // owner, as they are built into the kernel. There is no context inode.
         let file = from_err_ptr(unsafe {

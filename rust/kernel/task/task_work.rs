@@ -16,6 +16,7 @@ use crate::{
     },
     bindings,
     module::this_module,
+    module_going,
     prelude::*,
 };
 use core::{
@@ -180,6 +181,7 @@ impl CurrentTask {
     /// - The task is a kthread, which never returns to userspace.
     /// - The task is exiting and has already run its task work for the last time.
     /// - The module of `T` is still in its `init()` or is being unloaded.
+    /// - `T` is part of a module, and its `OwnerModule` is that of code that is built in.
     ///
     /// # Context
     ///
@@ -196,6 +198,10 @@ impl CurrentTask {
         let module = this_module::<T::OwnerModule>().as_ptr();
 
         if self.is_kthread() {
+            return Err(work);
+        }
+        // An implementation may have set `OwnerModule` to the type of code that is built in.
+        if module.is_null() && !module_going::module_of(run_item::<T> as usize).is_null() {
             return Err(work);
         }
         // If `init()` fails, the module is freed regardless of its refcount.

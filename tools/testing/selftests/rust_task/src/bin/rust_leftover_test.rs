@@ -44,6 +44,10 @@ const TESTS: &[Test] = &[
         left(c"chain", "chain", true)
     }),
     ("kthread that drops its own handle", own_handle),
+    ("kthreads that own each other", || {
+        left(c"each other", "other", false)
+    }),
+    ("task work with the OwnerModule of another module", task_work),
     ("forgotten misc device", device),
     ("init() that fails and leaves all of it behind", failing),
     ("misc device opened during init()", slow),
@@ -128,6 +132,11 @@ fn left(case: &CStr, name: &str, leaks: bool) -> Result<()> {
 fn own_handle() -> Result<()> {
     load(c"own handle")?.context("finit_module()")?;
     gone("own")?;
+    unload()
+}
+
+fn task_work() -> Result<()> {
+    load(c"task work")?.context("finit_module()")?;
     unload()
 }
 
