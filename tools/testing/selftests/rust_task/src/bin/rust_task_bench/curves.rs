@@ -33,7 +33,7 @@ const PAGES: &[usize] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 /// In addition to the processes and kthreads of the system.
 const PROCESSES: &[usize] = &[10, 30, 100, 300, 1000, 3000, 10000];
 
-const GROUP_WALK: &str = "each thread group, under RCU";
+const GROUP_WALK: &str = "each thread group: get and put";
 const VMA_WALK: &str = "mmap read lock, each VMA, unlock";
 const LOOK_UP: &str = "mmap read lock, vma_lookup(), unlock";
 const LOCK_VMA: &str = "lock_vma_under_rcu() and unlock";
