@@ -14,14 +14,23 @@ use std::{
     process::Command,
 };
 
+/// The version that is installed if there is none that suffices.
 const BINDGEN: &str = "0.73.2";
-const LLVM: &str = "/usr/lib/llvm-22";
-/// Packages, each with a file that exists if it is installed.
+/// The oldest version that each supported kernel accepts.
+const OLDEST_BINDGEN: [u32; 3] = [0, 71, 1];
+/// This version misplaces fields.
+const BAD_BINDGEN: [u32; 3] = [0, 73, 1];
+/// The major versions of LLVM that Debian 12 and 13 have. The first one is the default.
+const LLVM: &[u32] = &[22, 19];
+/// The packages of each version of LLVM, each with a file in its directory.
+const LLVM_PACKAGES: &[(&str, &str)] = &[
+    ("clang-N", "bin/clang"),
+    ("lld-N", "bin/ld.lld"),
+    ("llvm-N", "bin/llvm-nm"),
+    ("libclang-N-dev", "lib/libclang.so"),
+];
+/// The other packages, each with a file that exists if it is installed.
 const PACKAGES: &[(&str, &str)] = &[
-    ("clang-22", "/usr/lib/llvm-22/bin/clang"),
-    ("lld-22", "/usr/lib/llvm-22/bin/ld.lld"),
-    ("llvm-22", "/usr/lib/llvm-22/bin/llvm-nm"),
-    ("libclang-22-dev", "/usr/lib/llvm-22/lib/libclang.so"),
     ("flex", "/usr/bin/flex"),
     ("bison", "/usr/bin/bison"),
     ("bc", "/usr/bin/bc"),
@@ -64,6 +73,8 @@ const OWN_VARIABLES: &[&str] = &[
 /// The environment in which the kernel is built.
 pub struct Tools {
     path: String,
+    /// The directory of LLVM.
+    llvm: PathBuf,
     /// `library/` of the Rust source, which contains core.
     pub library: PathBuf,
     /// The versions of the tools, in one line.
@@ -76,7 +87,7 @@ impl Tools {
         let mut command = Command::new(program);
         command
             .env("PATH", &self.path)
-            .env("LIBCLANG_PATH", format!("{LLVM}/lib"))
+            .env("LIBCLANG_PATH", self.llvm.join("lib"))
             .env("LC_ALL", "C");
         for name in OWN_VARIABLES {
             command.env_remove(name);
@@ -88,33 +99,59 @@ impl Tools {
 /// Installs what is missing.
 pub fn ensure(build: &Build) -> Result<Tools> {
     fs::create_dir_all(&build.cache)?;
-    let rustc = step::output(Command::new("rustc").arg("--version"))
-        .context("no rustc: install Rust 1.89 or newer, with rustfmt and clippy")?;
-    let version = rustc
-        .split_whitespace()
-        .nth(1)
-        .context("rustc has no version")?
-        .to_owned();
+    let rustc = step::output(Command::new("rustc").arg("-vV"))
+        .context("no rustc: install Rust 1.85 or newer, with rustfmt and clippy")?;
+    let field = |name: &str| {
+        let value = rustc.lines().find_map(|line| line.strip_prefix(name));
+        value.with_context(|| format!("rustc -vV has no line {name}"))
+    };
+    let version = field("release: ")?;
+    let major = field("LLVM version: ")?
+        .split('.')
+        .next()
+        .and_then(|n| n.parse().ok());
+    // With the LLVM of rustc, the helpers can be inlined into Rust code.
+    let llvm_version = *LLVM
+        .iter()
+        .find(|&&ours| major == Some(ours))
+        .unwrap_or(&LLVM[0]);
+    let llvm = PathBuf::from(format!("/usr/lib/llvm-{llvm_version}"));
 
-    packages(build)?;
-    let bindgen = bindgen(build)?;
-    let library = library(build, &version)?;
+    packages(build, llvm_version, &llvm)?;
+    let (bindgen, bindgen_version) = bindgen(build)?;
+    let library = library(build, version)?;
     if build.kdir.is_none() {
         source(build)?;
     }
-    let path = env::var("PATH").unwrap_or_default();
+    let mut path = llvm
+        .join("bin")
+        .into_os_string()
+        .into_string()
+        .unwrap_or_default();
+    if let Some(bindgen) = bindgen {
+        path += &format!(":{}", bindgen.display());
+    }
+    path += &format!(":{}", env::var("PATH").unwrap_or_default());
+    let first = rustc.lines().next().unwrap_or_default();
     Ok(Tools {
-        path: format!("{LLVM}/bin:{}:{path}", bindgen.display()),
+        path,
+        llvm,
         library,
-        versions: format!("{} bindgen {BINDGEN} llvm 22", rustc.trim()),
+        versions: format!("{first} bindgen {bindgen_version} llvm {llvm_version}"),
     })
 }
 
-fn packages(build: &Build) -> Result<()> {
-    let missing: Vec<_> = PACKAGES
-        .iter()
-        .filter(|(_, file)| !Path::new(file).exists())
-        .map(|(package, _)| *package)
+fn packages(build: &Build, llvm_version: u32, llvm: &Path) -> Result<()> {
+    let of_llvm = LLVM_PACKAGES.iter().map(|(package, file)| {
+        let package = package.replace('N', &llvm_version.to_string());
+        (package, llvm.join(file))
+    });
+    let others = PACKAGES.iter();
+    let others = others.map(|(package, file)| ((*package).to_owned(), PathBuf::from(file)));
+    let missing: Vec<_> = of_llvm
+        .chain(others)
+        .filter(|(_, file)| !file.exists())
+        .map(|(package, _)| package)
         .collect();
     if missing.is_empty() {
         return Ok(());
@@ -146,8 +183,14 @@ fn packages(build: &Build) -> Result<()> {
     )
 }
 
-/// Installs bindgen. Returns the directory of its executable.
-fn bindgen(build: &Build) -> Result<PathBuf> {
+/// Finds a bindgen in `PATH` that suffices, or else installs one. Returns its directory, if that is
+/// not in `PATH`, and its version.
+fn bindgen(build: &Build) -> Result<(Option<PathBuf>, String)> {
+    let installed = step::output(Command::new("bindgen").arg("--version")).unwrap_or_default();
+    if let Some(version) = installed.split_whitespace().nth(1).filter(|v| suffices(v)) {
+        return Ok((None, version.to_owned()));
+    }
+
     let root = build.cache.join(format!("bindgen-{BINDGEN}"));
     if !root.join("bin/bindgen").exists() {
         step::run(
@@ -166,7 +209,14 @@ fn bindgen(build: &Build) -> Result<PathBuf> {
                 .env_remove("CARGO_TARGET_DIR"),
         )?;
     }
-    Ok(root.join("bin"))
+    Ok((Some(root.join("bin")), BINDGEN.to_owned()))
+}
+
+/// Returns whether each supported kernel can be built with this version of bindgen.
+fn suffices(version: &str) -> bool {
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let version: [u32; 3] = std::array::from_fn(|_| parts.next().unwrap_or(0));
+    version >= OLDEST_BINDGEN && version != BAD_BINDGEN
 }
 
 /// Returns `library/` of the source of this rustc.
@@ -356,4 +406,19 @@ fn private_apt(build: &Build) -> Result<Vec<String>> {
     .into_iter()
     .flat_map(|option| ["-o".to_owned(), option])
     .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::suffices;
+
+    #[test]
+    fn versions_of_bindgen() {
+        for version in ["0.71.1", "0.72.0", "0.73.0", "0.73.2", "1.0.0"] {
+            assert!(suffices(version), "{version}");
+        }
+        for version in ["0.60.1", "0.71.0", "0.73.1", "", "unknown"] {
+            assert!(!suffices(version), "{version}");
+        }
+    }
 }
