@@ -6,7 +6,7 @@ ifneq ($(shell command -v cargo >/dev/null && echo yes),yes)
 $(error no cargo: install Rust 1.89 or newer, with rustfmt and clippy)
 endif
 
-export KERNEL KDIR ARCH LLVM M V ONLY SECONDS SEED CASE TURN FN
+export KERNEL KDIR ARCH LLVM M V ONLY SECONDS SEED CASE TURN FN CONFIG JSON
 unexport O
 
 # cargo shows its progress when it builds the tool for the first time.

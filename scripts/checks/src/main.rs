@@ -10,6 +10,7 @@ mod binder;
 mod configs;
 mod curves;
 mod debug;
+mod doctor;
 mod edits;
 #[cfg(test)]
 mod imports;
@@ -71,6 +72,8 @@ enum Command {
     MainlineBugs,
     /// builds and boots all Rust code of the kernel, under KASAN (KERNEL=7.3)
     Allrust,
+    /// says which tools are found and needed, and why CONFIG_RUST is off (KDIR= CONFIG= JSON=1)
+    Doctor,
     /// finds the structs and fields of C that rust/layout.c lacks
     Layout,
     /// compiles, or boots the tests, with other kernel configurations (ONLY=part of a name)
@@ -111,6 +114,9 @@ fn run() -> Result<bool> {
     if let Command::Help = args.command {
         help();
         return Ok(true);
+    }
+    if let Command::Doctor = args.command {
+        return doctor::all();
     }
     let build = Build::find(None)?;
     if let Command::Words = args.command {

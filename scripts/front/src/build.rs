@@ -57,11 +57,7 @@ impl Build {
         if let Some(arch) = var("ARCH").filter(|arch| arch != "x86_64") {
             bail!("ARCH={arch}: only x86_64 is supported");
         }
-        let cache = match var("XDG_CACHE_HOME") {
-            Some(dir) => PathBuf::from(dir),
-            None => PathBuf::from(var("HOME").context("HOME is not set")?).join(".cache"),
-        }
-        .join("rust-task-mm");
+        let cache = cache()?;
 
         let kdir = var("KDIR").map(PathBuf::from);
         let (series, suffix) = match &kdir {
@@ -114,6 +110,16 @@ impl Build {
         let _ = fs::create_dir_all(&dir);
         dir.join(format!("{step}.log"))
     }
+}
+
+/// Returns the directory of downloads and kernel sources.
+pub fn cache() -> Result<PathBuf> {
+    let var = |name| env::var(name).ok().filter(|v| !v.is_empty());
+    let user = match var("XDG_CACHE_HOME") {
+        Some(dir) => PathBuf::from(dir),
+        None => PathBuf::from(var("HOME").context("HOME is not set")?).join(".cache"),
+    };
+    Ok(user.join("rust-task-mm"))
 }
 
 /// Reads the series of a kernel tree from its Makefile, for example `6.12`.

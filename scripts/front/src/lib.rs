@@ -4,8 +4,12 @@
 //!
 //! Each module uses only modules that stand above it in this list.
 
-pub mod manifest;
+pub mod kconfig;
 pub mod step;
+
+pub mod versions;
+
+pub mod manifest;
 
 pub mod build;
 

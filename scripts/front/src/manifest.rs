@@ -2,6 +2,7 @@
 
 //! `manifest.toml`, which lists the files of this repository.
 
+use crate::versions::Needs;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::{
@@ -15,6 +16,7 @@ use std::{
 pub struct Manifest {
     pub tree: Vec<PathBuf>,
     pub cargo: Vec<PathBuf>,
+    pub needs: Vec<Needs>,
     pub ui: Ui,
     pub driver: Vec<Driver>,
     pub module: Vec<Module>,
@@ -240,6 +242,19 @@ mod tests {
         let symbols = manifest.driver.iter().map(|driver| &driver.config);
         listed.extend(symbols.map(|symbol| format!("config {symbol}")));
         listed
+    }
+
+    #[test]
+    fn each_series_has_the_versions_that_it_needs() {
+        let root = root();
+        let manifest = Manifest::read(&root).unwrap();
+        for series in tree::supported(&root).unwrap() {
+            let needs = manifest.needs.iter().find(|needs| needs.series == series);
+            let needs = needs.unwrap_or_else(|| panic!("manifest.toml has no needs of {series}"));
+            for tool in ["rustc", "bindgen", "llvm"] {
+                assert!(needs.of(tool).is_some(), "{series}: {tool}");
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,11 @@
 //! verified by apt, and from cargo's registry. If Debian's archive is not reachable, the kernel source
 //! comes from kernel.org.
 
-use crate::{release, step, Build};
+use crate::{
+    release, step,
+    versions::{self, Version},
+    Build,
+};
 use anyhow::{bail, Context, Result};
 use std::{
     env, fs,
@@ -17,9 +21,7 @@ use std::{
 /// The version that is installed if there is none that suffices.
 const BINDGEN: &str = "0.73.2";
 /// The oldest version that each supported kernel accepts.
-const OLDEST_BINDGEN: [u32; 3] = [0, 71, 1];
-/// This version misplaces fields.
-const BAD_BINDGEN: [u32; 3] = [0, 73, 1];
+const OLDEST_BINDGEN: &str = "0.71.1";
 /// The major versions of LLVM that Debian 12 and 13 have. The first one is the default.
 const LLVM: &[u32] = &[22, 19];
 /// The packages of each version of LLVM, each with a file in its directory.
@@ -66,6 +68,8 @@ const OWN_VARIABLES: &[&str] = &[
     "CASE",
     "TURN",
     "FN",
+    "CONFIG",
+    "JSON",
     "M",
     "V",
 ];
@@ -96,63 +100,82 @@ impl Tools {
     }
 }
 
-/// Installs what is missing.
-pub fn ensure(build: &Build) -> Result<Tools> {
-    fs::create_dir_all(&build.cache)?;
-    let rustc = step::output(Command::new("rustc").arg("-vV"))
-        .context("no rustc: install Rust 1.85 or newer, with rustfmt and clippy")?;
-    let field = |name: &str| {
-        let value = rustc.lines().find_map(|line| line.strip_prefix(name));
-        value.with_context(|| format!("rustc -vV has no line {name}"))
-    };
-    let version = field("release: ")?;
-    let major = field("LLVM version: ")?
-        .split('.')
-        .next()
-        .and_then(|n| n.parse().ok());
-    // With the LLVM of rustc, the helpers can be inlined into Rust code.
-    let llvm_version = *LLVM
-        .iter()
-        .find(|&&ours| major == Some(ours))
-        .unwrap_or(&LLVM[0]);
-    let llvm = PathBuf::from(format!("/usr/lib/llvm-{llvm_version}"));
-
-    packages(build, llvm_version, &llvm)?;
-    let (bindgen, bindgen_version) = bindgen(build)?;
-    let library = library(build, version)?;
-    if build.kdir.is_none() {
-        source(build)?;
-    }
-    let mut path = llvm
-        .join("bin")
-        .into_os_string()
-        .into_string()
-        .unwrap_or_default();
-    if let Some(bindgen) = bindgen {
-        path += &format!(":{}", bindgen.display());
-    }
-    path += &format!(":{}", env::var("PATH").unwrap_or_default());
-    let first = rustc.lines().next().unwrap_or_default();
-    Ok(Tools {
-        path,
-        llvm,
-        library,
-        versions: format!("{first} bindgen {bindgen_version} llvm {llvm_version}"),
-    })
+/// Returns the directory of LLVM: the version of rustc if Debian has it, so that the helpers can be
+/// inlined into Rust code.
+pub fn llvm() -> PathBuf {
+    let rustc = step::output(Command::new("rustc").arg("-vV")).unwrap_or_default();
+    let of_rustc = rustc
+        .lines()
+        .find_map(|line| line.strip_prefix("LLVM version: ")?.split('.').next())
+        .and_then(|major| major.parse().ok());
+    let version = LLVM.iter().find(|&&version| of_rustc == Some(version));
+    PathBuf::from(format!("/usr/lib/llvm-{}", version.unwrap_or(&LLVM[0])))
 }
 
-fn packages(build: &Build, llvm_version: u32, llvm: &Path) -> Result<()> {
-    let of_llvm = LLVM_PACKAGES.iter().map(|(package, file)| {
-        let package = package.replace('N', &llvm_version.to_string());
-        (package, llvm.join(file))
-    });
+/// Returns the directories in which the tools are looked up.
+pub fn search_path(cache: &Path) -> String {
+    let path = env::var("PATH").unwrap_or_default();
+    let llvm = llvm().join("bin");
+    if has_bindgen(&path) {
+        return format!("{}:{path}", llvm.display());
+    }
+    let bindgen = bindgen_root(cache).join("bin");
+    format!("{}:{}:{path}", llvm.display(), bindgen.display())
+}
+
+/// Returns the packages that are not installed.
+pub fn missing_packages() -> Vec<String> {
+    let llvm = llvm();
+    let name = llvm.to_string_lossy();
+    let version = name.rsplit('-').next().unwrap_or_default();
+    let of_llvm = LLVM_PACKAGES.iter();
+    let of_llvm = of_llvm.map(|(package, file)| (package.replace('N', version), llvm.join(file)));
     let others = PACKAGES.iter();
     let others = others.map(|(package, file)| ((*package).to_owned(), PathBuf::from(file)));
-    let missing: Vec<_> = of_llvm
+    of_llvm
         .chain(others)
         .filter(|(_, file)| !file.exists())
         .map(|(package, _)| package)
-        .collect();
+        .collect()
+}
+
+/// Installs what is missing.
+pub fn ensure(build: &Build) -> Result<Tools> {
+    fs::create_dir_all(&build.cache)?;
+    let rustc = step::output(Command::new("rustc").arg("--version"))
+        .context("no rustc: install Rust 1.85 or newer, with rustfmt and clippy")?;
+    let version = rustc
+        .split_whitespace()
+        .nth(1)
+        .context("rustc has no version")?
+        .to_owned();
+
+    packages(build)?;
+    bindgen(build)?;
+    let library = library(build, &version)?;
+    if build.kdir.is_none() {
+        source(build)?;
+    }
+    let path = search_path(&build.cache);
+    let version_of = |program: &str| {
+        let version = versions::which(program, &path).and_then(|file| versions::of(&file));
+        version.with_context(|| format!("{program} does not run"))
+    };
+    Ok(Tools {
+        library,
+        versions: format!(
+            "{} bindgen {} clang {}",
+            rustc.trim(),
+            version_of("bindgen")?,
+            version_of("clang")?
+        ),
+        path,
+        llvm: llvm(),
+    })
+}
+
+fn packages(build: &Build) -> Result<()> {
+    let missing = missing_packages();
     if missing.is_empty() {
         return Ok(());
     }
@@ -183,48 +206,59 @@ fn packages(build: &Build, llvm_version: u32, llvm: &Path) -> Result<()> {
     )
 }
 
-/// Finds a bindgen in `PATH` that suffices, or else installs one. Returns its directory, if that is
-/// not in `PATH`, and its version.
-fn bindgen(build: &Build) -> Result<(Option<PathBuf>, String)> {
-    let installed = step::output(Command::new("bindgen").arg("--version")).unwrap_or_default();
-    if let Some(version) = installed.split_whitespace().nth(1).filter(|v| suffices(v)) {
-        return Ok((None, version.to_owned()));
-    }
-
-    let root = build.cache.join(format!("bindgen-{BINDGEN}"));
-    if !root.join("bin/bindgen").exists() {
-        step::run(
-            "bindgen",
-            &build.log("bindgen"),
-            Command::new("cargo")
-                .args([
-                    "install",
-                    "--locked",
-                    "bindgen-cli",
-                    "--version",
-                    BINDGEN,
-                    "--root",
-                ])
-                .arg(&root)
-                .env_remove("CARGO_TARGET_DIR"),
-        )?;
-    }
-    Ok((Some(root.join("bin")), BINDGEN.to_owned()))
+fn bindgen_root(cache: &Path) -> PathBuf {
+    cache.join(format!("bindgen-{BINDGEN}"))
 }
 
-/// Returns whether each supported kernel can be built with this version of bindgen.
-fn suffices(version: &str) -> bool {
-    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
-    let version: [u32; 3] = std::array::from_fn(|_| parts.next().unwrap_or(0));
-    version >= OLDEST_BINDGEN && version != BAD_BINDGEN
+/// Installs bindgen, unless one that suffices is installed.
+fn bindgen(build: &Build) -> Result<()> {
+    let root = bindgen_root(&build.cache);
+    if has_bindgen(&env::var("PATH").unwrap_or_default()) || root.join("bin/bindgen").exists() {
+        return Ok(());
+    }
+    step::run(
+        "bindgen",
+        &build.log("bindgen"),
+        Command::new("cargo")
+            .args([
+                "install",
+                "--locked",
+                "bindgen-cli",
+                "--version",
+                BINDGEN,
+                "--root",
+            ])
+            .arg(&root)
+            .env_remove("CARGO_TARGET_DIR"),
+    )
+}
+
+/// Returns whether the first bindgen of `path` suffices for each supported kernel.
+fn has_bindgen(path: &str) -> bool {
+    let installed = versions::which("bindgen", path).and_then(|file| versions::of(&file));
+    installed.is_some_and(suffices)
+}
+
+fn suffices(bindgen: Version) -> bool {
+    Some(bindgen) >= Version::find(OLDEST_BINDGEN)
+        && versions::known_bad("bindgen", bindgen).is_none()
+}
+
+/// Returns `library/` of the source of this rustc, if it is there.
+pub fn library_found(cache: &Path, version: &str) -> Result<Option<PathBuf>> {
+    let sysroot = step::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let own = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
+    let unpacked = cache.join(format!(
+        "rust-src-{version}/usr/src/rustc-{version}/library"
+    ));
+    let mut all = [own, unpacked].into_iter();
+    Ok(all.find(|library| library.join("core/src/lib.rs").exists()))
 }
 
 /// Returns `library/` of the source of this rustc.
 fn library(build: &Build, version: &str) -> Result<PathBuf> {
-    let sysroot = step::output(Command::new("rustc").args(["--print", "sysroot"]))?;
-    let own = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
-    if own.join("core/src/lib.rs").exists() {
-        return Ok(own);
+    if let Some(library) = library_found(&build.cache, version)? {
+        return Ok(library);
     }
 
     let name = format!("rust-src-{version}");
@@ -410,14 +444,15 @@ fn private_apt(build: &Build) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::suffices;
+    use super::{suffices, Version};
 
     #[test]
     fn versions_of_bindgen() {
+        let suffices = |version| suffices(Version::find(version).unwrap());
         for version in ["0.71.1", "0.72.0", "0.73.0", "0.73.2", "1.0.0"] {
             assert!(suffices(version), "{version}");
         }
-        for version in ["0.60.1", "0.71.0", "0.73.1", "", "unknown"] {
+        for version in ["0.60.1", "0.71.0", "0.73.1"] {
             assert!(!suffices(version), "{version}");
         }
     }
