@@ -8,6 +8,7 @@ endif
 
 export KERNEL KDIR ARCH LLVM M V ONLY SECONDS SEED CASE TURN FN CONFIG JSON
 unexport O
+CONFIG := $(or $(CONFIG),$(if $(O),$(O)/.config))
 
 # cargo shows its progress when it builds the tool for the first time.
 quiet := $(if $(wildcard build/front/release/checks),--quiet)

@@ -18,6 +18,7 @@ mod layout;
 mod lint;
 mod mainline_bugs;
 mod mutants;
+mod proof;
 mod prose;
 mod stress;
 mod tests;
@@ -74,7 +75,7 @@ enum Command {
     Allrust,
     /// says which tools are found and needed, and why CONFIG_RUST is off (KDIR= CONFIG= JSON=1)
     Doctor,
-    /// finds the structs and fields of C that rust/layout.c lacks
+    /// finds what rust/layout.c lacks; with KDIR= or CONFIG=: proves the layouts of that kernel
     Layout,
     /// compiles, or boots the tests, with other kernel configurations (ONLY=part of a name)
     Configs,
@@ -117,6 +118,9 @@ fn run() -> Result<bool> {
     }
     if let Command::Doctor = args.command {
         return doctor::all();
+    }
+    if matches!(args.command, Command::Layout) && proof::is_asked() {
+        return proof::all();
     }
     let build = Build::find(None)?;
     if let Command::Words = args.command {

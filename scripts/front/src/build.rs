@@ -40,6 +40,12 @@ pub struct Build {
 impl Build {
     /// Returns the build of `series`; if that is `None`, of the kernel that `KERNEL` or `KDIR` names.
     pub fn find(series: Option<String>) -> Result<Self> {
+        let kdir = env::var_os("KDIR").filter(|kdir| !kdir.is_empty());
+        Self::find_in(series, kdir.map(PathBuf::from))
+    }
+
+    /// Returns the build of `series`, or of the tree `kdir`.
+    pub fn find_in(series: Option<String>, kdir: Option<PathBuf>) -> Result<Self> {
         let root = env::current_dir()?.canonicalize()?;
         if !root.join("backport").is_dir() {
             bail!(
@@ -59,7 +65,6 @@ impl Build {
         }
         let cache = cache()?;
 
-        let kdir = var("KDIR").map(PathBuf::from);
         let (series, suffix) = match &kdir {
             Some(kdir) => (series_of(kdir)?, "-kdir"),
             None => (

@@ -159,7 +159,7 @@ pub struct Dependency {
 /// The symbols of a kernel tree, with the values of a `.config`.
 pub struct Kconfig {
     symbols: BTreeMap<String, Symbol>,
-    /// Who selects a symbol: the condition.
+    /// The conditions under which others select a symbol.
     selects: BTreeMap<String, Vec<Option<Expr>>>,
     config: BTreeMap<String, String>,
     /// Values that this machine's tools have, whatever the `.config` says.

@@ -20,6 +20,7 @@ pub mod setup;
 pub mod tree;
 
 pub mod kernel;
+pub mod mirror;
 pub mod report;
 
 pub mod boot;
