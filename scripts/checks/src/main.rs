@@ -20,6 +20,7 @@ mod mainline_bugs;
 mod mutants;
 mod proof;
 mod prose;
+mod shell;
 mod stress;
 mod tests;
 mod ui;
@@ -45,6 +46,8 @@ enum Command {
     All,
     /// boots it; prints the answers of the crate beside those of /proc
     Run,
+    /// opens a shell in the booted kernel, with the modules of M= in / (reads commands from a pipe)
+    Shell,
     /// runs what CI runs, on each kernel; ends with "N passed, N failed"
     Test,
     /// runs the documentation's examples in the booted kernel
@@ -158,6 +161,10 @@ fn run() -> Result<bool> {
         Command::Run => {
             kernel::compile(&build, &tools)?;
             return tests::run(&build, &tools, &mut outcome);
+        }
+        Command::Shell => {
+            kernel::compile(&build, &tools)?;
+            return shell::open(&build, &tools);
         }
         Command::Asm => {
             kernel::compile(&build, &tools)?;

@@ -2,7 +2,7 @@
 
 //! Booting a kernel with its tests, and `make test`, which runs all of them.
 
-use crate::{allrust, api, bench, binder, configs, debug, lint, mainline_bugs, ui};
+use crate::{allrust, api, bench, binder, configs, debug, lint, mainline_bugs, shell, ui};
 use anyhow::{Context, Result};
 use front::{
     boot::{self, BootOptions, Guest},
@@ -151,6 +151,7 @@ pub fn test(asked: Build) -> Result<bool> {
 
         lint::all(&build, &tools, &mut outcome)?;
         ui::all(&build, &mut outcome)?;
+        shell::readme(&build, &tools, &mut outcome)?;
         wrong_layout(&build, &tools, &mut outcome)?;
         configs::in_turn(&builds, &build, &tools, &mut outcome)?;
         let examples = everything(&build, &initramfs, &mut outcome)?;

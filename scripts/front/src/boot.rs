@@ -199,7 +199,7 @@ pub fn try_boot(
 }
 
 /// Returns the first line of the first splat that is not a KCSAN report.
-fn first_splat(console: &str) -> Option<&str> {
+pub fn first_splat(console: &str) -> Option<&str> {
     console
         .lines()
         .find(|l| !l.contains(RACE) && SPLATS.iter().any(|s| l.contains(s)))

@@ -44,9 +44,8 @@ pub fn uapi(build: &Build, tools: &Tools) -> Result<PathBuf> {
     Ok(include)
 }
 
-/// Builds the programs, and packs them together with the modules of `build`.
-pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
-    let include = uapi(build, tools)?;
+/// Builds the programs. Returns their directory.
+pub fn programs(build: &Build) -> Result<PathBuf> {
     let target = build.out.join("selftests");
     step::run(
         "selftests",
@@ -58,8 +57,13 @@ pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
             .env("CARGO_TARGET_DIR", &target)
             .env("RUSTFLAGS", "-C target-feature=+crt-static"),
     )?;
-    let bin = target.join(TARGET).join("release");
+    Ok(target.join(TARGET).join("release"))
+}
 
+/// Builds the programs, and packs them together with the modules of `build`.
+pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
+    let include = uapi(build, tools)?;
+    let bin = programs(build)?;
     let boot = build.objects.join("boot");
     fs::create_dir_all(&boot)?;
     let manifest = &build.manifest;
@@ -138,7 +142,18 @@ pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
             writeln!(list, "file {} {} {mode} 0 0", at.display(), file.display())?;
         }
     }
-    let spec = boot.join("initramfs.list");
+    let archive = pack(build, tools, "initramfs", &list)?;
+    Ok(Initramfs {
+        archive,
+        programs: tests,
+    })
+}
+
+/// Packs the files of a list in the form of the kernel's `gen_init_cpio`. Returns the archive.
+pub fn pack(build: &Build, tools: &Tools, name: &str, list: &str) -> Result<PathBuf> {
+    let boot = build.objects.join("boot");
+    fs::create_dir_all(&boot)?;
+    let spec = boot.join(format!("{name}.list"));
     fs::write(&spec, list)?;
 
     let program = build.objects.join("usr/gen_init_cpio");
@@ -146,15 +161,12 @@ pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
         let mut make = kernel::make(build, tools);
         step::run("gen_init_cpio", &build.log("usr"), make.arg("usr/"))?;
     }
-    let archive = boot.join("initramfs.cpio");
+    let archive = boot.join(format!("{name}.cpio"));
     let bytes = Command::new(program)
         .arg(&spec)
         .output()
         .context("gen_init_cpio")?
         .stdout;
     fs::write(&archive, bytes)?;
-    Ok(Initramfs {
-        archive,
-        programs: tests,
-    })
+    Ok(archive)
 }

@@ -279,6 +279,28 @@ fn library(build: &Build, version: &str) -> Result<PathBuf> {
     Ok(library)
 }
 
+/// Returns the shell and the other programs of a guest in which a person works. The package is unpacked
+/// in the cache, not installed.
+pub fn busybox(build: &Build) -> Result<PathBuf> {
+    let dir = build.cache.join("busybox");
+    let find = || {
+        let mut all = ["usr/bin/busybox", "bin/busybox"].into_iter();
+        all.find_map(|file| Some(dir.join(file)).filter(|file| file.is_file()))
+    };
+    if let Some(file) = find() {
+        return Ok(file);
+    }
+    let deb = download(build, "busybox-static", false)?;
+    fill_atomically(&dir, |dir| {
+        step::run(
+            "busybox",
+            &build.log("busybox"),
+            Command::new("dpkg").arg("-x").args([&deb, dir]),
+        )
+    })?;
+    find().with_context(|| format!("{}: the package has no busybox", deb.display()))
+}
+
 /// Downloads and unpacks the kernel source into the cache.
 fn source(build: &Build) -> Result<()> {
     let name = format!("linux-{}", build.series);
