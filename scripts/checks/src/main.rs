@@ -9,6 +9,7 @@ mod bench;
 mod binder;
 mod configs;
 mod curves;
+mod deb;
 mod debug;
 mod doctor;
 mod edits;
@@ -48,6 +49,8 @@ enum Command {
     Run,
     /// opens a shell in the booted kernel, with the modules of M= in / (reads commands from a pipe)
     Shell,
+    /// builds Debian packages of the kernel and its headers, and a module against them
+    Deb,
     /// runs what CI runs, on each kernel; ends with "N passed, N failed"
     Test,
     /// runs the documentation's examples in the booted kernel
@@ -162,6 +165,7 @@ fn run() -> Result<bool> {
             kernel::compile(&build, &tools)?;
             return tests::run(&build, &tools, &mut outcome);
         }
+        Command::Deb => deb::all(&build, &tools, &mut outcome)?,
         Command::Shell => {
             kernel::compile(&build, &tools)?;
             return shell::open(&build, &tools);

@@ -123,19 +123,49 @@ pub fn search_path(cache: &Path) -> String {
     format!("{}:{}:{path}", llvm.display(), bindgen.display())
 }
 
+/// What `make deb` needs in addition to [`PACKAGES`].
+const PACKAGING: &[(&str, &str)] = &[
+    ("debhelper", "/usr/bin/dh"),
+    ("dpkg-dev", "/usr/bin/dpkg-buildpackage"),
+    ("rsync", "/usr/bin/rsync"),
+];
+
+/// Installs what builds Debian packages.
+pub fn packaging(build: &Build) -> Result<()> {
+    install(
+        build,
+        &PACKAGING
+            .iter()
+            .map(|package| named(package))
+            .collect::<Vec<_>>(),
+    )
+}
+
 /// Returns the packages that are not installed.
 pub fn missing_packages() -> Vec<String> {
+    missing(&packages())
+}
+
+/// A package, and a file that exists if it is installed.
+type Package = (String, PathBuf);
+
+fn named((package, file): &(&str, &str)) -> Package {
+    ((*package).to_owned(), PathBuf::from(file))
+}
+
+fn packages() -> Vec<Package> {
     let llvm = llvm();
     let name = llvm.to_string_lossy();
     let version = name.rsplit('-').next().unwrap_or_default();
     let of_llvm = LLVM_PACKAGES.iter();
     let of_llvm = of_llvm.map(|(package, file)| (package.replace('N', version), llvm.join(file)));
-    let others = PACKAGES.iter();
-    let others = others.map(|(package, file)| ((*package).to_owned(), PathBuf::from(file)));
-    of_llvm
-        .chain(others)
-        .filter(|(_, file)| !file.exists())
-        .map(|(package, _)| package)
+    of_llvm.chain(PACKAGES.iter().map(named)).collect()
+}
+
+fn missing(packages: &[Package]) -> Vec<String> {
+    let all = packages.iter();
+    all.filter(|(_, file)| !file.exists())
+        .map(|(package, _)| package.clone())
         .collect()
 }
 
@@ -150,7 +180,7 @@ pub fn ensure(build: &Build) -> Result<Tools> {
         .context("rustc has no version")?
         .to_owned();
 
-    packages(build)?;
+    install(build, &packages())?;
     bindgen(build)?;
     let library = library(build, &version)?;
     if build.kdir.is_none() {
@@ -174,8 +204,9 @@ pub fn ensure(build: &Build) -> Result<Tools> {
     })
 }
 
-fn packages(build: &Build) -> Result<()> {
-    let missing = missing_packages();
+/// Installs those of `all` that are missing.
+fn install(build: &Build, all: &[Package]) -> Result<()> {
+    let missing = missing(all);
     if missing.is_empty() {
         return Ok(());
     }
@@ -202,8 +233,15 @@ fn packages(build: &Build) -> Result<()> {
         &build.log("apt-install"),
         apt()
             .args(["install", "-y", "--no-install-recommends"])
-            .args(missing),
-    )
+            .args(&missing),
+    )?;
+    match all.iter().find(|(_, file)| !file.exists()) {
+        Some((package, file)) => {
+            let file = file.display();
+            bail!("{package} is installed without {file}: apt-get install --reinstall {package}")
+        }
+        None => Ok(()),
+    }
 }
 
 fn bindgen_root(cache: &Path) -> PathBuf {
@@ -344,7 +382,7 @@ fn source(build: &Build) -> Result<()> {
         }
     };
     fill_atomically(&dir, |dir| {
-        let outer = dir.with_extension("deb");
+        let outer = dir.join("package");
         fs::create_dir_all(&outer)?;
         step::run(
             "kernel package",
@@ -363,7 +401,11 @@ fn fill_atomically(dir: &Path, fill: impl FnOnce(&PathBuf) -> Result<()>) -> Res
     let partial = PathBuf::from(format!("{}.partial", dir.display()));
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir_all(&partial)?;
-    fill(&partial)?;
+    if let Err(err) = fill(&partial) {
+        // On a full disk, the space is needed.
+        let _ = fs::remove_dir_all(&partial);
+        return Err(err);
+    }
     fs::rename(&partial, dir)?;
     Ok(())
 }

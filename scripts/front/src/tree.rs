@@ -374,6 +374,10 @@ fn folder(
                     fs::remove_file(&target)?;
                 }
                 step::write_if_changed(&target, text)?;
+                // The kernel's make runs its scripts directly.
+                if let Ok(original) = fs::metadata(base.join(name)) {
+                    fs::set_permissions(&target, original.permissions())?;
+                }
             }
         }
     }
