@@ -2,8 +2,18 @@
 #
 # Passes each target to the tool in scripts/. `make help` lists the targets.
 
+# The lowest version of rustc that compiles the tool.
+rust := 1.89
+
 ifneq ($(shell command -v cargo >/dev/null && echo yes),yes)
-$(error no cargo: install Rust 1.89 or newer, with rustfmt and clippy)
+$(error no cargo: install Rust $(rust) or newer, with rustfmt and clippy)
+endif
+rustc := $(word 2,$(shell rustc --version 2>/dev/null))
+ifneq ($(shell printf '%s\n' $(rust) $(or $(rustc),0) | sort -VC && echo yes),yes)
+$(error rustc $(or $(rustc),is missing or) is too old: install Rust $(rust) or newer, with rustfmt and clippy)
+endif
+ifneq ($(shell command -v cc >/dev/null && echo yes),yes)
+$(error no C compiler, which cargo needs to link: install gcc)
 endif
 
 export KERNEL KDIR ARCH LLVM M V ONLY SECONDS SEED CASE TURN FN CONFIG JSON

@@ -36,11 +36,11 @@ impl std::error::Error for Killed {}
 pub fn run(title: &str, log: &Path, command: &mut Command) -> Result<()> {
     if !watch(title, log, command, None)? {
         let text = fs::read_to_string(log).unwrap_or_default();
-        bail!(
-            "{title} failed: {}; see {}",
-            first_error(&text),
-            log.display()
-        );
+        let log = log.display();
+        match known_cause(&text) {
+            Some(cause) => bail!("{title} failed: {cause}; then run the command again; see {log}"),
+            None => bail!("{title} failed: {}; see {log}", first_error(&text)),
+        }
     }
     Ok(())
 }
@@ -141,6 +141,27 @@ fn last_line(log: &Path) -> String {
     line.unwrap_or_default().trim().chars().take(100).collect()
 }
 
+/// Causes that make each tool fail in a way of its own: a part of the output, and what to do.
+const CAUSES: &[(&str, &str)] = &[
+    (
+        "No space left on device",
+        "the disk is full: free some space",
+    ),
+    ("Could not resolve host", "no network: connect this machine"),
+    (
+        "Temporary failure resolving",
+        "no network: connect this machine",
+    ),
+    ("Network is unreachable", "no network: connect this machine"),
+];
+
+/// Returns the cause of a failure if it is not the command's own.
+fn known_cause(text: &str) -> Option<&'static str> {
+    let mut causes = CAUSES.iter();
+    let found = causes.find(|(part, _)| text.contains(part));
+    found.map(|(_, cause)| *cause)
+}
+
 /// Returns the line of the output that most likely names the error.
 fn first_error(text: &str) -> String {
     let errors = [
@@ -185,4 +206,30 @@ pub fn write_if_changed(path: &Path, text: &str) -> Result<bool> {
     }
     fs::write(path, text).with_context(|| path.display().to_string())?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_and_a_missing_network_have_a_line_of_their_own() {
+        let log = std::env::temp_dir().join(format!("step-{}", std::process::id()));
+        let fail = |text: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", "echo \"$0\"; exit 1", text]);
+            let error = run("step", &log, &mut command).unwrap_err().to_string();
+            error.split(';').next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(
+            fail("tar: cfe_error.h: Cannot write: No space left on device"),
+            "step failed: the disk is full: free some space"
+        );
+        assert_eq!(
+            fail("warning: network error: Could not resolve host: a"),
+            "step failed: no network: connect this machine"
+        );
+        assert_eq!(fail("a\nerror: b"), "step failed: error: b");
+        fs::remove_file(log).unwrap();
+    }
 }

@@ -81,6 +81,20 @@ impl Needs {
         })
     }
 
+    /// Refuses a tool that is too old for the series. `found` is what it prints as its version.
+    pub fn refuse_old(&self, tool: &str, found: &str) -> Result<()> {
+        let lowest = self.of(tool);
+        let found = Version::find(found);
+        if let (Some(lowest), Some(found)) = (lowest, found.filter(|found| Some(*found) < lowest)) {
+            bail!(
+                "{tool} {found} is too old for Linux {}: install {lowest} or newer; `make doctor` \
+                 prints what each series needs",
+                self.series
+            );
+        }
+        Ok(())
+    }
+
     /// Asks a kernel tree.
     pub fn of_tree(tree: &Path, series: &str) -> Result<Self> {
         let ask = |tool: &str| -> Result<String> {
@@ -162,6 +176,21 @@ mod tests {
         assert_eq!(Version::find("1.25").unwrap().of_pahole(), 125);
         assert_eq!(Version::find("19.1.7").unwrap().of_llvm(), 190_107);
         assert!(Version::find("1.9.0") < Version::find("1.10.0"));
+    }
+
+    #[test]
+    fn an_old_version_is_refused() {
+        let needs = Needs {
+            series: "7.3".into(),
+            rustc: "1.85.0".into(),
+            bindgen: "0.71.1".into(),
+            llvm: "17.0.1".into(),
+        };
+        assert!(needs.refuse_old("rustc", "rustc 1.85.0 (x)").is_ok());
+        let error = needs.refuse_old("rustc", "rustc 1.84.1 (x)").unwrap_err();
+        assert!(error
+            .to_string()
+            .starts_with("rustc 1.84.1 is too old for Linux 7.3"));
     }
 
     #[test]
