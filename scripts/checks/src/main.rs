@@ -47,7 +47,7 @@ enum Command {
     All,
     /// boots it; prints the answers of the crate beside those of /proc
     Run,
-    /// opens a shell in the booted kernel, with the modules of M= in / (reads commands from a pipe)
+    /// opens a shell in the booted kernel, with the modules of M= in /
     Shell,
     /// builds Debian packages of the kernel and its headers, and a module against them
     Deb,

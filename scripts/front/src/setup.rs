@@ -132,13 +132,7 @@ const PACKAGING: &[(&str, &str)] = &[
 
 /// Installs what builds Debian packages.
 pub fn packaging(build: &Build) -> Result<()> {
-    install(
-        build,
-        &PACKAGING
-            .iter()
-            .map(|package| named(package))
-            .collect::<Vec<_>>(),
-    )
+    install(build, &PACKAGING.iter().map(named).collect::<Vec<_>>())
 }
 
 /// Returns the packages that are not installed.
@@ -185,6 +179,10 @@ pub fn ensure(build: &Build) -> Result<Tools> {
     let library = library(build, &version)?;
     if build.kdir.is_none() {
         source(build)?;
+    }
+    let mut needs = build.manifest.needs.iter();
+    if let Some(needs) = needs.find(|needs| needs.series == build.series) {
+        needs.refuse_old("rustc", &rustc)?;
     }
     let path = search_path(&build.cache);
     let version_of = |program: &str| {
