@@ -5,6 +5,10 @@
 //!
 //! `test_rust_vma_abi.rs` describes the kinds of VMAs.
 
+use core::{
+    ptr::addr_of_mut,
+    slice, //
+};
 use kernel::{
     bindings, c_str,
     error::to_result,
@@ -167,7 +171,22 @@ impl kernel::Module for TestModule {
 /// The `vm_private_data` of a VMA of `test_rust_vma`. Each `mmap()` allocates one.
 struct VmaData {
     kind: u64,
+    /// How many faults of [`abi::FULL_PAGE`] there were.
+    full: Atomic<u32>,
     page: UserPage,
+}
+
+/// Calls `function` while the refcount of `page` is that of a page with 2^30 mappings more.
+fn with_full<R>(page: &UserPage, function: impl FnOnce() -> R) -> R {
+    const MAPPINGS: i32 = 1 << 30;
+
+    // SAFETY: The page is allocated while it is borrowed, and its refcount is an aligned `int`,
+    // which is only accessed by atomic operations.
+    let refcount = unsafe { Atomic::from_ptr(addr_of_mut!((*page.as_ptr())._refcount.counter)) };
+    refcount.add(MAPPINGS, Relaxed);
+    let result = function();
+    refcount.add(-MAPPINGS, Relaxed);
+    result
 }
 
 fn pfn_of(page: &UserPage) -> usize {
@@ -234,6 +253,13 @@ impl VmOperations for VmaData {
             if let Some(err) = wait.err().filter(|err| *err != WaitError::Timeout) {
                 return vmf.return_error(err.into());
             }
+        }
+        if vmf.data().kind == abi::NO_MEMORY {
+            return vmf.return_error(ENOMEM);
+        }
+        if vmf.data().kind == abi::FULL_PAGE && vmf.data().full.fetch_add(1, Relaxed) == 0 {
+            let page = &vmf.data().page;
+            return with_full(page, || vmf.return_page(page));
         }
         if vmf.data().kind == abi::FAULT_PFN {
             // SAFETY: The PFN is that of a page whose content only userspace accesses. The VMA
@@ -315,7 +341,8 @@ impl MiscDevice for TestDevice {
         let new_data = || -> Result<Arc<VmaData>> {
             let page = UserPage::alloc_page(GFP_KERNEL)?;
             count(ALLOCATED);
-            Ok(Arc::new(VmaData { kind, page }, GFP_KERNEL)?)
+            let full = Atomic::new(0);
+            Ok(Arc::new(VmaData { kind, full, page }, GFP_KERNEL)?)
         };
 
         let owned = vma.set_ops(new_data()?)?;
@@ -345,6 +372,20 @@ impl MiscDevice for TestDevice {
                 }
             }
             abi::MIXED => drop(vma.set_mixedmap()),
+            abi::FULL_PAGE => {
+                let vma = vma.set_mixedmap();
+                let page = &owned.data().page;
+                let mapped = with_full(page, || {
+                    let pages = slice::from_ref(page);
+                    [
+                        vma.vm_insert_page(vma.start(), page),
+                        vma.vm_insert_pages(vma.start(), pages),
+                    ]
+                });
+                if mapped != [Err(ENOMEM); 2] {
+                    return Err(EIO);
+                }
+            }
             // SAFETY: `set_mixedmap()` is not called for this VMA.
             abi::FAULT_PFN => unsafe { vma.set_pfnmap(Caching::Normal)? },
             _ => (),
@@ -512,7 +553,12 @@ impl MiscDevice for PrepareDevice {
                 }
                 desc.set_ops(data)
             }
-            abi::MAP_PAGES => desc.map_kernel_pages(pages),
+            abi::MAP_PAGES => {
+                if with_full(&pages[1], || desc.map_kernel_pages(pages)).is_ok() {
+                    return Err(EIO);
+                }
+                desc.map_kernel_pages(pages)
+            }
             _ => desc.set_ops(data),
         }
     }

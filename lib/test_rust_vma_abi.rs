@@ -54,8 +54,14 @@ pub const WAIT: u64 = 1024;
 pub const WAIT_MS: u32 = 200;
 /// `->mmap()` calls `try_clear_mayread()`.
 pub const NO_READ: u64 = 1040;
-/// (prepare only: `->mmap_prepare()` maps two pages with `map_kernel_pages()`.)
+/// (prepare only: `->mmap_prepare()` maps two pages with `map_kernel_pages()`. It fails with `EIO`
+/// if a page can be mapped while its refcount is close to the maximum.)
 pub const MAP_PAGES: u64 = 192;
+/// `->mmap()` fails with `EIO` if a page can be mapped while its refcount is close to the maximum.
+/// The first `fault()` tries the same.
+pub const FULL_PAGE: u64 = 1056;
+/// `fault()` fails with `ENOMEM`.
+pub const NO_MEMORY: u64 = 1072;
 
 /// The result of [`EVENTS`].
 #[repr(C)]

@@ -3,7 +3,7 @@
 //! Maps `/dev/rust_vma_buffer`, `/dev/test_rust_vma` and `/dev/test_rust_vma_prepare`, applies all
 //! operations of userspace to the VMAs, and compares the results of the drivers with /proc.
 
-use anyhow::{anyhow, ensure, Context, Result};
+use anyhow::{anyhow, bail, ensure, Context, Result};
 use nix::{
     errno::Errno,
     sys::{
@@ -68,6 +68,8 @@ const TESTS: &[Test] = &[
     ("page_mkwrite() refuses", mkwrite_refused),
     ("retry_after()", retried),
     ("a signal during a page fault", signal_in_fault),
+    ("a page with too many references", full_page),
+    ("a handler that returns ENOMEM", no_memory),
     ("PFNs and pages in a private VMA", mixed_private),
     ("userfaultfd refuses VMAs of drivers", userfaultfd),
     ("page faults under the VMA lock", vma_lock),
@@ -166,6 +168,46 @@ fn signal_in_fault() -> Result<()> {
             "by the kernel: {by_kernel}: {status:?}"
         );
     }
+    Ok(())
+}
+
+/// A page whose refcount is close to overflow is not mapped. Each function that maps pages is
+/// tried, by hooks that fail if it succeeds; `prepare_maps()` tries the one of `->mmap_prepare()`.
+fn full_page() -> Result<()> {
+    let tester = Tester::open()?;
+    check_dropped(&tester, || {
+        let before = tester.events()?.faults;
+        let span = tester.map(test_abi::FULL_PAGE, 1, SHARED)?;
+        ensure!(span.read(0) == 0);
+        let faults = tester.events()?.faults - before;
+        ensure!(faults == 2, "the access took {faults} faults");
+        span.unmap()?;
+        Ok(())
+    })
+}
+
+/// The access is repeated until the process is killed. An access of the kernel fails.
+fn no_memory() -> Result<()> {
+    let tester = Tester::open()?;
+    let span = tester.map(test_abi::NO_MEMORY, 1, SHARED)?;
+    let (_from, into) = pipe()?;
+    // SAFETY: The kernel reads from the page, and returns an error if that faults.
+    let written = unsafe { libc::write(into.as_raw_fd(), span.addr(0) as _, 8) };
+    let written = Errno::result(written);
+    ensure!(written == Err(Errno::EFAULT), "{written:?}");
+
+    let before = tester.events()?.faults;
+    let child = Child::start(|| {
+        span.read(0);
+        bail!("the access has succeeded")
+    })?;
+    let begin = Instant::now();
+    while tester.events()?.faults < before + 10 {
+        ensure!(begin.elapsed() < TIMEOUT, "the access was not repeated");
+        thread::sleep(Duration::from_millis(1));
+    }
+    child.kill()?;
+    span.unmap()?;
     Ok(())
 }
 
