@@ -89,6 +89,7 @@ impl kernel::Module for LeftoverModule {
                 forget(device()?);
                 return Err(ENODEV);
             }
+            b"foreign owner" => foreign_device()?,
             b"slow" => {
                 module._device = Some(device()?);
                 one_second();
@@ -189,7 +190,10 @@ impl TaskWorkItem for Work {
 /// Adds the work item. If that succeeds, it would run after this `init()` has failed.
 fn task_work() -> Result {
     #[cfg(CONFIG_KUNIT)]
-    if current!().task_work_add(TaskWork::new(Work, GFP_KERNEL)?).is_ok() {
+    if current!()
+        .task_work_add(TaskWork::new(Work, GFP_KERNEL)?)
+        .is_ok()
+    {
         return Err(EEXIST);
     }
     Ok(())
@@ -204,6 +208,19 @@ fn device() -> Result<Pin<KBox<MiscDeviceRegistration<Device>>>> {
     )
 }
 
+/// Registers a device, which must fail.
+fn foreign_device() -> Result {
+    #[cfg(CONFIG_KUNIT)]
+    {
+        let name = c_str!("rust_leftover");
+        let device = MiscDeviceRegistration::<ForeignDevice>::register(MiscDeviceOptions { name });
+        if KBox::pin_init(device, GFP_KERNEL).err() != Some(EINVAL) {
+            return Err(EEXIST);
+        }
+    }
+    Ok(())
+}
+
 struct Device;
 
 #[vtable]
@@ -216,5 +233,22 @@ impl MiscDevice for Device {
 
     fn ioctl(_me: &Self, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
         Ok(ROUNDS.load(Relaxed) as isize & 0xff)
+    }
+}
+
+/// A device whose operations would not keep this module: `OwnerModule` is that of code that is
+/// built into the kernel.
+#[cfg(CONFIG_KUNIT)]
+struct ForeignDevice;
+
+#[cfg(CONFIG_KUNIT)]
+impl MiscDevice for ForeignDevice {
+    const USE_VTABLE_ATTR: () = ();
+
+    type OwnerModule = kernel::mm::kunit::FaultHandler;
+    type Ptr = KBox<Self>;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+        Ok(KBox::new(Self, GFP_KERNEL)?)
     }
 }

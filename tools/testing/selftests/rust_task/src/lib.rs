@@ -5,6 +5,7 @@
 pub mod binder;
 pub mod child;
 pub mod device;
+pub mod io_uring;
 pub mod ioctl;
 pub mod ktap;
 pub mod leaks;

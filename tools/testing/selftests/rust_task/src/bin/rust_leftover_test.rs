@@ -14,10 +14,11 @@ use nix::{
 };
 use rust_task::{
     child::Child,
+    io_uring::Ring,
     ktap::{self, did, Test},
 };
 use std::{
-    ffi::CStr,
+    ffi::{CStr, CString},
     fs::{self, File},
     path::Path,
     thread::sleep,
@@ -49,6 +50,7 @@ const TESTS: &[Test] = &[
     }),
     ("task work with the OwnerModule of another module", task_work),
     ("forgotten misc device", device),
+    ("misc device that names another module", foreign_owner),
     ("init() that fails and leaves all of it behind", failing),
     ("misc device opened during init()", slow),
     (
@@ -56,6 +58,7 @@ const TESTS: &[Test] = &[
         slow_failing,
     ),
     ("process killed while it waits for init()", killed),
+    ("misc device opened by io_uring during init()", by_io_uring),
 ];
 
 const MODULE: &str = "/leftover/rust_leftover.ko";
@@ -157,6 +160,13 @@ fn device() -> Result<()> {
     unload()
 }
 
+/// The module checks that it cannot register the device.
+fn foreign_owner() -> Result<()> {
+    load(c"foreign owner")?.context("finit_module()")?;
+    ensure!(!Path::new(NODE).exists(), "{NODE} exists");
+    unload()
+}
+
 fn failing() -> Result<()> {
     if must_not_leak() {
         return Ok(());
@@ -175,6 +185,12 @@ fn open_node() -> nix::Result<i32> {
 
 /// Waits until the device exists, and opens it.
 fn open_early() -> Result<nix::Result<i32>> {
+    wait_for_node()?;
+    Ok(open_node())
+}
+
+/// Waits until the device exists.
+fn wait_for_node() -> Result<()> {
     let begin = Instant::now();
     while !Path::new(NODE).exists() {
         ensure!(begin.elapsed() < SOON, "no {NODE}");
@@ -182,7 +198,7 @@ fn open_early() -> Result<nix::Result<i32>> {
     }
     let state = fs::read_to_string("/sys/module/rust_leftover/initstate")?;
     ensure!(state.trim() == "coming", "the module is {state:?}");
-    Ok(open_node())
+    Ok(())
 }
 
 fn slow() -> Result<()> {
@@ -232,5 +248,30 @@ fn killed() -> Result<()> {
         "it has waited until the end of init()"
     );
     loader.join()?;
+    unload()
+}
+
+/// `-ERESTARTNOINTR` is for a system call. A worker of io_uring must not return it, and neither
+/// must the attempt that precedes the worker. A process that has used io_uring still waits in
+/// `open()`.
+fn by_io_uring() -> Result<()> {
+    if Ring::new()?.is_none() {
+        did("files opened by io_uring (not configured)", 0);
+        return Ok(());
+    }
+    let opener = Child::start(|| {
+        let mut ring = Ring::new()?.context("no io_uring")?;
+        wait_for_node()?;
+        let result = ring.open(&CString::new(NODE)?, OFlag::O_RDONLY)?;
+        ensure!(result == Err(Errno::EAGAIN), "io_uring: {result:?}");
+        let result = open(NODE, OFlag::O_NONBLOCK, Mode::empty());
+        ensure!(result == Err(Errno::EAGAIN), "O_NONBLOCK: {result:?}");
+        close(open_node()?)?;
+        close(ring.open(&CString::new(NODE)?, OFlag::O_RDONLY)??)?;
+        Ok(())
+    })?;
+    load(c"slow")?.context("finit_module()")?;
+    opener.join()?;
+    did("files opened by io_uring", 2);
     unload()
 }
