@@ -18,7 +18,15 @@ use kernel::{
         CurrentKThread,
         KThread, //
     },
-    mm::MmWithUser,
+    mm::{
+        Mm,
+        MmWithUser, //
+    },
+    pid::{
+        Pid,
+        PidType, //
+    },
+    pid_namespace::PidNamespace,
     prelude::*,
     sync::{
         aref::ARef,
@@ -28,9 +36,12 @@ use kernel::{
             Relaxed,
             Release, //
         },
+        rcu,
         Arc, //
     },
     task::{
+        might_sleep,
+        Rlimit,
         Task,
         TaskState,
         WaitError,
@@ -38,6 +49,7 @@ use kernel::{
     },
     time::msecs_to_jiffies,
     uaccess::UserSlice,
+    user_namespace::UserNamespace,
     workqueue::Queue, //
 };
 
@@ -58,6 +70,10 @@ const USER_COPY: u32 = command(abi::USER_COPY);
 const USER_COPY_IN_IRQ: u32 = command(abi::USER_COPY_IN_IRQ);
 const COMM: u32 = command(abi::COMM);
 const KILL_IDLE: u32 = command(abi::KILL_IDLE);
+const MIGHT_SLEEP: u32 = command(abi::MIGHT_SLEEP);
+const COMM_CHANGES: u32 = command(abi::COMM_CHANGES);
+const FREEZE: u32 = command(abi::FREEZE);
+const ANY_CONTEXT: u32 = command(abi::ANY_CONTEXT);
 
 type Results = [i64; 4];
 
@@ -74,6 +90,10 @@ pub(super) fn ioctl(cmd: u32, user: UserSlice) -> Result {
         USER_COPY_IN_IRQ => user_copy_in_irq,
         COMM => comm,
         KILL_IDLE => kill_idle,
+        MIGHT_SLEEP => might_sleep_in_irq,
+        COMM_CHANGES => comm_changes,
+        FREEZE => freeze,
+        ANY_CONTEXT => any_context,
         _ => return Err(ENOTTY),
     };
     let (mut reader, mut writer) = user.reader_writer();
@@ -467,4 +487,166 @@ fn kill_idle(_: [i64; 2]) -> Result<Results> {
     let idle = unsafe { &*ptr::addr_of!(bindings::init_task).cast::<Task>() };
     let sent = idle.send_sig(bindings::SIGKILL as c_int, true);
     Ok([errno(sent), 0, 0, 0])
+}
+
+/// A grace period that ends while a reader that began before it is still inside is an error.
+fn might_sleep_in_irq([msecs, cpu]: [i64; 2]) -> Result<Results> {
+    // Each call would be reported, as it should be.
+    if cfg!(CONFIG_DEBUG_ATOMIC_SLEEP) {
+        return Ok([0, 1, 0, 0]);
+    }
+    let (inside, end, left) = (Answer::new()?, Answer::new()?, Answer::new()?);
+    let (is_inside, may_end, has_left) = (inside.clone(), end.clone(), left.clone());
+    let (has_begun, period) = (inside.clone(), Answer::new()?);
+    let its_end = period.clone();
+
+    // Created first: the reader may keep kthreadd from running.
+    let updater = spawn_on(current!().cpu().into(), move |this| {
+        has_begun.wait();
+        // SAFETY: This is process context, and not an RCU read-side critical section.
+        unsafe { bindings::synchronize_rcu() };
+        its_end.set([left.ready.load(Acquire).into(), 0, 0, 0]);
+        while !this.sleep(HOUR) {}
+        0
+    })?;
+    let reader = spawn_on(cpu, move |this| {
+        let guard = rcu::read_lock();
+        is_inside.set([0; 4]);
+        while may_end.ready.load(Acquire) == 0 {
+            hint::spin_loop();
+        }
+        has_left.set([0; 4]);
+        drop(guard);
+        while !this.sleep(HOUR) {}
+        0
+    })?;
+
+    inside.wait();
+    let interrupts = msecs_to_jiffies(msecs as u32);
+    for _ in 0..interrupts {
+        call_on_cpu(cpu, &|| might_sleep());
+        pause(1);
+    }
+    end.set([0; 4]);
+    let [after, ..] = period.wait();
+    drop((reader, updater));
+    Ok([interrupts as i64, after, 0, 0])
+}
+
+fn comm_changes([pid, msecs]: [i64; 2]) -> Result<Results> {
+    let caller = current!();
+    let ns = caller.active_pid_ns().ok_or(ESRCH)?;
+    let pid = ns.find_get_pid(pid as i32).ok_or(ESRCH)?;
+    let task = pid.get_pid_task(PidType::Tgid).ok_or(ESRCH)?;
+
+    let mut results = [0; 4];
+    for _ in 0..msecs_to_jiffies(msecs as u32) {
+        for _ in 0..1000 {
+            let name = task.comm();
+            let (begin, end) = name.split_at(abi::LONG_NAME.len());
+            let possible = |(byte, of_long): (&u8, &u8)| *byte == 0 || byte == of_long;
+            let kind = if !begin.iter().zip(abi::LONG_NAME).all(possible) || end != [0] {
+                3
+            } else if begin == abi::LONG_NAME {
+                1
+            } else if begin[1..].iter().all(|byte| *byte == 0) {
+                0
+            } else {
+                2
+            };
+            results[kind] += 1;
+        }
+        pause(1);
+    }
+    Ok(results)
+}
+
+fn freeze([state, _]: [i64; 2]) -> Result<Results> {
+    let state = *STATES.get(state as usize).ok_or(EINVAL)?;
+    let never = || None::<()>;
+    current!().wait_until(state, MAX_SCHEDULE_TIMEOUT, never)?;
+    Ok([0; 4])
+}
+
+/// What [`any_context`] asks about.
+#[derive(Clone)]
+struct Subject {
+    task: ARef<Task>,
+    mm: ARef<Mm>,
+    ns: ARef<PidNamespace>,
+}
+
+impl Subject {
+    /// Calls functions that are documented for any context. The results do not change.
+    fn answers(&self) -> [i64; 24] {
+        let task = &*self.task;
+        let pid = task.get_task_pid(PidType::Tgid);
+        let nr = task.tgid_nr_ns(Some(&self.ns));
+        let found = self.ns.find_get_pid(nr);
+        let cred = task.get_task_cred();
+        let init = UserNamespace::init();
+        let mut name = [0; 8];
+        name.copy_from_slice(&task.comm()[..8]);
+        let or_none = |number: Option<i32>| number.map_or(-1, i64::from);
+        let id = |number: Option<u32>| number.map_or(-1, i64::from);
+        [
+            task.pid().into(),
+            task.tgid().into(),
+            nr.into(),
+            id(task.uid().into_uid(init)),
+            task.is_kthread().into(),
+            task.is_exiting().into(),
+            i64::from_ne_bytes(name),
+            task.pid_alive().into(),
+            task.nice().into(),
+            task.start_time() as i64,
+            task.exit_state().is_none().into(),
+            task.rlimit(Rlimit::Nofile) as i64,
+            or_none(task.real_parent().map(|task| task.pid())),
+            or_none(task.get_group_leader().map(|task| task.pid())),
+            task.threads().count() as i64,
+            id(task.get_pid_ns().map(|ns| ns.level())),
+            or_none(pid.as_deref().map(Pid::pid_nr)),
+            or_none(pid.as_deref().map(|pid| pid.pid_nr_ns(&self.ns))),
+            i64::from(pid == found),
+            or_none(found.and_then(|pid| Some(pid.get_pid_task(PidType::Pid)?.pid()))),
+            or_none(self.ns.translate(nr, PidNamespace::init())),
+            id(cred.euid().into_uid(init)),
+            id(cred.egid().into_gid(init)),
+            self.mm.mmget_not_zero().is_some().into(),
+        ]
+    }
+
+    fn compare(&self, expected: &[i64; 24]) -> Results {
+        let answers = self.answers();
+        let different = (0..answers.len()).filter(|i| answers[*i] != expected[*i]);
+        let bits = different.fold(0, |bits, i| bits | 1 << i);
+        [answers.len() as i64, bits, 0, 0]
+    }
+}
+
+fn any_context([kind, cpu]: [i64; 2]) -> Result<Results> {
+    let current = current!();
+    let subject = Subject {
+        task: ARef::from(&**current),
+        mm: ARef::from(&**current.mm().ok_or(ESRCH)?),
+        ns: ARef::from(current.active_pid_ns().ok_or(ESRCH)?),
+    };
+    let expected = subject.answers();
+    let answer = Answer::new()?;
+
+    if kind == abi::SOFTIRQ {
+        let (theirs, about) = (answer.clone(), subject.clone());
+        // SAFETY: `system_bh_wq` is initialized at boot and is never freed.
+        let queue = unsafe { Queue::from_raw(bindings::system_bh_wq) };
+        queue.try_spawn(GFP_KERNEL, move || {
+            let results = about.compare(&expected);
+            // The last reference to an mm must not be dropped here.
+            drop(about);
+            theirs.set(results);
+        })?;
+    } else {
+        call_on_cpu(cpu, &|| answer.set(subject.compare(&expected)));
+    }
+    Ok(answer.wait())
 }

@@ -37,6 +37,26 @@ pub const COMM: u32 = 48;
 /// Sends `SIGKILL` to the idle task of the boot CPU. Returns the error.
 pub const KILL_IDLE: u32 = 49;
 
+/// Calls `might_sleep()` in interrupts of CPU `args[1]`, for `args[0]` milliseconds. They hit an
+/// RCU read-side critical section. Returns how many interrupts there were, and whether the grace
+/// period that began meanwhile ended after the critical section. With `CONFIG_DEBUG_ATOMIC_SLEEP`,
+/// does nothing, and returns 0 and 1.
+pub const MIGHT_SLEEP: u32 = 50;
+/// Reads the `comm` of the process with PID `args[0]` for `args[1]` milliseconds, which is "a" or
+/// [`LONG_NAME`], or a mixture of both while it changes. Returns how often it was the former, the
+/// latter, another mixture, and anything else.
+pub const COMM_CHANGES: u32 = 51;
+/// Waits without a limit in the state with index `args[0]`: 0 `Interruptible`,
+/// 1 `InterruptibleFreezable`, 2 `Killable`, 3 `KillableFreezable`.
+pub const FREEZE: u32 = 52;
+
+/// Calls the functions for any context on the caller, here and in context `args[0]` of CPU
+/// `args[1]`. Returns how many functions there are, and a bit for each whose results differ.
+pub const ANY_CONTEXT: u32 = 53;
+
+/// [`COMM_CHANGES`]: the longest name. Its first byte is that of the short one.
+pub const LONG_NAME: &[u8; 15] = b"abcdefghijklmno";
+
 /// [`CONTEXT`]: a kthread with interrupts disabled, and with another state than `TASK_RUNNING`.
 pub const IRQS_DISABLED: i64 = 0;
 /// [`CONTEXT`]: a hard IRQ that interrupts a kthread that uses the mm of the caller.

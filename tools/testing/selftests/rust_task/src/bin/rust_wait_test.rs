@@ -2,12 +2,13 @@
 
 //! Has `/dev/test_rust_task` wake tasks, wait and access user memory, in each context.
 
-use anyhow::{ensure, Result};
+use anyhow::{bail, ensure, Result};
 use nix::{
     errno::Errno,
     sched::{sched_setaffinity, CpuSet},
     sys::{
         mman::{MapFlags, ProtFlags},
+        prctl,
         signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal},
     },
     unistd::Pid,
@@ -19,7 +20,8 @@ use rust_task::{
     ktap::{self, did, fact, Test},
 };
 use std::{
-    ptr,
+    ffi::CString,
+    fs, ptr,
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
@@ -39,7 +41,11 @@ const TESTS: &[Test] = &[
     ("unbounded wait and a periodic signal", unbounded),
     ("user memory in a kthread without an mm", user_copy),
     ("user memory in a hard IRQ", user_copy_in_irq),
+    ("might_sleep() in a hard IRQ", might_sleep),
+    ("functions for any context", any_context),
     ("comm under alloc_lock", comm),
+    ("comm during changes", comm_changes),
+    ("freezer", freezer),
     ("signal to an idle task", kill_idle),
 ];
 
@@ -274,6 +280,91 @@ fn comm() -> Result<()> {
     let [name, ..] = once(abi::COMM, [0; 2])?;
     let name = name.to_ne_bytes();
     ensure!(name.starts_with(b"rust_wai"), "{name:?}");
+    Ok(())
+}
+
+/// Each function returns the same as in process context.
+fn any_context() -> Result<()> {
+    pin(0)?;
+    let contexts = [
+        ("interrupts disabled", abi::IRQS_DISABLED, 0),
+        ("hard IRQ", abi::HARD_IRQ, 1),
+        ("softirq", abi::SOFTIRQ, 0),
+    ];
+    for _ in 0..100 {
+        for (name, kind, cpu) in contexts {
+            let [functions, different, ..] = once(abi::ANY_CONTEXT, [kind, cpu])?;
+            ensure!(functions == 24);
+            ensure!(different == 0, "{name}: bits {different:#x}");
+        }
+    }
+    did("functions called in interrupts", 100 * 3 * 24);
+    Ok(())
+}
+
+/// With `CONFIG_PREEMPT_VOLUNTARY`, `__cond_resched()` reports a quiescent state of RCU.
+fn might_sleep() -> Result<()> {
+    pin(0)?;
+    // RCU asks for a quiescent state after a tenth of a second.
+    let [interrupts, after, ..] = once(abi::MIGHT_SLEEP, [800, 1])?;
+    did("interrupts that called might_sleep()", interrupts);
+    ensure!(after == 1, "the grace period has ended before its readers");
+    Ok(())
+}
+
+/// The name changes between a short and a long one. Each byte must be one of either.
+fn comm_changes() -> Result<()> {
+    let child = Child::start(|| {
+        pin(1)?;
+        let long = CString::new(abi::LONG_NAME.as_slice())?;
+        loop {
+            prctl::set_name(&long)?;
+            prctl::set_name(c"a")?;
+        }
+    })?;
+    pin(0)?;
+    let pid = child.pid().as_raw();
+    let comm = format!("/proc/{pid}/comm");
+    while !fs::read_to_string(&comm)?.starts_with('a') {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let [short, long, mixed, other] = once(abi::COMM_CHANGES, [pid.into(), 1000])?;
+    child.kill()?;
+    did("reads of a name that changes", short + long + mixed + other);
+    ensure!(
+        short > 0 && long > 0,
+        "{short} short names, {long} long names"
+    );
+    ensure!(other == 0, "{other} names have bytes of neither");
+    Ok(())
+}
+
+/// The freezer stops a task that waits in a freezable state, and the wait goes on after the resume.
+/// It fails if a task waits in a killable state that is not freezable.
+fn freezer() -> Result<()> {
+    if fs::write("/sys/power/pm_test", "freezer").is_err() {
+        did("suspends (not configured)", 0);
+        return Ok(());
+    }
+    fs::write("/sys/module/suspend/parameters/pm_test_delay", "0")?;
+    // In milliseconds.
+    fs::write("/sys/power/pm_freeze_timeout", "2000")?;
+    for (state, freezes) in [(0, true), (1, true), (2, false), (3, true)] {
+        let child = Child::start(|| {
+            let result = once(abi::FREEZE, [state, 0]);
+            bail!("the wait has ended: {result:?}")
+        })?;
+        thread::sleep(Duration::from_millis(100));
+        let result = fs::write("/sys/power/state", "freeze");
+        ensure!(
+            result.is_ok() == freezes,
+            "state {state}: suspend has returned {result:?}"
+        );
+        thread::sleep(Duration::from_millis(100));
+        // This fails if the child has exited.
+        child.kill()?;
+    }
+    did("suspends", 4);
     Ok(())
 }
 
