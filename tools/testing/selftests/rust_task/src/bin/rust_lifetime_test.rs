@@ -5,11 +5,12 @@
 use anyhow::{ensure, Result};
 use nix::{
     errno::Errno,
+    sched::{sched_setaffinity, CpuSet},
     sys::{
         mman::{MapFlags, ProtFlags},
         signal::{kill, Signal},
     },
-    unistd::{fork, getpid, gettid, pause, setresuid, ForkResult, Pid, Uid},
+    unistd::{fork, getpid, getppid, gettid, pause, setresuid, ForkResult, Pid, Uid},
 };
 use rust_task::{
     child::{in_child, in_namespace, Child},
@@ -18,9 +19,12 @@ use rust_task::{
     ktap::{self, did, Test},
 };
 use std::{
+    env,
     fs::{self, File, OpenOptions, Permissions},
-    os::unix::fs::PermissionsExt,
+    io::{self, Read, Write},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::PathBuf,
+    process::{self, Command},
     sync::{mpsc, Barrier},
     thread,
     time::{Duration, Instant},
@@ -45,6 +49,7 @@ const TESTS: &[Test] = &[
     ),
     ("chain of address spaces", chain),
     ("signal with the credentials of the opener", signals),
+    ("signal during execve() of a thread", signal_in_exec),
 ];
 
 const DEVICE: &str = "/dev/test_rust_lifetime";
@@ -56,6 +61,10 @@ const CHAIN: u32 = 200;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn main() -> Result<()> {
+    // `signal_in_exec()` has executed this program.
+    if let Some(times) = env::args().nth(1) {
+        return exec_again(times.parse()?);
+    }
     ktap::run(TESTS)
 }
 
@@ -269,4 +278,73 @@ fn signals() -> Result<()> {
         ensure!(sent == [Err(Errno::EPERM); 2], "{sent:?}");
         Ok(())
     })
+}
+
+/// How often [`signal_in_exec`] has a thread call `execve()`.
+const EXECS: u32 = 100;
+
+/// Has another thread than the leader execute this program, `times` times.
+fn exec_again(times: u32) -> Result<()> {
+    if times == 0 {
+        return Ok(());
+    }
+    thread::spawn(move || {
+        // Meanwhile the sender runs. It is then preempted at any place.
+        thread::sleep(Duration::from_micros(fastrand::u64(100..1000)));
+        let times = (times - 1).to_string();
+        let err = Command::new("/proc/self/exe").arg(times).exec();
+        println!("# execve(): {err}");
+        process::exit(1);
+    });
+    loop {
+        pause();
+    }
+}
+
+/// Sends signals to the opener until it has exited. Returns the result for the reader of the pipe.
+fn send_all(device: &File, opener: Pid) -> String {
+    let mut sent = 0u64;
+    loop {
+        // It is ignored.
+        let mut signal = Signal::SIGWINCH as i32;
+        match exchange(device, SIGNAL_AS_OPENER, &mut signal) {
+            Ok(()) => sent += 1,
+            Err(Errno::ESRCH) if getppid() != opener => return format!("sent {sent}"),
+            Err(err) => return format!("signal {sent}: {err}"),
+        }
+    }
+}
+
+/// A thread calls `execve()` and takes over the PID of the leader, which is released. A signal to
+/// that PID is never lost.
+///
+/// With `CONFIG_PREEMPT_RCU`, the sender may be preempted between the look-up and the use of the
+/// task. Without, that takes an interrupt on another CPU at that time.
+fn signal_in_exec() -> Result<()> {
+    let (mut reader, mut writer) = io::pipe()?;
+    let mut cpu = CpuSet::new();
+    cpu.set(0)?;
+    sched_setaffinity(Pid::from_raw(0), &cpu)?;
+
+    let opener = Child::start(|| {
+        let device = open()?;
+        let me = getpid();
+        let sender = Child::start(|| {
+            let result = send_all(&device, me);
+            Ok(writer.write_all(result.as_bytes())?)
+        })?;
+        std::mem::forget(sender);
+        // The sender runs only while all threads of this process sleep.
+        let priority = libc::sched_param { sched_priority: 1 };
+        // SAFETY: `priority` is valid.
+        Errno::result(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &priority) })?;
+        exec_again(EXECS)
+    })?;
+    drop(writer);
+    opener.join()?;
+    let mut result = String::new();
+    reader.read_to_string(&mut result)?;
+    did("signals during execve()", &result);
+    ensure!(result.starts_with("sent "), "{result}");
+    Ok(())
 }
