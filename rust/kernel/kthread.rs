@@ -626,8 +626,8 @@ impl KThread {
     /// Waits until the closure has returned and the kthread has exited. Signals do not interrupt
     /// this wait. A parked kthread is unparked. The caller must not hold a lock that the closure
     /// may take. Two kthreads must not stop each other. In the kthread itself, and if the module of
-    /// the closure is going, this only drops the handle and returns `-EBUSY`: the module is not freed
-    /// before the kthread has ended.
+    /// the closure is going, this only drops the handle and returns `-EBUSY`: the module is not
+    /// freed before the kthread has ended.
     ///
     /// If the closure was not called, the value is a negative error code: `-EINTR` if the kthread
     /// was stopped before it called the closure, and `-EINVAL` if the CPU of [`NewKThread::bind`]
@@ -691,8 +691,8 @@ impl KThread {
         let Some(shared) = self.shared.take() else {
             return 0;
         };
-        // `kthread_stop()` waits permanently for the current kthread, and for one that waits for the
-        // current kthread. The module notifier waits for all kthreads that it has told to stop.
+        // `kthread_stop()` waits permanently for the current kthread, and for one that waits for
+        // the current kthread. The module notifier waits for those that it has told to stop.
         if self.task.as_ptr() == Task::current_raw() || shared.going.load(Acquire) {
             // `run()` has its own reference to `shared` and takes the closure: `create()` and
             // `tell_to_stop()` have woken the kthread. `leftover` stays in the list until the

@@ -27,8 +27,7 @@
 //! C header: [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
 
 use crate::{
-    bindings,
-    current,
+    bindings, current,
     error::{
         to_result,
         Result, //

@@ -427,9 +427,9 @@ unsafe impl Sync for BaseFile {}
 /// The operations of a [`BaseFile`].
 static NO_OPERATIONS: FileOps = FileOps::new(ptr::null_mut());
 
-/// The size of the buffer in which `dynamic_dname()` of Linux 6.12 writes `anon_inode:`, the name and
-/// a NUL byte. With a longer name, a read of `/proc/PID/maps` fails after it has allocated a buffer of
-/// 1 GiB.
+/// The size of the buffer in which `dynamic_dname()` of Linux 6.12 writes `anon_inode:`, the name
+/// and a NUL byte. With a longer name, a read of `/proc/PID/maps` fails after it has allocated a
+/// buffer of 1 GiB.
 const DNAME_SIZE: usize = 64;
 
 impl BaseFile {
