@@ -188,7 +188,7 @@ pub fn compare(
         toml::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
     let is_here = |extra: &&Extra| {
         let series = extra.series.as_ref();
-        series.is_none_or(|series| *series == ours.series)
+        series.is_none_or(|series| ours.like.contains(series))
     };
     let extras: Vec<_> = limits.extra.iter().filter(is_here).collect();
 

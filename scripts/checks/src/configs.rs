@@ -78,7 +78,7 @@ pub fn in_turn(
 /// Returns the configurations of a kernel.
 fn of_series(build: &Build) -> impl Iterator<Item = &Configuration> {
     let all = build.manifest.configuration.iter();
-    all.filter(|configuration| configuration.is_for(&build.series))
+    all.filter(|configuration| configuration.is_for(&build.like))
 }
 
 /// Tests that the crate, the samples and the test drivers compile without a warning about our files.

@@ -29,8 +29,10 @@ mod words;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
-use front::{build::Build, initramfs, kernel, outcome::Outcome, setup, setup::Tools, step, tree};
-use std::process::ExitCode;
+use front::{
+    build::Build, initramfs, kernel, outcome::Outcome, series, setup, setup::Tools, step, tree,
+};
+use std::{path::Path, process::ExitCode};
 
 #[derive(Parser)]
 #[command(disable_help_subcommand = true)]
@@ -251,9 +253,10 @@ make LLVM=1 M=dir            builds a module of your own
 make clean                   removes build/
 Any other target is passed to the kernel's make: menuconfig, rustdoc, rust-analyzer, ...
 
-KERNEL=6.12   the kernel series: 6.12 (the default) or 7.3
 KDIR=path     a kernel tree of your own, which is not written to
 ";
+    let all = series::supported(Path::new(".")).unwrap_or_default();
+    text += &format!("KERNEL=6.12   the kernel series: {}\n", all.join(", "));
     print!("{text}");
 }
 

@@ -9,7 +9,7 @@
 
 use anyhow::{bail, Context, Result};
 use front::{
-    build, mirror,
+    build, mirror, series,
     setup::{self, Tools},
     step, tree, Build,
 };
@@ -27,6 +27,8 @@ use std::{
 /// The file with the fields of C, in the mirror.
 const C_FILE: &str = "rust/layout_proof.c";
 const BINDINGS: &str = "rust/bindings/bindings_generated.rs";
+/// The fields that not all series have.
+const FIELDS: &str = "rust/layout_fields.h";
 const HELPER: &str = "rust/bindings/bindings_helper.h";
 
 /// Returns whether a tree or a configuration of the person's own is named.
@@ -212,12 +214,13 @@ struct Proof {
 impl Proof {
     fn new() -> Result<Self> {
         let kdir = variable("KDIR").map(PathBuf::from);
-        // Any series may be named, as only the list of fields depends on it.
+        // `KDIR` may be of any series, as only the list of fields depends on it.
         let mut build = Build::find_in(variable("KERNEL"), None)?;
         let lock = step::lock(&build.out)?;
         let base = match kdir {
             Some(kdir) => {
                 build.series = build::series_of(&kdir)?;
+                build.like = series::like(&build.root, &build.series)?;
                 kdir.canonicalize()?
             }
             None => build.cache.join(format!("linux-{}", build.series)),
@@ -302,9 +305,9 @@ impl Proof {
     /// Returns the entries of rust/layout.c and of the file of the series.
     fn list(&self) -> Result<Vec<Listed>> {
         let mut text = fs::read_to_string(self.build.root.join("rust/layout.c"))?;
-        if let Ok(backport) = tree::backport(&self.build) {
-            let more = backport.join("rust/layout_fields.h");
-            text += &fs::read_to_string(more).unwrap_or_default();
+        let more = tree::backports(&self.build).into_iter();
+        if let Some(more) = more.map(|dir| dir.join(FIELDS)).find(|file| file.exists()) {
+            text += &fs::read_to_string(more)?;
         }
         Ok(parse(&text))
     }

@@ -129,13 +129,14 @@ fn wrong_layout(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<(
     Ok(())
 }
 
-/// Runs all tests on the kernel that `KERNEL` or `KDIR` names, or else on each supported kernel.
+/// Runs all tests on the kernel that `KERNEL` or `KDIR` names, or else on each that
+/// manifest.toml lists for it.
 pub fn test(asked: Build) -> Result<bool> {
     let is_set = |name: &str| env::var(name).is_ok_and(|value| !value.is_empty());
     let builds = if is_set("KERNEL") || is_set("KDIR") {
         vec![asked]
     } else {
-        let all = tree::supported(&asked.root)?.into_iter();
+        let all = asked.manifest.tested.iter().cloned();
         all.map(|series| Build::find(Some(series)))
             .collect::<Result<_>>()?
     };

@@ -2,7 +2,7 @@
 
 //! One build of the kernel: the paths of its source and objects, and what it contains.
 
-use crate::manifest::Manifest;
+use crate::{manifest::Manifest, series};
 use anyhow::{bail, Context, Result};
 use std::{
     env, fs,
@@ -23,6 +23,8 @@ pub struct Build {
     pub cache: PathBuf,
     /// The kernel series, for example `6.12`.
     pub series: String,
+    /// The series, and those whose edits, files and settings it has as well, nearest first.
+    pub like: Vec<String>,
     /// The user's own kernel tree (`KDIR=`).
     pub kdir: Option<PathBuf>,
     /// Whether the tree contains the files of this repository.
@@ -65,17 +67,14 @@ impl Build {
         }
         let cache = cache()?;
 
-        let (series, suffix) = match &kdir {
-            Some(kdir) => (series_of(kdir)?, "-kdir"),
-            None => (
-                series.or(var("KERNEL")).unwrap_or_else(|| "6.12".into()),
-                "",
-            ),
-        };
+        let asked = series.or(var("KERNEL"));
+        let series = series::asked(&root, asked.as_deref(), kdir.as_deref())?;
+        let suffix = if kdir.is_some() { "-kdir" } else { "" };
         Ok(Self {
             tree: out.join(format!("linux-{series}{suffix}")),
             objects: out.join(format!("{series}-x86_64{suffix}")),
             manifest: Arc::new(Manifest::read(&root)?),
+            like: series::like(&root, &series)?,
             root,
             out,
             cache,
@@ -127,17 +126,8 @@ pub fn cache() -> Result<PathBuf> {
     Ok(user.join("rust-task-mm"))
 }
 
-/// Reads the series of a kernel tree from its Makefile, for example `6.12`.
+/// Returns the series of a kernel tree, which need not be supported.
 pub fn series_of(kdir: &Path) -> Result<String> {
-    let text = fs::read_to_string(kdir.join("Makefile"))
-        .with_context(|| format!("KDIR={}: not a kernel tree", kdir.display()))?;
-    let value = |name: &str| {
-        text.lines()
-            .find_map(|l| l.strip_prefix(name)?.trim().strip_prefix('='))
-            .map(|v| v.trim().to_owned())
-    };
-    match (value("VERSION"), value("PATCHLEVEL")) {
-        (Some(version), Some(patchlevel)) => Ok(format!("{version}.{patchlevel}")),
-        _ => bail!("KDIR={}: its Makefile has no version", kdir.display()),
-    }
+    series::of_tree(kdir)
+        .with_context(|| format!("KDIR={} is not a kernel tree", kdir.display()))
 }

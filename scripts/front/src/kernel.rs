@@ -64,14 +64,14 @@ pub fn forward(build: &Build, tools: &Tools, goals: &[String]) -> Result<bool> {
 /// Returns the fragments of this kernel's configuration.
 fn fragments(build: &Build) -> Vec<PathBuf> {
     let configs = build.root.join("configs");
-    [
-        "default.config".to_owned(),
-        format!("{}.config", build.series),
-    ]
-    .into_iter()
-    .map(|name| configs.join(name))
-    .filter(|path| path.exists())
-    .collect()
+    let of_series = build.like.iter().rev();
+    let names = of_series.map(|series| format!("{series}.config"));
+    ["default.config".to_owned()]
+        .into_iter()
+        .chain(names)
+        .map(|name| configs.join(name))
+        .filter(|path| path.exists())
+        .collect()
 }
 
 /// Writes the configuration, if there is none or the fragments have changed.
@@ -82,7 +82,9 @@ pub fn configure(build: &Build, tools: &Tools) -> Result<()> {
         wanted += &fs::read_to_string(fragment)?;
     }
     let mut symbols = fs::read_to_string(build.root.join("Kconfig"))?;
-    symbols += &fs::read_to_string(tree::backport(build)?.join("tree.toml"))?;
+    for backport in tree::backports(build) {
+        symbols += &fs::read_to_string(backport.join("tree.toml"))?;
+    }
     for (at, file) in tree::files(build)? {
         if at.file_stem().is_some_and(|name| name == "Kconfig") {
             symbols += &fs::read_to_string(file)?;
@@ -182,7 +184,11 @@ pub fn derive(build: &Build, tools: &Tools, like: &Build, fragments: &[&str]) ->
     let configs = build.root.join("configs");
     let fragments: Vec<_> = fragments
         .iter()
-        .flat_map(|name| [(*name).to_owned(), format!("{name}-{}", build.series)])
+        .flat_map(|name| {
+            let of_series = build.like.iter().rev();
+            let names = of_series.map(move |series| format!("{name}-{series}"));
+            [(*name).to_owned()].into_iter().chain(names)
+        })
         .map(|name| configs.join(format!("{name}.config")))
         .filter(|path| path.exists())
         .collect();
@@ -328,7 +334,9 @@ fn inputs(build: &Build, tools: &Tools) -> Result<Option<String>> {
     }
     let mut files: BTreeSet<PathBuf> = tree::files(build)?.into_values().collect();
     // tree.toml, and the files that it links to.
-    files.extend(tree::walk(&tree::backport(build)?)?);
+    for backport in tree::backports(build) {
+        files.extend(tree::walk(&backport)?);
+    }
     files.insert(build.root.join("Kconfig"));
     files.insert(build.objects.join(".config"));
 

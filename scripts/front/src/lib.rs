@@ -5,6 +5,7 @@
 //! Each module uses only modules that stand above it in this list.
 
 pub mod kconfig;
+pub mod series;
 pub mod step;
 
 pub mod versions;

@@ -16,6 +16,7 @@ use std::{
 pub struct Manifest {
     pub tree: Vec<PathBuf>,
     pub cargo: Vec<PathBuf>,
+    pub tested: Vec<String>,
     pub needs: Vec<Needs>,
     pub ui: Ui,
     pub driver: Vec<Driver>,
@@ -132,10 +133,10 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// Returns whether kernels of `series` have the options.
-    pub fn is_for(&self, series: &str) -> bool {
+    /// Returns whether kernels of a series have the options; `like` is that of its build.
+    pub fn is_for(&self, like: &[String]) -> bool {
         let mut listed = self.series.iter().flatten();
-        self.series.is_none() || listed.any(|other| other == series)
+        self.series.is_none() || listed.any(|series| like.contains(series))
     }
 
     /// Returns the name of the fragment in `configs/`, without the extension.
@@ -176,7 +177,7 @@ impl Manifest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree;
+    use crate::{series, tree};
     use std::collections::BTreeSet;
 
     const PROGRAMS: &str = "tools/testing/selftests/rust_task/src/bin";
@@ -191,7 +192,7 @@ mod tests {
     fn tops(root: &Path) -> Vec<PathBuf> {
         let mut tops = vec![root.to_owned()];
         tops.extend(
-            tree::supported(root)
+            series::supported(root)
                 .unwrap()
                 .iter()
                 .map(|series| root.join("backport").join(series)),
@@ -248,7 +249,7 @@ mod tests {
     fn each_series_has_the_versions_that_it_needs() {
         let root = root();
         let manifest = Manifest::read(&root).unwrap();
-        for series in tree::supported(&root).unwrap() {
+        for series in series::supported(&root).unwrap() {
             let needs = manifest.needs.iter().find(|needs| needs.series == series);
             let needs = needs.unwrap_or_else(|| panic!("manifest.toml has no needs of {series}"));
             for tool in ["rustc", "bindgen", "llvm"] {
@@ -281,6 +282,8 @@ mod tests {
         for name in manifest.program.iter().flat_map(|program| &program.module) {
             manifest.module(name).unwrap();
         }
+        let supported = series::supported(&root).unwrap();
+        assert!(manifest.tested.iter().all(|one| supported.contains(one)));
         let samples = manifest.driver.iter().map(Driver::object);
         assert!(samples.collect::<Vec<_>>().contains(&manifest.ui.flags_of));
     }
@@ -291,10 +294,14 @@ mod tests {
         let manifest = Manifest::read(&root).unwrap();
         let mut used = BTreeSet::new();
         for configuration in &manifest.configuration {
-            let of_series = tree::supported(&root).unwrap();
-            for series in of_series.iter().filter(|s| configuration.is_for(s)) {
+            for series in series::supported(&root).unwrap() {
+                let like = series::like(&root, &series).unwrap();
+                if !configuration.is_for(&like) {
+                    continue;
+                }
                 let name = &configuration.name;
-                let names = [format!("{name}.config"), format!("{name}-{series}.config")];
+                let mut names = vec![format!("{name}.config")];
+                names.extend(like.iter().map(|series| format!("{name}-{series}.config")));
                 let dir = root.join("configs/matrix");
                 let present = names.into_iter().filter(|name| dir.join(name).exists());
                 let present: Vec<_> = present.collect();

@@ -344,12 +344,6 @@ fn source(build: &Build) -> Result<()> {
     if dir.join("Makefile").exists() {
         return Ok(());
     }
-    if !build.root.join("backport").join(&build.series).is_dir() {
-        bail!(
-            "KERNEL={}: not supported; backport/ has a directory for each supported series",
-            build.series
-        );
-    }
 
     let log = build.log("unpack");
     let unpack = |title: &str, archive: &Path, dir: &Path| {

@@ -18,13 +18,32 @@ use std::{
 };
 
 /// `backport/<series>/tree.toml`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Manifest {
+    /// Another series. What its `tree.toml` has is part of this one, except for `without`.
+    #[serde(rename = "like")]
+    _like: Option<String>,
+    without: Vec<Without>,
+    link: Vec<Link>,
+    insert: Vec<Insert>,
+}
+
+/// Entries of the other series that this one does not have.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Manifest {
-    #[serde(default)]
-    link: Vec<Link>,
-    #[serde(default)]
-    insert: Vec<Insert>,
+struct Without {
+    /// The file, or a directory.
+    file: PathBuf,
+    /// The anchor of the edit, or the first of the lines that it removes. All edits if missing.
+    anchor: Option<String>,
+}
+
+impl Without {
+    fn is_about(&self, file: &Path, anchor: Option<&Anchor>) -> bool {
+        file.starts_with(&self.file)
+            && (self.anchor.is_none() || self.anchor.as_ref() == anchor.map(|anchor| &anchor.0))
+    }
 }
 
 /// A file of this repository that has another path in the tree.
@@ -44,6 +63,13 @@ struct Insert {
     before: Option<Anchor>,
     instead_of: Option<Removed>,
     lines: String,
+}
+
+impl Insert {
+    fn anchor(&self) -> Option<&Anchor> {
+        let removed = self.instead_of.as_ref().map(|removed| &removed.first);
+        self.after.as_ref().or(self.before.as_ref()).or(removed)
+    }
 }
 
 /// Lines of the kernel's file that are removed.
@@ -138,37 +164,12 @@ enum Ours {
 /// Directories that kbuild or its scripts need to be real, or that have excluded contents.
 const REAL: &[&str] = &["include", "scripts", "arch", "arch/x86", "arch/x86/include"];
 
-/// Returns the series that have a directory in `backport/`, oldest first.
-pub fn supported(root: &Path) -> Result<Vec<String>> {
-    let mut all: Vec<_> = fs::read_dir(root.join("backport"))?
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter_map(|series| Some((version(&series)?, series)))
-        .collect();
-    all.sort();
-    Ok(all.into_iter().map(|(_, series)| series).collect())
-}
-
-/// Parses `6.12`.
-fn version(series: &str) -> Option<(u32, u32)> {
-    let (version, patchlevel) = series.split_once('.')?;
-    Some((version.parse().ok()?, patchlevel.parse().ok()?))
-}
-
-/// Returns the directory of `backport/` for this kernel: that of its series, or else of the newest
-/// earlier one.
-pub fn backport(build: &Build) -> Result<PathBuf> {
-    let wanted = version(&build.series);
-    supported(&build.root)?
-        .into_iter()
-        .rfind(|series| version(series) <= wanted)
-        .map(|series| build.root.join("backport").join(series))
-        .with_context(|| {
-            format!(
-                "Linux {} is older than each series in backport/",
-                build.series
-            )
-        })
+/// Returns the directories of `backport/` whose files and edits this kernel has, nearest first.
+pub fn backports(build: &Build) -> Vec<PathBuf> {
+    let all = build.like.iter();
+    all.map(|series| build.root.join("backport").join(series))
+        .filter(|dir| dir.is_dir())
+        .collect()
 }
 
 /// Returns this repository's files, by their path in the tree.
@@ -176,22 +177,32 @@ pub fn files(build: &Build) -> Result<BTreeMap<PathBuf, PathBuf>> {
     if !build.ours {
         return Ok(BTreeMap::new());
     }
-    let backport = backport(build)?;
     let mut all = BTreeMap::new();
-    for top in [build.root.as_path(), backport.as_path()] {
-        for part in &build.manifest.tree {
-            for file in walk(&top.join(part))? {
-                let at = file.strip_prefix(top)?.to_owned();
-                if let Some(other) = all.insert(at.clone(), file) {
-                    bail!(
-                        "{} and a file of backport/ have the same path in the tree",
-                        other.display()
-                    );
-                }
-            }
+    for backport in backports(build) {
+        for (at, file) in files_of(build, &backport)? {
+            all.entry(at).or_insert(file);
+        }
+    }
+    for (at, file) in files_of(build, &build.root)? {
+        if let Some(other) = all.insert(at, file) {
+            bail!(
+                "{} has the path of a file outside of backport/",
+                other.display()
+            );
         }
     }
     Ok(all)
+}
+
+/// Returns the files of the root or of one series, by their path in the tree.
+fn files_of(build: &Build, top: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let mut files = Vec::new();
+    for part in &build.manifest.tree {
+        for file in walk(&top.join(part))? {
+            files.push((file.strip_prefix(top)?.to_owned(), file));
+        }
+    }
+    Ok(files)
 }
 
 /// Returns the files below a directory; none if it does not exist.
@@ -272,11 +283,34 @@ pub fn assemble(build: &Build) -> Result<()> {
     Ok(())
 }
 
-/// Reads the `tree.toml` of a build.
+/// Reads the `tree.toml` of a build, and those of the series that it is like.
 fn manifest(build: &Build) -> Result<Manifest> {
-    let path = backport(build)?.join("tree.toml");
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    toml::from_str(&text).with_context(|| path.display().to_string())
+    let mut all = Manifest::default();
+    for backport in backports(build).into_iter().rev() {
+        let path = backport.join("tree.toml");
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let own = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        add(&mut all, own).with_context(|| path.display().to_string())?;
+    }
+    Ok(all)
+}
+
+/// Adds the entries of a series to those of the one that it is like.
+fn add(all: &mut Manifest, own: Manifest) -> Result<()> {
+    for without in own.without {
+        let entries = |all: &Manifest| all.insert.len() + all.link.len();
+        let before = entries(all);
+        all.insert
+            .retain(|insert| !without.is_about(&insert.file, insert.anchor()));
+        all.link.retain(|link| !without.is_about(&link.to, None));
+        if entries(all) == before {
+            let (file, anchor) = (without.file.display(), without.anchor.unwrap_or_default());
+            bail!("`without` names no entry of the other series: {file} {anchor}");
+        }
+    }
+    all.link.extend(own.link);
+    all.insert.extend(own.insert);
+    Ok(())
 }
 
 /// Returns whether the file of the kernel may be changed: the drivers are unmodified in some builds.
@@ -496,6 +530,40 @@ mod tests {
         assert!(edited("b\nb\n", &[insert(Some("b"), None)]).is_err());
     }
 
+    #[test]
+    fn a_series_has_the_entries_of_another_except_for_some() {
+        let other = "
+            link = [{ from = 'c', to = 'd/c' }, { from = 'c', to = 'c' }]
+            insert = [
+                { file = 'a', after = 'x', lines = '1' },
+                { file = 'a', before = 'y', lines = '2' },
+                { file = 'a', instead_of = { first = 'z', lines = 1 }, lines = '3' },
+                { file = 'd/b', after = 'x', lines = '4' },
+            ]";
+        let with = |own: &str| {
+            let mut all = toml::from_str(other).unwrap();
+            let own = toml::from_str(&format!("like = '7.3'\n{own}")).unwrap();
+            add(&mut all, own)?;
+            let lines: String = all.insert.into_iter().map(|insert| insert.lines).collect();
+            anyhow::Ok((lines, all.link.len()))
+        };
+        let fine = |own, lines: &str, links| {
+            assert_eq!(with(own).unwrap(), (lines.to_owned(), links), "{own}");
+        };
+        fine("", "1234", 2);
+        fine(
+            "insert = [{ file = 'a', after = 'x', lines = '5' }]",
+            "12345",
+            2,
+        );
+        fine("without = [{ file = 'a', anchor = 'y' }]", "134", 2);
+        fine("without = [{ file = 'a', anchor = 'z' }]", "124", 2);
+        fine("without = [{ file = 'a' }, { file = 'c' }]", "4", 1);
+        fine("without = [{ file = 'd' }]", "123", 1);
+        assert!(with("without = [{ file = 'b' }]").is_err());
+        assert!(with("without = [{ file = 'a', anchor = 'w' }]").is_err());
+    }
+
     /// Returns a temporary directory, with a tree of a later series that only consists of the anchors of
     /// tree.toml, and its build.
     fn later(name: &str) -> (PathBuf, Build) {
@@ -532,14 +600,14 @@ mod tests {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, text).unwrap();
         }
-        fs::write(kdir.join("Makefile"), "VERSION = 7\nPATCHLEVEL = 4\n").unwrap();
 
         let build = Build {
             manifest: crate::manifest::Manifest::read(&root).unwrap().into(),
             root,
             out: top.clone(),
             cache: top.clone(),
-            series: crate::build::series_of(&kdir).unwrap(),
+            series: "7.4".to_owned(),
+            like: vec!["7.4".to_owned(), "7.3".to_owned()],
             tree: top.join("tree"),
             objects: top.join("objects"),
             kdir: Some(kdir),
@@ -553,8 +621,10 @@ mod tests {
     #[test]
     fn a_missing_anchor_is_an_error_that_names_the_file() {
         let (top, build) = later("later");
-        assert_eq!(build.series, "7.4");
-        assert!(backport(&build).unwrap().ends_with("7.3"));
+        let [backport] = &backports(&build)[..] else {
+            panic!("7.4 has no directory");
+        };
+        assert!(backport.ends_with("7.3"));
         assemble(&build).unwrap();
 
         fs::write(top.join("linux/rust/kernel/lib.rs"), "pub mod other;\n").unwrap();
