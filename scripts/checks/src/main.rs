@@ -257,6 +257,7 @@ KDIR=path     a kernel tree of your own, which is not written to
 ";
     let all = series::supported(Path::new(".")).unwrap_or_default();
     text += &format!("KERNEL=6.12   the kernel series: {}\n", all.join(", "));
+    text += "KERNEL=next   with KDIR of a later series: says which edits do not fit\n";
     print!("{text}");
 }
 

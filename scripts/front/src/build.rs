@@ -128,6 +128,5 @@ pub fn cache() -> Result<PathBuf> {
 
 /// Returns the series of a kernel tree, which need not be supported.
 pub fn series_of(kdir: &Path) -> Result<String> {
-    series::of_tree(kdir)
-        .with_context(|| format!("KDIR={} is not a kernel tree", kdir.display()))
+    series::of_tree(kdir).with_context(|| format!("KDIR={} is not a kernel tree", kdir.display()))
 }

@@ -6,6 +6,9 @@ use anyhow::{bail, Context, Result};
 use serde::Deserialize;
 use std::{fs, path::Path};
 
+/// `KERNEL` for a tree of a series that is later than the supported ones.
+const NEXT: &str = "next";
+
 /// The series without `KERNEL` and `KDIR`.
 const DEFAULT: &str = "6.12";
 
@@ -35,9 +38,18 @@ struct Like {
     like: Option<String>,
 }
 
-/// Returns the series itself, the one whose edits and files it takes as well, and so on.
+/// Returns the series itself, the one whose edits and files it takes as well, and so on. A series
+/// that is not supported takes those of the newest earlier one.
 pub fn like(root: &Path, series: &str) -> Result<Vec<String>> {
     let mut all = vec![series.to_owned()];
+    let supported = supported(root)?;
+    if !supported.contains(&all[0]) {
+        let mut earlier = supported.into_iter().rev();
+        match earlier.find(|other| version(other) < version(series)) {
+            Some(earlier) => all.push(earlier),
+            None => return Ok(all),
+        }
+    }
     loop {
         let path = root.join("backport").join(&all[all.len() - 1]);
         let path = path.join("tree.toml");
@@ -63,7 +75,12 @@ pub fn asked(root: &Path, kernel: Option<&str>, kdir: Option<&Path>) -> Result<S
     let supported = supported(root)?;
     let is_supported = |series: &str| supported.iter().any(|other| other == series);
     let list = supported.join(", ");
+    let next = kernel == Some(NEXT);
 
+    if next && kdir.is_none() {
+        bail!("KERNEL={NEXT} needs a kernel tree (KDIR=); the supported series: {list}");
+    }
+    let kernel = kernel.filter(|_| !next);
     if let Some(kernel) = kernel.filter(|kernel| !is_supported(kernel)) {
         bail!("KERNEL={kernel} is not supported; the supported series: {list}");
     }
@@ -77,7 +94,10 @@ pub fn asked(root: &Path, kernel: Option<&str>, kdir: Option<&Path>) -> Result<S
     if let Some(kernel) = kernel.filter(|kernel| *kernel != series) {
         bail!("KDIR={at} is Linux {series}, but KERNEL={kernel}; the supported series: {list}");
     }
-    if !is_supported(&series) {
+    let is_later = supported
+        .iter()
+        .all(|other| version(other) < version(&series));
+    if !(is_supported(&series) || next && is_later) {
         bail!("KDIR={at} is Linux {series}, which is not supported; the supported series: {list}");
     }
     Ok(series)
@@ -124,6 +144,21 @@ mod tests {
         assert_eq!(asked(Some("7.3"), None), "7.3");
         assert_eq!(asked(None, Some(&kdir)), "7.3");
         assert_eq!(asked(Some("7.3"), Some(&kdir)), "7.3");
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn next_is_a_later_series_than_the_supported_ones() {
+        let (root, kdir) = root("next", "VERSION = 7\nPATCHLEVEL = 10\n");
+        fs::write(root.join("backport/7.3/tree.toml"), "").unwrap();
+        let next = |kdir| asked(&root, Some(NEXT), kdir);
+        assert_eq!(next(Some(&kdir)).unwrap(), "7.10");
+        assert_eq!(like(&root, "7.10").unwrap(), ["7.10", "7.3"]);
+        assert_eq!(like(&root, "6.8").unwrap(), ["6.8"]);
+        assert!(asked(&root, None, Some(&kdir)).is_err());
+        assert!(next(None).unwrap_err().to_string().contains("KDIR="));
+        fs::write(kdir.join("Makefile"), "VERSION = 7\nPATCHLEVEL = 2\n").unwrap();
+        assert!(next(Some(&kdir)).is_err());
         fs::remove_dir_all(&root).unwrap();
     }
 

@@ -319,6 +319,10 @@ fn is_wanted(build: &Build, at: &Path) -> bool {
 }
 
 /// Returns the files of the kernel that are edited.
+///
+/// # Errors
+///
+/// - Some edits do not fit. All of them are printed as a table.
 pub fn edits(build: &Build) -> Result<BTreeMap<PathBuf, Edited>> {
     let base = base(build)?;
     let mut inserts: BTreeMap<PathBuf, Vec<Insert>> = BTreeMap::new();
@@ -326,38 +330,57 @@ pub fn edits(build: &Build) -> Result<BTreeMap<PathBuf, Edited>> {
     for insert in all.filter(|insert| is_wanted(build, &insert.file)) {
         inserts.entry(insert.file.clone()).or_default().push(insert);
     }
+    let number = inserts.values().map(Vec::len).sum::<usize>();
     let mut edits = BTreeMap::new();
+    let mut misfits = Vec::new();
     for (file, inserts) in inserts {
-        let before = fs::read_to_string(base.join(&file))
-            .with_context(|| format!("{}: this kernel has no such file", file.display()))?;
-        let after = edited(&before, &inserts).with_context(|| file.display().to_string())?;
+        let Ok(before) = fs::read_to_string(base.join(&file)) else {
+            let missing = || (file.clone(), "this kernel has no such file".to_owned());
+            misfits.extend(inserts.iter().map(|_| missing()));
+            continue;
+        };
+        let (after, errors) = edited(&before, &inserts);
+        let errors = errors.into_iter().map(|err| err.to_string());
+        misfits.extend(errors.map(|err| (file.clone(), err)));
         edits.insert(file, Edited { before, after });
     }
-    Ok(edits)
+    match &misfits[..] {
+        [] => Ok(edits),
+        [(file, error)] => bail!("{}: {error}", file.display()),
+        _ => {
+            print(&misfits);
+            bail!(
+                "{} of {number} edits do not fit Linux {}; see the table",
+                misfits.len(),
+                build.series
+            )
+        }
+    }
 }
 
-/// Returns `text` with the edits applied. All anchors refer to the original text.
-fn edited(text: &str, inserts: &[Insert]) -> Result<String> {
+/// Prints the edits that do not fit.
+fn print(misfits: &[(PathBuf, String)]) {
+    let width = misfits.iter().map(|(file, _)| file.as_os_str().len());
+    let width = width.max().unwrap_or_default();
+    println!("{:width$}  {}", "file", "why the edit does not fit");
+    for (file, error) in misfits {
+        println!("{:width$}  {error}", file.display().to_string());
+    }
+}
+
+/// Returns `text` with the edits applied that fit, and the errors of the others. All anchors refer to
+/// the original text.
+fn edited(text: &str, inserts: &[Insert]) -> (String, Vec<anyhow::Error>) {
     let lines: Vec<&str> = text.lines().collect();
     let mut inserted: BTreeMap<usize, String> = BTreeMap::new();
     let mut removed = BTreeSet::new();
+    let mut errors = Vec::new();
 
     for insert in inserts {
-        let at = match (&insert.after, &insert.before, &insert.instead_of) {
-            (Some(anchor), None, None) => anchor.find(&lines)? + 1,
-            (None, Some(anchor), None) => anchor.find(&lines)?,
-            (None, None, Some(range)) => {
-                let range = range.find(&lines)?;
-                for line in range.clone() {
-                    if !removed.insert(line) {
-                        bail!("line {} is removed twice", line + 1);
-                    }
-                }
-                range.start
-            }
-            _ => bail!("an insertion needs one of `after`, `before` and `instead_of`"),
-        };
-        inserted.entry(at).or_default().push_str(&insert.lines);
+        match place(insert, &lines, &mut removed) {
+            Ok(at) => inserted.entry(at).or_default().push_str(&insert.lines),
+            Err(err) => errors.push(err),
+        }
     }
 
     let mut out = String::new();
@@ -368,7 +391,26 @@ fn edited(text: &str, inserts: &[Insert]) -> Result<String> {
             out.push('\n');
         }
     }
-    Ok(out)
+    (out, errors)
+}
+
+/// Returns the index of the line before which the edit inserts its own, and adds the lines that it
+/// removes to `removed`.
+fn place(insert: &Insert, lines: &[&str], removed: &mut BTreeSet<usize>) -> Result<usize> {
+    match (&insert.after, &insert.before, &insert.instead_of) {
+        (Some(anchor), None, None) => Ok(anchor.find(lines)? + 1),
+        (None, Some(anchor), None) => anchor.find(lines),
+        (None, None, Some(range)) => {
+            let range = range.find(lines)?;
+            for line in range.clone() {
+                if !removed.insert(line) {
+                    bail!("line {} is removed twice", line + 1);
+                }
+            }
+            Ok(range.start)
+        }
+        _ => bail!("an insertion needs one of `after`, `before` and `instead_of`"),
+    }
 }
 
 /// Creates or updates one real directory of the tree.
@@ -450,6 +492,11 @@ pub fn link(target: &Path, at: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn edited(text: &str, inserts: &[Insert]) -> Result<String> {
+        let (text, errors) = super::edited(text, inserts);
+        errors.into_iter().next().map_or(Ok(text), Err)
+    }
 
     fn insert(after: Option<&str>, before: Option<&str>) -> Insert {
         let anchor = |text: &str| Anchor(text.to_owned());
@@ -619,7 +666,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_anchor_is_an_error_that_names_the_file() {
+    fn each_edit_that_does_not_fit_is_an_error() {
         let (top, build) = later("later");
         let [backport] = &backports(&build)[..] else {
             panic!("7.4 has no directory");
@@ -629,7 +676,13 @@ mod tests {
 
         fs::write(top.join("linux/rust/kernel/lib.rs"), "pub mod other;\n").unwrap();
         let error = format!("{:#}", assemble(&build).unwrap_err());
-        assert!(error.contains("rust/kernel/lib.rs"), "{error}");
+        assert!(error.ends_with("edits do not fit Linux 7.4; see the table"));
+        let number: usize = error.split(' ').next().unwrap().parse().unwrap();
+        assert!(number > 1, "{error}");
+
+        fs::remove_file(top.join("linux/lib/Makefile")).unwrap();
+        let error = format!("{:#}", assemble(&build).unwrap_err());
+        assert!(error.starts_with(&format!("{} of ", number + 1)), "{error}");
         fs::remove_dir_all(top).unwrap();
     }
 
