@@ -201,7 +201,8 @@ impl CurrentTask {
             return Err(work);
         }
         // An implementation may have set `OwnerModule` to the type of code that is built in.
-        if module.is_null() && !module_going::module_of(run_item::<T> as usize).is_null() {
+        let code = run_item::<T> as *const () as usize;
+        if module.is_null() && !module_going::module_of(code).is_null() {
             return Err(work);
         }
         // If `init()` fails, the module is freed regardless of its refcount.
