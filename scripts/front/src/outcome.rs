@@ -122,9 +122,14 @@ impl Outcome {
         self.failed == 0 && self.passed > 0
     }
 
+    /// Returns `N passed, N failed`.
+    pub fn summary(&self) -> String {
+        format!("{} passed, {} failed", self.passed, self.failed)
+    }
+
     /// Prints `N passed, N failed`, the last line of the output.
     pub fn print(&self) {
-        println!("{} passed, {} failed", self.passed, self.failed);
+        println!("{}", self.summary());
     }
 }
 

@@ -65,6 +65,7 @@ const OWN_VARIABLES: &[&str] = &[
     "ONLY",
     "SECONDS",
     "SEED",
+    "SIGNOFF",
     "CASE",
     "TURN",
     "FN",
@@ -338,7 +339,7 @@ pub fn busybox(build: &Build) -> Result<PathBuf> {
 }
 
 /// Downloads and unpacks the kernel source into the cache.
-fn source(build: &Build) -> Result<()> {
+pub fn source(build: &Build) -> Result<()> {
     let name = format!("linux-{}", build.series);
     let dir = build.cache.join(&name);
     if dir.join("Makefile").exists() {

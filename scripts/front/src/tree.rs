@@ -222,7 +222,7 @@ pub fn walk(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Returns the kernel's source, which is never written to.
-fn base(build: &Build) -> Result<PathBuf> {
+pub fn base(build: &Build) -> Result<PathBuf> {
     match &build.kdir {
         Some(kdir) => Ok(kdir.canonicalize()?),
         None => Ok(build.cache.join(format!("linux-{}", build.series))),
@@ -261,6 +261,19 @@ pub fn assemble(build: &Build) -> Result<()> {
         );
     }
 
+    let ours = ours(build)?;
+    let mut real: BTreeSet<PathBuf> = REAL.iter().map(PathBuf::from).collect();
+    for at in ours.keys() {
+        real.extend(at.ancestors().skip(1).map(Path::to_path_buf));
+    }
+    for dir in &real {
+        folder(&base.join(dir), &build.tree.join(dir), dir, &real, &ours)?;
+    }
+    Ok(())
+}
+
+/// Returns each path of the tree that is not a link to the source.
+fn ours(build: &Build) -> Result<BTreeMap<PathBuf, Ours>> {
     let mut ours: BTreeMap<PathBuf, Ours> = BTreeMap::new();
     for (at, file) in files(build)? {
         ours.insert(at, Ours::Link(file));
@@ -272,15 +285,37 @@ pub fn assemble(build: &Build) -> Result<()> {
     for (file, edited) in edits(build)? {
         ours.insert(file, Ours::Text(edited.after));
     }
+    Ok(ours)
+}
 
-    let mut real: BTreeSet<PathBuf> = REAL.iter().map(PathBuf::from).collect();
-    for at in ours.keys() {
-        real.extend(at.ancestors().skip(1).map(Path::to_path_buf));
+/// A file of the tree that the source does not have, or has with other contents.
+pub struct Changed {
+    /// The source's own file.
+    pub before: Option<String>,
+    pub after: String,
+    /// Whether the file is the source's own with the edits of `tree.toml`.
+    pub edited: bool,
+}
+
+/// Returns the difference between the source and the tree.
+pub fn difference(build: &Build) -> Result<BTreeMap<PathBuf, Changed>> {
+    let base = base(build)?;
+    let mut changed = BTreeMap::new();
+    for (at, what) in ours(build)? {
+        let before = base.join(&at);
+        let read =
+            |file: &Path| fs::read_to_string(file).with_context(|| file.display().to_string());
+        let change = Changed {
+            before: before.exists().then(|| read(&before)).transpose()?,
+            edited: matches!(what, Ours::Text(_)),
+            after: match what {
+                Ours::Link(file) => read(&file)?,
+                Ours::Text(text) => text,
+            },
+        };
+        changed.insert(at, change);
     }
-    for dir in &real {
-        folder(&base.join(dir), &build.tree.join(dir), dir, &real, &ours)?;
-    }
-    Ok(())
+    Ok(changed)
 }
 
 /// Reads the `tree.toml` of a build, and those of the series that it is like.
