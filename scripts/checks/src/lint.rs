@@ -2,7 +2,7 @@
 
 //! rustfmt, clippy, rustdoc and checkpatch with the kernel's settings, and checks of our own.
 
-use crate::{api, attacks, configs, doctor, layout, words};
+use crate::{api, attacks, configs, doctor, layout, patches, words};
 use anyhow::Result;
 use front::{build::Build, initramfs, kernel, outcome::Outcome, setup::Tools, step, tree};
 use std::{fs, path::PathBuf, process::Command};
@@ -26,6 +26,7 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
 
     words::check(&build.root, outcome)?;
     doctor::check(build, outcome)?;
+    patches::check(build, outcome)?;
     let conditional: Vec<_> = versioned(build, &files)?;
     outcome.report(
         "no file of rust/ depends on the kernel version",

@@ -4,6 +4,7 @@
 
 mod allrust;
 mod api;
+mod apply;
 mod attacks;
 mod bench;
 mod binder;
@@ -19,6 +20,7 @@ mod layout;
 mod lint;
 mod mainline_bugs;
 mod mutants;
+mod patches;
 mod proof;
 mod prose;
 mod shell;
@@ -67,6 +69,16 @@ enum Command {
     Lint,
     /// prints the edits of the kernel's files as a diff
     Edits,
+    /// writes the crate as patches for `git am` (KDIR= SIGNOFF="Name <mail>")
+    Patches,
+    /// applies the patches to the published source, and compares that with the tree
+    PatchesTest,
+    /// builds the source after each patch (ONLY=part of a subject)
+    PatchesBuild,
+    /// copies the crate into a kernel tree of your own (KDIR=)
+    Apply,
+    /// takes back what apply did to a tree (KDIR=)
+    Unapply,
     /// finds words in comments and documents that are not the kernel's (ONLY=part of a path)
     Words,
     /// compares the crate's public API with mainline's (KERNEL=7.3)
@@ -138,6 +150,15 @@ fn run() -> Result<bool> {
         return Ok(outcome.success());
     }
     let _lock = step::lock(&build.out)?;
+    let copied = match args.command {
+        Command::Patches => Some(patches::write(&build)),
+        Command::Apply => Some(apply::apply(&build)),
+        Command::Unapply => Some(apply::unapply(&build)),
+        _ => None,
+    };
+    if let Some(done) = copied {
+        return done.map(|()| true);
+    }
     if let Command::Test = args.command {
         return tests::test(build);
     }
@@ -150,13 +171,18 @@ fn run() -> Result<bool> {
         edits::print(&build)?;
         return Ok(true);
     }
+    let mut outcome = Outcome::default();
+    if let Command::PatchesTest = args.command {
+        patches::test(&build, &mut outcome)?;
+        outcome.print();
+        return Ok(outcome.success());
+    }
     tree::assemble(&build)?;
     if let Command::Kernel(goals) = args.command {
         return kernel::forward(&build, &tools, &goals);
     }
     kernel::configure(&build, &tools)?;
 
-    let mut outcome = Outcome::default();
     match args.command {
         Command::All => {
             kernel::compile(&build, &tools)?;
@@ -184,6 +210,7 @@ fn run() -> Result<bool> {
             layout::check(&build, &tools, &mut outcome)?;
         }
         Command::Lint => lint::all(&build, &tools, &mut outcome)?,
+        Command::PatchesBuild => patches::steps(&build, &tools, &mut outcome)?,
         Command::Allrust => {
             tests::mainline(&build)?;
             // This kernel has KASAN, and the crate's own debug checks.

@@ -356,6 +356,9 @@ fn toml(text: &str) -> Vec<Paragraph> {
         "description",
         "means",
         "sentence",
+        "message",
+        "new.message",
+        "cover",
     ];
     let mut joiner = Joiner::default();
     let mut inner = Vec::new();

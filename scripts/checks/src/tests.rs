@@ -2,7 +2,7 @@
 
 //! Booting a kernel with its tests, and `make test`, which runs all of them.
 
-use crate::{allrust, api, bench, binder, configs, debug, lint, mainline_bugs, shell, ui};
+use crate::{allrust, api, bench, binder, configs, debug, lint, mainline_bugs, patches, shell, ui};
 use anyhow::{Context, Result};
 use front::{
     boot::{self, BootOptions, Guest},
@@ -174,6 +174,7 @@ pub fn test(asked: Build) -> Result<bool> {
             debug::checked(&build, &tools, &mut outcome)?;
         }
     }
+    patches::record(&builds, &outcome)?;
     outcome.print();
     Ok(outcome.success())
 }

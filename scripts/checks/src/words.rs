@@ -15,6 +15,7 @@ use std::{
 /// Where prose is searched.
 const PATHS: &[&str] = &[
     ".ci",
+    "CONTRIBUTING.md",
     "Documentation",
     "Kconfig",
     "Makefile",
@@ -23,6 +24,7 @@ const PATHS: &[&str] = &[
     "configs",
     "lib",
     "manifest.toml",
+    "patches.toml",
     "rust",
     "samples",
     "scripts",
