@@ -149,6 +149,11 @@ fn run() -> Result<bool> {
         outcome.print();
         return Ok(outcome.success());
     }
+    match args.command {
+        Command::Shell => build.machine.require_default("shell")?,
+        Command::Deb => build.machine.require_default("deb")?,
+        _ => {}
+    }
     let _lock = step::lock(&build.out)?;
     let copied = match args.command {
         Command::Patches => Some(patches::write(&build)),
@@ -281,6 +286,7 @@ make clean                   removes build/
 Any other target is passed to the kernel's make: menuconfig, rustdoc, rust-analyzer, ...
 
 KDIR=path     a kernel tree of your own, which is not written to
+ARCH=arm64    the architecture: x86_64 (the default) or arm64
 ";
     let all = series::supported(Path::new(".")).unwrap_or_default();
     text += &format!("KERNEL=6.12   the kernel series: {}\n", all.join(", "));

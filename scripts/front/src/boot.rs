@@ -31,6 +31,7 @@ const SPLATS: &[&str] = &[
     "ODEBUG:",
     "DEBUG_LOCKS_WARN_ON",
     "general protection",
+    "Unable to handle kernel",
     "rcu: INFO:",
     "rcu_preempt detected",
     "INFO: task",
@@ -104,15 +105,14 @@ pub fn try_boot(
         let _ = fs::remove_file(old);
     }
 
-    let mut qemu = Command::new("qemu-system-x86_64");
+    let mut qemu = Command::new(build.machine.qemu);
     match options.clock {
-        // Linux finds one CPU of each socket.
-        Clock::Time => qemu.args(["-accel", "tcg,thread=multi", "-smp", "2,sockets=2"]),
+        Clock::Time => qemu.args(["-accel", "tcg,thread=multi", "-smp", build.machine.smp]),
         Clock::Instructions => qemu.args(["-accel", "tcg", "-icount", "shift=0,sleep=off"]),
     };
-    // While Linux 6.12 identifies the first CPU, it treats five-level page tables as disabled for
-    // a moment; KASAN reports an interrupt that arrives then.
-    qemu.args(["-cpu", "max,la57=off", "-m", "1G"])
+    let machine = build.machine;
+    qemu.args(machine.machine)
+        .args(["-m", "1G"])
         .args([
             "-display",
             "none",
@@ -126,13 +126,13 @@ pub fn try_boot(
         .arg(initramfs)
         .arg("-append")
         .arg(format!(
-            "console=ttyS0 panic=-1 kunit.stats_enabled=0 {}",
-            options.parameters
+            "console={} results={} panic=-1 kunit.stats_enabled=0 {}",
+            machine.console, machine.results, options.parameters
         ))
         .arg("-serial")
         .arg(format!("file:{}", console.display()))
-        .arg("-serial")
-        .arg(format!("file:{}", results.display()));
+        .args(machine.results_port)
+        .arg(format!("{}{}", machine.results_file, results.display()));
     let title = format!("boot of {}", build.title());
     let read = |path: &Path| -> String {
         String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', "")

@@ -2,7 +2,7 @@
 
 //! One build of the kernel: the paths of its source and objects, and what it contains.
 
-use crate::{manifest::Manifest, series};
+use crate::{arch::Arch, manifest::Manifest, series};
 use anyhow::{bail, Context, Result};
 use std::{
     env, fs,
@@ -31,7 +31,9 @@ pub struct Build {
     pub ours: bool,
     /// Whether the edits to the kernel's own drivers are applied.
     pub drivers: bool,
-    /// The architecture (`ARCH=`), if it is not that of the machine.
+    /// The architecture that is booted (`ARCH=`).
+    pub machine: &'static Arch,
+    /// The architecture that is compiled for, if it is not that of the build machine.
     pub arch: Option<String>,
     /// The assembled source tree.
     pub tree: PathBuf,
@@ -62,9 +64,7 @@ impl Build {
         if let Some(llvm) = var("LLVM").filter(|llvm| llvm != "1") {
             bail!("LLVM={llvm}: only LLVM=1 is supported, as bindgen and rustc use LLVM too");
         }
-        if let Some(arch) = var("ARCH").filter(|arch| arch != "x86_64") {
-            bail!("ARCH={arch}: only x86_64 is supported");
-        }
+        let machine = Arch::find(var("ARCH").as_deref())?;
         let cache = cache()?;
 
         let asked = series.or(var("KERNEL"));
@@ -72,7 +72,7 @@ impl Build {
         let suffix = if kdir.is_some() { "-kdir" } else { "" };
         Ok(Self {
             tree: out.join(format!("linux-{series}{suffix}")),
-            objects: out.join(format!("{series}-x86_64{suffix}")),
+            objects: out.join(format!("{series}-{}{suffix}", machine.name)),
             manifest: Arc::new(Manifest::read(&root)?),
             like: series::like(&root, &series)?,
             root,
@@ -80,7 +80,8 @@ impl Build {
             cache,
             series,
             kdir,
-            arch: None,
+            machine,
+            arch: machine.variable().map(str::to_owned),
             ours: true,
             drivers: true,
         })

@@ -12,7 +12,6 @@ use std::{
     process::Command,
 };
 
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The crate of the guest's programs.
 const CRATE: &str = "tools/testing/selftests/rust_task";
 
@@ -47,17 +46,21 @@ pub fn uapi(build: &Build, tools: &Tools) -> Result<PathBuf> {
 /// Builds the programs. Returns their directory.
 pub fn programs(build: &Build) -> Result<PathBuf> {
     let target = build.out.join("selftests");
-    step::run(
-        "selftests",
-        &build.log("selftests"),
-        Command::new("cargo")
-            .args(["build", "--release", "--locked", "--target", TARGET])
-            .arg("--manifest-path")
-            .arg(build.root.join(CRATE).join("Cargo.toml"))
-            .env("CARGO_TARGET_DIR", &target)
-            .env("RUSTFLAGS", "-C target-feature=+crt-static"),
-    )?;
-    Ok(target.join(TARGET).join("release"))
+    let machine = build.machine;
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["build", "--release", "--locked", "--target", machine.target])
+        .arg("--manifest-path")
+        .arg(build.root.join(CRATE).join("Cargo.toml"))
+        .env("CARGO_TARGET_DIR", &target)
+        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    if let Some(prefix) = machine.cross {
+        let name = machine.target.to_uppercase().replace('-', "_");
+        let linker = format!("CARGO_TARGET_{name}_LINKER");
+        cargo.env(linker, format!("{prefix}gcc"));
+    }
+    step::run("selftests", &build.log("selftests"), &mut cargo)?;
+    Ok(target.join(machine.target).join("release"))
 }
 
 /// Builds the programs, and packs them together with the modules of `build`.
@@ -83,16 +86,19 @@ pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
         }
         let mut folder = bin.clone();
         if let Some(source) = &test.folder {
+            let mut make = tools.command("make");
+            make.arg("-C")
+                .arg(build.tree.join(source))
+                .arg(format!("OUTPUT={}", boot.display()))
+                .arg(format!("KHDR_INCLUDES=-isystem {}", include.display()))
+                .arg("LDFLAGS=-static");
+            if let Some(prefix) = build.machine.cross {
+                make.arg(format!("CROSS_COMPILE={prefix}"));
+            }
             step::run(
                 "selftests of the kernel",
                 &build.log("kselftest"),
-                tools
-                    .command("make")
-                    .arg("-C")
-                    .arg(build.tree.join(source))
-                    .arg(format!("OUTPUT={}", boot.display()))
-                    .arg(format!("KHDR_INCLUDES=-isystem {}", include.display()))
-                    .arg("LDFLAGS=-static"),
+                &mut make,
             )?;
             folder = boot.clone();
         }

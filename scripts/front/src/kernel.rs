@@ -15,7 +15,9 @@ use std::{
 
 /// Returns the bootable image.
 pub fn image(build: &Build) -> PathBuf {
-    build.objects.join("arch/x86/boot/bzImage")
+    let arch = build.machine;
+    let boot = build.objects.join("arch").join(arch.folder).join("boot");
+    boot.join(arch.image)
 }
 
 /// Returns a command that runs the kernel's make.
@@ -66,7 +68,8 @@ fn fragments(build: &Build) -> Vec<PathBuf> {
     let configs = build.root.join("configs");
     let of_series = build.like.iter().rev();
     let names = of_series.map(|series| format!("{series}.config"));
-    ["default.config".to_owned()]
+    let of_arch = format!("{}.config", build.machine.name);
+    ["default.config".to_owned(), of_arch]
         .into_iter()
         .chain(names)
         .map(|name| configs.join(name))
@@ -361,7 +364,7 @@ pub fn compile(build: &Build, tools: &Tools) -> Result<()> {
     step::run(
         &build.title(),
         &build.log("build"),
-        make(build, tools).args(["bzImage", "modules"]),
+        make(build, tools).args([build.machine.image, "modules"]),
     )?;
     println!(
         "C's inline functions are {}",

@@ -4,6 +4,7 @@
 //!
 //! Each module uses only modules that stand above it in this list.
 
+pub mod arch;
 pub mod kconfig;
 pub mod series;
 pub mod step;

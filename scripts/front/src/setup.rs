@@ -175,7 +175,10 @@ pub fn ensure(build: &Build) -> Result<Tools> {
         .context("rustc has no version")?
         .to_owned();
 
-    install(build, &packages())?;
+    let mut all = packages();
+    all.extend(build.machine.packages.iter().map(named));
+    install(build, &all)?;
+    standard_library(build)?;
     bindgen(build)?;
     let library = library(build, &version)?;
     if build.kdir.is_none() {
@@ -241,6 +244,26 @@ fn install(build: &Build, all: &[Package]) -> Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// Installs the standard library with which the programs of the guest are compiled.
+fn standard_library(build: &Build) -> Result<()> {
+    let target = build.machine.target;
+    let library = || -> Result<bool> {
+        let mut rustc = Command::new("rustc");
+        rustc.args(["--print", "target-libdir", "--target", target]);
+        let directory = step::output(&mut rustc)?;
+        Ok(Path::new(directory.trim()).is_dir())
+    };
+    if library()? {
+        return Ok(());
+    }
+    step::run(
+        &format!("standard library for {target}"),
+        &build.log("rustup"),
+        Command::new("rustup").args(["target", "add", target]),
+    )
+    .with_context(|| format!("no standard library for {target}; run `rustup target add {target}`"))
 }
 
 fn bindgen_root(cache: &Path) -> PathBuf {

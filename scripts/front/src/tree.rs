@@ -693,6 +693,7 @@ mod tests {
             tree: top.join("tree"),
             objects: top.join("objects"),
             kdir: Some(kdir),
+            machine: crate::arch::Arch::find(None).unwrap(),
             arch: None,
             ours: true,
             drivers: true,

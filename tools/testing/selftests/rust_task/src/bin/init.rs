@@ -2,7 +2,8 @@
 
 //! The init process of the guest: mounts file systems, loads modules, runs programs, reboots.
 //!
-//! The output of the programs goes to the second serial port, separate from the kernel log.
+//! The output of the programs goes to the device that the parameter `results` names, separate from the
+//! kernel log.
 
 use anyhow::{Context, Result};
 use nix::{
@@ -54,7 +55,9 @@ fn run() -> Result<()> {
         }
     }
 
-    let mut port = open_port().context("/dev/ttyS1")?;
+    // The kernel passes unknown parameters as environment variables.
+    let port = env::var("results").context("results=")?;
+    let mut port = open_port(&port).context(port)?;
     let words = fs::read_to_string("/proc/cmdline")?;
     // The directories of the programs to run, such as /selftests.
     if let Some(dirs) = words
@@ -73,13 +76,13 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Opens the serial port in raw mode, without echo.
-fn open_port() -> Result<File> {
+/// Opens a terminal device in raw mode, without echo.
+fn open_port(name: &str) -> Result<File> {
     let port = OpenOptions::new()
         .read(true)
         .write(true)
         .custom_flags(libc::O_NOCTTY)
-        .open("/dev/ttyS1")?;
+        .open(Path::new("/dev").join(name))?;
     let mut settings = tcgetattr(&port)?;
     cfmakeraw(&mut settings);
     tcsetattr(&port, SetArg::TCSANOW, &settings)?;
@@ -102,7 +105,6 @@ fn programs(dir: &str, port: &mut File) -> Result<()> {
     modules(dir, port)?;
     let executable =
         |path: &Path| fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o111 != 0);
-    // The kernel passes unknown parameters as environment variables.
     let only = env::var("only").ok();
     for program in sorted(dir, executable)? {
         let name = program.file_name().unwrap_or_default().to_string_lossy();
