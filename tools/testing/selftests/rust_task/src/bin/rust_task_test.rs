@@ -22,7 +22,7 @@ use rust_task::{
     procfs::{self, MapsEntry, Status},
 };
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{Read, Write},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -643,8 +643,8 @@ fn pending_signal() -> Result<()> {
             matches!(status, WaitStatus::Stopped(..)),
             "child: {status:?}"
         );
-        let regs = ptrace::getregs(child)?;
-        if regs.orig_rax == libc::SYS_ioctl as u64 {
+        let call = fs::read_to_string(format!("/proc/{child}/syscall"))?;
+        if call.split(' ').next() == Some(&libc::SYS_ioctl.to_string()) {
             break;
         }
     }
