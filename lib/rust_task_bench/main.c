@@ -3,8 +3,8 @@
  * Compares the cost of operations of the Rust abstractions with the same in C.
  *
  * A read of /dev/rust_task_bench runs each operation ROUNDS times in both
- * languages, with interrupts disabled, and returns the elapsed ticks of the time
- * stamp counter. With QEMU's -icount shift=0, a tick is an instruction.
+ * languages, with interrupts disabled, and returns the elapsed ticks of the CPU's
+ * counter. With QEMU's -icount shift=0, a tick is an instruction.
  * RUST_TASK_BENCH_RUN runs one operation for a given number of rounds.
  */
 
@@ -28,9 +28,8 @@
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
 
-#include <asm/msr.h>
-
 #include "abi.h"
+#include "counter.h"
 
 #define ROUNDS 1000
 
@@ -670,10 +669,10 @@ static noinline u64 ticks(operation *what, struct bench *b, u32 rounds)
 	/* Warm up. */
 	what(b);
 	local_irq_save(flags);
-	begin = rdtsc_ordered();
+	begin = counter_read();
 	while (rounds--)
 		what(b);
-	end = rdtsc_ordered();
+	end = counter_read();
 	local_irq_restore(flags);
 
 	return end - begin;
@@ -738,10 +737,10 @@ static noinline u64 least_ticks(operation *what, struct bench *b, u32 rounds)
 
 	what(b);
 	for (u32 i = 0; i < rounds; i++) {
-		u64 begin = rdtsc_ordered();
+		u64 begin = counter_read();
 
 		what(b);
-		least = min(least, rdtsc_ordered() - begin);
+		least = min(least, counter_read() - begin);
 	}
 	return least * rounds;
 }
@@ -812,10 +811,10 @@ static noinline u64 ticks_irqs_on(operation *what, struct bench *b, u32 rounds)
 	u64 begin;
 
 	what(b);
-	begin = rdtsc_ordered();
+	begin = counter_read();
 	while (rounds--)
 		what(b);
-	return rdtsc_ordered() - begin;
+	return counter_read() - begin;
 }
 
 /* Runs one operation for the requested number of rounds. */
@@ -970,6 +969,7 @@ static int __init rust_task_bench_init(void)
 	if (!c_data.page)
 		return -ENOMEM;
 #endif
+	counter_enable();
 	err = misc_register(&rust_task_bench_device);
 #ifdef CONFIG_RUST_TASK_BENCH
 	if (err)

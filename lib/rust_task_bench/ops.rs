@@ -113,11 +113,25 @@ impl Bench {
     }
 }
 
+/// An assembly comment with the whole register of the operand.
+#[cfg(target_arch = "x86_64")]
+macro_rules! comment {
+    () => {
+        "/* {0:r} */"
+    };
+}
+#[cfg(target_arch = "aarch64")]
+macro_rules! comment {
+    () => {
+        "/* {0:x} */"
+    };
+}
+
 /// Makes the compiler compute the value and all memory. Emits no instruction.
 macro_rules! keep {
     ($value:expr) => {
         // SAFETY: The assembly code is a comment.
-        unsafe { asm!("/* {0:r} */", in(reg) $value, options(nostack, preserves_flags)) }
+        unsafe { asm!(comment!(), in(reg) $value, options(nostack, preserves_flags)) }
     };
 }
 

@@ -12,7 +12,6 @@ use rust_task::{
     ioctl::{self, ior, iowr},
 };
 use std::{
-    arch::x86_64::{_mm_lfence, _rdtsc},
     fs::{File, OpenOptions},
     thread,
     time::{Duration, Instant},
@@ -128,16 +127,30 @@ impl Bench {
 
 /// Returns the ticks that `work` takes. No other clock of the guest has this resolution.
 pub fn ticks(work: impl FnOnce()) -> u64 {
-    let now = || {
-        // SAFETY: All x86-64 CPUs support these instructions.
-        unsafe {
-            _mm_lfence();
-            _rdtsc()
-        }
-    };
-    let begin = now();
+    let begin = counter();
     work();
-    now() - begin
+    counter() - begin
+}
+
+/// Reads the counter that `lib/rust_task_bench/counter.h` reads.
+#[cfg(target_arch = "x86_64")]
+fn counter() -> u64 {
+    use std::arch::x86_64::{_mm_lfence, _rdtsc};
+    // SAFETY: All x86-64 CPUs support these instructions.
+    unsafe {
+        _mm_lfence();
+        _rdtsc()
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+fn counter() -> u64 {
+    let ticks;
+    // SAFETY: The driver, which is open, has enabled this register for userspace.
+    unsafe {
+        std::arch::asm!("isb", "mrs {}, pmccntr_el0", "isb", out(reg) ticks, options(nostack));
+    }
+    ticks
 }
 
 /// Returns the number of ticks per nanosecond.
