@@ -397,7 +397,7 @@ pub fn edits(build: &Build) -> Result<BTreeMap<PathBuf, Edited>> {
 fn print(misfits: &[(PathBuf, String)]) {
     let width = misfits.iter().map(|(file, _)| file.as_os_str().len());
     let width = width.max().unwrap_or_default();
-    println!("{:width$}  {}", "file", "why the edit does not fit");
+    println!("{:width$}  why the edit does not fit", "file");
     for (file, error) in misfits {
         println!("{:width$}  {error}", file.display().to_string());
     }
