@@ -6,7 +6,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 /// The type byte of each ioctl.
-pub const MAGIC: u32 = 0xb9;
+pub const MAGIC: u32 = 0xbb;
 /// `_IOWR(MAGIC, 1, Walk)`: walks over tasks, and sleeps after the first one.
 pub const WALK: u32 = 1;
 /// `_IOWR(MAGIC, 2, Saturation)`: leaks references of a refcount that is close to its limit.

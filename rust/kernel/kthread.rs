@@ -442,8 +442,8 @@ impl KThread {
         unsafe { *shared.task.get() = task };
         // SAFETY: `shared` is alive and pinned, as it is in an `Arc`. Code of `module` has called
         // `new()`, which is generic. `run()` claims the object before it drops its reference, and
-        // `end()` does if `run()` is never called. The kthread does not exit before, so `task` is
-        // valid until then: the kthread is running, or the handle holds a reference.
+        // `end()` does if `run()` is never called. `task` is valid until then: either the kthread
+        // is still in `run()`, or the handle, which calls `end()`, holds a reference on it.
         unsafe { Leftover::link(addr_of!((*theirs).leftover).cast_mut(), module) };
 
         // INVARIANT: `kthread_create_on_node()` above returned `task` and received `run()` and

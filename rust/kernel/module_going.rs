@@ -61,16 +61,16 @@ impl Changes {
 
     /// Waits until the counter is not `seen`, or for a tenth of a second.
     fn wait(&self, seen: u32) {
-        // SAFETY: The counter is a static, and C code reads it atomically. All callers are in
-        // process context and hold no lock.
+        // SAFETY: `self` is a static, and C code reads it atomically. All callers are in process
+        // context, may sleep, and do not hold the lock of rust/module_going.c.
         unsafe { bindings::wait_var_change(self.0.as_ptr(), seen) };
     }
 }
 
-/// Changes of a [`State`] from [`State::Busy`], and objects that have been removed from the list.
+/// Counts objects that leave [`State::Busy`] or the list.
 static ENDED: Changes = Changes(Atomic::new(0));
 
-/// Modules that have become live or going.
+/// Counts the modules that have become live or going.
 static DECIDED: Changes = Changes(Atomic::new(0));
 
 /// The kind of an object, which determines when it is ended.
@@ -222,13 +222,14 @@ impl Leftover {
         if module.is_null() {
             return;
         }
-        // SAFETY: The object is not in the list, so no other task accesses `module`.
+        // SAFETY: The caller guarantees that the object is valid, is not in the list and has not
+        // been in it. So no other task accesses `module`.
         unsafe { *(*this).module.get() = module };
 
         let lock = Locked::lock();
         // SAFETY: This task holds the lock.
         let head = unsafe { HEAD.0.get().replace(this) };
-        // SAFETY: The caller guarantees that the object is valid.
+        // SAFETY: The caller guarantees that the object is valid. No other result for it is in use.
         let inner = unsafe { lock.inner(this) };
         // INVARIANT: The object is the first of the list. The caller guarantees the rest.
         inner.state = State::Linked;
@@ -255,7 +256,8 @@ impl Leftover {
         loop {
             let lock = Locked::lock();
             let seen = ENDED.current();
-            // SAFETY: The object is valid. The result is not used beyond this statement.
+            // SAFETY: The object is valid. `state` is the only result for it, and is not used after
+            // the lock is released.
             let state = &mut unsafe { lock.inner(this) }.state;
             match *state {
                 State::Busy => (),
@@ -279,7 +281,7 @@ impl Leftover {
         }
         let this: *mut Self = core::ptr::from_ref(self).cast_mut();
         let lock = Locked::lock();
-        // SAFETY: The object is valid.
+        // SAFETY: The object is valid, and no other result for it is in use.
         if unsafe { lock.inner(this) }.state == State::Claimed {
             // SAFETY: An object that is claimed is in the list.
             unsafe { lock.unlink(this) };
@@ -311,7 +313,7 @@ fn end_each(module: *mut bindings::module, kind: Kind) -> bool {
                 // list. It stays there while it is busy: `claim()` waits.
                 unsafe { ((*this).end)(this) };
                 lock = Locked::lock();
-                // SAFETY: As above, the object is still in the list.
+                // SAFETY: As above, the object is still in the list. `state` is not used any more.
                 let inner = unsafe { lock.inner(this) };
                 inner.state = State::Linked;
                 next = inner.next;
@@ -324,7 +326,7 @@ fn end_each(module: *mut bindings::module, kind: Kind) -> bool {
                 continue;
             }
         }
-        // SAFETY: `this` is in the list.
+        // SAFETY: `this` is in the list, and no other result for it is in use.
         next = unsafe { lock.inner(this) }.next;
     }
     let seen = ENDED.current();

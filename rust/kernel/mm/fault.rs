@@ -548,11 +548,11 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
 
     /// Maps `page` at the address of the fault.
     ///
-    /// The VMA must be `VM_MIXEDMAP`
-    /// ([`as_mixedmap_vma`](DriverVma::as_mixedmap_vma)), otherwise the fault raises
-    /// `SIGBUS`. See [`vm_insert_page`](crate::mm::virt::VmaMixedMap::vm_insert_page) for the
-    /// requirements on the page. If another thread has already mapped a page at the address, the
-    /// fault succeeds. Other errors are handled as by [`return_error`](Self::return_error).
+    /// The VMA must be `VM_MIXEDMAP` ([`as_mixedmap_vma`](DriverVma::as_mixedmap_vma)), otherwise
+    /// the fault raises `SIGBUS`. If another thread has already mapped a page at the address, the
+    /// fault succeeds. The other errors of
+    /// [`vm_insert_page`](crate::mm::virt::VmaMixedMap::vm_insert_page) are handled as by
+    /// [`return_error`](Self::return_error).
     ///
     /// # Context
     ///

@@ -367,6 +367,7 @@ impl VmaNew {
     ///   called before.
     /// - `ENODEV`: the module of `T` is being unloaded.
     /// - `ENFILE`, `ENOMEM`: the file could not be allocated.
+    /// - The errors of a security module.
     ///
     /// # Context
     ///

@@ -72,6 +72,10 @@ impl UserPage {
     ///
     /// With `GFP_KERNEL` this may sleep, with `GFP_ATOMIC` or `GFP_NOWAIT` it does not.
     ///
+    /// # Errors
+    ///
+    /// - `AllocError`: the allocation failed.
+    ///
     /// # Context
     ///
     /// Hard IRQ except on PREEMPT_RT, softirq, process context.
@@ -129,9 +133,9 @@ pub(in crate::mm) fn as_page_array(pages: &[UserPage]) -> *mut *mut bindings::pa
 /// Returns whether the refcount of the page is so high that no further mapping may be made.
 ///
 /// The refcount is an `int`, and `get_page()` does not check for overflow. Each mapping holds a
-/// reference, and takes a page table entry, so only a process with terabytes of address space gets
-/// here. The rest of the range is for references that are taken after this check by several tasks
-/// at a time, or without it: `fork()` copies mappings without a check.
+/// reference and takes a page table entry, so a page that is full takes 8 GiB of page tables. The
+/// rest of the range is for references that are taken after this check by several tasks at a time,
+/// or without it: `fork()` copies mappings without a check.
 #[inline]
 pub(in crate::mm) fn is_full(page: &Page) -> bool {
     // SAFETY: A `Page` is allocated. This reads one aligned word of its `struct page`, which C code

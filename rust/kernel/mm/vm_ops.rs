@@ -322,7 +322,7 @@ pub trait VmOperations: HasVmOps + Send + Sync + Sized + 'static {
 
     /// Called for each VMA with this data when it comes into being.
     ///
-    /// Other than the C function, this is also called for the VMA of a hook: by
+    /// Unlike the C function, this is also called for the VMA of a hook: by
     /// [`VmaNew::set_ops`], or after `->mmap_prepare()` when the core mm has created the VMA.
     /// [`close`](Self::close) is called once for each VMA for which this was called, also if the
     /// hook or the system call fails later.
@@ -994,8 +994,8 @@ unsafe extern "C" fn open<T: VmOperations>(vma: *mut bindings::vm_area_struct) {
 /// # Safety
 ///
 /// Must only be called by `vma_close()` or by [`VmOpsTable::clear`], for a VMA with the `vm_ops` of
-/// `T` that no other thread can reach. The mmap lock is held, for reading in `munmap()`, otherwise
-/// for writing. Both callers replace `vm_ops` afterwards, and so call this once for a VMA.
+/// `T` that no other thread can reach. The mmap lock is held, for reading or for writing: see
+/// [`VmOperations`]. Both callers replace `vm_ops` afterwards, and so call this once for a VMA.
 unsafe extern "C" fn close<T: VmOperations>(vma: *mut bindings::vm_area_struct) {
     // SAFETY: No other thread can reach the VMA, which holds a reference. This is not called again
     // for the VMA, so `vm_private_data` is not used afterwards.

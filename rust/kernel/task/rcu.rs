@@ -8,8 +8,8 @@
 //!
 //! A task is *attached* until `release_task()` has run for it, which clears `thread_pid`
 //! ([`Task::pid_alive`]). The tasks that an attached task points to are freed an RCU grace period
-//! after their own release at the earliest. The pointers in a released task may dangle, so each
-//! method checks `pid_alive()` first.
+//! after their own release at the earliest. The pointers in a released task may dangle:
+//! `real_parent()`, `get_group_leader()` and `Threads` check `pid_alive()` before they follow one.
 //!
 //! C headers: [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h),
 //! [`include/linux/sched.h`](srctree/include/linux/sched.h)

@@ -364,7 +364,9 @@ impl<T: MiscDevice> Operations<T> {
     /// Only `misc_open()` may call this, for a device of a `MiscDeviceRegistration<T>`.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         let module = this_module::<T::OwnerModule>().as_ptr();
-        // SAFETY: `misc_open()` has called this for a file whose `f_op` is `TABLE`.
+        // SAFETY: `misc_open()` has called this for a file whose `f_op` is `TABLE`, for which
+        // `fops_get()` has taken a reference on its `owner`. That is `module`. An error is returned
+        // at once, and `file` is not accessed before.
         if let Err(err) = unsafe { module_going::check_open(file, module) } {
             return err.to_errno();
         }

@@ -119,7 +119,6 @@ impl VmaMixedMap {
     ///
     /// - `EFAULT`: `address` is outside of the VMA.
     /// - `EBUSY`: a page is mapped there already.
-    /// - `EINVAL`: `page` is anonymous memory, belongs to the slab allocator or has a page type.
     /// - `ENOMEM`: a page table could not be allocated, or the page is mapped too often for its
     ///   refcount (2^30 times).
     ///
@@ -184,7 +183,7 @@ impl VmaMixedMap {
     /// # Errors
     ///
     /// - `EFAULT`: a part of the range is outside of the VMA.
-    /// - `EBUSY`, `EINVAL`, `ENOMEM`: as for [`vm_insert_page`](Self::vm_insert_page).
+    /// - `EBUSY`, `ENOMEM`: as for [`vm_insert_page`](Self::vm_insert_page).
     ///
     /// # Context
     ///

@@ -174,9 +174,9 @@ impl VmaNew {
             Ok(()) => 0,
             Err(err) => {
                 if let Some(table) = VmOpsTable::of(vma) {
-                    // Other threads of the process cannot find the VMA, but their CPUs already use
-                    // its page table entries. `close()` may rely on it that they do not any more. A
-                    // PFN mapping holds no reference, and the memory may belong to the data.
+                    // Other threads of the process cannot find the VMA, but can already access its
+                    // pages. They are unmapped first, as `close()` or the drop of the data may free
+                    // the memory: a PFN mapping holds no reference.
                     if vma.flags() & (flags::PFNMAP | flags::MIXEDMAP) != 0 {
                         // The whole VMA is a valid range.
                         let _ = vma.zap_vma_range(vma.start(), vma.end() - vma.start());
