@@ -208,7 +208,7 @@ struct Proof {
     /// The text of the configuration.
     config: String,
     gcc: bool,
-    _lock: fs::File,
+    _lock: step::Lock,
 }
 
 impl Proof {

@@ -4,6 +4,7 @@
 
 use anyhow::{bail, Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use nix::fcntl::{Flock, FlockArg};
 use std::{
     fmt,
     fs::{self, File},
@@ -13,11 +14,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The lock of a directory. Dropping it releases the lock.
+pub type Lock = Flock<File>;
+
 /// Takes the lock of `build/`, so that only one make uses it at a time.
-pub fn lock(build: &Path) -> Result<File> {
+pub fn lock(build: &Path) -> Result<Lock> {
     let file = File::create(build.join("lock"))?;
-    file.lock().context("cannot lock build/lock")?;
-    Ok(file)
+    Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, err)| err)
+        .context("cannot lock build/lock")
 }
 
 /// The error of a command that was killed because of its time limit, or for another reason.
