@@ -166,8 +166,10 @@ impl MmWithUser {
     /// assert!(guard.vma_lookup(addr).is_some());
     /// assert!(mm.mmap_read_trylock().is_none());
     /// #
-    /// # // SAFETY: The current task is valid. C code writes the refcount atomically.
-    /// # let usage = || unsafe { (*current!().as_ptr()).usage.refs.counter };
+    /// # // SAFETY: The current task is valid. A `refcount_t` is an `int`.
+    /// # let usage = || unsafe {
+    /// #     core::ptr::addr_of!((*current!().as_ptr()).usage).cast::<i32>().read_volatile()
+    /// # };
     /// # let held = usage();
     /// # drop(guard);
     /// # assert_eq!(usage(), held - 1);
