@@ -470,7 +470,7 @@ fn cover(
         .split_once("\n\n*** BLURB HERE ***")
         .context("git has written another cover letter")?;
     Ok(format!(
-        "{}\n\n{text}{}\n---\n{base}\nchange-id: {}\n\n",
+        "{}\n\n{text}{}\n{base}\nchange-id: {}\n\n",
         head.replace("*** SUBJECT HERE ***", &declared.title),
         rest.trim_end(),
         declared

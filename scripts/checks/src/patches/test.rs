@@ -32,7 +32,7 @@ pub fn test(build: &Build, outcome: &mut Outcome) -> Result<()> {
                 patched.display(),
                 build.tree.display()
             )],
-        &differ.join("; "),
+        &first_of(&differ),
     );
 
     for patch in patches(build)? {
@@ -69,7 +69,7 @@ pub fn test(build: &Build, outcome: &mut Outcome) -> Result<()> {
     outcome.report(
         "apply makes the source equal to the tree",
         differ.is_empty(),
-        &differ.join("; "),
+        &first_of(&differ),
     );
     let again = apply::apply(&kdir);
     outcome.report(
@@ -205,6 +205,15 @@ pub fn checkout(dir: &Path, what: &str) -> Result<()> {
         .with_context(|| dir.display().to_string())?;
     step::output(git(dir).args(["clean", "--quiet", "-fdx"]))?;
     Ok(())
+}
+
+/// Returns the first difference, and how many there are.
+fn first_of(differ: &[String]) -> String {
+    match differ {
+        [] => String::new(),
+        [first] => first.clone(),
+        [first, rest @ ..] => format!("{first}, and {} more", rest.len()),
+    }
 }
 
 /// Returns the files that differ; links are followed.
