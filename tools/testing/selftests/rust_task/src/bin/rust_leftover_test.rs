@@ -48,7 +48,10 @@ const TESTS: &[Test] = &[
     ("kthreads that own each other", || {
         left(c"each other", "other", false)
     }),
-    ("task work with the OwnerModule of another module", task_work),
+    (
+        "task work with the OwnerModule of another module",
+        task_work,
+    ),
     ("forgotten misc device", device),
     ("misc device that names another module", foreign_owner),
     ("init() that fails and leaves all of it behind", failing),
