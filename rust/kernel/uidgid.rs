@@ -40,7 +40,7 @@ impl Kuid {
     /// [`kthread_use_mm`](crate::mm::MmWithUser::kthread_use_mm). Work that is done for a process
     /// must be decided by the credentials of that process:
     ///
-    /// - [`File::cred`](crate::fs::File::cred): those of the task that opened the file.
+    /// - `File::cred()`: those of the task that opened the file.
     /// - `ARef::from(current!().cred())`, taken in the system call: those of the task that asked.
     ///
     /// # Context
