@@ -440,6 +440,8 @@ impl Proof {
                 "--edition=2021",
                 "--crate-name=layout_proof",
                 "--crate-type=rlib",
+                // Code of bindgen's; only the layouts matter.
+                "-Aunsafe_op_in_unsafe_fn",
             ])
             .args([
                 "--error-format=json",
