@@ -163,7 +163,8 @@ impl Structs {
             }
             let field = line
                 .strip_prefix("    pub ")
-                .and_then(|l| l.split_once(": "));
+                // A long type is on the next line.
+                .and_then(|l| l.split_once(':'));
             if let (Some(name), Some((field, of))) = (&current, field) {
                 let fields = all.entry(name.clone()).or_default();
                 // The type may be in `ManuallyDrop<...>`.
@@ -630,7 +631,7 @@ fn print(checks: &[Check], wrong: &BTreeMap<usize, String>) {
 mod tests {
     use super::*;
 
-    const BINDINGS: &str = "pub struct a {\n    pub x: b,\n    pub __bindgen_anon_1: a__bindgen_ty_1,\n}\n\
+    const BINDINGS: &str = "pub struct a {\n    pub x: b,\n    pub z:\n        long,\n    pub __bindgen_anon_1: a__bindgen_ty_1,\n}\n\
         pub union a__bindgen_ty_1 {\n    pub y: ffi::c_int,\n}\npub struct b {\n    pub type_: c,\n}\n\
         pub struct c {\n    _unused: [u8; 0],\n}\npub type d = b;\n";
 
@@ -638,10 +639,10 @@ mod tests {
     fn entries_and_their_paths_are_found() {
         let list = parse(
             "#define SIZE(x)\nrust_layout(void)\nSIZE(a);\nFIELD_AT(a, __bindgen_anon_9.y,\n\t y);\n\
-             FIELD_OF(d, type);\nFIELD(a, gone);\n",
+             FIELD_OF(d, type);\nFIELD(a, gone);\nFIELD(a, z);\n",
         );
         let names: Vec<_> = list.iter().map(|one| one.c.as_str()).collect();
-        assert_eq!(names, ["struct a", "struct a", "d", "struct a"]);
+        assert_eq!(names, ["struct a", "struct a", "d", "struct a", "struct a"]);
         let structs = Structs::read(BINDINGS);
         let path = |i: usize| {
             let one: &Listed = &list[i];
@@ -650,6 +651,7 @@ mod tests {
         assert_eq!(path(1).as_deref(), Some("__bindgen_anon_1.y"));
         assert_eq!(path(2).as_deref(), Some("type_"));
         assert_eq!(path(3), None);
+        assert_eq!(path(4).as_deref(), Some("z"));
         assert!(structs.is_complete("b") && !structs.is_complete("c"));
         assert!(!structs.is_complete("e"));
     }
