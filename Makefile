@@ -3,7 +3,7 @@
 # Passes each target to the tool in scripts/. `make help` lists the targets.
 
 # The lowest version of rustc that compiles the tool.
-rust := 1.85
+rust := 1.89
 
 ifneq ($(shell command -v cargo >/dev/null && echo yes),yes)
 $(error no cargo: install Rust $(rust) or newer, with rustfmt and clippy)

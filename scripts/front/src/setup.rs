@@ -168,7 +168,7 @@ fn missing(packages: &[Package]) -> Vec<String> {
 pub fn ensure(build: &Build) -> Result<Tools> {
     fs::create_dir_all(&build.cache)?;
     let rustc = step::output(Command::new("rustc").arg("--version"))
-        .context("no rustc: install Rust 1.85 or newer, with rustfmt and clippy")?;
+        .context("no rustc: install Rust 1.89 or newer, with rustfmt and clippy")?;
     let version = rustc
         .split_whitespace()
         .nth(1)
