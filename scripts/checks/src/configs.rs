@@ -23,12 +23,17 @@ use std::{
 /// A row of the table: the configuration, what was done, whether it succeeded, and the time.
 type Row = (String, &'static str, bool, Duration);
 
-/// Tests the configurations whose names contain `ONLY`, on one kernel.
+/// Tests the configuration with the name `ONLY`, or else those whose names contain it, on one kernel.
 pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let only = variable("ONLY").unwrap_or_default();
-    let chosen = of_series(build).filter(|configuration| configuration.name.contains(&only));
+    let all: Vec<_> = of_series(build).collect();
+    let exact = all.iter().any(|configuration| configuration.name == only);
+    let is_chosen = |configuration: &&&Configuration| match exact {
+        true => configuration.name == only,
+        false => configuration.name.contains(&only),
+    };
     let mut rows = Vec::new();
-    for configuration in chosen {
+    for configuration in all.iter().filter(is_chosen) {
         let begin = Instant::now();
         let (done, passed) = match configuration.boot {
             true => ("tests", boot(configuration, build, tools, outcome)),
