@@ -92,7 +92,25 @@ fn from_proc(nr: i32) -> Result<Vec<String>> {
     ])
 }
 
-fn from_device(info: &ThreadInfo) -> Vec<String> {
+/// Returns the start time in ticks, or that of /proc if it is at most 10 ticks later.
+///
+/// `copy_process()` reads `CLOCK_MONOTONIC` first, and then `CLOCK_BOOTTIME`, which /proc has. The
+/// virtual CPU may be preempted in between.
+fn start_time(info: &ThreadInfo, proc: &[String]) -> String {
+    let ours = info.start_time / Stat::TICK;
+    let theirs = &proc[START_TIME];
+    let is_near = |ticks: u64| (ours..=ours + 10).contains(&ticks);
+    match theirs.parse().is_ok_and(is_near) {
+        true => theirs.clone(),
+        false => ours.to_string(),
+    }
+}
+
+/// The index of the start time in the result of [`from_proc`].
+const START_TIME: usize = 12;
+
+/// Returns the driver's information about a thread, to compare with that in /proc.
+fn from_device(info: &ThreadInfo, proc: &[String]) -> Vec<String> {
     let mut all = vec![name(info)];
     all.extend(
         [
@@ -111,7 +129,7 @@ fn from_device(info: &ThreadInfo) -> Vec<String> {
         info.euid.to_string(),
         info.exit_state.to_string(),
         info.nice.to_string(),
-        (info.start_time / Stat::TICK).to_string(),
+        start_time(info, proc),
         info.cpu.to_string(),
         info.files.to_string(),
     ]);
@@ -135,7 +153,7 @@ fn all_threads() -> Result<()> {
             continue;
         }
         let answer = answer.with_context(|| format!("thread {nr}, {}", before[0]))?;
-        let mut values = from_device(&answer);
+        let mut values = from_device(&answer, &before);
         // /proc appends to the names of kworkers.
         if answer.is_kthread == 1 && before[0].starts_with(&values[0]) {
             values[0].clone_from(&before[0]);
@@ -167,7 +185,7 @@ fn properties() -> Result<()> {
     let device = Tester::open()?;
     let agree = |nr| -> Result<ThreadInfo> {
         let (answer, proc) = (device.thread_info(nr)?, from_proc(nr)?);
-        let values = from_device(&answer);
+        let values = from_device(&answer, &proc);
         ensure!(
             values == proc,
             "the crate returns {values:?}, /proc has {proc:?}"
