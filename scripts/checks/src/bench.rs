@@ -93,7 +93,9 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
         kernel::compile(&c, tools)?;
         let theirs = initramfs::create(&c, tools)?;
         let ours = initramfs::create(build, tools)?;
-        binder::beside((build, &ours), (&c, &theirs), Beside::C, outcome)?;
+        let (ours, theirs) = ((build, &ours), (&c, &theirs));
+        binder::instructions(ours, theirs, Beside::C, outcome)?;
+        binder::times(ours, theirs, Beside::C, outcome)?;
     }
     for name in ["size", "calls"] {
         let variant = build.variant(name);

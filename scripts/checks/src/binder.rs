@@ -18,10 +18,6 @@ const STUDENT: f64 = 2.571;
 /// same point.
 const NOISE: f64 = 0.002;
 
-/// The tolerated difference in time: equal kernels differ by as much on a busy machine. The number of
-/// instructions is the strict measure.
-const MARGIN: f64 = 0.05;
-
 /// A kernel and its initramfs.
 pub type Bootable<'a> = (&'a Build, &'a Initramfs);
 
@@ -68,11 +64,6 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Compares `ours` with `mainline`, in instructions and in time. Fails if ours is slower.
-pub fn compare(ours: Bootable<'_>, mainline: Bootable<'_>, outcome: &mut Outcome) -> Result<()> {
-    beside(ours, mainline, Beside::Mainline, outcome)
-}
-
 /// The other side of the comparison.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Beside {
@@ -81,17 +72,23 @@ pub enum Beside {
     C,
 }
 
-/// Measures and prints both.
-pub fn beside(
+impl Beside {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Mainline => "mainline",
+            Self::C => "in C",
+        }
+    }
+}
+
+/// Prints the instructions of both. Fails if ours takes more than mainline's files.
+pub fn instructions(
     ours: Bootable<'_>,
     other: Bootable<'_>,
     which: Beside,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    let (title, strict) = match which {
-        Beside::Mainline => ("mainline", true),
-        Beside::C => ("in C", false),
-    };
+    let title = which.title();
     println!("Binder, instructions of a transaction (both processes, and the kernel's)");
     println!("{:18}  {:>10}  {title:>10}  ratio", "", "ours");
     let mine = measure(ours, Clock::Instructions, outcome)?;
@@ -106,7 +103,7 @@ pub fn beside(
             "{:18}  {:10.0}  {:10.0}  {ratio:.4}",
             mine.name, mine.time, theirs.time
         );
-        if !strict {
+        if which == Beside::C {
             continue;
         }
         outcome.check(
@@ -118,7 +115,18 @@ pub fn beside(
             &format!("{ratio:.4} times as many"),
         );
     }
+    Ok(())
+}
 
+/// Prints the transactions per second of both. Nothing is checked: an emulated CPU is a thread of the
+/// host, and two measurements of equal kernels differ by up to a third.
+pub fn times(
+    ours: Bootable<'_>,
+    other: Bootable<'_>,
+    which: Beside,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let title = which.title();
     let mut rounds = Vec::new();
     for boot in 0..BOOTS {
         // The order alternates.
@@ -155,14 +163,6 @@ pub fn beside(
         println!(
             "{name:18}  {mine:10.0}  {theirs:10.0}  {:.3}, {low:.3} to {high:.3}",
             mean.exp()
-        );
-        if !strict {
-            continue;
-        }
-        outcome.check(
-            &format!("Binder, {name}: not slower than on mainline's files"),
-            high >= 1.0 - MARGIN,
-            &format!("{high:.3} times as fast at best"),
         );
     }
     Ok(())

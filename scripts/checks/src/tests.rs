@@ -2,7 +2,11 @@
 
 //! Booting a kernel with its tests, and `make test`, which runs all of them.
 
-use crate::{allrust, api, bench, binder, configs, debug, lint, mainline_bugs, patches, shell, ui};
+use crate::{
+    allrust, api, bench,
+    binder::{self, Beside},
+    configs, debug, lint, mainline_bugs, patches, shell, ui,
+};
 use anyhow::{Context, Result};
 use front::{
     boot::{self, BootOptions, Guest},
@@ -83,7 +87,9 @@ pub fn binder(
         selftest(build, initramfs, outcome)?;
     }
     unmodified_drivers(build, tools, outcome)?;
-    binder::compare((build, initramfs), (&mainline, &theirs), outcome)
+    let (ours, theirs) = ((build, initramfs), (&mainline, &theirs));
+    binder::instructions(ours, theirs, Beside::Mainline, outcome)?;
+    binder::times(ours, theirs, Beside::Mainline, outcome)
 }
 
 /// Tests that mainline's drivers work on our files without our edits.
@@ -165,7 +171,8 @@ pub fn test(asked: Build) -> Result<bool> {
             mainline_bugs::compare(&build, &mainline, &tools, &mut outcome)?;
             bench::compare(&build, Some(&mainline), &tools, &mut outcome)?;
             unmodified_drivers(&build, &tools, &mut outcome)?;
-            binder::compare((&build, &initramfs), (&mainline, &theirs), &mut outcome)?;
+            let (ours, theirs) = ((&build, &initramfs), (&mainline, &theirs));
+            binder::instructions(ours, theirs, Beside::Mainline, &mut outcome)?;
             // Only the Rust files: the C code of these drivers would take longer than all the above.
             allrust::compile(&build, &tools, &mut outcome)?;
         } else {
