@@ -10,7 +10,7 @@ use front::{
     initramfs, kernel,
     manifest::Configuration,
     outcome::Outcome,
-    report,
+    report, series,
     setup::Tools,
     step, tree,
 };
@@ -52,17 +52,16 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
 }
 
 /// Compiles the configuration of this turn, if it is one of this kernel. The turns take all
-/// configurations of `builds`, one after the other: a new one each day, or that with number `TURN`.
-pub fn in_turn(
-    builds: &[Build],
-    build: &Build,
-    tools: &Tools,
-    outcome: &mut Outcome,
-) -> Result<()> {
-    let all: Vec<_> = builds
-        .iter()
-        .flat_map(|build| of_series(build).map(|configuration| (&build.series, configuration)))
-        .collect();
+/// configurations of the kernels of `make test`, one after the other: a new one each day, or that with
+/// number `TURN`.
+pub fn in_turn(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let mut all = Vec::new();
+    for kernel in build.manifest.tested.iter().filter(|kernel| kernel.whole) {
+        let like = series::like(&build.root, &kernel.series)?;
+        let configurations = build.manifest.configuration.iter();
+        let of_series = configurations.filter(|configuration| configuration.is_for(&like));
+        all.extend(of_series.map(|configuration| (&kernel.series, configuration)));
+    }
     let turn = match variable("TURN") {
         Some(turn) => turn.parse().with_context(|| format!("TURN={turn}"))?,
         None => SystemTime::UNIX_EPOCH.elapsed()?.as_secs() / (24 * 60 * 60),

@@ -15,42 +15,10 @@ for file; do
 done
 exit $status"#;
 
-/// Runs all checks of the sources.
-pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
-    let all = tree::files(build)?;
-    let files: Vec<PathBuf> = all.into_values().collect();
-    let ending = |ends: &[&str]| -> Vec<&PathBuf> {
-        let ends_so = |p: &&PathBuf| p.extension().is_some_and(|e| ends.iter().any(|x| e == *x));
-        files.iter().filter(ends_so).collect()
-    };
-
+/// Checks what is the same for all kernels.
+pub fn sources(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     words::check(&build.root, outcome)?;
-    doctor::check(build, outcome)?;
-    patches::check(build, outcome)?;
-    let conditional: Vec<_> = versioned(build, &files)?;
-    outcome.report(
-        "no file of rust/ depends on the kernel version",
-        conditional.is_empty(),
-        &conditional.join(", "),
-    );
     initramfs::uapi(build, tools)?;
-
-    let apart = build
-        .manifest
-        .module
-        .iter()
-        .flat_map(|module| &module.files);
-    part(
-        outcome,
-        build,
-        "rustfmt",
-        Command::new("sh")
-            .args(["-c", FORMATTED, "rustfmt"])
-            .arg(build.tree.join(".rustfmt.toml"))
-            .args(ending(&["rs"]))
-            .args(apart.map(|file| build.root.join(file))),
-        |_| false,
-    )?;
     part(
         outcome,
         build,
@@ -89,6 +57,7 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
                 .arg("--manifest-path")
                 .arg(&manifest)
                 .env("CARGO_TARGET_DIR", build.out.join("clippy"))
+                .env(initramfs::BINDINGS, initramfs::bindings(build))
                 .args(["--", "-D", "warnings"]),
             |_| false,
         )?;
@@ -105,7 +74,43 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
             .env("CARGO_TARGET_DIR", build.out.join("clippy")),
         |_| false,
     )?;
+    Ok(())
+}
 
+/// Checks the files of one kernel.
+pub fn kernel(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let all = tree::files(build)?;
+    let files: Vec<PathBuf> = all.into_values().collect();
+    let ending = |ends: &[&str]| -> Vec<&PathBuf> {
+        let ends_so = |p: &&PathBuf| p.extension().is_some_and(|e| ends.iter().any(|x| e == *x));
+        files.iter().filter(ends_so).collect()
+    };
+
+    doctor::check(build, outcome)?;
+    patches::check(build, outcome)?;
+    let conditional: Vec<_> = versioned(build, &files)?;
+    outcome.report(
+        "no file of rust/ depends on the kernel version",
+        conditional.is_empty(),
+        &conditional.join(", "),
+    );
+
+    let apart = build
+        .manifest
+        .module
+        .iter()
+        .flat_map(|module| &module.files);
+    part(
+        outcome,
+        build,
+        "rustfmt",
+        Command::new("sh")
+            .args(["-c", FORMATTED, "rustfmt"])
+            .arg(build.tree.join(".rustfmt.toml"))
+            .args(ending(&["rs"]))
+            .args(apart.map(|file| build.root.join(file))),
+        |_| false,
+    )?;
     let named = files.clone();
     let about_ours = move |log: &str| configs::concerns(log, &named);
     let variant = build.variant("clippy");

@@ -16,6 +16,7 @@ mod doctor;
 mod edits;
 #[cfg(test)]
 mod imports;
+mod jobs;
 mod layout;
 mod lint;
 mod mainline_bugs;
@@ -57,6 +58,11 @@ enum Command {
     Deb,
     /// runs what CI runs, on each kernel; ends with "N passed, N failed"
     Test,
+    /// All tests of one kernel, but for those of the sources. `test` starts it.
+    #[command(hide = true)]
+    TestKernel,
+    /// runs the documentation's examples and the test programs, in one boot
+    Smoke,
     /// runs the documentation's examples in the booted kernel
     Kunit,
     /// runs the test programs in the booted kernel
@@ -154,7 +160,10 @@ fn run() -> Result<bool> {
         Command::Deb => build.machine.require_default("deb")?,
         _ => {}
     }
-    let _lock = step::lock(&build.out)?;
+    let _lock = match jobs::is_job() {
+        true => None,
+        false => Some(step::lock(&build.out)?),
+    };
     let copied = match args.command {
         Command::Patches => Some(patches::write(&build)),
         Command::Apply => Some(apply::apply(&build)),
@@ -165,7 +174,7 @@ fn run() -> Result<bool> {
         return done.map(|()| true);
     }
     if let Command::Test = args.command {
-        return tests::test(build);
+        return tests::test(&build);
     }
 
     let tools = setup::ensure(&build)?;
@@ -214,7 +223,12 @@ fn run() -> Result<bool> {
             step::run(&build.title(), &log, make.arg("rust/kernel.o"))?;
             layout::check(&build, &tools, &mut outcome)?;
         }
-        Command::Lint => lint::all(&build, &tools, &mut outcome)?,
+        Command::Lint => {
+            lint::sources(&build, &tools, &mut outcome)?;
+            lint::kernel(&build, &tools, &mut outcome)?;
+        }
+        Command::TestKernel => tests::kernel(&build, &tools, &mut outcome)?,
+        Command::Smoke => tests::smoke(&build, &tools, &mut outcome)?,
         Command::PatchesBuild => patches::steps(&build, &tools, &mut outcome)?,
         Command::Allrust => {
             tests::mainline(&build)?;
@@ -273,6 +287,9 @@ fn run_part(part: &Command, build: &Build, tools: &Tools, outcome: &mut Outcome)
 fn help() {
     let mut text = String::new();
     for command in Args::command().get_subcommands() {
+        if command.is_hide_set() {
+            continue;
+        }
         let target = match command.get_name() {
             "all" => "",
             name => name,

@@ -9,6 +9,7 @@ mod test;
 pub use build::steps;
 pub use test::test;
 
+use crate::jobs;
 use anyhow::{bail, Context, Result};
 use front::{
     build::Build,
@@ -145,17 +146,19 @@ fn fault(subject: &str, message: &str) -> Option<String> {
     Some(format!("`{subject}`: {what}"))
 }
 
-/// Writes the result of `make test`, for the cover letter.
-pub fn record(builds: &[Build], outcome: &Outcome) -> Result<()> {
-    let Some(build) = builds.first() else {
-        return Ok(());
+/// Writes the result of `make test`, of this kernel alone or of all, for the cover letter.
+pub fn record(build: &Build, one: bool, outcome: &Outcome) -> Result<()> {
+    let tested = build.manifest.tested.iter();
+    let kernels = match one {
+        true => vec![build.name()],
+        false => tested.map(jobs::title).collect(),
     };
     let path = build.out.join("tested.toml");
     match commit(build) {
         Some(commit) => {
             let tested = Tested {
                 commit,
-                kernels: builds.iter().map(|build| build.series.clone()).collect(),
+                kernels,
                 result: outcome.summary(),
             };
             fs::write(path, toml::to_string(&tested)?)?;
@@ -454,7 +457,7 @@ fn cover(
         text += &format!(
             "\n\n`make LLVM=1 test` of commit {:.12}, on Linux {}:\n{}.",
             tested.commit,
-            tested.kernels.join(" and "),
+            tested.kernels.join(", "),
             tested.result
         );
     }

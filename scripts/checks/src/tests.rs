@@ -5,7 +5,7 @@
 use crate::{
     allrust, api, bench,
     binder::{self, Beside},
-    configs, debug, lint, mainline_bugs, patches, shell, ui,
+    configs, debug, jobs, lint, mainline_bugs, patches, shell, ui,
 };
 use anyhow::{Context, Result};
 use front::{
@@ -133,55 +133,61 @@ fn wrong_layout(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<(
     Ok(())
 }
 
-/// Runs all tests on the kernel that `KERNEL` or `KDIR` names, or else on each that
-/// manifest.toml lists for it.
-pub fn test(asked: Build) -> Result<bool> {
+/// Runs all tests on the kernel that `KERNEL`, `KDIR` or `ARCH` names, or else on those that manifest.toml lists.
+pub fn test(asked: &Build) -> Result<bool> {
     let is_set = |name: &str| env::var(name).is_ok_and(|value| !value.is_empty());
-    let builds = if is_set("KERNEL") || is_set("KDIR") {
-        vec![asked]
-    } else {
-        let all = asked.manifest.tested.iter().cloned();
-        all.map(|series| Build::find(Some(series)))
-            .collect::<Result<_>>()?
-    };
-
+    let one = ["KERNEL", "KDIR", "ARCH"].into_iter().any(is_set);
     let mut outcome = Outcome::default();
-    for build in builds.clone() {
-        println!("# Linux {}", build.series);
-        let tools = setup::ensure(&build)?;
-        tree::assemble(&build)?;
-        kernel::configure(&build, &tools)?;
-        kernel::compile(&build, &tools)?;
-        let initramfs = initramfs::create(&build, &tools)?;
-
-        lint::all(&build, &tools, &mut outcome)?;
-        ui::all(&build, &mut outcome)?;
-        shell::readme(&build, &tools, &mut outcome)?;
-        wrong_layout(&build, &tools, &mut outcome)?;
-        configs::in_turn(&builds, &build, &tools, &mut outcome)?;
-        let examples = everything(&build, &initramfs, &mut outcome)?;
-        if let Some(mainline) = tree::mainline(&build)? {
-            println!("# Linux {}, with mainline's own files", build.series);
-            let theirs = build_like(&mainline, &build, &tools)?;
-            let had = everything(&mainline, &theirs, &mut outcome)?;
-            report::examples(&had, &examples, &build, &mut outcome)?;
-            api::document(&mainline, &tools)?;
-            let unmodified = for_unmodified_drivers(&build, &tools)?;
-            api::compare(&unmodified, &mainline, &mut outcome)?;
-            mainline_bugs::compare(&build, &mainline, &tools, &mut outcome)?;
-            bench::compare(&build, Some(&mainline), &tools, &mut outcome)?;
-            unmodified_drivers(&build, &tools, &mut outcome)?;
-            let (ours, theirs) = ((&build, &initramfs), (&mainline, &theirs));
-            binder::instructions(ours, theirs, Beside::Mainline, &mut outcome)?;
-            // Only the Rust files: the C code of these drivers would take longer than all the above.
-            allrust::compile(&build, &tools, &mut outcome)?;
-        } else {
-            bench::compare(&build, None, &tools, &mut outcome)?;
-            // The kernel with the checkers takes long to build, so only one series has it.
-            debug::checked(&build, &tools, &mut outcome)?;
-        }
+    let tools = setup::ensure(asked)?;
+    tree::assemble(asked)?;
+    lint::sources(asked, &tools, &mut outcome)?;
+    if one {
+        kernel(asked, &tools, &mut outcome)?;
+    } else {
+        jobs::all(asked, &mut outcome)?;
     }
-    patches::record(&builds, &outcome)?;
+    patches::record(asked, one, &outcome)?;
     outcome.print();
     Ok(outcome.success())
+}
+
+/// Builds the kernel, and runs the examples and the test programs.
+pub fn smoke(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    kernel::compile(build, tools)?;
+    let initramfs = initramfs::create(build, tools)?;
+    everything(build, &initramfs, outcome)?;
+    Ok(())
+}
+
+/// Runs all tests of one kernel.
+pub fn kernel(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    kernel::configure(build, tools)?;
+    kernel::compile(build, tools)?;
+    let initramfs = initramfs::create(build, tools)?;
+
+    lint::kernel(build, tools, outcome)?;
+    ui::all(build, outcome)?;
+    shell::readme(build, tools, outcome)?;
+    wrong_layout(build, tools, outcome)?;
+    configs::in_turn(build, tools, outcome)?;
+    let examples = everything(build, &initramfs, outcome)?;
+    let Some(mainline) = tree::mainline(build)? else {
+        bench::compare(build, None, tools, outcome)?;
+        // The kernel with the checkers takes long to build, so only one series has it.
+        return debug::checked(build, tools, outcome);
+    };
+    println!("# Linux {}, with mainline's own files", build.series);
+    let theirs = build_like(&mainline, build, tools)?;
+    let had = everything(&mainline, &theirs, outcome)?;
+    report::examples(&had, &examples, build, outcome)?;
+    api::document(&mainline, tools)?;
+    let unmodified = for_unmodified_drivers(build, tools)?;
+    api::compare(&unmodified, &mainline, outcome)?;
+    mainline_bugs::compare(build, &mainline, tools, outcome)?;
+    bench::compare(build, Some(&mainline), tools, outcome)?;
+    unmodified_drivers(build, tools, outcome)?;
+    let (ours, theirs) = ((build, &initramfs), (&mainline, &theirs));
+    binder::instructions(ours, theirs, Beside::Mainline, outcome)?;
+    // Only the Rust files: the C code of these drivers would take longer than all the above.
+    allrust::compile(build, tools, outcome)
 }

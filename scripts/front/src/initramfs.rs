@@ -15,6 +15,19 @@ use std::{
 /// The crate of the guest's programs.
 const CRATE: &str = "tools/testing/selftests/rust_task";
 
+/// The variable with the path of Binder's bindings, when the crate is compiled.
+pub const BINDINGS: &str = "BINDER_BINDINGS";
+
+/// Returns the directory in which cargo builds the programs. Each series has its own bindings.
+fn target(build: &Build) -> PathBuf {
+    build.out.join("selftests").join(&build.series)
+}
+
+/// Returns the path of Binder's bindings.
+pub fn bindings(build: &Build) -> PathBuf {
+    target(build).join("binder.rs")
+}
+
 /// The archive that a guest boots from.
 pub struct Initramfs {
     pub archive: PathBuf,
@@ -37,15 +50,14 @@ pub fn uapi(build: &Build, tools: &Tools) -> Result<PathBuf> {
             .arg("-I")
             .arg(&include),
     )?;
-    let dir = build.out.join("selftests");
-    fs::create_dir_all(&dir)?;
-    step::write_if_changed(&dir.join("binder.rs"), &rust)?;
+    fs::create_dir_all(target(build))?;
+    step::write_if_changed(&bindings(build), &rust)?;
     Ok(include)
 }
 
 /// Builds the programs. Returns their directory.
 pub fn programs(build: &Build) -> Result<PathBuf> {
-    let target = build.out.join("selftests");
+    let target = target(build);
     let machine = build.machine;
     let mut cargo = Command::new("cargo");
     cargo
@@ -53,6 +65,7 @@ pub fn programs(build: &Build) -> Result<PathBuf> {
         .arg("--manifest-path")
         .arg(build.root.join(CRATE).join("Cargo.toml"))
         .env("CARGO_TARGET_DIR", &target)
+        .env(BINDINGS, bindings(build))
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
     if let Some(prefix) = machine.cross {
         let name = machine.target.to_uppercase().replace('-', "_");

@@ -16,7 +16,7 @@ use std::{
 pub struct Manifest {
     pub tree: Vec<PathBuf>,
     pub cargo: Vec<PathBuf>,
-    pub tested: Vec<String>,
+    pub tested: Vec<Tested>,
     pub needs: Vec<Needs>,
     pub ui: Ui,
     pub driver: Vec<Driver>,
@@ -27,6 +27,16 @@ pub struct Manifest {
     pub size: Vec<Size>,
     pub configuration: Vec<Configuration>,
     pub mutants: Mutants,
+}
+
+/// A kernel of `make test`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tested {
+    pub series: String,
+    pub arch: Option<String>,
+    #[serde(default)]
+    pub whole: bool,
 }
 
 #[derive(Deserialize)]
@@ -283,7 +293,10 @@ mod tests {
             manifest.module(name).unwrap();
         }
         let supported = series::supported(&root).unwrap();
-        assert!(manifest.tested.iter().all(|one| supported.contains(one)));
+        assert!(manifest
+            .tested
+            .iter()
+            .all(|one| supported.contains(&one.series)));
         let samples = manifest.driver.iter().map(Driver::object);
         assert!(samples.collect::<Vec<_>>().contains(&manifest.ui.flags_of));
     }

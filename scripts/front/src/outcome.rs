@@ -37,6 +37,12 @@ impl Outcome {
         }
     }
 
+    /// Adds tests that another process has printed.
+    pub fn count(&mut self, passed: usize, failed: usize) {
+        self.passed += passed;
+        self.failed += failed;
+    }
+
     /// Returns the name of the first test that failed.
     pub fn first_failure(&self) -> Option<String> {
         self.first_failure.clone()

@@ -167,6 +167,8 @@ fn missing(packages: &[Package]) -> Vec<String> {
 /// Installs what is missing.
 pub fn ensure(build: &Build) -> Result<Tools> {
     fs::create_dir_all(&build.cache)?;
+    // All clones of this user, and all kernels of `make test`, use one cache.
+    let _lock = step::lock(&build.cache)?;
     let rustc = step::output(Command::new("rustc").arg("--version"))
         .context("no rustc: install Rust 1.89 or newer, with rustfmt and clippy")?;
     let version = rustc

@@ -17,12 +17,13 @@ use std::{
 /// The lock of a directory. Dropping it releases the lock.
 pub type Lock = Flock<File>;
 
-/// Takes the lock of `build/`, so that only one make uses it at a time.
-pub fn lock(build: &Path) -> Result<Lock> {
-    let file = File::create(build.join("lock"))?;
+/// Takes the lock of a directory, so that only one make uses it at a time.
+pub fn lock(directory: &Path) -> Result<Lock> {
+    let path = directory.join("lock");
+    let file = File::create(&path).with_context(|| path.display().to_string())?;
     Flock::lock(file, FlockArg::LockExclusive)
         .map_err(|(_, err)| err)
-        .context("cannot lock build/lock")
+        .with_context(|| format!("cannot lock {}", path.display()))
 }
 
 /// The error of a command that was killed because of its time limit, or for another reason.

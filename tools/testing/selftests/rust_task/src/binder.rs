@@ -30,9 +30,9 @@ use std::{
     non_upper_case_globals
 )]
 mod uapi {
-    include!(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../../build/selftests/binder.rs"
+    include!(env!(
+        "BINDER_BINDINGS",
+        "build the programs with make LLVM=1 selftest"
     ));
 }
 use uapi::*;

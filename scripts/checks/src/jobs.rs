@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Running the tests of several kernels at the same time, each in a process of its own.
+//!
+//! Much of a build and of a boot uses one CPU: rustc compiles the crate, or a guest waits.
+
+use anyhow::{Context, Result};
+use front::{build::Build, manifest::Tested, outcome::Outcome};
+use std::{
+    collections::VecDeque,
+    env,
+    io::{BufRead, BufReader, Read},
+    num::NonZero,
+    process::{Command, Stdio},
+    sync::{mpsc, Mutex},
+    thread::{self, available_parallelism},
+    time::{Duration, Instant},
+};
+
+/// Set for the processes of the jobs, as their parent has locked `build/`.
+const LOCKED: &str = "RUST_TASK_MM_LOCKED";
+
+/// Returns whether this process is a job.
+pub fn is_job() -> bool {
+    env::var_os(LOCKED).is_some()
+}
+
+/// The result of a job.
+struct Done {
+    title: String,
+    time: Duration,
+    /// The lines that report a failure.
+    failures: Vec<String>,
+    /// The last line: `N passed, N failed`, or the error.
+    last: String,
+}
+
+impl Done {
+    /// Returns the numbers of tests, if the job ran to its end.
+    fn counts(&self) -> Option<(usize, usize)> {
+        let (passed, rest) = self.last.split_once(" passed, ")?;
+        let failed = rest.strip_suffix(" failed")?;
+        Some((passed.parse().ok()?, failed.parse().ok()?))
+    }
+
+    /// Returns whether the source of the kernel is not published any more.
+    fn has_no_source(&self) -> bool {
+        self.last.contains("no source of Linux")
+    }
+}
+
+/// Returns the name of a job, which begins its lines.
+pub fn title(kernel: &Tested) -> String {
+    match &kernel.arch {
+        Some(arch) => format!("{}-{arch}", kernel.series),
+        None => kernel.series.clone(),
+    }
+}
+
+/// Runs one job. `print` gets each line of its output.
+fn run(kernel: &Tested, print: impl Fn(String) + Sync) -> Result<Done> {
+    let begin = Instant::now();
+    let mut child = Command::new(env::current_exe()?)
+        .arg(if kernel.whole { "test-kernel" } else { "smoke" })
+        .env(LOCKED, "1")
+        .env("KERNEL", &kernel.series)
+        .env("ARCH", kernel.arch.as_deref().unwrap_or_default())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start a job")?;
+
+    let forward = |pipe: Box<dyn Read + Send>| -> Vec<String> {
+        let lines = BufReader::new(pipe).lines().map_while(Result::ok);
+        lines.inspect(|line| print(line.clone())).collect()
+    };
+    let (output, errors) = (child.stdout.take(), child.stderr.take());
+    let (output, errors) = (output.context("no output")?, errors.context("no errors")?);
+    let (output, errors) = thread::scope(|scope| {
+        let errors = scope.spawn(|| forward(Box::new(errors)));
+        let output = forward(Box::new(output));
+        (output, errors.join().unwrap_or_default())
+    });
+    let ended = child.wait()?;
+
+    let summary = output.last().filter(|line| line.ends_with(" failed"));
+    let last = summary.or_else(|| errors.last()).cloned();
+    let failures = output.iter().filter(|line| line.starts_with("FAILED "));
+    Ok(Done {
+        title: title(kernel),
+        time: begin.elapsed(),
+        failures: failures.cloned().collect(),
+        last: last.unwrap_or_else(|| format!("no output; {ended}")),
+    })
+}
+
+/// Runs the tests of all kernels that `manifest.toml` lists, and prints a table.
+pub fn all(build: &Build, outcome: &mut Outcome) -> Result<()> {
+    let kernels = &build.manifest.tested;
+    let width = kernels.iter().map(|kernel| title(kernel).len()).max();
+    let width = width.unwrap_or(0);
+    let queue: Mutex<VecDeque<&Tested>> = Mutex::new(kernels.iter().collect());
+    let next = || queue.lock().ok()?.pop_front();
+    let workers = available_parallelism().map_or(1, NonZero::get);
+
+    let (sender, receiver) = mpsc::channel();
+    let mut all = thread::scope(|scope| -> Result<Vec<Done>> {
+        for _ in 0..workers.min(kernels.len()) {
+            let sender = sender.clone();
+            scope.spawn(move || {
+                while let Some(kernel) = next() {
+                    let title = title(kernel);
+                    let print = |line| println!("{title:width$} | {line}");
+                    if sender.send(run(kernel, print)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        receiver.iter().collect()
+    })?;
+    all.sort_by(|a, b| a.title.cmp(&b.title));
+    report(&all, kernels, outcome);
+    Ok(())
+}
+
+/// Prints the table and the failures, and adds the tests to `outcome`.
+fn report(all: &[Done], kernels: &[Tested], outcome: &mut Outcome) {
+    let width = all.iter().map(|done| done.title.len()).max().unwrap_or(0);
+    for done in all {
+        let (title, seconds) = (&done.title, done.time.as_secs());
+        println!("{title:width$}  {seconds:5} s  {}", done.last);
+    }
+    for done in all {
+        let whole = |kernel: &Tested| title(kernel) == done.title && kernel.whole;
+        let is_whole = kernels.iter().any(whole);
+        match done.counts() {
+            Some((passed, failed)) => outcome.count(passed, failed),
+            // Debian does not publish each series for ever.
+            None if done.has_no_source() && !is_whole => {
+                println!("Linux {} is not published: not tested", done.title);
+            }
+            None => outcome.report(&format!("Linux {}", done.title), false, &done.last),
+        }
+        for failure in &done.failures {
+            println!("{:width$} | {failure}", done.title);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done(title: &str, last: &str) -> Done {
+        Done {
+            title: title.to_owned(),
+            time: Duration::ZERO,
+            failures: Vec::new(),
+            last: last.to_owned(),
+        }
+    }
+
+    fn tested(series: &str, whole: bool) -> Tested {
+        Tested {
+            series: series.to_owned(),
+            arch: None,
+            whole,
+        }
+    }
+
+    #[test]
+    fn the_tests_of_all_jobs_are_added() {
+        let mut outcome = Outcome::quiet();
+        let all = [
+            done("6.12", "10 passed, 0 failed"),
+            done("7.3", "5 passed, 2 failed"),
+        ];
+        report(
+            &all,
+            &[tested("6.12", true), tested("7.3", true)],
+            &mut outcome,
+        );
+        assert_eq!(outcome.summary(), "15 passed, 2 failed");
+    }
+
+    #[test]
+    fn a_job_that_ends_early_fails() {
+        let mut outcome = Outcome::quiet();
+        report(
+            &[done("6.12", "error: a")],
+            &[tested("6.12", false)],
+            &mut outcome,
+        );
+        assert_eq!(outcome.first_failure().as_deref(), Some("Linux 6.12"));
+    }
+
+    #[test]
+    fn only_a_kernel_that_must_be_tested_fails_without_a_source() {
+        let gone = [done("7.2", "error: no source of Linux 7.2; pass a tree")];
+        for (whole, failures) in [(false, 0), (true, 1)] {
+            let mut outcome = Outcome::quiet();
+            report(&gone, &[tested("7.2", whole)], &mut outcome);
+            assert_eq!(outcome.failures(), failures);
+        }
+    }
+}
