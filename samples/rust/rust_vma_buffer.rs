@@ -66,7 +66,7 @@ module! {
 const STATE: u32 = ioctl::_IOR::<abi::State>(abi::MAGIC, abi::STATE);
 const VMAS: u32 = ioctl::_IOWR::<abi::Vmas>(abi::MAGIC, abi::VMAS);
 const INSERT: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::INSERT);
-const REVOKE: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::REVOKE);
+const REVOKE: u32 = ioctl::_IO(abi::MAGIC, abi::REVOKE);
 const WITHHOLD: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::WITHHOLD);
 
 /// The number of buffers.
@@ -200,10 +200,7 @@ impl MiscDevice for Buffer {
                 me.list_vmas(reader, writer)?;
             }
             INSERT => me.insert(user.reader().read::<u64>()? as usize)?,
-            REVOKE => {
-                me.with_vma(user.reader().read::<u64>()? as usize, |_| Ok(()))?;
-                me.pages.revoke(|_| ());
-            }
+            REVOKE => me.pages.revoke(|_| ()),
             WITHHOLD => {
                 let withheld = user.reader().read::<u64>()? != 0;
                 me.pages.revoke(|pages| pages.withheld = withheld);
@@ -221,23 +218,17 @@ impl Buffer {
             .filter(|vma| core::ptr::eq(&*vma.data(), self))
     }
 
-    /// Runs `f` on the VMA of this buffer at `addr` in the address space of the caller.
-    fn with_vma(&self, addr: usize, f: impl FnOnce(&DriverVma<Self>) -> Result) -> Result {
+    /// Implements [`abi::INSERT`].
+    fn insert(&self, addr: usize) -> Result {
         let task = current!();
         let guard = task.mm().ok_or(ESRCH)?.mmap_read_lock_killable()?;
         let vma = guard.vma_lookup(addr).ok_or(EINVAL)?;
+        let vma = self.own_vma(vma).ok_or(EINVAL)?;
 
-        f(self.own_vma(vma).ok_or(EINVAL)?)
-    }
-
-    /// Implements [`abi::INSERT`].
-    fn insert(&self, addr: usize) -> Result {
-        self.with_vma(addr, |vma| {
-            let page = vma.pgoff() + (addr - vma.start()) / PAGE_SIZE;
-            let vma = vma.as_mixedmap_vma().ok_or(EINVAL)?;
-            self.pages
-                .insert(vma, addr & !(PAGE_SIZE - 1), |pages| pages.get(page))
-        })
+        let page = vma.pgoff() + (addr - vma.start()) / PAGE_SIZE;
+        let vma = vma.as_mixedmap_vma().ok_or(EINVAL)?;
+        self.pages
+            .insert(vma, addr & !(PAGE_SIZE - 1), |pages| pages.get(page))
     }
 
     /// Implements [`abi::VMAS`].

@@ -17,8 +17,8 @@ pub const VMAS: u32 = 2;
 /// no VMA of the file at the address, `EBUSY` if the page is mapped, `EPERM` while the pages are
 /// withheld.
 pub const INSERT: u32 = 3;
-/// `_IOW(MAGIC, 4, u64)`: unmaps all pages of the file from all processes. Private copies stay. The
-/// next access maps the page again. `EINVAL` if there is no VMA of the file at this address.
+/// `_IO(MAGIC, 4)`: unmaps all pages of the file from all processes. Private copies stay. The next
+/// access maps the page again.
 pub const REVOKE: u32 = 4;
 /// `_IOW(MAGIC, 5, u64)`: does the same. If the value is not zero, accesses raise `SIGBUS` from
 /// then on, until this is called with zero.

@@ -2,7 +2,7 @@
 
 //! The devices that implement `vm_ops`, as used from userspace.
 
-use crate::ioctl::{ask, exchange, ior, iow, iowr};
+use crate::ioctl::{ask, call, exchange, io, ior, iow, iowr};
 use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
@@ -28,7 +28,7 @@ pub const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRI
 const STATE: u32 = ior::<abi::State>(abi::MAGIC, abi::STATE);
 const VMAS: u32 = iowr::<abi::Vmas>(abi::MAGIC, abi::VMAS);
 const INSERT: u32 = iow::<u64>(abi::MAGIC, abi::INSERT);
-const REVOKE: u32 = iow::<u64>(abi::MAGIC, abi::REVOKE);
+const REVOKE: u32 = io(abi::MAGIC, abi::REVOKE);
 const WITHHOLD: u32 = iow::<u64>(abi::MAGIC, abi::WITHHOLD);
 const EVENTS: u32 = ior::<test_abi::Events>(test_abi::MAGIC, test_abi::EVENTS);
 const KIND: u32 = iowr::<u64>(test_abi::MAGIC, test_abi::KIND);
@@ -178,8 +178,8 @@ impl Buffer {
         exchange(&self.0, INSERT, &mut addr)
     }
 
-    pub fn revoke(&self, mut addr: u64) -> Result<(), Errno> {
-        exchange(&self.0, REVOKE, &mut addr)
+    pub fn revoke(&self) -> Result<(), Errno> {
+        call(&self.0, REVOKE, 0)
     }
 
     pub fn withhold(&self, withheld: bool) -> Result<(), Errno> {

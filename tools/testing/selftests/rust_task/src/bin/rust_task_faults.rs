@@ -329,9 +329,7 @@ fn map_and_zap(device: &Device) -> Result<(), Errno> {
 
 fn map_and_insert(buffer: &vma::Buffer) -> Result<(), Errno> {
     let span = buffer.map(0, 2, MapFlags::MAP_SHARED)?;
-    let result = buffer
-        .insert(span.addr(1))
-        .and_then(|()| buffer.revoke(span.addr(1)));
+    let result = buffer.insert(span.addr(1)).and_then(|()| buffer.revoke());
     span.unmap()?;
     result
 }

@@ -212,7 +212,6 @@ pub enum Op {
     },
     Revoke {
         file: usize,
-        addr: u64,
     },
     ListVmas {
         file: usize,
@@ -535,7 +534,7 @@ impl Op {
         match rng.u32(0..6) {
             0 => Self::ListVmas { file },
             1 => Self::Kind { file, addr },
-            2 => Self::Revoke { file, addr },
+            2 => Self::Revoke { file },
             _ => Self::Insert { file, addr },
         }
     }

@@ -321,9 +321,9 @@ impl Machine {
                     self.check_vma_call(addr, buffer.insert(addr))?;
                 }
             }
-            Op::Revoke { file, addr } => {
+            Op::Revoke { file } => {
                 if let Some(buffer) = self.buffer(file) {
-                    self.check_vma_call(addr, buffer.revoke(addr))?;
+                    buffer.revoke()?;
                 }
             }
             Op::ListVmas { file } => {

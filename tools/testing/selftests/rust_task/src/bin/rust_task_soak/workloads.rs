@@ -242,7 +242,7 @@ fn buffer(rng: &mut Rng) -> Result<()> {
     ensure!(span.read(page) == expected, "page {page} has other content");
 
     if rng.bool() {
-        buffer.revoke(span.addr(0))?;
+        buffer.revoke()?;
     }
     let reserved = vma::reserve(1)?;
     // The move leaves a hole between two VMAs.
