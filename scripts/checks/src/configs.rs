@@ -35,10 +35,7 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let mut rows = Vec::new();
     for configuration in all.iter().filter(is_chosen) {
         let begin = Instant::now();
-        let (done, passed) = match configuration.boot {
-            true => ("tests", boot(configuration, build, tools, outcome)),
-            false => ("compiled", compile(configuration, build, tools, outcome)?),
-        };
+        let (done, passed) = one(configuration, build, tools, outcome)?;
         rows.push((configuration.name.clone(), done, passed, begin.elapsed()));
     }
     if rows.is_empty() {
@@ -51,7 +48,20 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     Ok(())
 }
 
-/// Compiles the configuration of this turn, if it is one of this kernel. The turns take all
+/// Boots or compiles a configuration. Returns what was done, and whether it succeeded.
+fn one(
+    configuration: &Configuration,
+    build: &Build,
+    tools: &Tools,
+    outcome: &mut Outcome,
+) -> Result<(&'static str, bool)> {
+    Ok(match configuration.boot {
+        true => ("tests", boot(configuration, build, tools, outcome)),
+        false => ("compiled", compile(configuration, build, tools, outcome)?),
+    })
+}
+
+/// Tests the configuration of this turn, if it is one of this kernel. The turns take all
 /// configurations of the kernels of `make test`, one after the other: a new one each day, or that with
 /// number `TURN`.
 pub fn in_turn(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
@@ -74,7 +84,7 @@ pub fn in_turn(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()
             "# Linux {series}, configuration {name}: TURN={turn} of {}",
             all.len()
         );
-        compile(configuration, build, tools, outcome)?;
+        one(configuration, build, tools, outcome)?;
     }
     Ok(())
 }
