@@ -182,7 +182,8 @@ fn copy_objects(build: &Build, like: &Build) -> Result<()> {
 }
 
 /// Configures a variant with the configuration of `like` and fragments of configs/, if that has not
-/// been done. `NAME-SERIES.config` holds the settings of fragment `NAME` for one series.
+/// been done. `NAME-SERIES.config` holds the settings of fragment `NAME` for one series, and
+/// `NAME-ARCH.config` those for one architecture.
 pub fn derive(build: &Build, tools: &Tools, like: &Build, fragments: &[&str]) -> Result<()> {
     let configs = build.root.join("configs");
     let fragments: Vec<_> = fragments
@@ -190,7 +191,8 @@ pub fn derive(build: &Build, tools: &Tools, like: &Build, fragments: &[&str]) ->
         .flat_map(|name| {
             let of_series = build.like.iter().rev();
             let names = of_series.map(move |series| format!("{name}-{series}"));
-            [(*name).to_owned()].into_iter().chain(names)
+            let of_arch = format!("{name}-{}", build.machine.name);
+            [(*name).to_owned(), of_arch].into_iter().chain(names)
         })
         .map(|name| configs.join(format!("{name}.config")))
         .filter(|path| path.exists())

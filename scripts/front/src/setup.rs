@@ -42,6 +42,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("cpio", "/usr/bin/cpio"),
     ("kmod", "/usr/bin/kmod"),
     ("lz4", "/usr/bin/lz4"),
+    ("pahole", "/usr/bin/pahole"),
     ("xz-utils", "/usr/bin/xz"),
     ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
     ("make", "/usr/bin/make"),
