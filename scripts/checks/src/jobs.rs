@@ -138,7 +138,7 @@ fn report(all: &[Done], kernels: &[Tested], outcome: &mut Outcome) {
         let is_whole = kernels.iter().any(whole);
         match done.counts() {
             Some((passed, failed)) => outcome.count(passed, failed),
-            // Debian does not publish each series for ever.
+            // Debian removes the source of a series that has ended.
             None if done.has_no_source() && !is_whole => {
                 println!("Linux {} is not published: not tested", done.title);
             }
