@@ -16,6 +16,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
+    thread,
 };
 
 /// The version that is installed if there is none that suffices.
@@ -180,13 +181,21 @@ pub fn ensure(build: &Build) -> Result<Tools> {
 
     let mut all = packages();
     all.extend(build.machine.packages.iter().map(named));
-    install(build, &all)?;
-    standard_library(build)?;
-    bindgen(build)?;
-    let library = library(build, &version)?;
-    if build.kdir.is_none() {
-        source(build)?;
-    }
+    can_install(&missing(&all))?;
+    let library = thread::scope(|scope| {
+        // cargo compiles bindgen while apt and the network are what the rest waits for.
+        let bindgen = scope.spawn(|| bindgen(build));
+        install(build, &all)?;
+        standard_library(build)?;
+        let library = library(build, &version)?;
+        if build.kdir.is_none() {
+            source(build)?;
+        }
+        match bindgen.join() {
+            Ok(installed) => installed.map(|()| library),
+            Err(_) => bail!("the installation of bindgen has panicked"),
+        }
+    })?;
     let mut needs = build.manifest.needs.iter();
     if let Some(needs) = needs.find(|needs| needs.series == build.series) {
         needs.refuse_old("rustc", &rustc)?;
@@ -209,19 +218,27 @@ pub fn ensure(build: &Build) -> Result<Tools> {
     })
 }
 
-/// Installs those of `all` that are missing.
-fn install(build: &Build, all: &[Package]) -> Result<()> {
-    let missing = missing(all);
+/// Returns an error if packages are missing and cannot be installed.
+fn can_install(missing: &[String]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-
     let root = step::output(Command::new("id").arg("-u"))?.trim() == "0";
     if !root || !Path::new("/usr/bin/apt-get").exists() {
         bail!(
             "packages are missing; install them: apt-get install {}",
             missing.join(" ")
         );
+    }
+    Ok(())
+}
+
+/// Installs those of `all` that are missing.
+fn install(build: &Build, all: &[Package]) -> Result<()> {
+    let missing = missing(all);
+    can_install(&missing)?;
+    if missing.is_empty() {
+        return Ok(());
     }
     let apt = || {
         let mut apt = Command::new("apt-get");

@@ -3,7 +3,7 @@
 //! Running other programs, with progress, a log file, and a one-line error.
 
 use anyhow::{bail, Context, Result};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use nix::fcntl::{Flock, FlockArg};
 use std::{
     fmt,
@@ -11,6 +11,7 @@ use std::{
     io::{IsTerminal, Read, Seek, SeekFrom},
     path::Path,
     process::{Command, Stdio},
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -37,6 +38,9 @@ impl fmt::Display for Killed {
 }
 
 impl std::error::Error for Killed {}
+
+/// The lines of the steps that run at the same time.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Runs `command` with its output in `log`. The error has the first error line of the output.
 pub fn run(title: &str, log: &Path, command: &mut Command) -> Result<()> {
@@ -86,7 +90,7 @@ pub fn watch_until(
     let begin = Instant::now();
     let terminal = std::io::stderr().is_terminal();
     let bar = if terminal {
-        ProgressBar::new_spinner()
+        BARS.add(ProgressBar::new_spinner())
     } else {
         eprintln!("{title} ...");
         ProgressBar::hidden()
@@ -131,7 +135,7 @@ pub fn watch_until(
         }
     };
     bar.finish_and_clear();
-    eprintln!("{title}: {:.1} s", begin.elapsed().as_secs_f32());
+    BARS.suspend(|| eprintln!("{title}: {:.1} s", begin.elapsed().as_secs_f32()));
     Ok(status.success())
 }
 
