@@ -17,6 +17,14 @@ use core::{
 };
 use kernel::{
     c_str,
+    capability::{
+        capable,
+        file_ns_capable,
+        ns_capable,
+        ns_capable_noaudit,
+        perfmon_capable,
+        Capability, //
+    },
     fs::File,
     impl_has_work, ioctl,
     kthread::KThread,
@@ -91,6 +99,7 @@ const KILL: u32 = ioctl::_IOWR::<abi::Kill>(abi::MAGIC, abi::KILL);
 const USE_MM: u32 = ioctl::_IOWR::<abi::UseMm>(abi::MAGIC, abi::USE_MM);
 const SPAWN: u32 = ioctl::_IOWR::<abi::Spawn>(abi::MAGIC, abi::SPAWN);
 const TASK_WORK: u32 = ioctl::_IOWR::<abi::TaskWorkCounts>(abi::MAGIC, abi::TASK_WORK);
+const CAPABILITIES: u32 = ioctl::_IOR::<abi::Capabilities>(abi::MAGIC, abi::CAPABILITIES);
 const WORKER_HAS_MM: u32 = ioctl::_IOR::<u32>(abi::MAGIC, abi::WORKER_HAS_MM);
 
 /// How often [`WATCH_PID`] reads the PID. Nothing else is read in between, so KCSAN is likely to
@@ -140,7 +149,7 @@ impl MiscDevice for TestDevice {
         Ok(KBox::new(opener, GFP_KERNEL)?)
     }
 
-    fn ioctl(me: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+    fn ioctl(me: &Self, file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let user = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(cmd));
 
         match cmd {
@@ -181,6 +190,7 @@ impl MiscDevice for TestDevice {
                 writer.write(&small)?;
                 writer.write(&own_ns)?;
             }
+            CAPABILITIES => user.writer().write(&capabilities(file, &me.task))?,
             POPULATION => user.writer().write(&population()?)?,
             KILL => {
                 let (mut reader, mut writer) = user.reader_writer();
@@ -526,6 +536,32 @@ fn own_ns_ids(task: &Task) -> Result<[u32; 2]> {
         return Err(EIO);
     }
     Ok([uid.unwrap_or(u32::MAX), gid.unwrap_or(u32::MAX)])
+}
+
+/// Returns the capabilities of the caller and of the opener, in the order of [`abi::Capabilities`].
+fn capabilities(file: &File, opener: &Task) -> [u64; 6] {
+    const ASKED: [Capability; 6] = [
+        Capability::CHOWN,
+        Capability::KILL,
+        Capability::SYS_ADMIN,
+        Capability::SYS_NICE,
+        Capability::PERFMON,
+        Capability::CHECKPOINT_RESTORE,
+    ];
+    let init = UserNamespace::init();
+    let task = current!();
+    let set = |has: &dyn Fn(Capability) -> bool| {
+        let numbers = ASKED.iter().zip(abi::ASKED);
+        numbers.fold(0, |set, (cap, number)| set | u64::from(has(*cap)) << number)
+    };
+    [
+        set(&capable),
+        set(&|cap| ns_capable_noaudit(init, cap)),
+        set(&|cap| ns_capable(task.user_ns(), cap)),
+        set(&|cap| file_ns_capable(file, init, cap)),
+        set(&|cap| opener.has_capability_noaudit(cap)),
+        perfmon_capable().into(),
+    ]
 }
 
 /// Returns how many of the parent, the thread-group leader and the PID namespace are found.

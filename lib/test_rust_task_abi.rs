@@ -30,6 +30,12 @@ pub const USE_MM: u32 = 9;
 pub const SPAWN: u32 = 10;
 /// `_IOWR(MAGIC, 11, TaskWorkCounts)`: queues task work for the caller.
 pub const TASK_WORK: u32 = 11;
+/// `_IOR(MAGIC, 12, Capabilities)`: returns which of [`ASKED`] the caller and the opener have.
+pub const CAPABILITIES: u32 = 12;
+
+/// The numbers of the capabilities about which [`CAPABILITIES`] asks: `CAP_CHOWN`, `CAP_KILL`,
+/// `CAP_SYS_ADMIN`, `CAP_SYS_NICE`, `CAP_PERFMON`, `CAP_CHECKPOINT_RESTORE`.
+pub const ASKED: [u32; 6] = [0, 5, 21, 23, 38, 40];
 
 /// [`Refcounts::kind`]: `ARef<Task>` of the caller, refcount `usage`.
 pub const TASK: u32 = 0;
@@ -194,6 +200,24 @@ pub struct TaskWorkCounts {
     /// How many of them were run by another task, or without the PID that was stored after
     /// queueing.
     pub wrong: u32,
+}
+
+/// The result of [`CAPABILITIES`]. Each field has the bits of [`ASKED`] that are set.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Capabilities {
+    /// What the caller has in the initial user namespace.
+    pub init_ns: u64,
+    /// The same, asked without a message in the audit log.
+    pub noaudit: u64,
+    /// What the caller has in its own user namespace.
+    pub own_ns: u64,
+    /// What the opener had in the initial user namespace at the time of `open()`.
+    pub file: u64,
+    /// What the opener has in the initial user namespace now.
+    pub opener: u64,
+    /// Whether the caller may observe the performance of the system.
+    pub perfmon: u64,
 }
 
 /// The argument and result (`fatal`) of [`KILL`].

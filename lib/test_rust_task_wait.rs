@@ -12,6 +12,12 @@ use core::{
 use kernel::{
     bindings,
     c_str,
+    capability::{
+        capable,
+        ns_capable,
+        ns_capable_noaudit,
+        Capability, //
+    },
     error::from_err_ptr,
     ioctl,
     kthread::{
@@ -74,6 +80,7 @@ const MIGHT_SLEEP: u32 = command(abi::MIGHT_SLEEP);
 const COMM_CHANGES: u32 = command(abi::COMM_CHANGES);
 const FREEZE: u32 = command(abi::FREEZE);
 const ANY_CONTEXT: u32 = command(abi::ANY_CONTEXT);
+const CAPABLE_IN_IRQ: u32 = command(abi::CAPABLE_IN_IRQ);
 
 type Results = [i64; 4];
 
@@ -94,6 +101,7 @@ pub(super) fn ioctl(cmd: u32, user: UserSlice) -> Result {
         COMM_CHANGES => comm_changes,
         FREEZE => freeze,
         ANY_CONTEXT => any_context,
+        CAPABLE_IN_IRQ => capable_in_irq,
         _ => return Err(ENOTTY),
     };
     let (mut reader, mut writer) = user.reader_writer();
@@ -648,5 +656,21 @@ fn any_context([kind, cpu]: [i64; 2]) -> Result<Results> {
     } else {
         call_on_cpu(cpu, &|| answer.set(subject.compare(&expected)));
     }
+    Ok(answer.wait())
+}
+
+fn capable_in_irq([cpu, _]: [i64; 2]) -> Result<Results> {
+    let answer = Answer::new()?;
+    call_on_cpu(cpu, &|| {
+        let task = current!();
+        let init = UserNamespace::init();
+        let cap = Capability::CHOWN;
+        answer.set([
+            capable(cap).into(),
+            ns_capable(init, cap).into(),
+            ns_capable_noaudit(init, cap).into(),
+            task.has_capability_noaudit(cap).into(),
+        ]);
+    });
     Ok(answer.wait())
 }

@@ -54,6 +54,11 @@ pub const FREEZE: u32 = 52;
 /// `args[1]`. Returns how many functions there are, and a bit for each whose results differ.
 pub const ANY_CONTEXT: u32 = 53;
 
+/// Asks for `CAP_CHOWN` of the current task in a hard IRQ of CPU `args[0]`, where the idle task or
+/// another one with all capabilities runs. Returns the answers of `capable()`, `ns_capable()`,
+/// `ns_capable_noaudit()` and `has_capability_noaudit()`, all of which are 0.
+pub const CAPABLE_IN_IRQ: u32 = 54;
+
 /// [`COMM_CHANGES`]: the longest name. Its first byte is that of the short one.
 pub const LONG_NAME: &[u8; 15] = b"abcdefghijklmno";
 

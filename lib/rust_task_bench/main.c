@@ -12,6 +12,7 @@
 #include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/init.h>
+#include <linux/capability.h>
 #include <linux/kthread.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -78,7 +79,8 @@ operation rust_mmap_write_lock, rust_vma_each, rust_vma_file, rust_vma_typed,
 	rust_pid_task, rust_pid_nr, rust_group_each, rust_thread_each,
 	rust_task_parent, rust_task_nice, rust_task_cpu, rust_task_start,
 	rust_task_exit_state, rust_task_rlimit, rust_task_cred, rust_cred,
-	rust_uid, rust_kuid, rust_user_ns, rust_wait, rust_use_mm;
+	rust_uid, rust_kuid, rust_user_ns, rust_capable, rust_ns_capable,
+	rust_wait, rust_use_mm;
 typedef int hook(struct vm_area_struct *vma);
 hook rust_mmap;
 
@@ -390,6 +392,18 @@ static noinline void c_user_ns(struct bench *b)
 	put_user_ns(ns);
 }
 
+static noinline void c_capable(struct bench *b)
+{
+	if (capable(CAP_SYS_ADMIN))
+		use(1);
+}
+
+static noinline void c_ns_capable(struct bench *b)
+{
+	if (ns_capable(current_user_ns(), CAP_SYS_ADMIN))
+		use(1);
+}
+
 static noinline void c_wait(struct bench *b)
 {
 	unsigned long addr = READ_ONCE(b->addr);
@@ -636,6 +650,8 @@ static const struct row rows[] = {
 	row("from_kuid()", uid),
 	row("make_kuid()", kuid),
 	row("user namespace: clone and drop", user_ns),
+	row("capable()", capable),
+	row("ns_capable()", ns_capable),
 	row("wait, the condition is true", wait),
 	row("struct pid: clone and drop", pid_clone),
 	row("get_task_pid() and drop", pid_of_task),

@@ -9,6 +9,11 @@ use core::{
 };
 use kernel::{
     c_str,
+    capability::{
+        capable,
+        ns_capable,
+        Capability, //
+    },
     impl_has_vm_ops,
     mm::{
         fault::{
@@ -116,6 +121,12 @@ operations! {
     rust_user_ns: |_| {
         let _ns = ARef::from(current!().user_ns());
         between();
+    };
+    rust_capable: |_| if capable(Capability::SYS_ADMIN) {
+        keep!(1);
+    };
+    rust_ns_capable: |_| if ns_capable(current!().user_ns(), Capability::SYS_ADMIN) {
+        keep!(1);
     };
     rust_wait: |b| {
         let condition = || Some(b.addr).filter(|addr| *addr != 0);

@@ -19,7 +19,7 @@ use rust_task::{
     child::{in_child, in_namespace, Child},
     device::{
         self,
-        test_abi::{Kill, ThreadInfo},
+        test_abi::{Capabilities, Kill, ThreadInfo, ASKED},
         Tester,
     },
     ktap::{self, did, fact, Test},
@@ -36,6 +36,7 @@ const TESTS: &[Test] = &[
     ("all threads, compared with /proc", all_threads),
     ("nice value, rlimits and exit state", properties),
     ("IDs in another user namespace", user_namespaces),
+    ("capabilities", capabilities),
     ("nested PID namespaces", nested),
     ("number of thread groups and threads", population),
     ("unused PIDs", unused_pids),
@@ -258,6 +259,88 @@ fn user_namespaces() -> Result<()> {
         fact("parent", "EUID", above.euid, 7);
         fact("parent, in its namespace", "EUID", above.euid_own_ns, 0);
         fact("parent, in its namespace", "EGID", above.egid_own_ns, 0);
+        Ok(())
+    })
+}
+
+/// The capabilities of this process, in its own user namespace, according to /proc.
+fn effective() -> Result<u64> {
+    let all = Status::of_this_thread()?.line("CapEff")?;
+    let asked = ASKED.iter().fold(0, |set, number| set | 1 << number);
+    Ok(u64::from_str_radix(&all, 16)? & asked)
+}
+
+/// Gives up capabilities.
+fn give_up(numbers: &[u32]) -> Result<()> {
+    // `_LINUX_CAPABILITY_VERSION_3`, and 0 for this thread.
+    let header: [u32; 2] = [0x2008_0522, 0];
+    // Two structs of the sets "effective", "permitted" and "inheritable".
+    let mut data = [0u32; 6];
+    // SAFETY: The arrays are as large as the structs of capget() and capset().
+    ensure!(unsafe { libc::syscall(libc::SYS_capget, &header, &mut data) } == 0);
+    for number in numbers {
+        let set = &mut data[3 * (*number as usize / 32)];
+        *set &= !(1 << (number % 32));
+    }
+    // SAFETY: As above.
+    ensure!(unsafe { libc::syscall(libc::SYS_capset, &header, &data) } == 0);
+    Ok(())
+}
+
+/// A process gives up capabilities, and another one creates a user namespace.
+fn capabilities() -> Result<()> {
+    const KILL: u32 = 5;
+    const SYS_ADMIN: u32 = 21;
+    const PERFMON: u32 = 38;
+
+    let device = Tester::open()?;
+    let all = effective()?;
+    ensure!(all.count_ones() as usize == ASKED.len());
+    let full = Capabilities {
+        init_ns: all,
+        noaudit: all,
+        own_ns: all,
+        file: all,
+        opener: all,
+        perfmon: 1,
+    };
+    ensure!(device.capabilities()? == full);
+
+    in_child(|| {
+        let own = Tester::open()?;
+        give_up(&[KILL, SYS_ADMIN])?;
+        let left = effective()?;
+        let got = own.capabilities()?;
+        fact("fewer capabilities", "CapEff", got.init_ns, left);
+        let expected = Capabilities {
+            init_ns: left,
+            noaudit: left,
+            own_ns: left,
+            opener: left,
+            ..full
+        };
+        ensure!(got == expected, "{got:?} instead of {expected:?}");
+        // The parent, which opened this file, has them.
+        ensure!(device.capabilities()?.opener == all);
+
+        give_up(&[PERFMON])?;
+        ensure!(own.capabilities()?.perfmon == 0);
+        // A file that is opened now has fewer as well.
+        ensure!(Tester::open()?.capabilities()?.file == effective()?);
+        Ok(())
+    })?;
+
+    in_child(|| {
+        unshare(CloneFlags::CLONE_NEWUSER)?;
+        let got = device.capabilities()?;
+        fact("own user namespace", "CapEff", got.own_ns, effective()?);
+        let expected = Capabilities {
+            init_ns: 0,
+            noaudit: 0,
+            perfmon: 0,
+            ..full
+        };
+        ensure!(got == expected, "{got:?} instead of {expected:?}");
         Ok(())
     })
 }

@@ -43,6 +43,7 @@ const TESTS: &[Test] = &[
     ("user memory in a hard IRQ", user_copy_in_irq),
     ("might_sleep() in a hard IRQ", might_sleep),
     ("functions for any context", any_context),
+    ("capabilities in a hard IRQ", capable_in_irq),
     ("comm under alloc_lock", comm),
     ("comm during changes", comm_changes),
     ("freezer", freezer),
@@ -299,6 +300,17 @@ fn any_context() -> Result<()> {
         }
     }
     did("functions called in interrupts", 100 * 3 * 24);
+    Ok(())
+}
+
+/// The idle task, which most interrupts hit, has all capabilities.
+fn capable_in_irq() -> Result<()> {
+    pin(0)?;
+    for _ in 0..100 {
+        let answers = once(abi::CAPABLE_IN_IRQ, [1, 0])?;
+        ensure!(answers == [0; 4], "{answers:?}");
+    }
+    did("interrupts that asked for a capability", 100);
     Ok(())
 }
 

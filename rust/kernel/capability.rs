@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Capabilities: what a task may do beyond the rights of its user.
+//!
+//! A capability is held in a user namespace. [`capable`] asks about the initial one, which is right
+//! for hardware and for what all containers share; [`ns_capable`] asks about another one, for what
+//! belongs to a container.
+//!
+//! A security module may log each question, and the kernel records that the task has used the
+//! capability. So a driver asks last: after it knows that the operation needs the capability.
+//!
+//! C header: [`include/linux/capability.h`](srctree/include/linux/capability.h)
+
+use crate::{
+    bindings,
+    fs::File,
+    prelude::*,
+    task::{
+        in_task,
+        Task, //
+    },
+    user_namespace::UserNamespace, //
+};
+
+/// A capability, for example `CAP_SYS_ADMIN`.
+///
+/// # Invariants
+///
+/// The number is at most `CAP_LAST_CAP`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capability(c_int);
+
+impl Capability {
+    /// May change the owner of a file.
+    #[doc(alias = "CAP_CHOWN")]
+    pub const CHOWN: Self = Self::new(bindings::CAP_CHOWN);
+    /// Is not subject to file permissions.
+    #[doc(alias = "CAP_DAC_OVERRIDE")]
+    pub const DAC_OVERRIDE: Self = Self::new(bindings::CAP_DAC_OVERRIDE);
+    /// May read each file and search each directory.
+    #[doc(alias = "CAP_DAC_READ_SEARCH")]
+    pub const DAC_READ_SEARCH: Self = Self::new(bindings::CAP_DAC_READ_SEARCH);
+    /// Has the rights of each file's owner.
+    #[doc(alias = "CAP_FOWNER")]
+    pub const FOWNER: Self = Self::new(bindings::CAP_FOWNER);
+    /// Keeps the set-user-ID bits of a file that it changes.
+    #[doc(alias = "CAP_FSETID")]
+    pub const FSETID: Self = Self::new(bindings::CAP_FSETID);
+    /// May signal each process.
+    #[doc(alias = "CAP_KILL")]
+    pub const KILL: Self = Self::new(bindings::CAP_KILL);
+    /// May change its group IDs.
+    #[doc(alias = "CAP_SETGID")]
+    pub const SETGID: Self = Self::new(bindings::CAP_SETGID);
+    /// May change its user IDs.
+    #[doc(alias = "CAP_SETUID")]
+    pub const SETUID: Self = Self::new(bindings::CAP_SETUID);
+    /// May change its bounding and inheritable capabilities.
+    #[doc(alias = "CAP_SETPCAP")]
+    pub const SETPCAP: Self = Self::new(bindings::CAP_SETPCAP);
+    /// May change the attributes "immutable" and "append only".
+    #[doc(alias = "CAP_LINUX_IMMUTABLE")]
+    pub const LINUX_IMMUTABLE: Self = Self::new(bindings::CAP_LINUX_IMMUTABLE);
+    /// May bind privileged ports.
+    #[doc(alias = "CAP_NET_BIND_SERVICE")]
+    pub const NET_BIND_SERVICE: Self = Self::new(bindings::CAP_NET_BIND_SERVICE);
+    /// May broadcast. Not used.
+    #[doc(alias = "CAP_NET_BROADCAST")]
+    pub const NET_BROADCAST: Self = Self::new(bindings::CAP_NET_BROADCAST);
+    /// May configure the network.
+    #[doc(alias = "CAP_NET_ADMIN")]
+    pub const NET_ADMIN: Self = Self::new(bindings::CAP_NET_ADMIN);
+    /// May use raw sockets.
+    #[doc(alias = "CAP_NET_RAW")]
+    pub const NET_RAW: Self = Self::new(bindings::CAP_NET_RAW);
+    /// May lock memory beyond `RLIMIT_MEMLOCK`.
+    #[doc(alias = "CAP_IPC_LOCK")]
+    pub const IPC_LOCK: Self = Self::new(bindings::CAP_IPC_LOCK);
+    /// Is not subject to the permissions of System V IPC.
+    #[doc(alias = "CAP_IPC_OWNER")]
+    pub const IPC_OWNER: Self = Self::new(bindings::CAP_IPC_OWNER);
+    /// May load and unload modules.
+    #[doc(alias = "CAP_SYS_MODULE")]
+    pub const SYS_MODULE: Self = Self::new(bindings::CAP_SYS_MODULE);
+    /// May access I/O ports and hardware directly.
+    #[doc(alias = "CAP_SYS_RAWIO")]
+    pub const SYS_RAWIO: Self = Self::new(bindings::CAP_SYS_RAWIO);
+    /// May call `chroot()` and change mount namespaces.
+    #[doc(alias = "CAP_SYS_CHROOT")]
+    pub const SYS_CHROOT: Self = Self::new(bindings::CAP_SYS_CHROOT);
+    /// May trace each process.
+    #[doc(alias = "CAP_SYS_PTRACE")]
+    pub const SYS_PTRACE: Self = Self::new(bindings::CAP_SYS_PTRACE);
+    /// May configure process accounting.
+    #[doc(alias = "CAP_SYS_PACCT")]
+    pub const SYS_PACCT: Self = Self::new(bindings::CAP_SYS_PACCT);
+    /// May do what has no capability of its own.
+    #[doc(alias = "CAP_SYS_ADMIN")]
+    pub const SYS_ADMIN: Self = Self::new(bindings::CAP_SYS_ADMIN);
+    /// May reboot.
+    #[doc(alias = "CAP_SYS_BOOT")]
+    pub const SYS_BOOT: Self = Self::new(bindings::CAP_SYS_BOOT);
+    /// May raise priorities, and set the affinity of other tasks.
+    #[doc(alias = "CAP_SYS_NICE")]
+    pub const SYS_NICE: Self = Self::new(bindings::CAP_SYS_NICE);
+    /// May exceed resource limits and quotas.
+    #[doc(alias = "CAP_SYS_RESOURCE")]
+    pub const SYS_RESOURCE: Self = Self::new(bindings::CAP_SYS_RESOURCE);
+    /// May set the clock.
+    #[doc(alias = "CAP_SYS_TIME")]
+    pub const SYS_TIME: Self = Self::new(bindings::CAP_SYS_TIME);
+    /// May configure terminals.
+    #[doc(alias = "CAP_SYS_TTY_CONFIG")]
+    pub const SYS_TTY_CONFIG: Self = Self::new(bindings::CAP_SYS_TTY_CONFIG);
+    /// May create device nodes.
+    #[doc(alias = "CAP_MKNOD")]
+    pub const MKNOD: Self = Self::new(bindings::CAP_MKNOD);
+    /// May take leases of files.
+    #[doc(alias = "CAP_LEASE")]
+    pub const LEASE: Self = Self::new(bindings::CAP_LEASE);
+    /// May write to the audit log.
+    #[doc(alias = "CAP_AUDIT_WRITE")]
+    pub const AUDIT_WRITE: Self = Self::new(bindings::CAP_AUDIT_WRITE);
+    /// May configure auditing.
+    #[doc(alias = "CAP_AUDIT_CONTROL")]
+    pub const AUDIT_CONTROL: Self = Self::new(bindings::CAP_AUDIT_CONTROL);
+    /// May set the capabilities of a file.
+    #[doc(alias = "CAP_SETFCAP")]
+    pub const SETFCAP: Self = Self::new(bindings::CAP_SETFCAP);
+    /// Is not subject to mandatory access control.
+    #[doc(alias = "CAP_MAC_OVERRIDE")]
+    pub const MAC_OVERRIDE: Self = Self::new(bindings::CAP_MAC_OVERRIDE);
+    /// May configure mandatory access control.
+    #[doc(alias = "CAP_MAC_ADMIN")]
+    pub const MAC_ADMIN: Self = Self::new(bindings::CAP_MAC_ADMIN);
+    /// May configure the kernel log, and see kernel addresses.
+    #[doc(alias = "CAP_SYSLOG")]
+    pub const SYSLOG: Self = Self::new(bindings::CAP_SYSLOG);
+    /// May set alarms that wake the system.
+    #[doc(alias = "CAP_WAKE_ALARM")]
+    pub const WAKE_ALARM: Self = Self::new(bindings::CAP_WAKE_ALARM);
+    /// May prevent suspend.
+    #[doc(alias = "CAP_BLOCK_SUSPEND")]
+    pub const BLOCK_SUSPEND: Self = Self::new(bindings::CAP_BLOCK_SUSPEND);
+    /// May read the audit log.
+    #[doc(alias = "CAP_AUDIT_READ")]
+    pub const AUDIT_READ: Self = Self::new(bindings::CAP_AUDIT_READ);
+    /// May observe the performance of the system.
+    #[doc(alias = "CAP_PERFMON")]
+    pub const PERFMON: Self = Self::new(bindings::CAP_PERFMON);
+    /// May load BPF programs.
+    #[doc(alias = "CAP_BPF")]
+    pub const BPF: Self = Self::new(bindings::CAP_BPF);
+    /// May checkpoint and restore processes.
+    #[doc(alias = "CAP_CHECKPOINT_RESTORE")]
+    pub const CHECKPOINT_RESTORE: Self = Self::new(bindings::CAP_CHECKPOINT_RESTORE);
+
+    const fn new(number: u32) -> Self {
+        assert!(number <= bindings::CAP_LAST_CAP);
+
+        // INVARIANT: The number has been compared.
+        Self(number as c_int)
+    }
+}
+
+/// Returns whether the current task has `cap` in the initial user namespace.
+///
+/// If it has, the kernel records that the task has used it (`PF_SUPERPRIV`). In an interrupt, this
+/// returns false: the interrupted task is unrelated to it.
+///
+/// # Context
+///
+/// Process context.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::capability::{
+///     capable,
+///     Capability, //
+/// };
+///
+/// /// Gives a buffer of `pages` pages to the caller. A large one needs a capability.
+/// fn reserve(pages: usize) -> Result {
+///     if pages > 1024 && !capable(Capability::SYS_RESOURCE) {
+///         return Err(EPERM);
+///     }
+///     // ...
+///     Ok(())
+/// }
+/// assert!(reserve(1).is_ok());
+/// // A kthread has all capabilities.
+/// assert!(reserve(2048).is_ok());
+/// ```
+#[inline]
+pub fn capable(cap: Capability) -> bool {
+    // SAFETY: By the type invariant, the number is one that `cap_valid()` accepts; `ns_capable()`
+    // would `BUG()` otherwise. `security_capable()` reads the subjective credentials of the current
+    // task, which only this task replaces. It does not sleep. This is process context, so it does
+    // not interrupt a security module that uses its data of this CPU.
+    in_task() && unsafe { bindings::capable(cap.0) }
+}
+
+/// Returns whether the current task has `CAP_PERFMON` or `CAP_SYS_ADMIN` in the initial user
+/// namespace.
+///
+/// # Context
+///
+/// Process context.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::capability::perfmon_capable;
+///
+/// // A kthread has all capabilities.
+/// assert!(perfmon_capable());
+/// ```
+#[inline]
+pub fn perfmon_capable() -> bool {
+    capable(Capability::PERFMON) || capable(Capability::SYS_ADMIN)
+}
+
+/// Returns whether the current task has `cap` in the user namespace `ns`.
+///
+/// Otherwise, it is like [`capable`].
+///
+/// # Context
+///
+/// Process context.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::capability::{
+///     ns_capable,
+///     Capability, //
+/// };
+///
+/// // The user who has created a container may configure what belongs to it.
+/// let task = current!();
+/// assert!(ns_capable(task.user_ns(), Capability::NET_ADMIN));
+/// ```
+#[inline]
+pub fn ns_capable(ns: &UserNamespace, cap: Capability) -> bool {
+    // SAFETY: As for `capable()`; `ns` is allocated for the duration of the call.
+    in_task() && unsafe { bindings::ns_capable(ns.as_ptr(), cap.0) }
+}
+
+/// Returns whether the current task has `cap` in the user namespace `ns`, without a message in the
+/// audit log.
+///
+/// For a question whose answer does not decide alone whether an operation is permitted. Otherwise,
+/// it is like [`capable`].
+///
+/// # Context
+///
+/// Process context.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     capability::{
+///         ns_capable_noaudit,
+///         Capability, //
+///     },
+///     user_namespace::UserNamespace, //
+/// };
+///
+/// // Report more to those who may see it.
+/// let addresses = ns_capable_noaudit(UserNamespace::init(), Capability::SYSLOG);
+/// # assert!(addresses);
+/// ```
+#[doc(alias = "capable_noaudit")]
+#[inline]
+pub fn ns_capable_noaudit(ns: &UserNamespace, cap: Capability) -> bool {
+    // SAFETY: As for `ns_capable()`.
+    in_task() && unsafe { bindings::ns_capable_noaudit(ns.as_ptr(), cap.0) }
+}
+
+/// Returns whether the task that opened `file` had `cap` in the user namespace `ns` at that time.
+///
+/// A process may pass an open file to another one. A driver that asks for the capabilities of the
+/// current task instead lets a privileged process, which is given the file, act for the other one.
+/// In an interrupt, this returns false.
+///
+/// # Context
+///
+/// Process context.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     capability::{
+///         file_ns_capable,
+///         Capability, //
+///     },
+///     fs::File,
+///     user_namespace::UserNamespace, //
+/// };
+///
+/// /// Implements an ioctl that changes a setting of the hardware.
+/// fn configure(file: &File) -> Result {
+///     if !file_ns_capable(file, UserNamespace::init(), Capability::SYS_RAWIO) {
+///         return Err(EPERM);
+///     }
+///     // ...
+///     Ok(())
+/// }
+/// ```
+#[inline]
+pub fn file_ns_capable(file: &File, ns: &UserNamespace, cap: Capability) -> bool {
+    // SAFETY: The file's refcount is not zero, so `file::f_cred`, which is set when the file is
+    // allocated and whose reference is dropped when it is freed, points to valid credentials. The
+    // rest is as for `ns_capable()`.
+    in_task() && unsafe { bindings::file_ns_capable(file.as_ptr(), ns.as_ptr(), cap.0) }
+}
+
+impl Task {
+    /// Returns whether this task has `cap` in the initial user namespace, without a message in the
+    /// audit log.
+    ///
+    /// It asks about the objective credentials. The result may be stale when it is returned. In an
+    /// interrupt, this returns false.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::capability::Capability;
+    ///
+    /// /// Returns whether the priority of a task may be raised for one that waits for it.
+    /// fn may_raise(task: &kernel::task::Task) -> bool {
+    ///     task.has_capability_noaudit(Capability::SYS_NICE)
+    /// }
+    /// assert!(may_raise(&current!()));
+    /// ```
+    // Linux 7.3 does not export `has_capability_noaudit()`, so a module must not contain the call.
+    #[inline(never)]
+    pub fn has_capability_noaudit(&self, cap: Capability) -> bool {
+        // SAFETY: `task_struct` is allocated by the type invariant, and its objective credentials
+        // are put in `__put_task_struct()` at the earliest. `has_ns_capability_noaudit()` reads
+        // them in an RCU read-side critical section, as `commit_creds()` may replace them. The
+        // rest is as for `capable()`.
+        in_task() && unsafe { bindings::has_capability_noaudit(self.as_ptr(), cap.0) }
+    }
+}
