@@ -92,6 +92,9 @@ pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
         if test.drivers && !(build.ours && build.drivers) {
             continue;
         }
+        if test.except.contains(&build.series) {
+            continue;
+        }
         if let Some(symbol) = &test.config {
             if !kernel::has(build, &format!("CONFIG_{symbol}=y"))? {
                 continue;

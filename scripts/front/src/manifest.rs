@@ -100,6 +100,8 @@ pub struct Test {
     #[serde(default)]
     pub drivers: bool,
     pub config: Option<String>,
+    #[serde(default)]
+    pub except: Vec<String>,
     pub folder: Option<PathBuf>,
     pub module: Option<String>,
 }
@@ -314,7 +316,9 @@ mod tests {
                 }
                 let name = &configuration.name;
                 let mut names = vec![format!("{name}.config")];
-                names.extend(like.iter().map(|series| format!("{name}-{series}.config")));
+                let archs = ["x86_64", "arm64"].map(str::to_owned);
+                let suffixes = like.iter().chain(&archs);
+                names.extend(suffixes.map(|suffix| format!("{name}-{suffix}.config")));
                 let dir = root.join("configs/matrix");
                 let present = names.into_iter().filter(|name| dir.join(name).exists());
                 let present: Vec<_> = present.collect();
