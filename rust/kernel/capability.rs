@@ -148,7 +148,7 @@ impl Capability {
     /// May observe the performance of the system.
     #[doc(alias = "CAP_PERFMON")]
     pub const PERFMON: Self = Self::new(bindings::CAP_PERFMON);
-    /// May load BPF programs.
+    /// May use the privileged parts of BPF.
     #[doc(alias = "CAP_BPF")]
     pub const BPF: Self = Self::new(bindings::CAP_BPF);
     /// May checkpoint and restore processes.
@@ -158,7 +158,7 @@ impl Capability {
     const fn new(number: u32) -> Self {
         assert!(number <= bindings::CAP_LAST_CAP);
 
-        // INVARIANT: The number has been compared.
+        // INVARIANT: The assertion holds.
         Self(number as c_int)
     }
 }
