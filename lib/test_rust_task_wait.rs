@@ -46,7 +46,10 @@ use kernel::{
         Arc, //
     },
     task::{
+        cond_resched,
         might_sleep,
+        need_resched,
+        schedule,
         Rlimit,
         Task,
         TaskState,
@@ -80,6 +83,7 @@ const MIGHT_SLEEP: u32 = command(abi::MIGHT_SLEEP);
 const COMM_CHANGES: u32 = command(abi::COMM_CHANGES);
 const FREEZE: u32 = command(abi::FREEZE);
 const ANY_CONTEXT: u32 = command(abi::ANY_CONTEXT);
+const NEIGHBOR: u32 = command(abi::NEIGHBOR);
 const CAPABLE_IN_IRQ: u32 = command(abi::CAPABLE_IN_IRQ);
 
 type Results = [i64; 4];
@@ -101,6 +105,7 @@ pub(super) fn ioctl(cmd: u32, user: UserSlice) -> Result {
         COMM_CHANGES => comm_changes,
         FREEZE => freeze,
         ANY_CONTEXT => any_context,
+        NEIGHBOR => neighbor,
         CAPABLE_IN_IRQ => capable_in_irq,
         _ => return Err(ENOTTY),
     };
@@ -532,7 +537,11 @@ fn might_sleep_in_irq([msecs, cpu]: [i64; 2]) -> Result<Results> {
     inside.wait();
     let interrupts = msecs_to_jiffies(msecs as u32);
     for _ in 0..interrupts {
-        call_on_cpu(cpu, &|| might_sleep());
+        call_on_cpu(cpu, &|| {
+            might_sleep();
+            cond_resched();
+            schedule();
+        });
         pause(1);
     }
     end.set([0; 4]);
@@ -657,6 +666,38 @@ fn any_context([kind, cpu]: [i64; 2]) -> Result<Results> {
         call_on_cpu(cpu, &|| answer.set(subject.compare(&expected)));
     }
     Ok(answer.wait())
+}
+
+/// A kthread computes for a while, on the CPU of a process that computes as well.
+fn neighbor([kind, cpu]: [i64; 2]) -> Result<Results> {
+    let answer = Answer::new()?;
+    let result = answer.clone();
+    let busy = spawn_on(cpu, move |this| {
+        let mut rounds = 0;
+        let begin = jiffies();
+        while jiffies().wrapping_sub(begin) < msecs_to_jiffies(abi::NEIGHBOR_MSECS) as c_ulong {
+            rounds += 1;
+            match kind {
+                0 => {
+                    cond_resched();
+                }
+                1 => schedule(),
+                _ if need_resched() => schedule(),
+                _ => {}
+            }
+        }
+        result.set([rounds, 0, 0, 0]);
+        while !this.sleep(HOUR) {}
+        0
+    })?;
+    let results = answer.wait();
+    drop(busy);
+    Ok(results)
+}
+
+fn jiffies() -> c_ulong {
+    // SAFETY: The kernel's timer interrupt writes the variable, and each read is of a whole word.
+    unsafe { ptr::addr_of!(bindings::jiffies).read_volatile() }
 }
 
 fn capable_in_irq([cpu, _]: [i64; 2]) -> Result<Results> {

@@ -37,7 +37,7 @@ pub const COMM: u32 = 48;
 /// Sends `SIGKILL` to the idle task of the boot CPU. Returns the error.
 pub const KILL_IDLE: u32 = 49;
 
-/// Calls `might_sleep()` in interrupts of CPU `args[1]`, for `args[0]` milliseconds. They hit an
+/// Calls `might_sleep()`, `cond_resched()` and `schedule()` in interrupts of CPU `args[1]`, for `args[0]` milliseconds. They hit an
 /// RCU read-side critical section. Returns how many interrupts there were, and whether the grace
 /// period that began meanwhile ended after the critical section. With `CONFIG_DEBUG_ATOMIC_SLEEP`,
 /// does nothing, and returns 0 and 1.
@@ -58,6 +58,13 @@ pub const ANY_CONTEXT: u32 = 53;
 /// another one with all capabilities runs. Returns the answers of `capable()`, `ns_capable()`,
 /// `ns_capable_noaudit()` and `has_capability_noaudit()`, all of which are 0.
 pub const CAPABLE_IN_IRQ: u32 = 54;
+
+/// A kthread on CPU `args[1]` computes for [`NEIGHBOR_MSECS`], and calls in each round, depending on
+/// `args[0]`: 0 `cond_resched()`, 1 `schedule()`, 2 `schedule()` if `need_resched()`. Returns the
+/// number of rounds.
+pub const NEIGHBOR: u32 = 55;
+/// How long the kthread of [`NEIGHBOR`] computes, in milliseconds.
+pub const NEIGHBOR_MSECS: u32 = 400;
 
 /// [`COMM_CHANGES`]: the longest name. Its first byte is that of the short one.
 pub const LONG_NAME: &[u8; 15] = b"abcdefghijklmno";

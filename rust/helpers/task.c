@@ -13,6 +13,16 @@ __rust_helper void rust_helper_might_resched(void)
 	might_resched();
 }
 
+__rust_helper bool rust_helper_need_resched(void)
+{
+	return need_resched();
+}
+
+__rust_helper int rust_helper__cond_resched(void)
+{
+	return _cond_resched();
+}
+
 __rust_helper struct task_struct *rust_helper_get_current(void)
 {
 	return current;

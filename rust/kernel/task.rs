@@ -42,6 +42,13 @@ pub use rcu::{
 mod rlimit;
 pub use rlimit::Rlimit;
 
+mod sched;
+pub use sched::{
+    cond_resched,
+    need_resched,
+    schedule, //
+};
+
 mod signal;
 
 mod task_work;

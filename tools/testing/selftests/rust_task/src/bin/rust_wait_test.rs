@@ -2,7 +2,7 @@
 
 //! Has `/dev/test_rust_task` wake tasks, wait and access user memory, in each context.
 
-use anyhow::{bail, ensure, Result};
+use anyhow::{anyhow, bail, ensure, Result};
 use nix::{
     errno::Errno,
     sched::{sched_setaffinity, CpuSet},
@@ -20,9 +20,10 @@ use rust_task::{
     ktap::{self, did, fact, Test},
 };
 use std::{
+    cell::Cell,
     ffi::CString,
     fs, ptr,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -44,6 +45,7 @@ const TESTS: &[Test] = &[
     ("might_sleep() in a hard IRQ", might_sleep),
     ("functions for any context", any_context),
     ("capabilities in a hard IRQ", capable_in_irq),
+    ("kthread that lets others run", neighbor),
     ("comm under alloc_lock", comm),
     ("comm during changes", comm_changes),
     ("freezer", freezer),
@@ -149,7 +151,7 @@ fn park() -> Result<()> {
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn count(_: i32) {
-    SIGNALS.fetch_add(1, Ordering::Relaxed);
+    SIGNALS.fetch_add(1, Relaxed);
 }
 
 /// Sends `SIGALRM` to this process every 10 ms. Its handler has `SA_RESTART`.
@@ -211,7 +213,7 @@ fn unbounded() -> Result<()> {
     start_alarms()?;
     let [calls, ..] = call(&device, abi::UNBOUNDED, [5, 0])?;
     ensure!(calls >= 5);
-    ensure!(SIGNALS.load(Ordering::Relaxed) >= 4);
+    ensure!(SIGNALS.load(Relaxed) >= 4);
     Ok(())
 }
 
@@ -301,6 +303,54 @@ fn any_context() -> Result<()> {
     }
     did("functions called in interrupts", 100 * 3 * 24);
     Ok(())
+}
+
+/// A thread that shares its CPU with a kthread makes progress.
+fn neighbor() -> Result<()> {
+    static WORK: AtomicU64 = AtomicU64::new(0);
+    static END: AtomicBool = AtomicBool::new(false);
+    pin(0)?;
+    let worker = thread::spawn(|| -> Result<()> {
+        pin(1)?;
+        while !END.load(Relaxed) {
+            WORK.fetch_add(1, Relaxed);
+        }
+        Ok(())
+    });
+
+    let during = |pause: &dyn Fn() -> Result<()>| -> Result<u64> {
+        let before = WORK.load(Relaxed);
+        pause()?;
+        Ok(WORK.load(Relaxed) - before)
+    };
+    let result = (|| {
+        let alone = during(&|| {
+            thread::sleep(Duration::from_millis(abi::NEIGHBOR_MSECS.into()));
+            Ok(())
+        })?;
+        for (kind, name) in ["cond_resched()", "schedule()", "need_resched()"]
+            .into_iter()
+            .enumerate()
+        {
+            let rounds = Cell::new(0);
+            let beside = during(&|| {
+                rounds.set(once(abi::NEIGHBOR, [kind as i64, 1])?[0]);
+                Ok(())
+            })?;
+            did(&format!("rounds of a kthread with {name}"), rounds.get());
+            ensure!(
+                beside > alone / 8 && rounds.get() > 0,
+                "{name}: {beside} instead of {alone} alone, {} rounds",
+                rounds.get()
+            );
+        }
+        Ok(())
+    })();
+    END.store(true, Relaxed);
+    worker
+        .join()
+        .map_err(|_| anyhow!("the thread has panicked"))??;
+    result
 }
 
 /// The idle task, which most interrupts hit, has all capabilities.

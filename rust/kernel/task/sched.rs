@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Letting other tasks run.
+//!
+//! A loop that runs for long in the kernel keeps other tasks from its CPU, on a kernel that does not
+//! preempt it (`CONFIG_PREEMPT_NONE`, `CONFIG_PREEMPT_VOLUNTARY`), and delays grace periods of RCU.
+//! [`cond_resched`] in each round prevents that. A kernel with preemption does the same by itself.
+//!
+//! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
+
+use super::may_sleep;
+use crate::{
+    bindings,
+    prelude::*, //
+};
+
+/// Returns whether the scheduler has marked the current task, because another one is to run.
+///
+/// # Context
+///
+/// Any context, including NMI.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::task::need_resched;
+///
+/// /// Polls a device, as long as nothing else is to run on this CPU.
+/// fn poll(is_done: impl Fn() -> bool) -> bool {
+///     while !need_resched() {
+///         if is_done() {
+///             return true;
+///         }
+///     }
+///     // The caller waits for an interrupt of the device.
+///     false
+/// }
+/// # poll(|| true);
+/// ```
+#[inline]
+pub fn need_resched() -> bool {
+    // SAFETY: `need_resched()` only reads the thread flags of `current`, or the preemption counter of
+    // the CPU.
+    unsafe { bindings::need_resched() }
+}
+
+/// Lets another task run if the scheduler asks for it. Returns whether the task was rescheduled.
+///
+/// On a kernel with preemption (`CONFIG_PREEMPTION`), this does nothing and returns false: there, the
+/// current task is preempted at once. In an interrupt, or with interrupts disabled, it does nothing
+/// and returns false.
+///
+/// With `CONFIG_DEBUG_ATOMIC_SLEEP`, a call in atomic context is reported with the file and line of
+/// the caller.
+///
+/// # Context
+///
+/// Process context; may sleep.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::task::cond_resched;
+///
+/// fn clear(table: &mut [u64]) {
+///     for chunk in table.chunks_mut(512) {
+///         chunk.fill(0);
+///         cond_resched();
+///     }
+/// }
+/// # clear(&mut [1; 2]);
+/// ```
+#[doc(alias = "yield")]
+#[track_caller]
+#[inline]
+pub fn cond_resched() -> bool {
+    #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
+    {
+        let here = core::panic::Location::caller();
+        let file = crate::file_from_location(here);
+
+        // SAFETY: `file` is a NUL-terminated string of static lifetime.
+        unsafe { bindings::__might_resched(file.as_char_ptr(), here.line() as c_int, 0) }
+    }
+
+    // In an interrupt, `__cond_resched()` would end the RCU read-side critical section of the code
+    // that is interrupted, as it reports a quiescent state.
+    //
+    // SAFETY: This is process context with interrupts enabled, in which the scheduler may be called.
+    may_sleep() && unsafe { bindings::_cond_resched() } != 0
+}
+
+/// Calls the scheduler: the current task continues when its turn comes again.
+///
+/// The task stays runnable. To sleep until something happens, use
+/// [`CurrentTask::wait_until`](super::CurrentTask::wait_until). In an interrupt, or with interrupts
+/// disabled, this does nothing.
+///
+/// # Context
+///
+/// Process context; may sleep.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::task::schedule;
+///
+/// /// Waits for a device that needs a few microseconds and has no interrupt.
+/// fn wait(is_done: impl Fn() -> bool) {
+///     while !is_done() {
+///         schedule();
+///     }
+/// }
+/// # schedule();
+/// # wait(|| true);
+/// ```
+#[doc(alias("yield", "do_sched_yield"))]
+#[inline]
+pub fn schedule() {
+    if may_sleep() {
+        // SAFETY: This is process context, so the state of `current` belongs to this code. It is not
+        // `TASK_RUNNING` in the condition of a wait, which would then sleep without a timeout.
+        unsafe { bindings::__set_current_state(bindings::TASK_RUNNING) };
+        // SAFETY: This is process context with interrupts enabled, in which the scheduler may be
+        // called. The task stays on the run queue, as its state is `TASK_RUNNING`.
+        unsafe { bindings::schedule() }
+    }
+}
