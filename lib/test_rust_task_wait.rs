@@ -47,6 +47,9 @@ use kernel::{
     },
     task::{
         cond_resched,
+        memalloc_nofs,
+        memalloc_noio,
+        memalloc_noreclaim,
         might_sleep,
         need_resched,
         schedule,
@@ -84,6 +87,7 @@ const COMM_CHANGES: u32 = command(abi::COMM_CHANGES);
 const FREEZE: u32 = command(abi::FREEZE);
 const ANY_CONTEXT: u32 = command(abi::ANY_CONTEXT);
 const NEIGHBOR: u32 = command(abi::NEIGHBOR);
+const MEMALLOC: u32 = command(abi::MEMALLOC);
 const CAPABLE_IN_IRQ: u32 = command(abi::CAPABLE_IN_IRQ);
 
 type Results = [i64; 4];
@@ -106,6 +110,7 @@ pub(super) fn ioctl(cmd: u32, user: UserSlice) -> Result {
         FREEZE => freeze,
         ANY_CONTEXT => any_context,
         NEIGHBOR => neighbor,
+        MEMALLOC => memalloc,
         CAPABLE_IN_IRQ => capable_in_irq,
         _ => return Err(ENOTTY),
     };
@@ -698,6 +703,20 @@ fn neighbor([kind, cpu]: [i64; 2]) -> Result<Results> {
 fn jiffies() -> c_ulong {
     // SAFETY: The kernel's timer interrupt writes the variable, and each read is of a whole word.
     unsafe { ptr::addr_of!(bindings::jiffies).read_volatile() }
+}
+
+fn memalloc([_, _]: [i64; 2]) -> Result<Results> {
+    let flags = || {
+        // SAFETY: Only the current task writes the flags, apart from interrupts, which restore them.
+        let flags = unsafe { ptr::addr_of!((*Task::current_raw()).flags).read_volatile() };
+        let bit = |flag: u32, bit: u32| i64::from(flags & flag != 0) << bit;
+        bit(bindings::PF_MEMALLOC_NOIO, 0)
+            | bit(bindings::PF_MEMALLOC_NOFS, 1)
+            | bit(bindings::PF_MEMALLOC, 2)
+    };
+    let nested = memalloc_noio(|| memalloc_nofs(|| memalloc_noreclaim(flags)));
+    let (inner, outer) = memalloc_noio(|| (memalloc_noio(flags), flags()));
+    Ok([nested, inner, outer, flags()])
 }
 
 fn capable_in_irq([cpu, _]: [i64; 2]) -> Result<Results> {

@@ -66,6 +66,11 @@ pub const NEIGHBOR: u32 = 55;
 /// How long the kthread of [`NEIGHBOR`] computes, in milliseconds.
 pub const NEIGHBOR_MSECS: u32 = 400;
 
+/// Returns whether the flags `PF_MEMALLOC_NOIO`, `PF_MEMALLOC_NOFS` and `PF_MEMALLOC` of the caller
+/// are set, as bits 0 to 2: in three nested sections, in a section within one of the same kind, after
+/// the inner one, and after all of them.
+pub const MEMALLOC: u32 = 56;
+
 /// [`COMM_CHANGES`]: the longest name. Its first byte is that of the short one.
 pub const LONG_NAME: &[u8; 15] = b"abcdefghijklmno";
 

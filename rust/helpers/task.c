@@ -5,6 +5,7 @@
 #include <linux/kernel.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/task.h>
 #include <linux/string.h>
 
@@ -92,3 +93,13 @@ __rust_helper int rust_helper_set_cpus_allowed_ptr(struct task_struct *p,
 	return set_cpus_allowed_ptr(p, mask);
 }
 #endif
+
+__rust_helper unsigned int rust_helper_memalloc_flags_save(unsigned int flags)
+{
+	return memalloc_flags_save(flags);
+}
+
+__rust_helper void rust_helper_memalloc_flags_restore(unsigned int flags)
+{
+	memalloc_flags_restore(flags);
+}

@@ -33,6 +33,13 @@ use core::{
     ptr, //
 };
 
+mod memalloc;
+pub use memalloc::{
+    memalloc_nofs,
+    memalloc_noio,
+    memalloc_noreclaim, //
+};
+
 mod rcu;
 pub use rcu::{
     Processes,

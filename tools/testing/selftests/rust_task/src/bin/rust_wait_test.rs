@@ -46,6 +46,7 @@ const TESTS: &[Test] = &[
     ("functions for any context", any_context),
     ("capabilities in a hard IRQ", capable_in_irq),
     ("kthread that lets others run", neighbor),
+    ("sections of memalloc_noio()", memalloc),
     ("comm under alloc_lock", comm),
     ("comm during changes", comm_changes),
     ("freezer", freezer),
@@ -302,6 +303,14 @@ fn any_context() -> Result<()> {
         }
     }
     did("functions called in interrupts", 100 * 3 * 24);
+    Ok(())
+}
+
+fn memalloc() -> Result<()> {
+    for _ in 0..100 {
+        let flags = once(abi::MEMALLOC, [0, 0])?;
+        ensure!(flags == [7, 1, 1, 0], "{flags:?}");
+    }
     Ok(())
 }
 
