@@ -88,6 +88,7 @@ const FREEZE: u32 = command(abi::FREEZE);
 const ANY_CONTEXT: u32 = command(abi::ANY_CONTEXT);
 const NEIGHBOR: u32 = command(abi::NEIGHBOR);
 const MEMALLOC: u32 = command(abi::MEMALLOC);
+const SCHED: u32 = command(abi::SCHED);
 const CAPABLE_IN_IRQ: u32 = command(abi::CAPABLE_IN_IRQ);
 
 type Results = [i64; 4];
@@ -111,6 +112,7 @@ pub(super) fn ioctl(cmd: u32, user: UserSlice) -> Result {
         ANY_CONTEXT => any_context,
         NEIGHBOR => neighbor,
         MEMALLOC => memalloc,
+        SCHED => sched,
         CAPABLE_IN_IRQ => capable_in_irq,
         _ => return Err(ENOTTY),
     };
@@ -717,6 +719,35 @@ fn memalloc([_, _]: [i64; 2]) -> Result<Results> {
     let nested = memalloc_noio(|| memalloc_nofs(|| memalloc_noreclaim(flags)));
     let (inner, outer) = memalloc_noio(|| (memalloc_noio(flags), flags()));
     Ok([nested, inner, outer, flags()])
+}
+
+fn sched([nice, cpu]: [i64; 2]) -> Result<Results> {
+    let answer = Answer::new()?;
+    let result = answer.clone();
+    let thread = KThread::spawn(format_args!("sched"), move |this| {
+        let now = || {
+            let task = Task::current_raw();
+            // SAFETY: The current task is valid, and only it changes its policy here.
+            let (policy, priority) = unsafe { ((*task).policy, (*task).rt_priority) };
+            i64::from(policy) * 100 + i64::from(priority)
+        };
+        this.sched_set_fifo();
+        let fifo = now();
+        this.sched_set_fifo_low();
+        result.set([fifo, now(), 0, 0]);
+        while !this.sleep(HOUR) {}
+        0
+    })?;
+    let [fifo, low, ..] = answer.wait();
+    drop(thread);
+
+    let errno = |result: Result| result.map_or_else(|err| i64::from(err.to_errno()), |()| 0);
+    let in_irq = Answer::new()?;
+    call_on_cpu(cpu, &|| {
+        in_irq.set([errno(current!().set_user_nice(1)), 0, 0, 0]);
+    });
+    let [of_idle, ..] = in_irq.wait();
+    Ok([fifo, low, of_idle, errno(current!().set_user_nice(nice as c_int))])
 }
 
 fn capable_in_irq([cpu, _]: [i64; 2]) -> Result<Results> {

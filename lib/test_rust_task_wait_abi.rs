@@ -71,6 +71,12 @@ pub const NEIGHBOR_MSECS: u32 = 400;
 /// the inner one, and after all of them.
 pub const MEMALLOC: u32 = 56;
 
+/// Sets the nice value of the caller to `args[0]`. Returns the policy and the priority of a kthread,
+/// after `sched_set_fifo()` and after `sched_set_fifo_low()`, as one number each (policy times 100
+/// plus priority), the error for the task that a hard IRQ of CPU `args[1]` hits, and that for the
+/// caller.
+pub const SCHED: u32 = 57;
+
 /// [`COMM_CHANGES`]: the longest name. Its first byte is that of the short one.
 pub const LONG_NAME: &[u8; 15] = b"abcdefghijklmno";
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Letting other tasks run.
+//! Letting other tasks run, and scheduling parameters.
 //!
 //! A loop that runs for long in the kernel keeps other tasks from its CPU, on a kernel that does not
 //! preempt it (`CONFIG_PREEMPT_NONE`, `CONFIG_PREEMPT_VOLUNTARY`), and delays grace periods of RCU.
@@ -8,9 +8,13 @@
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
-use super::may_sleep;
+use super::{
+    may_sleep,
+    Task, //
+};
 use crate::{
     bindings,
+    kthread::CurrentKThread,
     prelude::*, //
 };
 
@@ -124,5 +128,114 @@ pub fn schedule() {
         // SAFETY: This is process context with interrupts enabled, in which the scheduler may be
         // called. The task stays on the run queue, as its state is `TASK_RUNNING`.
         unsafe { bindings::schedule() }
+    }
+}
+
+impl Task {
+    /// Sets the nice value of this task, from -20 (highest priority) to 19 (lowest).
+    ///
+    /// Permissions are not checked. For a real-time task, the value is used once it is one no longer.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: `nice` is out of range.
+    /// - `ESRCH`: the task is an idle task.
+    ///
+    /// # Context
+    ///
+    /// Any context except NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::kthread::KThread;
+    ///
+    /// // A kthread that should not disturb anything else.
+    /// let worker = KThread::spawn(format_args!("worker"), |_| {
+    ///     match current!().set_user_nice(19) {
+    ///         Ok(()) => current!().nice(),
+    ///         Err(err) => err.to_errno(),
+    ///     }
+    /// })?;
+    /// # while worker.task().nice() != 19 {
+    /// #     kernel::task::schedule();
+    /// # }
+    /// # assert_eq!(worker.stop(), 19);
+    /// assert_eq!(current!().set_user_nice(20), Err(EINVAL));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn set_user_nice(&self, nice: c_int) -> Result {
+        if !(-20..20).contains(&nice) {
+            return Err(EINVAL);
+        }
+        // `prio_changed_idle()` has a `BUG()`. An interrupt may find an idle task in `current!()`.
+        if self.pid() == 0 {
+            return Err(ESRCH);
+        }
+
+        // SAFETY: `task_struct` is allocated by the type invariant. `set_user_nice()` takes the
+        // locks of the task and of its run queue with interrupts disabled, and also accepts a task
+        // that has exited. The kthreads of the stop class have the policy `SCHED_FIFO`
+        // (`sched_set_stop_task()`), for which it only stores the value.
+        unsafe { bindings::set_user_nice(self.as_ptr(), nice.into()) };
+        Ok(())
+    }
+}
+
+impl CurrentKThread {
+    /// Makes this kthread a real-time task (`SCHED_FIFO`), with a priority in the middle of the range.
+    ///
+    /// It then runs before all tasks that are no real-time tasks, so it must not compute for long.
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{kthread::{CurrentKThread, KThread}, task::MAX_SCHEDULE_TIMEOUT};
+    ///
+    /// fn handle_events(this: &CurrentKThread) -> i32 {
+    ///     this.sched_set_fifo();
+    ///     // Wait for an event, handle it, and so on.
+    ///     while !this.sleep(MAX_SCHEDULE_TIMEOUT) {}
+    ///     0
+    /// }
+    /// let thread = KThread::spawn(format_args!("events"), handle_events)?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn sched_set_fifo(&self) {
+        if may_sleep() {
+            // SAFETY: The current task is valid. This is not an interrupt, which
+            // `__sched_setscheduler()` requires. It succeeds, as the kthreads that the crate creates
+            // are not those of the stop class.
+            unsafe { bindings::sched_set_fifo(Task::current_raw()) };
+        }
+    }
+
+    /// Makes this kthread a real-time task (`SCHED_FIFO`) with the lowest real-time priority.
+    ///
+    /// Otherwise, it is like [`sched_set_fifo`](Self::sched_set_fifo).
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::kthread::CurrentKThread;
+    ///
+    /// /// Runs before normal tasks, and after other real-time tasks.
+    /// fn begin(this: &CurrentKThread) {
+    ///     this.sched_set_fifo_low();
+    /// }
+    /// ```
+    pub fn sched_set_fifo_low(&self) {
+        if may_sleep() {
+            // SAFETY: As in `sched_set_fifo()`.
+            unsafe { bindings::sched_set_fifo_low(Task::current_raw()) };
+        }
     }
 }

@@ -14,7 +14,7 @@ use nix::{
     unistd::Pid,
 };
 use rust_task::{
-    child::Child,
+    child::{in_child, Child},
     device::{map, Tester},
     ioctl::{ask, iowr},
     ktap::{self, did, fact, Test},
@@ -47,6 +47,7 @@ const TESTS: &[Test] = &[
     ("capabilities in a hard IRQ", capable_in_irq),
     ("kthread that lets others run", neighbor),
     ("sections of memalloc_noio()", memalloc),
+    ("scheduling parameters", sched),
     ("comm under alloc_lock", comm),
     ("comm during changes", comm_changes),
     ("freezer", freezer),
@@ -304,6 +305,33 @@ fn any_context() -> Result<()> {
     }
     did("functions called in interrupts", 100 * 3 * 24);
     Ok(())
+}
+
+fn sched() -> Result<()> {
+    const FIFO: i64 = 100 * libc::SCHED_FIFO as i64;
+
+    in_child(|| {
+        pin(0)?;
+        // CPU 1 is idle most of the time. An interrupt that hits another task sets its nice value.
+        let mut idle = 0;
+        for round in 0..200 {
+            let nice = round % 20;
+            let [fifo, low, of_idle, own] = once(abi::SCHED, [nice, 1])?;
+            ensure!((fifo, low) == (FIFO + 50, FIFO + 1), "{fifo}, {low}");
+            ensure!(of_idle == error(Errno::ESRCH) || of_idle == 0);
+            idle += i64::from(of_idle != 0);
+            // SAFETY: `getpriority()` has no safety requirements.
+            let now = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+            ensure!(own == 0 && i64::from(now) == nice, "{own}, {now}");
+        }
+        did("nice values refused for an idle task", idle);
+        ensure!(idle > 0);
+        for nice in [-21, 20, i64::from(i32::MIN)] {
+            let [.., own] = once(abi::SCHED, [nice, 1])?;
+            ensure!(own == error(Errno::EINVAL));
+        }
+        Ok(())
+    })
 }
 
 fn memalloc() -> Result<()> {
