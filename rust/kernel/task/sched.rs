@@ -177,7 +177,7 @@ impl Task {
         // locks of the task and of its run queue with interrupts disabled, and also accepts a task
         // that has exited. The kthreads of the stop class have the policy `SCHED_FIFO`
         // (`sched_set_stop_task()`), for which it only stores the value.
-        unsafe { bindings::set_user_nice(self.as_ptr(), nice.into()) };
+        unsafe { bindings::set_user_nice(self.as_ptr(), nice as c_long) };
         Ok(())
     }
 }
