@@ -37,16 +37,16 @@ impl Capability {
     /// Is not subject to file permissions.
     #[doc(alias = "CAP_DAC_OVERRIDE")]
     pub const DAC_OVERRIDE: Self = Self::new(bindings::CAP_DAC_OVERRIDE);
-    /// May read each file and search each directory.
+    /// May read any file and search any directory.
     #[doc(alias = "CAP_DAC_READ_SEARCH")]
     pub const DAC_READ_SEARCH: Self = Self::new(bindings::CAP_DAC_READ_SEARCH);
-    /// Has the rights of each file's owner.
+    /// Has the rights of the owner of any file.
     #[doc(alias = "CAP_FOWNER")]
     pub const FOWNER: Self = Self::new(bindings::CAP_FOWNER);
     /// Keeps the set-user-ID bits of a file that it changes.
     #[doc(alias = "CAP_FSETID")]
     pub const FSETID: Self = Self::new(bindings::CAP_FSETID);
-    /// May signal each process.
+    /// May signal any process.
     #[doc(alias = "CAP_KILL")]
     pub const KILL: Self = Self::new(bindings::CAP_KILL);
     /// May change its group IDs.
@@ -88,13 +88,13 @@ impl Capability {
     /// May call `chroot()` and change mount namespaces.
     #[doc(alias = "CAP_SYS_CHROOT")]
     pub const SYS_CHROOT: Self = Self::new(bindings::CAP_SYS_CHROOT);
-    /// May trace each process.
+    /// May trace any process.
     #[doc(alias = "CAP_SYS_PTRACE")]
     pub const SYS_PTRACE: Self = Self::new(bindings::CAP_SYS_PTRACE);
     /// May configure process accounting.
     #[doc(alias = "CAP_SYS_PACCT")]
     pub const SYS_PACCT: Self = Self::new(bindings::CAP_SYS_PACCT);
-    /// May do what has no capability of its own.
+    /// Many administrative operations. Prefer a narrower one.
     #[doc(alias = "CAP_SYS_ADMIN")]
     pub const SYS_ADMIN: Self = Self::new(bindings::CAP_SYS_ADMIN);
     /// May reboot.
@@ -115,7 +115,7 @@ impl Capability {
     /// May create device nodes.
     #[doc(alias = "CAP_MKNOD")]
     pub const MKNOD: Self = Self::new(bindings::CAP_MKNOD);
-    /// May take leases of files.
+    /// May take leases of files of other users.
     #[doc(alias = "CAP_LEASE")]
     pub const LEASE: Self = Self::new(bindings::CAP_LEASE);
     /// May write to the audit log.
@@ -170,7 +170,8 @@ impl Capability {
 ///
 /// # Context
 ///
-/// Process context.
+/// Process context. With PREEMPT_RT, interrupts must not be disabled: a security module may take a
+/// spinlock.
 ///
 /// # Examples
 ///
@@ -196,13 +197,16 @@ impl Capability {
 pub fn capable(cap: Capability) -> bool {
     // SAFETY: By the type invariant, the number is one that `cap_valid()` accepts; `ns_capable()`
     // would `BUG()` otherwise. `security_capable()` reads the subjective credentials of the current
-    // task, which only this task replaces. It does not sleep. This is process context, so it does
-    // not interrupt a security module that uses its data of this CPU.
+    // task, which only this task replaces. The function also writes `current->flags`, which only the
+    // task itself does: this is process context. For the same reason, it does not interrupt a
+    // security module that uses its data of this CPU.
     in_task() && unsafe { bindings::capable(cap.0) }
 }
 
 /// Returns whether the current task has `CAP_PERFMON` or `CAP_SYS_ADMIN` in the initial user
 /// namespace.
+///
+/// It asks about one after the other, so a refusal may be logged twice.
 ///
 /// # Context
 ///
@@ -243,7 +247,8 @@ pub fn perfmon_capable() -> bool {
 /// ```
 #[inline]
 pub fn ns_capable(ns: &UserNamespace, cap: Capability) -> bool {
-    // SAFETY: As for `capable()`; `ns` is allocated for the duration of the call.
+    // SAFETY: As for `capable()`. `ns` is allocated for the duration of the call, and holds a
+    // reference on its parent, which `cap_capable()` reads.
     in_task() && unsafe { bindings::ns_capable(ns.as_ptr(), cap.0) }
 }
 
@@ -314,7 +319,7 @@ pub fn ns_capable_noaudit(ns: &UserNamespace, cap: Capability) -> bool {
 pub fn file_ns_capable(file: &File, ns: &UserNamespace, cap: Capability) -> bool {
     // SAFETY: The file's refcount is not zero, so `file::f_cred`, which is set when the file is
     // allocated and whose reference is dropped when it is freed, points to valid credentials. The
-    // rest is as for `ns_capable()`.
+    // number is valid, so there is no `WARN_ON_ONCE()`. The rest is as for `ns_capable()`.
     in_task() && unsafe { bindings::file_ns_capable(file.as_ptr(), ns.as_ptr(), cap.0) }
 }
 
@@ -338,7 +343,7 @@ impl Task {
     /// fn may_raise(task: &kernel::task::Task) -> bool {
     ///     task.has_capability_noaudit(Capability::SYS_NICE)
     /// }
-    /// assert!(may_raise(&current!()));
+    /// assert!(may_raise(current!()));
     /// ```
     // Linux 7.3 does not export `has_capability_noaudit()`, so a module must not contain the call.
     #[inline(never)]

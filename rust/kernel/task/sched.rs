@@ -2,9 +2,10 @@
 
 //! Letting other tasks run, and scheduling parameters.
 //!
-//! A loop that runs for long in the kernel keeps other tasks from its CPU, on a kernel that does not
-//! preempt it (`CONFIG_PREEMPT_NONE`, `CONFIG_PREEMPT_VOLUNTARY`), and delays grace periods of RCU.
-//! [`cond_resched`] in each round prevents that. A kernel with preemption does the same by itself.
+//! A loop that runs for long in the kernel keeps other tasks from its CPU and delays grace periods of
+//! RCU, on a kernel that does not preempt it (`CONFIG_PREEMPT_NONE`, `CONFIG_PREEMPT_VOLUNTARY`).
+//! [`cond_resched`] in each round prevents that. With full or lazy preemption, the kernel preempts
+//! such a loop.
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
@@ -18,7 +19,10 @@ use crate::{
     prelude::*, //
 };
 
-/// Returns whether the scheduler has marked the current task, because another one is to run.
+/// Returns whether the scheduler wants to run another task at once (`TIF_NEED_RESCHED`).
+///
+/// On a kernel with preemption, the current task is then preempted, so this only returns true in a
+/// section with preemption disabled. It does not tell of a lazy request.
 ///
 /// # Context
 ///
@@ -29,30 +33,32 @@ use crate::{
 /// ```
 /// use kernel::task::need_resched;
 ///
-/// /// Polls a device, as long as nothing else is to run on this CPU.
+/// /// Polls a device a few times, unless something else is to run on this CPU.
 /// fn poll(is_done: impl Fn() -> bool) -> bool {
-///     while !need_resched() {
+///     for _ in 0..100 {
 ///         if is_done() {
 ///             return true;
+///         }
+///         if need_resched() {
+///             break;
 ///         }
 ///     }
 ///     // The caller waits for an interrupt of the device.
 ///     false
 /// }
-/// # poll(|| true);
+/// assert!(poll(|| true));
+/// # assert!(!poll(|| false));
 /// ```
 #[inline]
 pub fn need_resched() -> bool {
-    // SAFETY: `need_resched()` only reads the thread flags of `current`, or the preemption counter of
-    // the CPU.
+    // SAFETY: `need_resched()` only reads the thread flags of `current`.
     unsafe { bindings::need_resched() }
 }
 
 /// Lets another task run if the scheduler asks for it. Returns whether the task was rescheduled.
 ///
-/// On a kernel with preemption (`CONFIG_PREEMPTION`), this does nothing and returns false: there, the
-/// current task is preempted at once. In an interrupt, or with interrupts disabled, it does nothing
-/// and returns false.
+/// It returns false, and does nothing, on a kernel that runs with full or lazy preemption, in an
+/// interrupt, and with interrupts disabled.
 ///
 /// With `CONFIG_DEBUG_ATOMIC_SLEEP`, a call in atomic context is reported with the file and line of
 /// the caller.
@@ -74,7 +80,6 @@ pub fn need_resched() -> bool {
 /// }
 /// # clear(&mut [1; 2]);
 /// ```
-#[doc(alias = "yield")]
 #[track_caller]
 #[inline]
 pub fn cond_resched() -> bool {
@@ -90,13 +95,15 @@ pub fn cond_resched() -> bool {
     // In an interrupt, `__cond_resched()` would end the RCU read-side critical section of the code
     // that is interrupted, as it reports a quiescent state.
     //
-    // SAFETY: This is process context with interrupts enabled, in which the scheduler may be called.
+    // SAFETY: This is process context with interrupts enabled. If the caller holds a spinlock or is in
+    // an RCU read-side critical section, it must not sleep here; the scheduler reports that, and no
+    // safe function relies on such a section of its caller.
     may_sleep() && unsafe { bindings::_cond_resched() } != 0
 }
 
 /// Calls the scheduler: the current task continues when its turn comes again.
 ///
-/// The task stays runnable. To sleep until something happens, use
+/// The task stays runnable, and continues at once if no other task is to run before it. To sleep until something happens, use
 /// [`CurrentTask::wait_until`](super::CurrentTask::wait_until). In an interrupt, or with interrupts
 /// disabled, this does nothing.
 ///
@@ -110,23 +117,27 @@ pub fn cond_resched() -> bool {
 /// use kernel::task::schedule;
 ///
 /// /// Waits for a device that needs a few microseconds and has no interrupt.
-/// fn wait(is_done: impl Fn() -> bool) {
-///     while !is_done() {
+/// fn wait(is_done: impl Fn() -> bool) -> Result {
+///     for _ in 0..1000 {
+///         if is_done() {
+///             return Ok(());
+///         }
 ///         schedule();
 ///     }
+///     Err(ETIMEDOUT)
 /// }
-/// # schedule();
-/// # wait(|| true);
+/// wait(|| true)?;
+/// # assert_eq!(wait(|| false), Err(ETIMEDOUT));
+/// # Ok::<(), Error>(())
 /// ```
-#[doc(alias("yield", "do_sched_yield"))]
 #[inline]
 pub fn schedule() {
     if may_sleep() {
         // SAFETY: This is process context, so the state of `current` belongs to this code. It is not
         // `TASK_RUNNING` in the condition of a wait, which would then sleep without a timeout.
         unsafe { bindings::__set_current_state(bindings::TASK_RUNNING) };
-        // SAFETY: This is process context with interrupts enabled, in which the scheduler may be
-        // called. The task stays on the run queue, as its state is `TASK_RUNNING`.
+        // SAFETY: This is process context with interrupts enabled; the rest is as for
+        // `cond_resched()`. The task stays on the run queue, as its state is `TASK_RUNNING`.
         unsafe { bindings::schedule() }
     }
 }

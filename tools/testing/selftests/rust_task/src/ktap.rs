@@ -60,7 +60,7 @@ pub fn exit(result: Result<()>) -> ! {
 }
 
 /// The time limit of a test.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs each test in a child process, and prints KTAP.
 pub fn run(tests: &[Test]) -> Result<()> {

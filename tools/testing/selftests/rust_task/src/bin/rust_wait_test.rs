@@ -2,7 +2,7 @@
 
 //! Has `/dev/test_rust_task` wake tasks, wait and access user memory, in each context.
 
-use anyhow::{anyhow, bail, ensure, Result};
+use anyhow::{anyhow, bail, ensure, Context, Result};
 use nix::{
     errno::Errno,
     sched::{sched_setaffinity, CpuSet},
@@ -20,7 +20,6 @@ use rust_task::{
     ktap::{self, did, fact, Test},
 };
 use std::{
-    cell::Cell,
     ffi::CString,
     fs, ptr,
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -360,25 +359,33 @@ fn neighbor() -> Result<()> {
         pause()?;
         Ok(WORK.load(Relaxed) - before)
     };
-    let result = (|| {
-        let alone = during(&|| {
+    let alone = || {
+        during(&|| {
             thread::sleep(Duration::from_millis(abi::NEIGHBOR_MSECS.into()));
             Ok(())
-        })?;
-        for (kind, name) in ["cond_resched()", "schedule()", "need_resched()"]
-            .into_iter()
-            .enumerate()
-        {
-            let rounds = Cell::new(0);
-            let beside = during(&|| {
-                rounds.set(once(abi::NEIGHBOR, [kind as i64, 1])?[0]);
-                Ok(())
-            })?;
-            did(&format!("rounds of a kthread with {name}"), rounds.get());
-            ensure!(
-                beside > alone / 8 && rounds.get() > 0,
-                "{name}: {beside} instead of {alone} alone, {} rounds",
-                rounds.get()
+        })
+    };
+    let beside = |kind| {
+        during(&|| {
+            let [rounds, ..] = once(abi::NEIGHBOR, [kind, 1])?;
+            ensure!(rounds > 0);
+            Ok(())
+        })
+    };
+    let result = (|| {
+        for (kind, name) in [
+            (0, "cond_resched()"),
+            (1, "schedule()"),
+            (2, "need_resched()"),
+        ] {
+            // The host may have run the virtual CPU less in one of the two measurements.
+            let mut tries = (0..4).map(|_| anyhow::Ok((alone()?, beside(kind)?)));
+            let fair =
+                tries.find(|pair| !matches!(pair, Ok((alone, beside)) if *beside < alone / 8));
+            let (alone, beside) = fair.with_context(|| format!("{name}: starved"))??;
+            did(
+                &format!("work beside {name}, per cent"),
+                (100 * beside / alone) as i64,
             );
         }
         Ok(())
