@@ -9,6 +9,7 @@ use front::{build::Build, manifest::Tested, outcome::Outcome};
 use std::{
     collections::VecDeque,
     env,
+    fs::File,
     io::{BufRead, BufReader, Read},
     num::NonZero,
     process::{Command, Stdio},
@@ -45,7 +46,7 @@ impl Done {
 
     /// Returns whether the source of the kernel is not published any more.
     fn has_no_source(&self) -> bool {
-        self.last.contains("no source of Linux")
+        self.last.contains("no source of Linux") && !self.last.contains("no network")
     }
 }
 
@@ -58,21 +59,23 @@ pub fn title(kernel: &Tested) -> String {
 }
 
 /// Runs one job. `print` gets each line of its output.
-fn run(kernel: &Tested, print: impl Fn(String) + Sync) -> Result<Done> {
+fn run(kernel: &Tested, lock: &File, print: impl Fn(String) + Sync) -> Result<Done> {
     let begin = Instant::now();
     let mut child = Command::new(env::current_exe()?)
         .arg(if kernel.whole { "test-kernel" } else { "smoke" })
         .env(LOCKED, "1")
         .env("KERNEL", &kernel.series)
         .env("ARCH", kernel.arch.as_deref().unwrap_or_default())
-        .stdin(Stdio::null())
+        // A job that outlives this process keeps the lock.
+        .stdin(lock.try_clone()?)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .context("cannot start a job")?;
 
     let forward = |pipe: Box<dyn Read + Send>| -> Vec<String> {
-        let lines = BufReader::new(pipe).lines().map_while(Result::ok);
+        let lines = BufReader::new(pipe).split(b'\n').map_while(Result::ok);
+        let lines = lines.map(|line| String::from_utf8_lossy(&line).into_owned());
         lines.inspect(|line| print(line.clone())).collect()
     };
     let (output, errors) = (child.stdout.take(), child.stderr.take());
@@ -87,16 +90,21 @@ fn run(kernel: &Tested, print: impl Fn(String) + Sync) -> Result<Done> {
     let summary = output.last().filter(|line| line.ends_with(" failed"));
     let last = summary.or_else(|| errors.last()).cloned();
     let failures = output.iter().filter(|line| line.starts_with("FAILED "));
-    Ok(Done {
+    let mut done = Done {
         title: title(kernel),
         time: begin.elapsed(),
         failures: failures.cloned().collect(),
-        last: last.unwrap_or_else(|| format!("no output; {ended}")),
-    })
+        last: last.unwrap_or_else(|| "no output".to_owned()),
+    };
+    let succeeded = done.counts().is_some_and(|(_, failed)| failed == 0);
+    if ended.success() != succeeded && done.counts().is_some() {
+        done.last += &format!(", but {ended}");
+    }
+    Ok(done)
 }
 
 /// Runs the tests of all kernels that `manifest.toml` lists, and prints a table.
-pub fn all(build: &Build, outcome: &mut Outcome) -> Result<()> {
+pub fn all(build: &Build, lock: &File, outcome: &mut Outcome) -> Result<()> {
     let kernels = &build.manifest.tested;
     let width = kernels.iter().map(|kernel| title(kernel).len()).max();
     let width = width.unwrap_or(0);
@@ -105,14 +113,20 @@ pub fn all(build: &Build, outcome: &mut Outcome) -> Result<()> {
     let workers = available_parallelism().map_or(1, NonZero::get);
 
     let (sender, receiver) = mpsc::channel();
-    let mut all = thread::scope(|scope| -> Result<Vec<Done>> {
+    let mut all: Vec<Done> = thread::scope(|scope| {
         for _ in 0..workers.min(kernels.len()) {
             let sender = sender.clone();
             scope.spawn(move || {
                 while let Some(kernel) = next() {
                     let title = title(kernel);
                     let print = |line| println!("{title:width$} | {line}");
-                    if sender.send(run(kernel, print)).is_err() {
+                    let done = run(kernel, lock, print).unwrap_or_else(|err| Done {
+                        title: title.clone(),
+                        time: Duration::ZERO,
+                        failures: Vec::new(),
+                        last: format!("error: {err:#}"),
+                    });
+                    if sender.send(done).is_err() {
                         break;
                     }
                 }
@@ -120,7 +134,7 @@ pub fn all(build: &Build, outcome: &mut Outcome) -> Result<()> {
         }
         drop(sender);
         receiver.iter().collect()
-    })?;
+    });
     all.sort_by(|a, b| a.title.cmp(&b.title));
     report(&all, kernels, outcome);
     Ok(())

@@ -160,7 +160,7 @@ fn run() -> Result<bool> {
         Command::Deb => build.machine.require_default("deb")?,
         _ => {}
     }
-    let _lock = match jobs::is_job() {
+    let lock = match jobs::is_job() {
         true => None,
         false => Some(step::lock(&build.out)?),
     };
@@ -173,8 +173,8 @@ fn run() -> Result<bool> {
     if let Some(done) = copied {
         return done.map(|()| true);
     }
-    if let Command::Test = args.command {
-        return tests::test(&build);
+    if let (Command::Test, Some(lock)) = (&args.command, &lock) {
+        return tests::test(&build, lock);
     }
 
     let tools = setup::ensure(&build)?;

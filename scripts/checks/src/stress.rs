@@ -19,7 +19,7 @@ pub const SHORT: u64 = 30;
 /// Kernel parameters: one slab cache per object type, and the allocation stack of each page.
 const PARAMETERS: &str = "slab_nomerge page_owner=on";
 /// The time limit of a boot with all tests under all checkers, in seconds.
-const LIMIT: u64 = 1200;
+const LIMIT: u64 = 2400;
 
 /// Boots a kernel that has been built with the checkers, and runs `test`, or one case of it.
 pub fn run(

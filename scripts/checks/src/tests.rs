@@ -18,7 +18,10 @@ use front::{
     setup::{self, Tools},
     step, tree,
 };
-use std::{env, fs};
+use std::{
+    env,
+    fs::{self, File},
+};
 
 /// Returns the build of mainline's own files.
 pub fn mainline(build: &Build) -> Result<Build> {
@@ -134,7 +137,7 @@ fn wrong_layout(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<(
 }
 
 /// Runs all tests on the kernel that `KERNEL`, `KDIR` or `ARCH` names, or else on those that manifest.toml lists.
-pub fn test(asked: &Build) -> Result<bool> {
+pub fn test(asked: &Build, lock: &File) -> Result<bool> {
     let is_set = |name: &str| env::var(name).is_ok_and(|value| !value.is_empty());
     let one = ["KERNEL", "KDIR", "ARCH"].into_iter().any(is_set);
     let mut outcome = Outcome::default();
@@ -144,7 +147,7 @@ pub fn test(asked: &Build) -> Result<bool> {
     if one {
         kernel(asked, &tools, &mut outcome)?;
     } else {
-        jobs::all(asked, &mut outcome)?;
+        jobs::all(asked, lock, &mut outcome)?;
     }
     patches::record(asked, one, &outcome)?;
     outcome.print();

@@ -68,7 +68,8 @@ impl<'a> BootOptions<'a> {
         Self {
             parameters,
             clock: Clock::Time,
-            limit: Duration::from_secs(600),
+            // Another guest, or a build, may run at the same time.
+            limit: Duration::from_secs(1200),
             until_failure: false,
         }
     }

@@ -370,6 +370,10 @@ pub fn busybox(build: &Build) -> Result<PathBuf> {
     if let Some(file) = find() {
         return Ok(file);
     }
+    let _lock = step::lock(&build.cache)?;
+    if let Some(file) = find() {
+        return Ok(file);
+    }
     let deb = download(build, "busybox-static", false)?;
     fill_atomically(&dir, |dir| {
         step::run(

@@ -20,8 +20,12 @@ pub type Lock = Flock<File>;
 
 /// Takes the lock of a directory, so that only one make uses it at a time.
 pub fn lock(directory: &Path) -> Result<Lock> {
-    let path = directory.join("lock");
-    let file = File::create(&path).with_context(|| path.display().to_string())?;
+    lock_file(&directory.join("lock"))
+}
+
+/// Takes a lock.
+pub fn lock_file(path: &Path) -> Result<Lock> {
+    let file = File::create(path).with_context(|| path.display().to_string())?;
     Flock::lock(file, FlockArg::LockExclusive)
         .map_err(|(_, err)| err)
         .with_context(|| format!("cannot lock {}", path.display()))
@@ -130,7 +134,7 @@ pub fn watch_until(
             let line = last_line(log);
             bar.set_message(line.clone());
             if !terminal {
-                eprintln!("  {seconds} s: {line}");
+                eprintln!("{title}: {seconds} s: {line}");
             }
         }
     };
@@ -183,7 +187,10 @@ fn first_error(text: &str) -> String {
         "bindgen misplaces",
     ];
     let mut lines = text.lines().filter(|l| !l.trim().is_empty());
-    let hit = lines.clone().find(|l| errors.iter().any(|e| l.contains(e)));
+    let names = |line: &&str| errors.iter().any(|error| line.contains(error));
+    // "error: ..." and "error[E0308]: ..." are compilers' lines; "CC str_error.o" is one of kbuild's.
+    let begins = lines.clone().find(|line| line.starts_with("error"));
+    let hit = begins.or(lines.clone().find(names));
     // rustc prints the message of a failed const assertion below the line with "error".
     let named = text
         .lines()

@@ -254,6 +254,9 @@ pub fn unmodified_drivers(build: &Build) -> Build {
 /// Creates or updates the tree.
 pub fn assemble(build: &Build) -> Result<()> {
     let base = base(build)?;
+    // `make test` has a job for each architecture, which have one tree.
+    let lock = format!("{}.lock", build.tree.display());
+    let _lock = step::lock_file(Path::new(&lock))?;
     if base.join(".config").exists() || base.join("include/config").exists() {
         bail!(
             "{}: contains build output; run `make mrproper` there first",
