@@ -124,10 +124,10 @@ pub fn cond_resched() -> bool {
 ///         }
 ///         schedule();
 ///     }
-///     Err(ETIMEDOUT)
+///     Err(EBUSY)
 /// }
 /// wait(|| true)?;
-/// # assert_eq!(wait(|| false), Err(ETIMEDOUT));
+/// # assert_eq!(wait(|| false), Err(EBUSY));
 /// # Ok::<(), Error>(())
 /// ```
 #[inline]
