@@ -166,12 +166,12 @@ impl Capability {
 /// Returns whether the current task has `cap` in the initial user namespace.
 ///
 /// If it has, the kernel records that the task has used it (`PF_SUPERPRIV`). In an interrupt, this
-/// returns false: the interrupted task is unrelated to it.
+/// returns false: the interrupted task is unrelated to it. On PREEMPT_RT, interrupts must not be
+/// disabled, as a security module may take a spinlock.
 ///
 /// # Context
 ///
-/// Process context. With PREEMPT_RT, interrupts must not be disabled: a security module may take a
-/// spinlock.
+/// Process context.
 ///
 /// # Examples
 ///
