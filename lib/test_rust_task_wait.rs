@@ -709,7 +709,8 @@ fn jiffies() -> c_ulong {
 
 fn memalloc([_, _]: [i64; 2]) -> Result<Results> {
     let flags = || {
-        // SAFETY: Only the current task writes the flags, apart from interrupts, which restore them.
+        // SAFETY: Only the current task writes the flags, apart from interrupts, which restore
+        // them.
         let flags = unsafe { ptr::addr_of!((*Task::current_raw()).flags).read_volatile() };
         let bit = |flag: u32, bit: u32| i64::from(flags & flag != 0) << bit;
         bit(bindings::PF_MEMALLOC_NOIO, 0)

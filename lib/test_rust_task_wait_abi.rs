@@ -37,10 +37,10 @@ pub const COMM: u32 = 48;
 /// Sends `SIGKILL` to the idle task of the boot CPU. Returns the error.
 pub const KILL_IDLE: u32 = 49;
 
-/// Calls `might_sleep()`, `cond_resched()` and `schedule()` in interrupts of CPU `args[1]`, for `args[0]` milliseconds. They hit an
-/// RCU read-side critical section. Returns how many interrupts there were, and whether the grace
-/// period that began meanwhile ended after the critical section. With `CONFIG_DEBUG_ATOMIC_SLEEP`,
-/// does nothing, and returns 0 and 1.
+/// Calls `might_sleep()`, `cond_resched()` and `schedule()` in interrupts of CPU `args[1]`, for
+/// `args[0]` milliseconds. They hit an RCU read-side critical section. Returns how many interrupts
+/// there were, and whether the grace period that began meanwhile ended after the critical section.
+/// With `CONFIG_DEBUG_ATOMIC_SLEEP`, does nothing, and returns 0 and 1.
 pub const MIGHT_SLEEP: u32 = 50;
 /// Reads the `comm` of the process with PID `args[0]` for `args[1]` milliseconds, which is "a" or
 /// [`LONG_NAME`], or a mixture of both while it changes. Returns how often it was the former, the
@@ -59,22 +59,22 @@ pub const ANY_CONTEXT: u32 = 53;
 /// `ns_capable_noaudit()` and `has_capability_noaudit()`, all of which are 0.
 pub const CAPABLE_IN_IRQ: u32 = 54;
 
-/// A kthread on CPU `args[1]` computes for [`NEIGHBOR_MSECS`], and calls in each round, depending on
-/// `args[0]`: 0 `cond_resched()`, 1 `schedule()`, 2 `schedule()` if `need_resched()`. Returns the
-/// number of rounds.
+/// A kthread on CPU `args[1]` computes for [`NEIGHBOR_MSECS`], and calls in each round, depending
+/// on `args[0]`: 0 `cond_resched()`, 1 `schedule()`, 2 `schedule()` if `need_resched()`. Returns
+/// the number of rounds.
 pub const NEIGHBOR: u32 = 55;
 /// How long the kthread of [`NEIGHBOR`] computes, in milliseconds.
 pub const NEIGHBOR_MSECS: u32 = 400;
 
 /// Returns whether the flags `PF_MEMALLOC_NOIO`, `PF_MEMALLOC_NOFS` and `PF_MEMALLOC` of the caller
-/// are set, as bits 0 to 2: in three nested sections, in a section within one of the same kind, after
-/// the inner one, and after all of them.
+/// are set, as bits 0 to 2: in three nested sections, in a section within one of the same kind,
+/// after the inner one, and after all of them.
 pub const MEMALLOC: u32 = 56;
 
-/// Sets the nice value of the caller to `args[0]`. Returns the policy and the priority of a kthread,
-/// after `sched_set_fifo()` and after `sched_set_fifo_low()`, as one number each (policy times 100
-/// plus priority), the error for the task that a hard IRQ of CPU `args[1]` hits, and that for the
-/// caller.
+/// Sets the nice value of the caller to `args[0]`. Returns the policy and the priority of a
+/// kthread, after `sched_set_fifo()` and after `sched_set_fifo_low()`, as one number each (policy
+/// times 100 plus priority), the error for the task that a hard IRQ of CPU `args[1]` hits, and that
+/// for the caller.
 pub const SCHED: u32 = 57;
 
 /// [`COMM_CHANGES`]: the longest name. Its first byte is that of the short one.

@@ -197,8 +197,8 @@ impl Capability {
 pub fn capable(cap: Capability) -> bool {
     // SAFETY: By the type invariant, the number is one that `cap_valid()` accepts; `ns_capable()`
     // would `BUG()` otherwise. `security_capable()` reads the subjective credentials of the current
-    // task, which only this task replaces. The function also writes `current->flags`, which only the
-    // task itself does: this is process context. For the same reason, it does not interrupt a
+    // task, which only this task replaces. The function also writes `current->flags`, which only
+    // the task itself does: this is process context. For the same reason, it does not interrupt a
     // security module that uses its data of this CPU.
     in_task() && unsafe { bindings::capable(cap.0) }
 }

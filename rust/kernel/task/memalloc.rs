@@ -2,9 +2,9 @@
 
 //! Sections in which the current task allocates memory with fewer means.
 //!
-//! Code that is called while memory is reclaimed, or that holds a lock which reclaim takes, must not
-//! start reclaim again. `GFP_NOIO` says so for one allocation. These functions say so for all of a
-//! closure, also for allocations of functions that it calls.
+//! Code that is called while memory is reclaimed, or that holds a lock which reclaim takes, must
+//! not start reclaim again. `GFP_NOIO` says so for one allocation. These functions say so for all
+//! of a closure, also for allocations of functions that it calls.
 //!
 //! C header: [`include/linux/sched/mm.h`](srctree/include/linux/sched/mm.h)
 
@@ -65,9 +65,9 @@ pub fn memalloc_nofs<R>(f: impl FnOnce() -> R) -> R {
 /// Calls `f`. Allocations of this task start no reclaim meanwhile, and may use the memory that is
 /// reserved for it.
 ///
-/// For code without which reclaim makes no progress, such as that of a device which the kernel swaps
-/// to. It must free more memory than it allocates, and soon: nothing limits how much of the reserve
-/// it takes.
+/// For code without which reclaim makes no progress, such as that of a device which the kernel
+/// swaps to. It must free more memory than it allocates, and soon: nothing limits how much of the
+/// reserve it takes.
 ///
 /// # Context
 ///
@@ -94,9 +94,9 @@ pub fn memalloc_noreclaim<R>(f: impl FnOnce() -> R) -> R {
 /// Calls `f` with `flag` set in the flags of the current task.
 #[inline]
 fn with_flag<R>(flag: c_uint, f: impl FnOnce() -> R) -> R {
-    // SAFETY: `memalloc_flags_save()` only changes `task_struct::flags` of `current`, which only the
-    // task itself and interrupts on its CPU write. An interrupt that calls this function restores
-    // the flag before it returns, so the interrupted code does not notice.
+    // SAFETY: `memalloc_flags_save()` only changes `task_struct::flags` of `current`, which only
+    // the task itself and interrupts on its CPU write. An interrupt that calls this function
+    // restores the flag before it returns, so the interrupted code does not notice.
     let unset = unsafe { bindings::memalloc_flags_save(flag) };
     let result = f();
     // SAFETY: As above. A closure begins and ends in the same task. `unset` is the flag, or 0 if it

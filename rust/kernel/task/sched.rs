@@ -2,10 +2,10 @@
 
 //! Letting other tasks run, and scheduling parameters.
 //!
-//! A loop that runs for long in the kernel keeps other tasks from its CPU and delays grace periods of
-//! RCU, on a kernel that does not preempt it (`CONFIG_PREEMPT_NONE`, `CONFIG_PREEMPT_VOLUNTARY`).
-//! [`cond_resched`] in each round prevents that. With full or lazy preemption, the kernel preempts
-//! such a loop.
+//! A loop that runs for long in the kernel keeps other tasks from its CPU and delays grace periods
+//! of RCU, on a kernel that does not preempt it (`CONFIG_PREEMPT_NONE`,
+//! `CONFIG_PREEMPT_VOLUNTARY`). [`cond_resched`] in each round prevents that. With full or lazy
+//! preemption, the kernel preempts such a loop.
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
@@ -95,17 +95,17 @@ pub fn cond_resched() -> bool {
     // In an interrupt, `__cond_resched()` would end the RCU read-side critical section of the code
     // that is interrupted, as it reports a quiescent state.
     //
-    // SAFETY: This is process context with interrupts enabled. If the caller holds a spinlock or is in
-    // an RCU read-side critical section, it must not sleep here; the scheduler reports that, and no
-    // safe function relies on such a section of its caller.
+    // SAFETY: This is process context with interrupts enabled. If the caller holds a spinlock or is
+    // in an RCU read-side critical section, it must not sleep here; the scheduler reports that, and
+    // no safe function relies on such a section of its caller.
     may_sleep() && unsafe { bindings::_cond_resched() } != 0
 }
 
 /// Calls the scheduler: the current task continues when its turn comes again.
 ///
-/// The task stays runnable, and continues at once if no other task is to run before it. To sleep until something happens, use
-/// [`CurrentTask::wait_until`](super::CurrentTask::wait_until). In an interrupt, or with interrupts
-/// disabled, this does nothing.
+/// The task stays runnable, and continues at once if no other task is to run before it. To sleep
+/// until something happens, use [`CurrentTask::wait_until`](super::CurrentTask::wait_until). In an
+/// interrupt, or with interrupts disabled, this does nothing.
 ///
 /// # Context
 ///
@@ -133,8 +133,8 @@ pub fn cond_resched() -> bool {
 #[inline]
 pub fn schedule() {
     if may_sleep() {
-        // SAFETY: This is process context, so the state of `current` belongs to this code. It is not
-        // `TASK_RUNNING` in the condition of a wait, which would then sleep without a timeout.
+        // SAFETY: This is process context, so the state of `current` belongs to this code. It is
+        // not `TASK_RUNNING` in the condition of a wait, which would then sleep without a timeout.
         unsafe { bindings::__set_current_state(bindings::TASK_RUNNING) };
         // SAFETY: This is process context with interrupts enabled; the rest is as for
         // `cond_resched()`. The task stays on the run queue, as its state is `TASK_RUNNING`.
@@ -145,7 +145,8 @@ pub fn schedule() {
 impl Task {
     /// Sets the nice value of this task, from -20 (highest priority) to 19 (lowest).
     ///
-    /// Permissions are not checked. For a real-time task, the value is used once it is one no longer.
+    /// Permissions are not checked. For a real-time task, the value is used once it is one no
+    /// longer.
     ///
     /// # Errors
     ///
@@ -194,7 +195,8 @@ impl Task {
 }
 
 impl CurrentKThread {
-    /// Makes this kthread a real-time task (`SCHED_FIFO`), with a priority in the middle of the range.
+    /// Makes this kthread a real-time task (`SCHED_FIFO`), with a priority in the middle of the
+    /// range.
     ///
     /// It then runs before all tasks that are no real-time tasks, so it must not compute for long.
     ///
@@ -219,8 +221,8 @@ impl CurrentKThread {
     pub fn sched_set_fifo(&self) {
         if may_sleep() {
             // SAFETY: The current task is valid. This is not an interrupt, which
-            // `__sched_setscheduler()` requires. It succeeds, as the kthreads that the crate creates
-            // are not those of the stop class.
+            // `__sched_setscheduler()` requires. It succeeds, as the kthreads that the crate
+            // creates are not those of the stop class.
             unsafe { bindings::sched_set_fifo(Task::current_raw()) };
         }
     }
