@@ -72,11 +72,7 @@ pub fn in_turn(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()
         let of_series = configurations.filter(|configuration| configuration.is_for(&like));
         all.extend(of_series.map(|configuration| (&kernel.series, configuration)));
     }
-    let turn = match variable("TURN") {
-        Some(turn) => turn.parse().with_context(|| format!("TURN={turn}"))?,
-        None => SystemTime::UNIX_EPOCH.elapsed()?.as_secs() / (24 * 60 * 60),
-    };
-    let turn = usize::try_from(turn)? % all.len();
+    let turn = turn()? % all.len();
     let (series, configuration) = all[turn];
     if *series == build.series {
         let name = &configuration.name;
@@ -87,6 +83,15 @@ pub fn in_turn(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()
         one(configuration, build, tools, outcome)?;
     }
     Ok(())
+}
+
+/// Returns the number of this turn: `TURN`, or that of the day.
+pub fn turn() -> Result<usize> {
+    let turn = match variable("TURN") {
+        Some(turn) => turn.parse().with_context(|| format!("TURN={turn}"))?,
+        None => SystemTime::UNIX_EPOCH.elapsed()?.as_secs() / (24 * 60 * 60),
+    };
+    Ok(usize::try_from(turn)?)
 }
 
 /// Returns the configurations of a kernel.

@@ -4,6 +4,7 @@
 //!
 //! Much of a build and of a boot uses one CPU: rustc compiles the crate, or a guest waits.
 
+use crate::configs;
 use anyhow::{Context, Result};
 use front::{build::Build, manifest::Tested, outcome::Outcome};
 use std::{
@@ -103,12 +104,21 @@ fn run(kernel: &Tested, lock: &File, print: impl Fn(String) + Sync) -> Result<Do
     Ok(done)
 }
 
-/// Runs the tests of all kernels that `manifest.toml` lists, and prints a table.
+/// Returns the kernels of this turn: all that are tested as a whole, and one of the others.
+pub fn in_turn(tested: &[Tested], turn: usize) -> Vec<&Tested> {
+    let (mut all, others): (Vec<_>, Vec<_>) = tested.iter().partition(|kernel| kernel.whole);
+    if !others.is_empty() {
+        all.push(others[turn % others.len()]);
+    }
+    all
+}
+
+/// Runs the tests of the kernels that `manifest.toml` lists, and prints a table.
 pub fn all(build: &Build, lock: &File, outcome: &mut Outcome) -> Result<()> {
-    let kernels = &build.manifest.tested;
+    let kernels = in_turn(&build.manifest.tested, configs::turn()?);
     let width = kernels.iter().map(|kernel| title(kernel).len()).max();
     let width = width.unwrap_or(0);
-    let queue: Mutex<VecDeque<&Tested>> = Mutex::new(kernels.iter().collect());
+    let queue: Mutex<VecDeque<&Tested>> = Mutex::new(kernels.iter().copied().collect());
     let next = || queue.lock().ok()?.pop_front();
     let workers = available_parallelism().map_or(1, NonZero::get);
 
@@ -136,20 +146,21 @@ pub fn all(build: &Build, lock: &File, outcome: &mut Outcome) -> Result<()> {
         receiver.iter().collect()
     });
     all.sort_by(|a, b| a.title.cmp(&b.title));
-    report(&all, kernels, outcome);
+    report(&all, &kernels, outcome);
     Ok(())
 }
 
 /// Prints the table and the failures, and adds the tests to `outcome`.
-fn report(all: &[Done], kernels: &[Tested], outcome: &mut Outcome) {
+fn report(all: &[Done], kernels: &[&Tested], outcome: &mut Outcome) {
     let width = all.iter().map(|done| done.title.len()).max().unwrap_or(0);
     for done in all {
         let (title, seconds) = (&done.title, done.time.as_secs());
         println!("{title:width$}  {seconds:5} s  {}", done.last);
     }
     for done in all {
-        let whole = |kernel: &Tested| title(kernel) == done.title && kernel.whole;
-        let is_whole = kernels.iter().any(whole);
+        let is_whole = kernels
+            .iter()
+            .any(|kernel| title(kernel) == done.title && kernel.whole);
         match done.counts() {
             Some((passed, failed)) => outcome.count(passed, failed),
             // Debian removes the source of a series that has ended.
@@ -192,22 +203,31 @@ mod tests {
             done("6.12", "10 passed, 0 failed"),
             done("7.3", "5 passed, 2 failed"),
         ];
-        report(
-            &all,
-            &[tested("6.12", true), tested("7.3", true)],
-            &mut outcome,
-        );
+        let kernels = [tested("6.12", true), tested("7.3", true)];
+        report(&all, &kernels.each_ref(), &mut outcome);
         assert_eq!(outcome.summary(), "15 passed, 2 failed");
+    }
+
+    #[test]
+    fn the_kernels_that_are_not_whole_take_turns() {
+        let all = [
+            tested("7.3", true),
+            tested("7.2", false),
+            tested("6.18", false),
+        ];
+        let titles = |turn| -> Vec<String> {
+            let chosen = in_turn(&all, turn);
+            chosen.into_iter().map(title).collect()
+        };
+        assert_eq!(titles(4), ["7.3", "7.2"]);
+        assert_eq!(titles(5), ["7.3", "6.18"]);
     }
 
     #[test]
     fn a_job_that_ends_early_fails() {
         let mut outcome = Outcome::quiet();
-        report(
-            &[done("6.12", "error: a")],
-            &[tested("6.12", false)],
-            &mut outcome,
-        );
+        let kernel = tested("6.12", false);
+        report(&[done("6.12", "error: a")], &[&kernel], &mut outcome);
         assert_eq!(outcome.first_failure().as_deref(), Some("Linux 6.12"));
     }
 
@@ -216,7 +236,7 @@ mod tests {
         let gone = [done("7.2", "error: no source of Linux 7.2; pass a tree")];
         for (whole, failures) in [(false, 0), (true, 1)] {
             let mut outcome = Outcome::quiet();
-            report(&gone, &[tested("7.2", whole)], &mut outcome);
+            report(&gone, &[&tested("7.2", whole)], &mut outcome);
             assert_eq!(outcome.failures(), failures);
         }
     }

@@ -9,7 +9,7 @@ mod test;
 pub use build::steps;
 pub use test::test;
 
-use crate::jobs;
+use crate::{configs, jobs};
 use anyhow::{bail, Context, Result};
 use front::{
     build::Build,
@@ -148,10 +148,12 @@ fn fault(subject: &str, message: &str) -> Option<String> {
 
 /// Writes the result of `make test`, of this kernel alone or of all, for the cover letter.
 pub fn record(build: &Build, one: bool, outcome: &Outcome) -> Result<()> {
-    let tested = build.manifest.tested.iter();
     let kernels = match one {
         true => vec![build.name()],
-        false => tested.map(jobs::title).collect(),
+        false => {
+            let tested = jobs::in_turn(&build.manifest.tested, configs::turn()?);
+            tested.into_iter().map(jobs::title).collect()
+        }
     };
     let path = build.out.join("tested.toml");
     match commit(build) {
