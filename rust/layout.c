@@ -83,6 +83,8 @@ static void __used rust_layout(void)
 	FIELD(task_struct, exit_state);
 	FIELD(task_struct, start_time);
 	FIELD(task_struct, static_prio);
+	FIELD(task_struct, policy);
+	FIELD(task_struct, rt_priority);
 	FIELD(task_struct, usage);
 	FIELD(task_struct, __state);
 	FIELD(task_struct, alloc_lock);
