@@ -748,12 +748,22 @@ fn sched([nice, cpu]: [i64; 2]) -> Result<Results> {
         in_irq.set([errno(current!().set_user_nice(1)), 0, 0, 0]);
     });
     let [of_idle, ..] = in_irq.wait();
-    Ok([fifo, low, of_idle, errno(current!().set_user_nice(nice as c_int))])
+    Ok([
+        fifo,
+        low,
+        of_idle,
+        errno(current!().set_user_nice(nice as c_int)),
+    ])
 }
 
 fn capable_in_irq([cpu, _]: [i64; 2]) -> Result<Results> {
     let answer = Answer::new()?;
     call_on_cpu(cpu, &|| {
+        // An idle task that polls calls the function itself (`flush_smp_call_function_queue()`).
+        // SAFETY: This reads the preemption counter.
+        if unsafe { bindings::in_task() } {
+            return answer.set([-1; 4]);
+        }
         let task = current!();
         let init = UserNamespace::init();
         let cap = Capability::CHOWN;

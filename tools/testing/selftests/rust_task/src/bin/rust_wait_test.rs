@@ -400,11 +400,14 @@ fn neighbor() -> Result<()> {
 /// The idle task, which most interrupts hit, has all capabilities.
 fn capable_in_irq() -> Result<()> {
     pin(0)?;
+    let mut interrupts = 0;
     for _ in 0..100 {
         let answers = once(abi::CAPABLE_IN_IRQ, [1, 0])?;
-        ensure!(answers == [0; 4], "{answers:?}");
+        ensure!(answers == [0; 4] || answers == [-1; 4], "{answers:?}");
+        interrupts += i64::from(answers == [0; 4]);
     }
-    did("interrupts that asked for a capability", 100);
+    did("interrupts that asked for a capability", interrupts);
+    ensure!(interrupts > 0);
     Ok(())
 }
 
