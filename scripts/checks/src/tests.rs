@@ -136,7 +136,8 @@ fn wrong_layout(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<(
     Ok(())
 }
 
-/// Runs all tests on the kernel that `KERNEL`, `KDIR` or `ARCH` names, or else on those that manifest.toml lists.
+/// Runs all tests on the kernel that `KERNEL`, `KDIR` or `ARCH` names, or else on those that
+/// manifest.toml lists.
 pub fn test(asked: &Build, lock: &File) -> Result<bool> {
     let is_set = |name: &str| env::var(name).is_ok_and(|value| !value.is_empty());
     let one = ["KERNEL", "KDIR", "ARCH"].into_iter().any(is_set);

@@ -380,8 +380,9 @@ fn neighbor() -> Result<()> {
         ] {
             // The host may have run the virtual CPU less in one of the two measurements.
             let mut tries = (0..4).map(|_| anyhow::Ok((alone()?, beside(kind)?)));
-            let fair =
-                tries.find(|pair| !matches!(pair, Ok((alone, beside)) if *beside < alone / 8));
+            let fair = tries.find(
+                |pair| !matches!(pair, Ok((alone, beside)) if *alone == 0 || *beside < alone / 8),
+            );
             let (alone, beside) = fair.with_context(|| format!("{name}: starved"))??;
             did(
                 &format!("work beside {name}, per cent"),
