@@ -158,6 +158,7 @@ fn run() -> Result<bool> {
     match args.command {
         Command::Shell => build.machine.require_default("shell")?,
         Command::Deb => build.machine.require_default("deb")?,
+        Command::Test => build.machine.require_default("test")?,
         _ => {}
     }
     let lock = match jobs::is_job() {
