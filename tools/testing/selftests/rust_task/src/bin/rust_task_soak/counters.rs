@@ -68,6 +68,10 @@ pub fn add(what: Event, times: u64) {
     counter(what).fetch_add(times, Ordering::Relaxed);
 }
 
+pub fn set(what: Event, times: u64) {
+    counter(what).store(times, Ordering::Relaxed);
+}
+
 /// Resets all counters except that of wrong results.
 pub fn reset() {
     for (what, _) in Event::ALL {
