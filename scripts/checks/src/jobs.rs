@@ -53,9 +53,23 @@ impl Done {
 
 /// Returns the name of a job, which begins its lines.
 pub fn title(kernel: &Tested) -> String {
-    match &kernel.arch {
-        Some(arch) => format!("{}-{arch}", kernel.series),
-        None => kernel.series.clone(),
+    let suffix = match kernel.checkers {
+        true => Some("checkers"),
+        false => kernel.arch.as_deref(),
+    };
+    [Some(kernel.series.as_str()), suffix]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("-")
+}
+
+/// Returns the command of this program that runs a job.
+fn command(kernel: &Tested) -> &'static str {
+    match (kernel.whole, kernel.checkers) {
+        (true, _) => "test-kernel",
+        (false, true) => "test-checkers",
+        (false, false) => "smoke",
     }
 }
 
@@ -63,7 +77,7 @@ pub fn title(kernel: &Tested) -> String {
 fn run(kernel: &Tested, lock: &File, print: impl Fn(String) + Sync) -> Result<Done> {
     let begin = Instant::now();
     let mut child = Command::new(env::current_exe()?)
-        .arg(if kernel.whole { "test-kernel" } else { "smoke" })
+        .arg(command(kernel))
         .env(LOCKED, "1")
         .env("KERNEL", &kernel.series)
         .env("ARCH", kernel.arch.as_deref().unwrap_or_default())
@@ -90,11 +104,10 @@ fn run(kernel: &Tested, lock: &File, print: impl Fn(String) + Sync) -> Result<Do
 
     let summary = output.last().filter(|line| line.ends_with(" failed"));
     let last = summary.or_else(|| errors.last()).cloned();
-    let failures = output.iter().filter(|line| line.starts_with("FAILED "));
     let mut done = Done {
         title: title(kernel),
         time: begin.elapsed(),
-        failures: failures.cloned().collect(),
+        failures: failures(&output),
         last: last.unwrap_or_else(|| "no output".to_owned()),
     };
     let succeeded = done.counts().is_some_and(|(_, failed)| failed == 0);
@@ -102,6 +115,16 @@ fn run(kernel: &Tested, lock: &File, print: impl Fn(String) + Sync) -> Result<Do
         done.last += &format!(", but {ended}");
     }
     Ok(done)
+}
+
+/// Returns the lines that report a failure, with the diagnostics below each.
+fn failures(output: &[String]) -> Vec<String> {
+    let mut failed = false;
+    let lines = output.iter().filter(|line| {
+        failed = line.starts_with("FAILED ") || (failed && line.starts_with(' '));
+        failed
+    });
+    lines.cloned().collect()
 }
 
 /// Returns the kernels of this turn: all that are tested as a whole, and one of the others.
@@ -113,12 +136,26 @@ pub fn in_turn(tested: &[Tested], turn: usize) -> Vec<&Tested> {
     all
 }
 
+/// Returns the jobs in groups. Those of a group use the same objects, so they run one after the other.
+fn grouped<'a>(kernels: &[&'a Tested]) -> VecDeque<Vec<&'a Tested>> {
+    let mut groups: VecDeque<Vec<&Tested>> = VecDeque::new();
+    for &kernel in kernels {
+        let same = |other: &Tested| (&other.series, &other.arch) == (&kernel.series, &kernel.arch);
+        let mut begun = groups.iter_mut();
+        match begun.find(|group| same(group[0])) {
+            Some(group) => group.push(kernel),
+            None => groups.push_back(vec![kernel]),
+        }
+    }
+    groups
+}
+
 /// Runs the tests of the kernels that `manifest.toml` lists, and prints a table.
 pub fn all(build: &Build, lock: &File, outcome: &mut Outcome) -> Result<()> {
     let kernels = in_turn(&build.manifest.tested, configs::turn()?);
     let width = kernels.iter().map(|kernel| title(kernel).len()).max();
     let width = width.unwrap_or(0);
-    let queue: Mutex<VecDeque<&Tested>> = Mutex::new(kernels.iter().copied().collect());
+    let queue = Mutex::new(grouped(&kernels));
     let next = || queue.lock().ok()?.pop_front();
     let workers = available_parallelism().map_or(1, NonZero::get);
 
@@ -127,7 +164,7 @@ pub fn all(build: &Build, lock: &File, outcome: &mut Outcome) -> Result<()> {
         for _ in 0..workers.min(kernels.len()) {
             let sender = sender.clone();
             scope.spawn(move || {
-                while let Some(kernel) = next() {
+                for kernel in std::iter::from_fn(next).flatten() {
                     let title = title(kernel);
                     let print = |line| println!("{title:width$} | {line}");
                     let done = run(kernel, lock, print).unwrap_or_else(|err| Done {
@@ -193,6 +230,7 @@ mod tests {
             series: series.to_owned(),
             arch: None,
             whole,
+            checkers: false,
         }
     }
 
@@ -221,6 +259,27 @@ mod tests {
         };
         assert_eq!(titles(4), ["7.3", "7.2"]);
         assert_eq!(titles(5), ["7.3", "6.18"]);
+    }
+
+    #[test]
+    fn jobs_with_the_same_objects_do_not_run_at_the_same_time() {
+        let checkers = Tested {
+            checkers: true,
+            ..tested("6.12", false)
+        };
+        let all = [tested("7.3", true), tested("6.12", true), checkers];
+        let groups: Vec<Vec<String>> = grouped(&all.each_ref())
+            .into_iter()
+            .map(|group| group.into_iter().map(title).collect())
+            .collect();
+        assert_eq!(groups, [vec!["7.3"], vec!["6.12", "6.12-checkers"]]);
+    }
+
+    #[test]
+    fn the_reason_is_kept_with_a_failure() {
+        let output = ["ok     a", "FAILED b", "         # why", "ok     c", "  d"];
+        let output = output.map(str::to_owned);
+        assert_eq!(failures(&output), ["FAILED b", "         # why"]);
     }
 
     #[test]

@@ -61,6 +61,9 @@ enum Command {
     /// All tests of one kernel, but for those of the sources. `test` starts it.
     #[command(hide = true)]
     TestKernel,
+    /// The tests and stress tests under checkers, but for KCSAN. `test` starts it.
+    #[command(hide = true)]
+    TestCheckers,
     /// runs the documentation's examples and the test programs, in one boot
     Smoke,
     /// runs the documentation's examples in the booted kernel
@@ -229,6 +232,7 @@ fn run() -> Result<bool> {
             lint::kernel(&build, &tools, &mut outcome)?;
         }
         Command::TestKernel => tests::kernel(&build, &tools, &mut outcome)?,
+        Command::TestCheckers => debug::checked(&build, &tools, &mut outcome)?,
         Command::Smoke => tests::smoke(&build, &tools, &mut outcome)?,
         Command::PatchesBuild => patches::steps(&build, &tools, &mut outcome)?,
         Command::Allrust => {

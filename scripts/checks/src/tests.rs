@@ -146,6 +146,10 @@ pub fn test(asked: &Build, lock: &File) -> Result<bool> {
     lint::sources(asked, &tools, &mut outcome)?;
     if one {
         kernel(asked, &tools, &mut outcome)?;
+        let mut tested = asked.manifest.tested.iter();
+        if tested.any(|kernel| kernel.checkers && kernel.series == asked.series) {
+            debug::checked(asked, &tools, &mut outcome)?;
+        }
     } else {
         jobs::all(asked, lock, &mut outcome)?;
     }
@@ -175,9 +179,7 @@ pub fn kernel(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()>
     configs::in_turn(build, tools, outcome)?;
     let examples = everything(build, &initramfs, outcome)?;
     let Some(mainline) = tree::mainline(build)? else {
-        bench::compare(build, None, tools, outcome)?;
-        // The kernel with the checkers takes long to build, so only one series has it.
-        return debug::checked(build, tools, outcome);
+        return bench::compare(build, None, tools, outcome);
     };
     println!("# Linux {}, with mainline's own files", build.series);
     let theirs = build_like(&mainline, build, tools)?;

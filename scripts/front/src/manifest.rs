@@ -37,6 +37,8 @@ pub struct Tested {
     pub arch: Option<String>,
     #[serde(default)]
     pub whole: bool,
+    #[serde(default)]
+    pub checkers: bool,
 }
 
 #[derive(Deserialize)]
