@@ -4,7 +4,6 @@
 
 use anyhow::{Context, Result};
 use front::{build::Build, kernel, outcome::Outcome, setup::Tools, step, tree};
-use public_api::Builder;
 use serde_json::{Map, Value};
 use std::{
     collections::BTreeSet,
@@ -30,6 +29,33 @@ pub fn json(build: &Build) -> PathBuf {
     build
         .objects
         .join("Documentation/output/rust/rustdoc/kernel.json")
+}
+
+/// Which public items of the crate.
+pub enum Part {
+    All,
+    /// All but those of blanket, auto trait and derived implementations.
+    Written,
+}
+
+/// Returns the public items of the crate, one a line. The JSON must have been generated.
+pub fn items(build: &Build, part: Part) -> Result<String> {
+    let target = build.out.join("front");
+    step::run(
+        "program items",
+        &build.log("items"),
+        Command::new("cargo")
+            .args(["build", "--release", "--locked", "--package", "items"])
+            .arg("--manifest-path")
+            .arg(build.root.join("scripts/Cargo.toml"))
+            .env("CARGO_TARGET_DIR", &target),
+    )?;
+    let mut items = Command::new(target.join("release/items"));
+    items.arg(json(build));
+    if let Part::Written = part {
+        items.arg("--written");
+    }
+    step::output(&mut items)
 }
 
 /// Generates the JSON, unless it is newer than the crate.
@@ -121,14 +147,9 @@ fn without_self(line: &str) -> String {
     renamed(line, "Self", path)
 }
 
-/// Returns the items of `modules`, one line each. An item that a re-export names, too, has a line for
+/// Returns the items of `modules`. An item that a re-export names, too, has a line for
 /// each of its paths.
-fn items(build: &Build, modules: &BTreeSet<String>) -> Result<BTreeSet<String>> {
-    let json = json(build);
-    let api = Builder::from_rustdoc_json(&json).build().with_context(|| {
-        let json = json.display();
-        format!("{json}: cannot be parsed; the public-api crate needs the JSON of Rust 1.95")
-    })?;
+fn items_of(build: &Build, modules: &BTreeSet<String>) -> Result<BTreeSet<String>> {
     let of_module = |line: &str| {
         modules.iter().any(|module| {
             line.match_indices(module).any(|(at, _)| {
@@ -137,10 +158,8 @@ fn items(build: &Build, modules: &BTreeSet<String>) -> Result<BTreeSet<String>> 
             })
         })
     };
-    let mut lines: BTreeSet<String> = api
-        .items()
-        .map(|item| without_self(&item.to_string()))
-        .collect();
+    let items = items(build, Part::All)?;
+    let mut lines: BTreeSet<String> = items.lines().map(without_self).collect();
     for (definition, alias) in aliases(build)? {
         let more: Vec<_> = lines
             .iter()
@@ -158,7 +177,7 @@ fn items(build: &Build, modules: &BTreeSet<String>) -> Result<BTreeSet<String>> 
 /// Tests that `ours` has each item of `mainline` with the same signature.
 pub fn compare(ours: &Build, mainline: &Build, outcome: &mut Outcome) -> Result<()> {
     let modules = replaced(ours, mainline)?;
-    let (had, have) = (items(mainline, &modules)?, items(ours, &modules)?);
+    let (had, have) = (items_of(mainline, &modules)?, items_of(ours, &modules)?);
     let missing: Vec<_> = had.difference(&have).collect();
     let name = "mainline's public API, item by item";
     for line in &missing {

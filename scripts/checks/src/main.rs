@@ -21,6 +21,7 @@ mod layout;
 mod lint;
 mod mainline_bugs;
 mod mutants;
+mod newer;
 mod patches;
 mod proof;
 mod prose;
@@ -127,6 +128,20 @@ enum Command {
     Kernel(Vec<String>),
 }
 
+impl Command {
+    /// Returns the packages that need a newer rustc than the tool does, after the name of the command.
+    fn needs_newer(&self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Self::Test | Self::TestKernel => ("test", &[newer::ITEMS, newer::UI]),
+            Self::Lint => ("lint", &[newer::ITEMS, newer::UI]),
+            Self::Api => ("api", &[newer::ITEMS]),
+            Self::Ui => ("ui", &[newer::UI]),
+            Self::Mutants => ("mutants", &[newer::UI]),
+            _ => ("", &[]),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     match run() {
         Ok(true) => ExitCode::SUCCESS,
@@ -152,6 +167,8 @@ fn run() -> Result<bool> {
         return proof::all();
     }
     let build = Build::find(None)?;
+    let (name, packages) = args.command.needs_newer();
+    newer::refuse_old(&build.root, name, packages)?;
     if let Command::Words = args.command {
         let mut outcome = Outcome::default();
         words::check(&build.root, &mut outcome)?;

@@ -171,8 +171,11 @@ pub fn ensure(build: &Build) -> Result<Tools> {
     fs::create_dir_all(&build.cache)?;
     // All clones of this user, and all kernels of `make test`, use one cache.
     let _lock = step::lock(&build.cache)?;
-    let rustc = step::output(Command::new("rustc").arg("--version"))
-        .context("no rustc: install Rust 1.89 or newer, with rustfmt and clippy")?;
+    let rustc = step::output(Command::new("rustc").arg("--version")).context(concat!(
+        "no rustc: install Rust ",
+        env!("CARGO_PKG_RUST_VERSION"),
+        " or newer"
+    ))?;
     let version = rustc
         .split_whitespace()
         .nth(1)
