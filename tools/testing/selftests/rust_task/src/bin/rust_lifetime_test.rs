@@ -5,12 +5,13 @@
 use anyhow::{ensure, Result};
 use nix::{
     errno::Errno,
+    fcntl::OFlag,
     sched::{sched_setaffinity, CpuSet},
     sys::{
         mman::{MapFlags, ProtFlags},
         signal::{kill, Signal},
     },
-    unistd::{fork, getpid, getppid, gettid, pause, setresuid, ForkResult, Pid, Uid},
+    unistd::{fork, getpid, getppid, gettid, pause, pipe2, setresuid, ForkResult, Pid, Uid},
 };
 use rust_task::{
     child::{in_child, in_namespace, Child},
@@ -21,7 +22,7 @@ use rust_task::{
 use std::{
     env,
     fs::{self, File, OpenOptions, Permissions},
-    io::{self, Read, Write},
+    io::{Read, Write},
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::PathBuf,
     process::{self, Command},
@@ -321,7 +322,8 @@ fn send_all(device: &File, opener: Pid) -> String {
 /// With `CONFIG_PREEMPT_RCU`, the sender may be preempted between the look-up and the use of the
 /// task. Without, that takes an interrupt on another CPU at that time.
 fn signal_in_exec() -> Result<()> {
-    let (mut reader, mut writer) = io::pipe()?;
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    let (mut reader, mut writer) = (File::from(reader), File::from(writer));
     let mut cpu = CpuSet::new();
     cpu.set(0)?;
     sched_setaffinity(Pid::from_raw(0), &cpu)?;

@@ -704,7 +704,11 @@ fn revoked_everywhere() -> Result<()> {
     ensure!(mapped()? == [6, 4, 2, 2], "{:?}", mapped()?);
 
     // Each process says when it has the pages mapped, and then waits until they are revoked.
-    let (ready, go) = (io::pipe()?, io::pipe()?);
+    let files = || -> Result<(File, File)> {
+        let (from, into) = pipe()?;
+        Ok((from.into(), into.into()))
+    };
+    let (ready, go) = (files()?, files()?);
     let check = || -> Result<()> {
         for span in all {
             read(span);

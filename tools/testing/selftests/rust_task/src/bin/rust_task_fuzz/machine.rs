@@ -633,7 +633,7 @@ impl Machine {
     /// A zap by `/dev/rust_task_info`, which only zaps its own VMAs.
     fn zap(&mut self, device: &Device, addr: u64, len: u64) -> Result<()> {
         let expected = if self.alone {
-            let whole = (addr | len).is_multiple_of(PAGE as u64) && len != 0;
+            let whole = (addr | len) % PAGE as u64 == 0 && len != 0;
             let end = addr.checked_add(len).filter(|_| whole);
             match MapsEntry::at(addr)? {
                 None => Err(Errno::ENOENT),
