@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Included by rust/layout.c: what only this kernel needs. */
+
+FIELD(ns_common, __ns_ref);
+FIELD_AT(vm_area_desc, vma_flags.__vma_flags, vma_flags.__vma_flags);
+
+#ifdef CONFIG_MODULES
+SIZE(module);
+#endif
