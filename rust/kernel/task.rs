@@ -932,7 +932,7 @@ pub fn might_sleep() {
         let file = crate::file_from_location(here);
 
         // SAFETY: `file` is a NUL-terminated string of static lifetime.
-        unsafe { bindings::__might_sleep(file.as_char_ptr(), here.line() as c_int) }
+        unsafe { bindings::__might_sleep(file.as_ptr().cast(), here.line() as c_int) }
     }
 
     // In an interrupt, `__cond_resched()` would report a quiescent state of RCU, and so end the RCU

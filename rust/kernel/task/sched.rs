@@ -89,7 +89,7 @@ pub fn cond_resched() -> bool {
         let file = crate::file_from_location(here);
 
         // SAFETY: `file` is a NUL-terminated string of static lifetime.
-        unsafe { bindings::__might_resched(file.as_char_ptr(), here.line() as c_int, 0) }
+        unsafe { bindings::__might_resched(file.as_ptr().cast(), here.line() as c_int, 0) }
     }
 
     // In an interrupt, `__cond_resched()` would end the RCU read-side critical section of the code
