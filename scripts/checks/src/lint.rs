@@ -56,7 +56,7 @@ pub fn sources(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()
                 ])
                 .arg("--manifest-path")
                 .arg(&manifest)
-                .env("CARGO_TARGET_DIR", build.out.join("clippy"))
+                .env("CARGO_TARGET_DIR", target(build, &short))
                 .env(initramfs::BINDINGS, initramfs::bindings(build))
                 .args(["--", "-D", "warnings"]),
             |_| false,
@@ -71,10 +71,20 @@ pub fn sources(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()
             .args(["test", "--workspace", "--release", "--locked"])
             .arg("--manifest-path")
             .arg(build.root.join("scripts/Cargo.toml"))
-            .env("CARGO_TARGET_DIR", build.out.join("clippy")),
+            .env("CARGO_TARGET_DIR", target(build, "scripts")),
         |_| false,
     )?;
     Ok(())
+}
+
+/// Returns the directory in which a package is also compiled by others, so that what it depends on is
+/// compiled once.
+fn target(build: &Build, package: &str) -> PathBuf {
+    build.out.join(match package {
+        "scripts" => "front",
+        "tests" => "ui",
+        _ => "clippy",
+    })
 }
 
 /// Checks the files of one kernel.
