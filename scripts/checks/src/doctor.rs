@@ -338,7 +338,7 @@ impl Found {
                 (Some(why), _) => format!("refused: {why}"),
                 _ if tool.is_good(of) => String::new(),
                 (_, Some(only)) => (*only).to_owned(),
-                _ => remedy(name).to_owned(),
+                _ => remedy(name),
             };
             rows.push(tool);
             match *name {
@@ -358,7 +358,7 @@ impl Found {
                     found: self.libclang.is_some(),
                     what_to_do: match self.libclang {
                         Some(_) => String::new(),
-                        None => "the set-up installs it; or apt-get install libclang-22-dev".into(),
+                        None => remedy("libclang"),
                     },
                     ..Tool::new("libclang of bindgen", self.libclang, None)
                 }),
@@ -383,14 +383,17 @@ impl Found {
     }
 }
 
-/// Returns what to do about a program that is missing or too old.
-fn remedy(name: &str) -> &'static str {
-    match name {
-        "rustc" => "install a newer Rust, with rustfmt and clippy",
-        "bindgen" => "the set-up installs 0.73.2 in the cache",
-        "clang" | "ld.lld" => "the set-up installs it; or apt-get install clang-22 lld-22",
-        _ => "the set-up installs it; or apt-get install qemu-system-x86",
-    }
+/// Returns what to do about a tool that is missing or too old.
+fn remedy(name: &str) -> String {
+    let llvm = setup::llvm_version();
+    let packages = match name {
+        "rustc" => return "install a newer Rust".to_owned(),
+        "bindgen" => return "the set-up installs 0.73.2 in the cache".to_owned(),
+        "clang" | "ld.lld" => format!("clang-{llvm} lld-{llvm}"),
+        "libclang" => format!("libclang-{llvm}-dev"),
+        _ => "qemu-system-x86".to_owned(),
+    };
+    format!("the set-up installs it; or apt-get install {packages}")
 }
 
 /// What a series needs of a tool.

@@ -103,16 +103,21 @@ impl Tools {
     }
 }
 
-/// Returns the directory of LLVM: the version of rustc if Debian has it, so that the helpers can be
-/// inlined into Rust code.
-pub fn llvm() -> PathBuf {
+/// Returns the major version of LLVM that is used: that of rustc if Debian has it, so that the helpers
+/// can be inlined into Rust code.
+pub fn llvm_version() -> u32 {
     let rustc = step::output(Command::new("rustc").arg("-vV")).unwrap_or_default();
     let of_rustc = rustc
         .lines()
         .find_map(|line| line.strip_prefix("LLVM version: ")?.split('.').next())
         .and_then(|major| major.parse().ok());
-    let version = LLVM.iter().find(|&&version| of_rustc == Some(version));
-    PathBuf::from(format!("/usr/lib/llvm-{}", version.unwrap_or(&LLVM[0])))
+    let found = LLVM.iter().find(|&&version| of_rustc == Some(version));
+    *found.unwrap_or(&LLVM[0])
+}
+
+/// Returns the directory of LLVM.
+pub fn llvm() -> PathBuf {
+    PathBuf::from(format!("/usr/lib/llvm-{}", llvm_version()))
 }
 
 /// Returns the directories in which the tools are looked up.
@@ -151,11 +156,10 @@ fn named((package, file): &(&str, &str)) -> Package {
 }
 
 fn packages() -> Vec<Package> {
+    let version = llvm_version().to_string();
     let llvm = llvm();
-    let name = llvm.to_string_lossy();
-    let version = name.rsplit('-').next().unwrap_or_default();
     let of_llvm = LLVM_PACKAGES.iter();
-    let of_llvm = of_llvm.map(|(package, file)| (package.replace('N', version), llvm.join(file)));
+    let of_llvm = of_llvm.map(|(package, file)| (package.replace('N', &version), llvm.join(file)));
     of_llvm.chain(PACKAGES.iter().map(named)).collect()
 }
 
