@@ -80,6 +80,7 @@ fn run(kernel: &Tested, lock: &File, print: impl Fn(String) + Sync) -> Result<Do
         .arg(command(kernel))
         .env(LOCKED, "1")
         .env("KERNEL", &kernel.series)
+        .env("LLVM", "1")
         .env("ARCH", kernel.arch.as_deref().unwrap_or_default())
         // A job that outlives this process keeps the lock.
         .stdin(lock.try_clone()?)

@@ -36,7 +36,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use front::{
     build::Build, initramfs, kernel, outcome::Outcome, series, setup, setup::Tools, step, tree,
 };
-use std::{path::Path, process::ExitCode};
+use std::{env, path::Path, process::ExitCode};
 
 #[derive(Parser)]
 #[command(disable_help_subcommand = true)]
@@ -129,6 +129,21 @@ enum Command {
 }
 
 impl Command {
+    /// Returns whether the command compiles the kernel with gcc if `LLVM` is not set, as the kernel's make
+    /// does. The others always use Clang.
+    fn can_use_gcc(&self) -> bool {
+        matches!(
+            self,
+            Self::All
+                | Self::Run
+                | Self::Smoke
+                | Self::Kunit
+                | Self::Selftest
+                | Self::Shell
+                | Self::Kernel(_)
+        )
+    }
+
     /// Returns the packages that need a newer rustc than the tool does, after the name of the command.
     fn needs_newer(&self) -> (&'static str, &'static [&'static str]) {
         match self {
@@ -166,7 +181,10 @@ fn run() -> Result<bool> {
     if matches!(args.command, Command::Layout) && proof::is_asked() {
         return proof::all();
     }
-    let build = Build::find(None)?;
+    let mut build = Build::find(None)?;
+    if args.command.can_use_gcc() && env::var("LLVM").unwrap_or_default().is_empty() {
+        build = build.with_gcc()?;
+    }
     let (name, packages) = args.command.needs_newer();
     newer::refuse_old(&build.root, name, packages)?;
     if let Command::Words = args.command {
@@ -326,6 +344,7 @@ Any other target is passed to the kernel's make: menuconfig, rustdoc, rust-analy
 
 KDIR=path     a kernel tree of your own, which is not written to
 ARCH=arm64    the architecture: x86_64 (the default) or arm64
+LLVM=1        Clang; without it, run, kunit, selftest, shell and the build use gcc
 ";
     let all = series::supported(Path::new(".")).unwrap_or_default();
     text += &format!("KERNEL=6.12   the kernel series: {}\n", all.join(", "));

@@ -35,6 +35,8 @@ pub struct Build {
     pub machine: &'static Arch,
     /// The architecture that is compiled for, if it is not that of the build machine.
     pub arch: Option<String>,
+    /// Whether the kernel is compiled by Clang, with the tools of LLVM (`LLVM=1`), or by gcc.
+    pub clang: bool,
     /// The assembled source tree.
     pub tree: PathBuf,
     /// The object directory.
@@ -82,6 +84,7 @@ impl Build {
             kdir,
             machine,
             arch: machine.variable().map(str::to_owned),
+            clang: true,
             ours: true,
             drivers: true,
         })
@@ -95,6 +98,20 @@ impl Build {
             objects: objects.into(),
             ..self.clone()
         }
+    }
+
+    /// Returns the build of the same tree by gcc.
+    pub fn with_gcc(&self) -> Result<Self> {
+        if self.machine.cross.is_some() {
+            bail!(
+                "ARCH={}: gcc is not supported; pass LLVM=1",
+                self.machine.name
+            );
+        }
+        Ok(Self {
+            clang: false,
+            ..self.variant("gcc")
+        })
     }
 
     /// Returns the name of the object directory, for example `6.12-x86_64`.

@@ -27,7 +27,7 @@ pub fn make(build: &Build, tools: &Tools) -> Command {
     make.arg("-C")
         .arg(&build.tree)
         .arg(format!("-j{jobs}"))
-        .arg("LLVM=1")
+        .args(build.clang.then_some("LLVM=1"))
         .arg(format!("O={}", build.objects.display()))
         .arg(format!("RUST_LIB_SRC={}", tools.library.display()));
     if let Some(arch) = &build.arch {
@@ -69,9 +69,12 @@ fn fragments(build: &Build) -> Vec<PathBuf> {
     let of_series = build.like.iter().rev();
     let names = of_series.map(|series| format!("{series}.config"));
     let of_arch = format!("{}.config", build.machine.name);
+    // gcc cannot inline C's functions into Rust code.
+    let of_gcc = (!build.clang).then(|| "calls.config".to_owned());
     ["default.config".to_owned(), of_arch]
         .into_iter()
         .chain(names)
+        .chain(of_gcc)
         .map(|name| configs.join(name))
         .filter(|path| path.exists())
         .collect()
@@ -372,6 +375,7 @@ pub fn compile(build: &Build, tools: &Tools) -> Result<()> {
         "C's inline functions are {}",
         match inline(build)? {
             true => "inlined into Rust code",
+            false if !build.clang => "called: gcc compiles them",
             false => "called: rustc and Clang use different LLVM versions, or it is configured so",
         }
     );

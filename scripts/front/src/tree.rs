@@ -698,6 +698,7 @@ mod tests {
             kdir: Some(kdir),
             machine: crate::arch::Arch::find(None).unwrap(),
             arch: None,
+            clang: true,
             ours: true,
             drivers: true,
         };
