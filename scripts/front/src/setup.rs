@@ -16,6 +16,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
     thread,
 };
 
@@ -189,15 +190,20 @@ pub fn ensure(build: &Build) -> Result<Tools> {
     let mut all = packages();
     all.extend(build.machine.packages.iter().map(named));
     can_install(&missing(&all))?;
-    let library = thread::scope(|scope| {
-        // cargo compiles bindgen while apt and the network are what the rest waits for.
-        let bindgen = scope.spawn(|| bindgen(build));
+    let rest = || -> Result<PathBuf> {
         install(build, &all)?;
         standard_library(build)?;
         let library = library(build, &version)?;
         if build.kdir.is_none() {
             source(build)?;
         }
+        Ok(library)
+    };
+    let failed = AtomicBool::new(false);
+    let library = thread::scope(|scope| {
+        // cargo compiles bindgen while apt and the network are what the rest waits for.
+        let bindgen = scope.spawn(|| bindgen(build, &failed));
+        let library = rest().inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
         match bindgen.join() {
             Ok(installed) => installed.map(|()| library),
             Err(_) => bail!("the installation of bindgen has panicked"),
@@ -297,13 +303,13 @@ fn bindgen_root(cache: &Path) -> PathBuf {
     cache.join(format!("bindgen-{BINDGEN}"))
 }
 
-/// Installs bindgen, unless one that suffices is installed.
-fn bindgen(build: &Build) -> Result<()> {
+/// Installs bindgen, unless one that suffices is installed, or something else `failed`.
+fn bindgen(build: &Build, failed: &AtomicBool) -> Result<()> {
     let root = bindgen_root(&build.cache);
     if has_bindgen(&env::var("PATH").unwrap_or_default()) || root.join("bin/bindgen").exists() {
         return Ok(());
     }
-    step::run(
+    step::run_until(
         "bindgen",
         &build.log("bindgen"),
         Command::new("cargo")
@@ -317,6 +323,10 @@ fn bindgen(build: &Build) -> Result<()> {
             ])
             .arg(&root)
             .env_remove("CARGO_TARGET_DIR"),
+        || {
+            let failed = failed.load(Ordering::Relaxed);
+            failed.then(|| "bindgen was not installed, as another step failed".to_owned())
+        },
     )
 }
 

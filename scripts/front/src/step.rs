@@ -48,7 +48,18 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Runs `command` with its output in `log`. The error has the first error line of the output.
 pub fn run(title: &str, log: &Path, command: &mut Command) -> Result<()> {
-    if !watch(title, log, command, None)? {
+    run_until(title, log, command, || None)
+}
+
+/// Like [`run`]; the command is also killed, with the error [`Killed`], once `stop` returns a reason.
+/// `stop` is called once a second.
+pub fn run_until(
+    title: &str,
+    log: &Path,
+    command: &mut Command,
+    stop: impl FnMut() -> Option<String>,
+) -> Result<()> {
+    if !watch_until(title, log, command, None, stop)? {
         let text = fs::read_to_string(log).unwrap_or_default();
         let log = log.display();
         match known_cause(&text) {
@@ -73,8 +84,7 @@ pub fn watch(
     watch_until(title, log, command, limit, || None)
 }
 
-/// Like [`watch`]; the command is also killed, with the error [`Killed`], once `stop` returns a reason.
-/// `stop` is called once a second.
+/// Like [`watch`]; `stop` is that of [`run_until`].
 pub fn watch_until(
     title: &str,
     log: &Path,
