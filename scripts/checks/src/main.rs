@@ -158,6 +158,8 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    // A reader such as `head` may have enough before the end.
+    sigpipe::reset();
     match run() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
