@@ -2,6 +2,9 @@
 #
 # Passes each target to the tool in scripts/. `make help` lists the targets.
 
+# Without this, make looks for a rule of its own for a target such as mm/mmap.o.
+MAKEFLAGS += -rR
+
 # The lowest version of rustc that compiles the tool.
 rust := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' scripts/Cargo.toml)
 
