@@ -57,6 +57,7 @@ use kernel::{
         Task,
         TaskState,
         WaitError,
+        WaitQueue,
         MAX_SCHEDULE_TIMEOUT, //
     },
     time::msecs_to_jiffies,
@@ -90,6 +91,8 @@ const NEIGHBOR: u32 = command(abi::NEIGHBOR);
 const MEMALLOC: u32 = command(abi::MEMALLOC);
 const SCHED: u32 = command(abi::SCHED);
 const CAPABLE_IN_IRQ: u32 = command(abi::CAPABLE_IN_IRQ);
+const WAIT_QUEUE: u32 = command(abi::WAIT_QUEUE);
+const WAIT_QUEUE_TURNS: u32 = command(abi::WAIT_QUEUE_TURNS);
 
 type Results = [i64; 4];
 
@@ -114,6 +117,8 @@ pub(super) fn ioctl(cmd: u32, user: UserSlice) -> Result {
         MEMALLOC => memalloc,
         SCHED => sched,
         CAPABLE_IN_IRQ => capable_in_irq,
+        WAIT_QUEUE => wait_queue,
+        WAIT_QUEUE_TURNS => wait_queue_turns,
         _ => return Err(ENOTTY),
     };
     let (mut reader, mut writer) = user.reader_writer();
@@ -775,4 +780,123 @@ fn capable_in_irq([cpu, _]: [i64; 2]) -> Result<Results> {
         ]);
     });
     Ok(answer.wait())
+}
+
+#[pin_data]
+struct Waiters {
+    calls: Atomic<i64>,
+    done: Atomic<bool>,
+    #[pin]
+    queue: WaitQueue,
+}
+
+impl Waiters {
+    fn new() -> Result<Arc<Self>> {
+        let waiters = pin_init!(Self {
+            calls: Atomic::new(0),
+            done: Atomic::new(false),
+            queue <- WaitQueue::new(),
+        });
+        Arc::pin_init(waiters, GFP_KERNEL)
+    }
+}
+
+/// Returns how often the conditions of three kthreads are called after `wake`.
+fn calls_after(exclusive: bool, wake: impl FnOnce(&WaitQueue)) -> Result<i64> {
+    let shared = Waiters::new()?;
+    let mut threads = KVec::new();
+    for _ in 0..3 {
+        let of_thread = shared.clone();
+        let thread = KThread::spawn(format_args!("waiter"), move |this| {
+            let queue = &of_thread.queue;
+            let done = || {
+                of_thread.calls.fetch_add(1, Relaxed);
+                of_thread.done.load(Acquire).then_some(())
+            };
+            let _ = match exclusive {
+                true => queue.wait_event_exclusive(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, done),
+                false => queue.wait_event(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, done),
+            };
+            while !this.sleep(HOUR) {}
+            0
+        })?;
+        threads.push(thread, GFP_KERNEL)?;
+    }
+
+    // Each checks its condition twice before it sleeps.
+    let before = 6;
+    poll(|| shared.calls.load(Relaxed) == before);
+    pause(msecs_to_jiffies(20) as c_long);
+    wake(&shared.queue);
+    pause(msecs_to_jiffies(100) as c_long);
+    let calls = shared.calls.load(Relaxed) - before;
+
+    shared.done.store(true, Release);
+    shared.queue.wake_up_all();
+    drop(threads);
+    Ok(calls)
+}
+
+fn wait_queue([cpu, _]: [i64; 2]) -> Result<Results> {
+    let wake_in_irq = |queue: &WaitQueue| match cfg!(CONFIG_PREEMPT_RT) {
+        true => queue.wake_up(),
+        false => call_on_cpu(cpu, &|| queue.wake_up()),
+    };
+    let calls = [
+        calls_after(true, WaitQueue::wake_up)?,
+        calls_after(true, WaitQueue::wake_up_all)?,
+        calls_after(false, wake_in_irq)?,
+    ];
+
+    let shared = Waiters::new()?;
+    let queue = &shared.queue;
+    let never = || None::<()>;
+    let answer = Answer::new()?;
+    call_on_cpu(cpu, &|| {
+        let is_queued = queue.queued(|| queue.has_sleeper());
+        let waited = queue.wait_event(TaskState::Interruptible, 1, never);
+        let waits = waited != Err(WaitError::AtomicContext);
+        answer.set([i64::from(is_queued) | i64::from(waits) << 1, 0, 0, 0]);
+    });
+    let [in_irq, ..] = answer.wait();
+    let _ = queue.wait_event_exclusive(TaskState::Idle, 1, never);
+    let left = i64::from(queue.has_sleeper()) << 2;
+    Ok([calls[0], calls[1], calls[2], in_irq | left])
+}
+
+fn wait_queue_turns([turns, cpu]: [i64; 2]) -> Result<Results> {
+    let timeout = msecs_to_jiffies(10_000) as c_long;
+    let shared = Waiters::new()?;
+    let of_thread = shared.clone();
+    // Odd values are turns of the kthread.
+    let thread = spawn_on(cpu, move |this| {
+        let (turn, queue) = (&of_thread.calls, &of_thread.queue);
+        for i in 0..turns {
+            let mine = || (turn.load(Acquire) == 2 * i + 1).then_some(());
+            let wait = || this.wait_until(TaskState::Idle, timeout, mine);
+            if queue.queued(wait).is_err() {
+                break;
+            }
+            turn.store(2 * i + 2, Release);
+            queue.wake_up();
+        }
+        while !this.sleep(HOUR) {}
+        0
+    })?;
+
+    let (turn, queue) = (&shared.calls, &shared.queue);
+    let mut done = 0;
+    let mut result = Ok(());
+    while done < turns && result.is_ok() {
+        turn.store(2 * done + 1, Release);
+        queue.wake_up();
+        let mine = || (turn.load(Acquire) == 2 * done + 2).then_some(());
+        result = match done % 2 {
+            0 => queue.wait_event(TaskState::Killable, timeout, mine),
+            _ => queue.wait_event_exclusive(TaskState::Interruptible, timeout, mine),
+        };
+        done += i64::from(result.is_ok());
+    }
+    drop(thread);
+    Ok([done, errno(result), 0, 0])
 }

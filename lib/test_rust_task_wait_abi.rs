@@ -78,6 +78,16 @@ pub const MEMALLOC: u32 = 56;
 /// for the caller.
 pub const SCHED: u32 = 57;
 
+/// Three kthreads wait on a queue for what never happens, exclusively or not, and are woken.
+/// Returns how often their conditions are called: exclusive, after `wake_up()`; exclusive, after
+/// `wake_up_all()`; not exclusive, after `wake_up()` in a hard IRQ of CPU `args[0]` (on PREEMPT_RT,
+/// in the caller). And a bit each if a hard IRQ is put on the queue, if it waits, and if a task is
+/// left on the queue after a timeout.
+pub const WAIT_QUEUE: u32 = 58;
+/// The caller and a kthread on CPU `args[1]` take `args[0]` turns and wake one another. Returns the
+/// turns, and the error of the caller.
+pub const WAIT_QUEUE_TURNS: u32 = 59;
+
 /// [`COMM_CHANGES`]: the longest name. Its first byte is that of the short one.
 pub const LONG_NAME: &[u8; 15] = b"abcdefghijklmno";
 

@@ -70,6 +70,9 @@ pub use wait::{
     WaitError, //
 };
 
+mod wait_queue;
+pub use wait_queue::WaitQueue;
+
 pub use crate::uidgid::Kuid;
 
 /// A timeout, in jiffies, that never expires.

@@ -47,6 +47,8 @@ const TESTS: &[Test] = &[
     ("kthread that lets others run", neighbor),
     ("sections of memalloc_noio()", memalloc),
     ("scheduling parameters", sched),
+    ("wait queue", wait_queue),
+    ("wake-ups through a wait queue", wait_queue_turns),
     ("comm under alloc_lock", comm),
     ("comm during changes", comm_changes),
     ("freezer", freezer),
@@ -338,6 +340,26 @@ fn memalloc() -> Result<()> {
         let flags = once(abi::MEMALLOC, [0, 0])?;
         ensure!(flags == [7, 1, 1, 0], "{flags:?}");
     }
+    Ok(())
+}
+
+/// Each kthread that is woken calls its condition twice: after the sleep, and before the next one.
+fn wait_queue() -> Result<()> {
+    pin(0)?;
+    let calls = once(abi::WAIT_QUEUE, [1, 0])?;
+    ensure!(calls == [2, 6, 6, 0], "{calls:?}");
+    Ok(())
+}
+
+/// A wake-up that is lost ends a wait by its timeout.
+fn wait_queue_turns() -> Result<()> {
+    const TURNS: i64 = 20_000;
+    for cpu in [0, 1] {
+        pin(0)?;
+        let [turns, err, ..] = once(abi::WAIT_QUEUE_TURNS, [TURNS, cpu])?;
+        ensure!((turns, err) == (TURNS, 0), "CPU {cpu}: {turns}: {err}");
+    }
+    did("turns through a wait queue", 2 * TURNS);
     Ok(())
 }
 

@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Wait queues.
+//!
+//! A [`WaitQueue`] is for tasks that wait for a condition without a lock, and for wakers that do
+//! not know which task waits:
+//!
+//! - One known task waits: [`CurrentTask::wait_until`] and [`Task::wake_up`] suffice.
+//! - A lock protects the condition: use a `CondVar`, which unlocks it for the sleep.
+//! - Each event happens once: use a `Completion`.
+//!
+//! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
+
+use super::{
+    may_sleep,
+    CurrentTask,
+    Task,
+    TaskState,
+    WaitError,
+    TASK_NORMAL, //
+};
+use crate::{
+    bindings,
+    prelude::*,
+    types::Opaque, //
+};
+use core::ptr;
+
+/// A queue of tasks that wait for something.
+///
+/// The waker makes the condition true, and then calls [`wake_up`](Self::wake_up). No wake-up is
+/// lost: a task is on the queue, and its state is set, before it checks the condition for the last
+/// time.
+///
+/// # Invariants
+///
+/// - `head` is initialized.
+/// - Each entry is on the stack of the task that it wakes, its function is
+///   `default_wake_function()`, and it is removed before [`queued`](Self::queued) returns.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     kthread::KThread,
+///     sync::{atomic::{Acquire, Atomic, Release}, Arc},
+///     task::{TaskState, WaitQueue, MAX_SCHEDULE_TIMEOUT},
+/// };
+///
+/// #[pin_data]
+/// struct Device {
+///     ready: Atomic<bool>,
+///     #[pin]
+///     waiters: WaitQueue,
+/// }
+///
+/// impl Device {
+///     fn wait(&self) -> Result {
+///         let ready = || self.ready.load(Acquire).then_some(());
+///         Ok(self.waiters.wait_event(TaskState::Killable, MAX_SCHEDULE_TIMEOUT, ready)?)
+///     }
+///
+///     fn interrupt(&self) {
+///         // Make the condition true before the wake-up.
+///         self.ready.store(true, Release);
+///         self.waiters.wake_up();
+///     }
+/// }
+///
+/// let device = Arc::pin_init(
+///     pin_init!(Device { ready: Atomic::new(false), waiters <- WaitQueue::new() }),
+///     GFP_KERNEL,
+/// )?;
+/// let of_thread = device.clone();
+/// let thread = KThread::spawn(format_args!("device"), move |this| {
+///     of_thread.interrupt();
+///     while !this.sleep(MAX_SCHEDULE_TIMEOUT) {}
+///     0
+/// })?;
+/// device.wait()?;
+/// # assert_eq!(thread.stop(), 0);
+/// # Ok::<(), Error>(())
+/// ```
+#[doc(alias("wait_queue_head", "wait_queue_head_t"))]
+#[pin_data]
+pub struct WaitQueue {
+    #[pin]
+    head: Opaque<bindings::wait_queue_head>,
+}
+
+// SAFETY: The queue belongs to no thread: the functions of C may be called from any.
+unsafe impl Send for WaitQueue {}
+
+// SAFETY: C accesses the list under `head.lock`, but for `wq_has_sleeper()`, which may be called
+// without it.
+unsafe impl Sync for WaitQueue {}
+
+/// An entry of a queue, which is removed on drop.
+///
+/// # Invariants
+///
+/// `entry` is on the list of `queue`.
+struct Entry<'a> {
+    queue: &'a WaitQueue,
+    entry: &'a Opaque<bindings::wait_queue_entry>,
+}
+
+impl Drop for Entry<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants, the queue is initialized and the entry is on its list.
+        // `remove_wait_queue()` takes `head.lock`, and wakers use an entry only while they hold it.
+        unsafe { bindings::remove_wait_queue(self.queue.head.get(), self.entry.get()) };
+    }
+}
+
+impl WaitQueue {
+    /// Creates an empty queue.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    #[doc(alias("init_waitqueue_head", "DECLARE_WAIT_QUEUE_HEAD"))]
+    #[inline]
+    pub fn new() -> impl PinInit<Self> {
+        // INVARIANT: The queue is initialized, and has no entry.
+        pin_init!(Self {
+            // SAFETY: `head` is the memory of a queue that is not used yet, and stays where it is.
+            head <- Opaque::ffi_init(|head| unsafe { bindings::init_waitqueue_head(head) }),
+        })
+    }
+
+    /// Sleeps until `condition` returns `Some(value)`, and returns `value`. Gives up after
+    /// `timeout`.
+    ///
+    /// `state`, `timeout` and `condition` are those of [`CurrentTask::wait_until`]: `condition`
+    /// must not sleep, and the timeout is in jiffies. If `condition` is true at once, the task does
+    /// not use the queue.
+    ///
+    /// In the closure of a [`KThread`](crate::kthread::KThread), use [`queued`](Self::queued) with
+    /// [`CurrentKThread::wait_until`](crate::kthread::CurrentKThread::wait_until), which also ends
+    /// when the owner stops the kthread.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CurrentTask::wait_until`].
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::{TaskState, WaitError, WaitQueue};
+    ///
+    /// let queue = KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?;
+    ///
+    /// let never = || None::<()>;
+    /// let waited = queue.wait_event(TaskState::Interruptible, 1, never);
+    /// assert_eq!(waited, Err(WaitError::Timeout));
+    /// # assert_eq!(queue.wait_event(TaskState::Idle, 0, || Some(3)), Ok(3));
+    /// # assert_eq!(queue.wait_event(TaskState::Idle, 0, never), Err(WaitError::Timeout));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias(
+        "wait_event_interruptible",
+        "wait_event_killable",
+        "wait_event_timeout",
+        "wait_event_freezable",
+        "prepare_to_wait",
+        "finish_wait"
+    ))]
+    #[inline]
+    pub fn wait_event<R>(
+        &self,
+        state: TaskState,
+        timeout: c_long,
+        mut condition: impl FnMut() -> Option<R>,
+    ) -> Result<R, WaitError> {
+        match condition() {
+            Some(value) => Ok(value),
+            None => self.wait(false, state, timeout, condition),
+        }
+    }
+
+    /// Like [`wait_event`](Self::wait_event), but [`wake_up`](Self::wake_up) wakes only one of the
+    /// tasks that wait in this way, which is the one that has waited longest.
+    ///
+    /// All tasks that wait in this way must wait for the same condition, such as an entry in a
+    /// list: a wake-up of a task whose condition is still false is lost to the others.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CurrentTask::wait_until`]. The condition is checked after each wake-up and before
+    /// an error is returned, so an error does not consume the wake-up of another task.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     sync::atomic::{Atomic, Relaxed},
+    ///     task::{TaskState, WaitError, WaitQueue},
+    /// };
+    ///
+    /// /// Takes one of several buffers, and waits for at most `timeout` jiffies.
+    /// fn take(free: &Atomic<u32>, queue: &WaitQueue, timeout: c_long) -> Result<(), WaitError> {
+    ///     queue.wait_event_exclusive(TaskState::Killable, timeout, || {
+    ///         let n = free.load(Relaxed);
+    ///         (n > 0 && free.cmpxchg(n, n - 1, Relaxed).is_ok()).then_some(())
+    ///     })
+    /// }
+    ///
+    /// let queue = KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?;
+    /// let free = Atomic::new(1);
+    /// take(&free, &queue, 1)?;
+    /// assert_eq!(take(&free, &queue, 1), Err(WaitError::Timeout));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("wait_event_interruptible_exclusive", "prepare_to_wait_exclusive"))]
+    #[inline]
+    pub fn wait_event_exclusive<R>(
+        &self,
+        state: TaskState,
+        timeout: c_long,
+        mut condition: impl FnMut() -> Option<R>,
+    ) -> Result<R, WaitError> {
+        match condition() {
+            Some(value) => Ok(value),
+            None => self.wait(true, state, timeout, condition),
+        }
+    }
+
+    /// Waits on the queue, unless the wait ends at once with an error.
+    // Out of line, so that the fast path of the caller is small.
+    #[inline(never)]
+    fn wait<R>(
+        &self,
+        exclusive: bool,
+        state: TaskState,
+        timeout: c_long,
+        condition: impl FnMut() -> Option<R>,
+    ) -> Result<R, WaitError> {
+        let mut remaining = timeout;
+        if remaining <= 0 {
+            return Err(WaitError::Timeout);
+        }
+        self.with_entry(exclusive, || {
+            CurrentTask::wait(state, &mut remaining, condition)
+        })
+    }
+
+    /// Calls `f`, with the current task on the queue: each [`wake_up`](Self::wake_up) wakes it.
+    ///
+    /// For a wait in `f` by another function, such as
+    /// [`CurrentKThread::wait_until`](crate::kthread::CurrentKThread::wait_until), and for a wait
+    /// on several queues. In an interrupt, or with interrupts disabled, `f` is called without the
+    /// queue, since it cannot wait.
+    ///
+    /// # Context
+    ///
+    /// Hard IRQ except on PREEMPT_RT, softirq, process context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     kthread::CurrentKThread,
+    ///     task::{TaskState, WaitError, WaitQueue, MAX_SCHEDULE_TIMEOUT},
+    /// };
+    ///
+    /// /// Waits until one of two rings has an entry, or until the kthread is stopped.
+    /// fn next(
+    ///     this: &CurrentKThread,
+    ///     rings: [&WaitQueue; 2],
+    ///     pop: impl Fn() -> Option<u32>,
+    /// ) -> Result<u32, WaitError> {
+    ///     let wait = || this.wait_until(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, &pop);
+    ///     rings[0].queued(|| rings[1].queued(wait))
+    /// }
+    /// # let queue = KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?;
+    /// # assert!(!queue.has_sleeper());
+    /// # assert!(queue.queued(|| queue.queued(|| queue.has_sleeper())));
+    /// # assert!(!queue.has_sleeper());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("add_wait_queue", "remove_wait_queue"))]
+    #[inline]
+    pub fn queued<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.with_entry(false, f)
+    }
+
+    #[inline]
+    fn with_entry<R>(&self, exclusive: bool, f: impl FnOnce() -> R) -> R {
+        // In an interrupt, `current` is the interrupted task, which may be about to exit.
+        if !may_sleep() {
+            return f();
+        }
+
+        let entry = Opaque::uninit();
+        // SAFETY: The entry is not on a list. `current` is valid until the entry is removed, which
+        // happens in this function.
+        unsafe { bindings::init_waitqueue_entry(entry.get(), Task::current_raw()) };
+        let add = match exclusive {
+            false => bindings::add_wait_queue,
+            true => bindings::add_wait_queue_exclusive,
+        };
+        // SAFETY: `head` is initialized by the type invariants. The entry is initialized, and is
+        // borrowed by `_entry` from here on, so it does not move, and is removed before the stack
+        // frame ends. `self` is borrowed for as long.
+        unsafe { add(self.head.get(), entry.get()) };
+        // INVARIANT: The entry has just been added to the list of `self`.
+        let _entry = Entry {
+            queue: self,
+            entry: &entry,
+        };
+        f()
+    }
+
+    /// Wakes all tasks on the queue, but only one of those in
+    /// [`wait_event_exclusive`](Self::wait_event_exclusive).
+    ///
+    /// The condition for which they wait must be true before the call. Whatever the caller wrote
+    /// before is visible to the condition.
+    ///
+    /// # Context
+    ///
+    /// Hard IRQ except on PREEMPT_RT, softirq, process context.
+    ///
+    /// # Examples
+    ///
+    /// See [`WaitQueue`].
+    #[doc(alias("wake_up_interruptible", "__wake_up"))]
+    #[inline]
+    pub fn wake_up(&self) {
+        self.wake(1);
+    }
+
+    /// Wakes all tasks on the queue, also those in
+    /// [`wait_event_exclusive`](Self::wait_event_exclusive).
+    ///
+    /// For a condition that stays true, such as that of a device which is gone.
+    ///
+    /// # Context
+    ///
+    /// Hard IRQ except on PREEMPT_RT, softirq, process context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{sync::atomic::{Atomic, Release}, task::WaitQueue};
+    ///
+    /// fn disconnect(gone: &Atomic<bool>, queue: &WaitQueue) {
+    ///     gone.store(true, Release);
+    ///     queue.wake_up_all();
+    /// }
+    /// # let queue = KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?;
+    /// # disconnect(&Atomic::new(false), &queue);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias = "wake_up_interruptible_all")]
+    #[inline]
+    pub fn wake_up_all(&self) {
+        self.wake(0);
+    }
+
+    /// Wakes `exclusive` of the exclusive tasks, or all of them if it is 0, and all others.
+    #[inline]
+    fn wake(&self, exclusive: c_int) {
+        let key = ptr::null_mut();
+
+        // SAFETY: `head` is initialized by the type invariants. Each entry wakes a task that is
+        // valid while the entry is on the list, which `head.lock` protects.
+        // `default_wake_function()` does not use the key.
+        unsafe { bindings::__wake_up(self.head.get(), TASK_NORMAL, exclusive, key) };
+    }
+
+    /// Returns whether a task is on the queue.
+    ///
+    /// For a waker that has something else to do only then. A full memory barrier comes first: if
+    /// the condition was made true before, a task that is not seen here sees that it is true.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::WaitQueue;
+    ///
+    /// let queue = KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?;
+    /// assert!(!queue.has_sleeper());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("wq_has_sleeper", "waitqueue_active"))]
+    #[inline]
+    pub fn has_sleeper(&self) -> bool {
+        // SAFETY: `head` is initialized by the type invariants. Without the lock,
+        // `list_empty()` reads one pointer, and does not dereference it.
+        unsafe { bindings::wq_has_sleeper(self.head.get()) }
+    }
+}
