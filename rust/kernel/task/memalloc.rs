@@ -62,12 +62,14 @@ pub fn memalloc_nofs<R>(f: impl FnOnce() -> R) -> R {
     with_flag(bindings::PF_MEMALLOC_NOFS, f)
 }
 
-/// Calls `f`. Allocations of this task start no reclaim meanwhile, and may use the memory that is
-/// reserved for it.
+/// Calls `f`. Allocations of this task do not reclaim memory themselves meanwhile, and may use the
+/// memory that is reserved for reclaim. In an interrupt, they may not.
 ///
 /// For code without which reclaim makes no progress, such as that of a device which the kernel
 /// swaps to. It must free more memory than it allocates, and soon: nothing limits how much of the
-/// reserve it takes.
+/// reserve it takes. `f` must not access memory of userspace or call a file system: a page fault
+/// would take from the reserve as well, and `__alloc_pages_slowpath()` warns about an allocation
+/// with `__GFP_NOFAIL`.
 ///
 /// # Context
 ///
