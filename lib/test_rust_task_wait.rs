@@ -28,6 +28,7 @@ use kernel::{
         Mm,
         MmWithUser, //
     },
+    new_spinlock,
     pid::{
         Pid,
         PidType, //
@@ -91,6 +92,7 @@ const NEIGHBOR: u32 = command(abi::NEIGHBOR);
 const MEMALLOC: u32 = command(abi::MEMALLOC);
 const SCHED: u32 = command(abi::SCHED);
 const CAPABLE_IN_IRQ: u32 = command(abi::CAPABLE_IN_IRQ);
+const ATOMIC: u32 = command(abi::ATOMIC);
 const WAIT_QUEUE: u32 = command(abi::WAIT_QUEUE);
 const WAIT_QUEUE_TURNS: u32 = command(abi::WAIT_QUEUE_TURNS);
 
@@ -117,6 +119,7 @@ pub(super) fn ioctl(cmd: u32, user: UserSlice) -> Result {
         MEMALLOC => memalloc,
         SCHED => sched,
         CAPABLE_IN_IRQ => capable_in_irq,
+        ATOMIC => atomic,
         WAIT_QUEUE => wait_queue,
         WAIT_QUEUE_TURNS => wait_queue_turns,
         _ => return Err(ENOTTY),
@@ -737,9 +740,9 @@ fn sched([nice, cpu]: [i64; 2]) -> Result<Results> {
             let (policy, priority) = unsafe { ((*task).policy, (*task).rt_priority) };
             i64::from(policy) * 100 + i64::from(priority)
         };
-        this.sched_set_fifo();
+        let _ = this.sched_set_fifo();
         let fifo = now();
-        this.sched_set_fifo_low();
+        let _ = this.sched_set_fifo_low();
         result.set([fifo, now(), 0, 0]);
         while !this.sleep(HOUR) {}
         0
@@ -780,6 +783,27 @@ fn capable_in_irq([cpu, _]: [i64; 2]) -> Result<Results> {
         ]);
     });
     Ok(answer.wait())
+}
+
+fn atomic([_, _]: [i64; 2]) -> Result<Results> {
+    if cfg!(not(CONFIG_PREEMPT_COUNT)) {
+        return Ok([0; 4]);
+    }
+    let try_to_sleep = || {
+        schedule();
+        cond_resched();
+        errno(current!().wait_until(TaskState::Idle, 1, || None::<()>))
+    };
+
+    let lock = KBox::pin_init(new_spinlock!(()), GFP_KERNEL)?;
+    let guard = lock.lock();
+    let with_lock = try_to_sleep();
+    drop(guard);
+
+    let guard = rcu::read_lock();
+    let in_rcu = try_to_sleep();
+    drop(guard);
+    Ok([1, with_lock, in_rcu, 0])
 }
 
 #[pin_data]

@@ -88,6 +88,11 @@ pub const WAIT_QUEUE: u32 = 58;
 /// turns, and the error of the caller.
 pub const WAIT_QUEUE_TURNS: u32 = 59;
 
+/// Waits for a jiffy with a spinlock held and in an RCU read-side critical section, and calls
+/// `schedule()` and `cond_resched()` there. Returns whether the kernel can tell
+/// (`CONFIG_PREEMPT_COUNT`), and the errors of the waits. If it cannot, it does nothing.
+pub const ATOMIC: u32 = 60;
+
 /// [`COMM_CHANGES`]: the longest name. Its first byte is that of the short one.
 pub const LONG_NAME: &[u8; 15] = b"abcdefghijklmno";
 

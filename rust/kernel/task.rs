@@ -875,14 +875,21 @@ pub(crate) fn in_task() -> bool {
     unsafe { bindings::in_task() }
 }
 
-/// Returns whether this is process context with interrupts enabled.
+/// Returns whether this is process context with interrupts enabled and, as far as the kernel can
+/// tell, no critical section of a spinlock or of RCU.
 ///
-/// Code may still have to avoid sleeping, because it holds a spinlock or has disabled preemption:
-/// without `CONFIG_PREEMPT_COUNT`, this cannot be found out. See [`might_sleep`].
+/// Without `CONFIG_PREEMPT_COUNT`, such a section cannot be found out. See [`might_sleep`].
 #[inline]
 pub(crate) fn may_sleep() -> bool {
+    // SAFETY: `preemptible()` only reads the preemption counter and the interrupt state of the
+    // current CPU. `rcu_preempt_depth()` reads a field of `current` that only the task itself
+    // writes, or is 0 if RCU disables preemption.
+    #[cfg(CONFIG_PREEMPT_COUNT)]
+    return unsafe { bindings::preemptible() && bindings::rcu_preempt_depth() == 0 };
+
     // SAFETY: `irqs_disabled()` only reads the interrupt state of the current CPU.
-    in_task() && !unsafe { bindings::irqs_disabled() }
+    #[cfg(not(CONFIG_PREEMPT_COUNT))]
+    return in_task() && !unsafe { bindings::irqs_disabled() };
 }
 
 /// Checks that userspace addresses refer to the address space that the current task uses.

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     bindings,
+    error::to_result,
     kthread::CurrentKThread,
     prelude::*, //
 };
@@ -58,7 +59,8 @@ pub fn need_resched() -> bool {
 /// Lets another task run if the scheduler asks for it. Returns whether the task was rescheduled.
 ///
 /// It returns false, and does nothing, on a kernel that runs with full or lazy preemption, in an
-/// interrupt, and with interrupts disabled.
+/// interrupt, and with interrupts disabled. With `CONFIG_PREEMPT_COUNT`, the same holds in a
+/// critical section of a spinlock or of RCU.
 ///
 /// With `CONFIG_DEBUG_ATOMIC_SLEEP`, a call in atomic context is reported with the file and line of
 /// the caller.
@@ -95,9 +97,10 @@ pub fn cond_resched() -> bool {
     // In an interrupt, `__cond_resched()` would end the RCU read-side critical section of the code
     // that is interrupted, as it reports a quiescent state.
     //
-    // SAFETY: This is process context with interrupts enabled. If the caller holds a spinlock or is
-    // in an RCU read-side critical section, it must not sleep here; the scheduler reports that, and
-    // no safe function relies on such a section of its caller.
+    // SAFETY: This is process context with interrupts enabled. With `CONFIG_PREEMPT_COUNT`, it is
+    // not a critical section of a spinlock or of RCU either. Without it, that is what the context
+    // of this function forbids, as for each function that sleeps, and no safe function of this
+    // crate relies on such a section of its caller.
     may_sleep() && unsafe { bindings::_cond_resched() } != 0
 }
 
@@ -200,9 +203,14 @@ impl CurrentKThread {
     ///
     /// It then runs before all tasks that are no real-time tasks, so it must not compute for long.
     ///
+    /// # Errors
+    ///
+    /// - `EBUSY`: this must not sleep here. Or, on PREEMPT_RT, the kthread holds a lock for which a
+    ///   `SCHED_DEADLINE` task waits.
+    ///
     /// # Context
     ///
-    /// Process context. Does not sleep.
+    /// Process context; may sleep.
     ///
     /// # Examples
     ///
@@ -210,7 +218,9 @@ impl CurrentKThread {
     /// use kernel::{kthread::{CurrentKThread, KThread}, task::MAX_SCHEDULE_TIMEOUT};
     ///
     /// fn handle_events(this: &CurrentKThread) -> i32 {
-    ///     this.sched_set_fifo();
+    ///     if this.sched_set_fifo().is_err() {
+    ///         pr_warn!("events are handled with normal priority\n");
+    ///     }
     ///     // Wait for an event, handle it, and so on.
     ///     while !this.sleep(MAX_SCHEDULE_TIMEOUT) {}
     ///     0
@@ -218,22 +228,20 @@ impl CurrentKThread {
     /// let thread = KThread::spawn(format_args!("events"), handle_events)?;
     /// # Ok::<(), Error>(())
     /// ```
-    pub fn sched_set_fifo(&self) {
-        if may_sleep() {
-            // SAFETY: The current task is valid. This is not an interrupt, which
-            // `__sched_setscheduler()` requires. It succeeds, as the kthreads that the crate
-            // creates are not those of the stop class.
-            unsafe { bindings::sched_set_fifo(Task::current_raw()) };
-        }
+    #[inline]
+    pub fn sched_set_fifo(&self) -> Result {
+        set_current_fifo(bindings::MAX_RT_PRIO / 2)
     }
 
     /// Makes this kthread a real-time task (`SCHED_FIFO`) with the lowest real-time priority.
     ///
-    /// Otherwise, it is like [`sched_set_fifo`](Self::sched_set_fifo).
+    /// # Errors
+    ///
+    /// Those of [`sched_set_fifo`](Self::sched_set_fifo).
     ///
     /// # Context
     ///
-    /// Process context. Does not sleep.
+    /// Process context; may sleep.
     ///
     /// # Examples
     ///
@@ -241,14 +249,35 @@ impl CurrentKThread {
     /// use kernel::kthread::CurrentKThread;
     ///
     /// /// Runs before normal tasks, and after other real-time tasks.
-    /// fn begin(this: &CurrentKThread) {
-    ///     this.sched_set_fifo_low();
+    /// fn begin(this: &CurrentKThread) -> Result {
+    ///     this.sched_set_fifo_low()
     /// }
     /// ```
-    pub fn sched_set_fifo_low(&self) {
-        if may_sleep() {
-            // SAFETY: As in `sched_set_fifo()`.
-            unsafe { bindings::sched_set_fifo_low(Task::current_raw()) };
-        }
+    #[inline]
+    pub fn sched_set_fifo_low(&self) -> Result {
+        set_current_fifo(1)
     }
+}
+
+/// Makes the current task a real-time task with the given priority.
+///
+/// `sched_set_fifo()` of C has a `WARN()` where this returns an error.
+// Never inlined: `sched_setscheduler_nocheck()` is not exported to modules.
+#[inline(never)]
+fn set_current_fifo(priority: u32) -> Result {
+    if !may_sleep() {
+        return Err(EBUSY);
+    }
+    let param = bindings::sched_param {
+        sched_priority: priority as c_int,
+    };
+    // SAFETY: The current task is valid, and so is the policy. This is process context with
+    // interrupts enabled, as `__sched_setscheduler()` requires: it may take a mutex.
+    to_result(unsafe {
+        bindings::sched_setscheduler_nocheck(
+            Task::current_raw(),
+            bindings::SCHED_FIFO as c_int,
+            &param,
+        )
+    })
 }

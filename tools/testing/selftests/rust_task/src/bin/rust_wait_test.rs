@@ -47,6 +47,7 @@ const TESTS: &[Test] = &[
     ("kthread that lets others run", neighbor),
     ("sections of memalloc_noio()", memalloc),
     ("scheduling parameters", sched),
+    ("spinlock, RCU, waiting", atomic),
     ("wait queue", wait_queue),
     ("wake-ups through a wait queue", wait_queue_turns),
     ("comm under alloc_lock", comm),
@@ -340,6 +341,18 @@ fn memalloc() -> Result<()> {
         let flags = once(abi::MEMALLOC, [0, 0])?;
         ensure!(flags == [7, 1, 1, 0], "{flags:?}");
     }
+    Ok(())
+}
+
+/// Sleeping there would be a report of the scheduler, and end a section of a caller in C.
+fn atomic() -> Result<()> {
+    let [can_tell, with_lock, in_rcu, _] = once(abi::ATOMIC, [0, 0])?;
+    did("critical sections are recognized", can_tell);
+    let expected = can_tell * error(Errno::EBUSY);
+    ensure!(
+        (with_lock, in_rcu) == (expected, expected),
+        "{with_lock}, {in_rcu}"
+    );
     Ok(())
 }
 
