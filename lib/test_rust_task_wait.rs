@@ -93,6 +93,7 @@ const MEMALLOC: u32 = command(abi::MEMALLOC);
 const SCHED: u32 = command(abi::SCHED);
 const CAPABLE_IN_IRQ: u32 = command(abi::CAPABLE_IN_IRQ);
 const ATOMIC: u32 = command(abi::ATOMIC);
+const RESTART: u32 = command(abi::RESTART);
 const WAIT_QUEUE: u32 = command(abi::WAIT_QUEUE);
 const WAIT_QUEUE_TURNS: u32 = command(abi::WAIT_QUEUE_TURNS);
 
@@ -120,6 +121,7 @@ pub(super) fn ioctl(cmd: u32, user: UserSlice) -> Result {
         SCHED => sched,
         CAPABLE_IN_IRQ => capable_in_irq,
         ATOMIC => atomic,
+        RESTART => restart,
         WAIT_QUEUE => wait_queue,
         WAIT_QUEUE_TURNS => wait_queue_turns,
         _ => return Err(ENOTTY),
@@ -804,6 +806,17 @@ fn atomic([_, _]: [i64; 2]) -> Result<Results> {
     let in_rcu = try_to_sleep();
     drop(guard);
     Ok([1, with_lock, in_rcu, 0])
+}
+
+fn restart([times, _]: [i64; 2]) -> Result<Results> {
+    static ENTERED: Atomic<i64> = Atomic::new(0);
+    let entered = ENTERED.fetch_add(1, Relaxed) + 1;
+    if entered < times {
+        return Err(current!().restart_syscall());
+    }
+    ENTERED.store(0, Relaxed);
+    let is_compat = current!().in_compat_syscall();
+    Ok([entered, i64::from(is_compat), 0, 0])
 }
 
 #[pin_data]

@@ -78,6 +78,10 @@ pub const MEMALLOC: u32 = 56;
 /// for the caller.
 pub const SCHED: u32 = 57;
 
+/// Restarts the system call until it has been entered `args[0]` times. Returns that number, and
+/// whether it is a compat system call.
+pub const RESTART: u32 = 61;
+
 /// Three kthreads wait on a queue for what never happens, exclusively or not, and are woken.
 /// Returns how often their conditions are called: exclusive, after `wake_up()`; exclusive, after
 /// `wake_up_all()`; not exclusive, after `wake_up()` in a hard IRQ of CPU `args[0]` (on PREEMPT_RT,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/compat.h>
 #include <linux/compiler.h>
 #include <linux/cred.h>
 #include <linux/kernel.h>
@@ -8,6 +9,11 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/task.h>
 #include <linux/string.h>
+
+__rust_helper bool rust_helper_in_compat_syscall(void)
+{
+	return in_compat_syscall();
+}
 
 __rust_helper void rust_helper_might_resched(void)
 {

@@ -58,6 +58,8 @@ pub use sched::{
 
 mod signal;
 
+mod syscall;
+
 mod task_work;
 pub use task_work::{
     TaskWork,

@@ -48,6 +48,9 @@ const TESTS: &[Test] = &[
     ("sections of memalloc_noio()", memalloc),
     ("scheduling parameters", sched),
     ("spinlock, RCU, waiting", atomic),
+    ("restarted system call", restart),
+    #[cfg(target_arch = "x86_64")]
+    ("system call of a 32-bit program", i386::compat),
     ("wait queue", wait_queue),
     ("wake-ups through a wait queue", wait_queue_turns),
     ("comm under alloc_lock", comm),
@@ -354,6 +357,98 @@ fn atomic() -> Result<()> {
         "{with_lock}, {in_rcu}"
     );
     Ok(())
+}
+
+fn restart() -> Result<()> {
+    let [entered, is_compat, ..] = once(abi::RESTART, [5, 0])?;
+    ensure!((entered, is_compat) == (5, 0), "{entered}, {is_compat}");
+    Ok(())
+}
+
+/// System calls with the ABI of i386.
+#[cfg(target_arch = "x86_64")]
+mod i386 {
+    use super::*;
+    use nix::{
+        sys::{
+            mman::mmap_anonymous,
+            wait::{waitpid, WaitStatus},
+        },
+        unistd::{fork, ForkResult},
+    };
+    use std::{num::NonZeroUsize, os::fd::AsRawFd, process};
+
+    extern "C" fn exit(_: i32) {
+        // SAFETY: `_exit()` may be called by a signal handler.
+        unsafe { nix::libc::_exit(1) }
+    }
+
+    /// Makes a system call. Without `CONFIG_IA32_EMULATION`, the process gets a SIGSEGV.
+    fn int80(number: u32, args: [u32; 3]) -> i32 {
+        let mut result = number;
+        // SAFETY: The kernel saves all registers but RAX and, in older versions, R8 to R11. RBX, which
+        // is reserved, is restored. The arguments are valid for the system call.
+        unsafe {
+            std::arch::asm!(
+                "xchg rbx, {first}",
+                "int 0x80",
+                "xchg rbx, {first}",
+                first = inout(reg) u64::from(args[0]) => _,
+                inout("eax") result,
+                in("ecx") args[1],
+                in("edx") args[2],
+                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+            );
+        }
+        result as i32
+    }
+
+    pub fn compat() -> Result<()> {
+        const GETPID: u32 = 20;
+        const IOCTL: u32 = 54;
+        // SAFETY: This process has one thread.
+        let child = match unsafe { fork()? } {
+            ForkResult::Child => {
+                // The kernel logs a SIGSEGV that has no handler.
+                let handler = SigHandler::Handler(exit);
+                let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+                // SAFETY: The handler only calls `_exit()`.
+                unsafe { sigaction(Signal::SIGSEGV, &action)? };
+                process::exit(i32::from(int80(GETPID, [0; 3]) <= 0))
+            }
+            ForkResult::Parent { child } => child,
+        };
+        if waitpid(child, None)? != WaitStatus::Exited(child, 0) {
+            did("kernel with 32-bit system calls", 0);
+            return Ok(());
+        }
+
+        let length = NonZeroUsize::new(4096).context("no length")?;
+        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_32BIT;
+        // SAFETY: The kernel chooses the address, so no existing mapping is replaced.
+        let at = unsafe { mmap_anonymous(None, length, prot, flags)? }.cast::<abi::Wait>();
+        let argument = abi::Wait {
+            args: [2, 0],
+            ..Default::default()
+        };
+        // SAFETY: A page has been mapped, which is large enough.
+        unsafe { at.write(argument) };
+        let device = Tester::open()?;
+        let command = iowr::<abi::Wait>(abi::MAGIC, abi::RESTART);
+        let args = [
+            device.file().as_raw_fd() as u32,
+            command,
+            at.as_ptr() as u32,
+        ];
+        let result = int80(IOCTL, args);
+        // SAFETY: As above. The kernel has written the results.
+        let results = unsafe { at.read_volatile() }.results;
+        ensure!(result == 0, "{}", Errno::from_raw(-result));
+        ensure!(results[..2] == [2, 1], "{results:?}");
+        did("kernel with 32-bit system calls", 1);
+        Ok(())
+    }
 }
 
 /// Each kthread that is woken calls its condition twice: after the sleep, and before the next one.
