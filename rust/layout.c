@@ -26,6 +26,8 @@
 #include <linux/stddef.h>
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
+#include <linux/wait.h>
+#include <uapi/linux/sched/types.h>
 
 /* Present only if the kernel itself does not define struct vm_area_desc. */
 #if __has_include("helpers/vma_desc.h")
@@ -88,6 +90,12 @@ static void __used rust_layout(void)
 	FIELD(task_struct, usage);
 	FIELD(task_struct, __state);
 	FIELD(task_struct, alloc_lock);
+
+	SIZE(sched_param);
+	FIELD(sched_param, sched_priority);
+
+	SIZE(wait_queue_head);
+	SIZE(wait_queue_entry);
 
 	SIZE(callback_head);
 	FIELD(callback_head, next);
