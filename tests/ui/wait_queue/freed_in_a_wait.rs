@@ -8,10 +8,10 @@ use kernel::{prelude::*, task::WaitQueue};
 
 pub fn wait(queue: Pin<KBox<WaitQueue>>) {
     queue.queued(|| {
+        //~[bad]^ ERROR: E0505: cannot move out of `queue` because it is borrowed
         #[cfg(good)]
         queue.wake_up();
         #[cfg(bad)]
         drop(queue);
-        //~[bad]^ ERROR: E0505: cannot move out of `queue` because it is borrowed
     });
 }

@@ -12,6 +12,6 @@ pub fn wake() -> Result {
     #[cfg(bad)]
     let queue = WaitQueue::new();
     queue.wake_up();
-    //~[bad]^ ERROR: E0599: no method named `wake_up` found for opaque type `impl kernel::prelude::PinInit<WaitQueue>` in the current scope
+    //~[bad]^ ERROR: E0599: no method named `wake_up` found for opaque type
     Ok(())
 }
