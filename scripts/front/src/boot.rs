@@ -39,8 +39,9 @@ const SPLATS: &[&str] = &[
     "suspected memory leaks",
 ];
 
-/// A guest without output for this time counts as hung. Every test prints more often.
-const SILENCE: Duration = Duration::from_secs(30);
+/// A guest without output for this time counts as hung. Every test prints more often, also beside
+/// a build.
+const SILENCE: Duration = Duration::from_secs(90);
 
 /// What drives the guest's clock.
 #[derive(Clone, Copy)]
