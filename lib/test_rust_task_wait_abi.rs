@@ -78,10 +78,6 @@ pub const MEMALLOC: u32 = 56;
 /// for the caller.
 pub const SCHED: u32 = 57;
 
-/// Restarts the system call until it has been entered `args[0]` times. Returns that number, and
-/// whether it is a compat system call.
-pub const RESTART: u32 = 61;
-
 /// Three kthreads wait on a queue for what never happens, exclusively or not, and are woken.
 /// Returns how often their conditions are called: exclusive, after `wake_up()`; exclusive, after
 /// `wake_up_all()`; not exclusive, after `wake_up()` in a hard IRQ of CPU `args[0]` (on PREEMPT_RT,
@@ -96,6 +92,10 @@ pub const WAIT_QUEUE_TURNS: u32 = 59;
 /// `schedule()` and `cond_resched()` there. Returns whether the kernel can tell
 /// (`CONFIG_PREEMPT_COUNT`), and the errors of the waits. If it cannot, it does nothing.
 pub const ATOMIC: u32 = 60;
+
+/// Restarts the system call until it has been entered `args[0]` times. Returns that number, and
+/// whether it is a compat system call.
+pub const RESTART: u32 = 61;
 
 /// [`COMM_CHANGES`]: the longest name. Its first byte is that of the short one.
 pub const LONG_NAME: &[u8; 15] = b"abcdefghijklmno";

@@ -161,7 +161,9 @@ pub enum WaitError {
     /// The owner has asked the kthread to stop. Only
     /// [`CurrentKThread::wait_until`](crate::kthread::CurrentKThread::wait_until) returns this.
     Stop,
-    /// The code runs in an interrupt, or interrupts are disabled, so it must not sleep.
+    /// The code must not sleep: it runs in an interrupt, or interrupts are disabled, or, with
+    /// `CONFIG_PREEMPT_COUNT`, it is in a critical section of a spinlock or of RCU, or preemption is
+    /// disabled.
     AtomicContext,
 }
 
@@ -203,8 +205,8 @@ impl CurrentTask {
     ///   `TIF_NOTIFY_SIGNAL` is pending and the state is an interruptible one, or a fatal signal is
     ///   pending and the state is a killable one. With a `timeout` of zero or less, signals are not
     ///   checked.
-    /// - [`WaitError::AtomicContext`] (`EBUSY`): this is an interrupt, or interrupts are disabled.
-    ///   The task state is unchanged.
+    /// - [`WaitError::AtomicContext`] (`EBUSY`): the code must not sleep, as far as the kernel can
+    ///   tell. The task state is unchanged.
     ///
     /// # Context
     ///

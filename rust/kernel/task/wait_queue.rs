@@ -176,12 +176,9 @@ impl WaitQueue {
         &self,
         state: TaskState,
         timeout: c_long,
-        mut condition: impl FnMut() -> Option<R>,
+        condition: impl FnMut() -> Option<R>,
     ) -> Result<R, WaitError> {
-        match condition() {
-            Some(value) => Ok(value),
-            None => self.wait(false, state, timeout, condition),
-        }
+        self.wait_for(false, state, timeout, condition)
     }
 
     /// Like [`wait_event`](Self::wait_event), but [`wake_up`](Self::wake_up) wakes only one of the
@@ -227,11 +224,23 @@ impl WaitQueue {
         &self,
         state: TaskState,
         timeout: c_long,
+        condition: impl FnMut() -> Option<R>,
+    ) -> Result<R, WaitError> {
+        self.wait_for(true, state, timeout, condition)
+    }
+
+    /// Checks the condition, and waits on the queue if it is false.
+    #[inline]
+    fn wait_for<R>(
+        &self,
+        exclusive: bool,
+        state: TaskState,
+        timeout: c_long,
         mut condition: impl FnMut() -> Option<R>,
     ) -> Result<R, WaitError> {
         match condition() {
             Some(value) => Ok(value),
-            None => self.wait(true, state, timeout, condition),
+            None => self.wait(exclusive, state, timeout, condition),
         }
     }
 
@@ -258,8 +267,8 @@ impl WaitQueue {
     ///
     /// For a wait in `f` by another function, such as
     /// [`CurrentKThread::wait_until`](crate::kthread::CurrentKThread::wait_until), and for a wait
-    /// on several queues. In an interrupt, or with interrupts disabled, `f` is called without the
-    /// queue, since it cannot wait.
+    /// on several queues. Where `f` cannot wait, such as in an interrupt, it is called without the
+    /// queue: the conditions are those of [`WaitError::AtomicContext`].
     ///
     /// # Context
     ///

@@ -57,11 +57,10 @@ pub fn title(kernel: &Tested) -> String {
         true => Some("checkers"),
         false => kernel.arch.as_deref(),
     };
-    [Some(kernel.series.as_str()), suffix]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join("-")
+    match suffix {
+        Some(suffix) => format!("{}-{suffix}", kernel.series),
+        None => kernel.series.clone(),
+    }
 }
 
 /// Returns the command of this program that runs a job.
