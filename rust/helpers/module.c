@@ -63,11 +63,6 @@ __rust_helper bool rust_helper_open_can_restart(struct file *file)
 	return true;
 }
 
-__rust_helper int rust_helper_restart_syscall(void)
-{
-	return restart_syscall();
-}
-
 #ifndef CONFIG_MODULE_UNLOAD
 __rust_helper bool rust_helper_try_module_get(struct module *module)
 {

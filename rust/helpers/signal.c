@@ -23,6 +23,11 @@ __rust_helper void rust_helper_set_tsk_notify_signal(struct task_struct *t)
 	set_tsk_thread_flag(t, TIF_NOTIFY_SIGNAL);
 }
 
+__rust_helper int rust_helper_restart_syscall(void)
+{
+	return restart_syscall();
+}
+
 __rust_helper void rust_helper_allow_signal(int sig)
 {
 	allow_signal(sig);

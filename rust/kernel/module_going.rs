@@ -475,7 +475,7 @@ unsafe fn refuse_open(file: *mut bindings::file, module: *mut bindings::module) 
     }
     let work = TaskWork::new(Restart { seen }, GFP_KERNEL)?;
     current!().task_work_add(work).map_err(|_| EAGAIN)?;
-    // SAFETY: The current task is in a system call. The flag makes it call `get_signal()`, which
-    // runs the task work, before it returns to userspace.
-    Err(Error::from_errno(unsafe { bindings::restart_syscall() }))
+    // The current task is in a system call. The flag that this sets makes it call `get_signal()`,
+    // which runs the task work, before it returns to userspace.
+    Err(current!().restart_syscall())
 }

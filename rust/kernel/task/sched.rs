@@ -108,7 +108,8 @@ pub fn cond_resched() -> bool {
 ///
 /// The task stays runnable, and continues at once if no other task is to run before it. To sleep
 /// until something happens, use [`CurrentTask::wait_until`](super::CurrentTask::wait_until). In an
-/// interrupt, or with interrupts disabled, this does nothing.
+/// interrupt, with interrupts disabled and, with `CONFIG_PREEMPT_COUNT`, in a critical section of a
+/// spinlock or of RCU, this does nothing.
 ///
 /// # Context
 ///
