@@ -161,9 +161,9 @@ pub enum WaitError {
     /// The owner has asked the kthread to stop. Only
     /// [`CurrentKThread::wait_until`](crate::kthread::CurrentKThread::wait_until) returns this.
     Stop,
-    /// The code must not sleep: it runs in an interrupt, or interrupts are disabled, or, with
-    /// `CONFIG_PREEMPT_COUNT`, it is in a critical section of a spinlock or of RCU, or preemption is
-    /// disabled.
+    /// The code must not sleep: it runs in an interrupt, or interrupts are disabled. Or, with
+    /// `CONFIG_PREEMPT_COUNT`, it is in a critical section of a spinlock or of RCU, or preemption
+    /// is disabled.
     AtomicContext,
 }
 
