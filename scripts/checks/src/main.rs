@@ -73,7 +73,7 @@ enum Command {
     Selftest,
     /// compiles misuse of the crate, which must fail
     Ui,
-    /// breaks one line at a time; some test must fail each time (ONLY=part of a name)
+    /// breaks one line at a time; some test must fail each time (ONLY=parts of names)
     Mutants,
     /// runs rustfmt, clippy, rustdoc, checkpatch and our own checks of the sources
     Lint,

@@ -77,13 +77,16 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let list: List =
         toml::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
 
-    // `ONLY=` selects mutants by a part of their names.
+    // `ONLY=` selects mutants by parts of their names, with semicolons between them.
     let only = env::var("ONLY").unwrap_or_default();
-    let wanted: Vec<_> = list
-        .mutant
-        .iter()
-        .filter(|m| m.name.contains(&only))
-        .collect();
+    let parts: Vec<_> = only.split(';').map(str::trim).collect();
+    for part in &parts {
+        if !list.mutant.iter().any(|m| m.name.contains(part)) {
+            bail!("ONLY={part}: no mutant has such a name");
+        }
+    }
+    let is_wanted = |m: &&Mutant| parts.iter().any(|part| m.name.contains(part));
+    let wanted: Vec<_> = list.mutant.iter().filter(is_wanted).collect();
     for mutant in &wanted {
         mutant.apply(&build.root.join(&mutant.file))?;
     }
