@@ -26,6 +26,7 @@ void rust_module_going_unlock(void)
 	mutex_unlock(&module_going_mutex);
 }
 
+#ifdef CONFIG_MODULES
 static int module_going_notify(struct notifier_block *nb, unsigned long state,
 			       void *module)
 {
@@ -55,3 +56,4 @@ static int __init module_going_init(void)
 	return register_module_notifier(&module_going_nb);
 }
 core_initcall(module_going_init);
+#endif

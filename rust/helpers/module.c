@@ -16,7 +16,12 @@ __rust_helper bool rust_helper_module_is_coming(struct module *module)
 /* Unlike module_is_live(), this is false while init() runs. */
 __rust_helper bool rust_helper_module_is_ready(struct module *module)
 {
+#ifdef CONFIG_MODULES
 	return READ_ONCE(module->state) == MODULE_STATE_LIVE;
+#else
+	/* There is none, and on Linux 6.12 the type is incomplete. */
+	return true;
+#endif
 }
 
 /* Returns the module that contains `addr`, or NULL if it is built in. */
