@@ -79,13 +79,15 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
 
     // `ONLY=` selects mutants by parts of their names, with semicolons between them.
     let only = env::var("ONLY").unwrap_or_default();
-    let parts: Vec<_> = only.split(';').map(str::trim).collect();
+    let parts = only.split(';').map(str::trim);
+    let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
     for part in &parts {
         if !list.mutant.iter().any(|m| m.name.contains(part)) {
             bail!("ONLY={part}: no mutant has such a name");
         }
     }
-    let is_wanted = |m: &&Mutant| parts.iter().any(|part| m.name.contains(part));
+    let is_wanted =
+        |m: &&Mutant| parts.is_empty() || parts.iter().any(|part| m.name.contains(part));
     let wanted: Vec<_> = list.mutant.iter().filter(is_wanted).collect();
     for mutant in &wanted {
         mutant.apply(&build.root.join(&mutant.file))?;
