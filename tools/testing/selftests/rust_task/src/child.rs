@@ -7,7 +7,7 @@ use anyhow::{bail, Result};
 use nix::{
     sched::{unshare, CloneFlags},
     sys::{
-        signal::{kill, sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal},
+        signal::{kill, Signal},
         wait::{waitpid, WaitStatus},
     },
     unistd::{fork, ForkResult, Pid},
@@ -18,14 +18,11 @@ pub struct Child(Option<Pid>);
 
 impl Child {
     /// Runs `inner` in a child process, which exits with its result.
-    ///
-    /// `SIGBUS` and `SIGSEGV` kill the child at once. With the handlers of the Rust runtime, which
-    /// only look for a stack overflow, the access would be repeated, and may succeed then.
     pub fn start(inner: impl FnOnce() -> Result<()>) -> Result<Self> {
         // SAFETY: The test programs have one thread when they fork. All other threads have been
         // joined.
         match unsafe { fork()? } {
-            ForkResult::Child => ktap::exit(default_signals().and_then(|()| inner())),
+            ForkResult::Child => ktap::exit(inner()),
             ForkResult::Parent { child } => Ok(Self(Some(child))),
         }
     }
@@ -56,15 +53,6 @@ impl Child {
             other => bail!("killed child: {other:?}"),
         }
     }
-}
-
-fn default_signals() -> Result<()> {
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    for signal in [Signal::SIGBUS, Signal::SIGSEGV] {
-        // SAFETY: No handler is installed.
-        unsafe { sigaction(signal, &default)? };
-    }
-    Ok(())
 }
 
 impl Drop for Child {

@@ -4,8 +4,9 @@
 
 use anyhow::{bail, Result};
 use nix::{
+    errno::Errno,
     sys::{
-        signal::{killpg, Signal},
+        signal::{killpg, sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal},
         wait::{waitpid, WaitPidFlag, WaitStatus},
     },
     unistd::{fork, setpgid, ForkResult, Pid},
@@ -62,6 +63,19 @@ pub fn exit(result: Result<()>) -> ! {
 /// The time limit of a test.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// Has `SIGBUS` and `SIGSEGV` kill this process, and its children, at the first access.
+///
+/// The handlers of the Rust runtime only look for a stack overflow. They restore the default action
+/// and return otherwise, so the access is repeated, and may succeed then.
+fn default_signals() -> Result<(), Errno> {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    for signal in [Signal::SIGBUS, Signal::SIGSEGV] {
+        // SAFETY: This installs no handler.
+        unsafe { sigaction(signal, &default)? };
+    }
+    Ok(())
+}
+
 /// Runs each test in a child process, and prints KTAP.
 pub fn run(tests: &[Test]) -> Result<()> {
     run_within(LIMIT, tests)
@@ -76,7 +90,8 @@ pub fn run_within(limit: Duration, tests: &[Test]) -> Result<()> {
             // A new process group, which is killed as a whole.
             ForkResult::Child => {
                 let own = Pid::from_raw(0);
-                exit(setpgid(own, own).map_err(Into::into).and_then(|()| test()))
+                let ready = setpgid(own, own).and_then(|()| default_signals());
+                exit(ready.map_err(Into::into).and_then(|()| test()))
             }
             ForkResult::Parent { child } => child,
         };
