@@ -56,4 +56,4 @@ static int __init module_going_init(void)
 	return register_module_notifier(&module_going_nb);
 }
 core_initcall(module_going_init);
-#endif
+#endif /* CONFIG_MODULES */

@@ -19,7 +19,7 @@ __rust_helper bool rust_helper_module_is_ready(struct module *module)
 #ifdef CONFIG_MODULES
 	return READ_ONCE(module->state) == MODULE_STATE_LIVE;
 #else
-	/* There is none, and on Linux 6.12 the type is incomplete. */
+	/* No module exists, and on Linux 6.12 the type is incomplete. */
 	return true;
 #endif
 }
