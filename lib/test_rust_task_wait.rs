@@ -96,6 +96,7 @@ const ATOMIC: u32 = command(abi::ATOMIC);
 const RESTART: u32 = command(abi::RESTART);
 const WAIT_QUEUE: u32 = command(abi::WAIT_QUEUE);
 const WAIT_QUEUE_TURNS: u32 = command(abi::WAIT_QUEUE_TURNS);
+const WAIT_QUEUE_PASS: u32 = command(abi::WAIT_QUEUE_PASS);
 
 type Results = [i64; 4];
 
@@ -124,6 +125,7 @@ pub(super) fn ioctl(cmd: u32, user: UserSlice) -> Result {
         RESTART => restart,
         WAIT_QUEUE => wait_queue,
         WAIT_QUEUE_TURNS => wait_queue_turns,
+        WAIT_QUEUE_PASS => wait_queue_pass,
         _ => return Err(ENOTTY),
     };
     let (mut reader, mut writer) = user.reader_writer();
@@ -768,6 +770,7 @@ fn sched([nice, cpu]: [i64; 2]) -> Result<Results> {
 
 fn capable_in_irq([cpu, _]: [i64; 2]) -> Result<Results> {
     let answer = Answer::new()?;
+    let pid = current!().get_task_pid(PidType::Tgid).ok_or(ESRCH)?;
     call_on_cpu(cpu, &|| {
         // An idle task that polls calls the function itself (`flush_smp_call_function_queue()`).
         // SAFETY: This reads the preemption counter.
@@ -777,11 +780,12 @@ fn capable_in_irq([cpu, _]: [i64; 2]) -> Result<Results> {
         let task = current!();
         let init = UserNamespace::init();
         let cap = Capability::CHOWN;
+        let refused = pid.kill_pid(0, false) == Err(EPERM) && pid.kill_pid(0, true).is_ok();
         answer.set([
             capable(cap).into(),
             ns_capable(init, cap).into(),
             ns_capable_noaudit(init, cap).into(),
-            task.has_capability_noaudit(cap).into(),
+            i64::from(task.has_capability_noaudit(cap)) | i64::from(!refused) << 1,
         ]);
     });
     Ok(answer.wait())
@@ -899,6 +903,56 @@ fn wait_queue([cpu, _]: [i64; 2]) -> Result<Results> {
     let _ = queue.wait_event_exclusive(TaskState::Idle, 1, never);
     let left = i64::from(queue.has_sleeper()) << 2;
     Ok([calls[0], calls[1], calls[2], in_irq | left])
+}
+
+/// Two tasks wait exclusively, and two entries are added. The first task is woken for the second
+/// entry when its condition has become true, but before it has left the queue.
+fn wait_queue_pass([_, cpu]: [i64; 2]) -> Result<Results> {
+    let (free, begin) = (Answer::new()?, Answer::new()?);
+    let (of_thread, has_begun) = (free.clone(), begin.clone());
+    let shared = Waiters::new()?;
+    let waiters = shared.clone();
+    // Its condition is true if there is an entry. It is checked twice before the task sleeps.
+    let second = spawn_on(cpu, move |this| {
+        has_begun.wait();
+        let entry = || {
+            let found = of_thread.ready.load(Acquire) != 0;
+            waiters.calls.fetch_add(1, Release);
+            found.then_some(())
+        };
+        let wait = |entry| {
+            let queue = &waiters.queue;
+            queue.wait_event_exclusive(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, entry)
+        };
+        waiters.done.store(wait(entry).is_ok(), Release);
+        while !this.sleep(HOUR) {}
+        0
+    })?;
+
+    let mut checks = 0;
+    shared
+        .queue
+        .wait_event_exclusive(TaskState::Idle, HOUR, || {
+            checks += 1;
+            if checks == 1 {
+                return None;
+            }
+            // This task is on the queue, and its state is that of a sleeping task.
+            begin.set([0; 4]);
+            while shared.calls.load(Acquire) < 2 {
+                hint::spin_loop();
+            }
+            free.set([0; 4]);
+            shared.queue.wake_up();
+            Some(())
+        })?;
+
+    let timeout = msecs_to_jiffies(1000) as c_long;
+    let taken = || shared.done.load(Acquire).then_some(());
+    let taken = current!().wait_until(TaskState::Killable, timeout, taken);
+    shared.queue.wake_up_all();
+    drop(second);
+    Ok([errno(taken), 0, 0, 0])
 }
 
 fn wait_queue_turns([turns, cpu]: [i64; 2]) -> Result<Results> {

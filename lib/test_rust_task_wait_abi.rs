@@ -56,7 +56,8 @@ pub const ANY_CONTEXT: u32 = 53;
 
 /// Asks for `CAP_CHOWN` of the current task in a hard IRQ of CPU `args[0]`, where the idle task or
 /// another one with all capabilities runs. Returns the answers of `capable()`, `ns_capable()`,
-/// `ns_capable_noaudit()` and `has_capability_noaudit()`, all of which are 0. If the idle task
+/// `ns_capable_noaudit()` and `has_capability_noaudit()`, all of which are 0. The last one also has
+/// bit 1 set unless `kill_pid()` is refused there, and allowed with privileges. If the idle task
 /// calls the function without an interrupt, all are -1.
 pub const CAPABLE_IN_IRQ: u32 = 54;
 
@@ -96,6 +97,10 @@ pub const ATOMIC: u32 = 60;
 /// Restarts the system call until it has been entered `args[0]` times. Returns that number, and
 /// whether it is a compat system call.
 pub const RESTART: u32 = 61;
+
+/// A task that leaves a queue is woken for an entry that it does not take. Returns the error if a
+/// kthread on CPU `args[1]`, which also waits exclusively, does not take it within a second.
+pub const WAIT_QUEUE_PASS: u32 = 62;
 
 /// [`COMM_CHANGES`]: the longest name. Its first byte is that of the short one.
 pub const LONG_NAME: &[u8; 15] = b"abcdefghijklmno";

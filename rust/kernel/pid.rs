@@ -20,7 +20,10 @@ use crate::{
     },
     cred::Credential,
     error::{
-        code::ESRCH,
+        code::{
+            EPERM,
+            ESRCH, //
+        },
         to_result,
         Result, //
     },
@@ -31,6 +34,7 @@ use crate::{
     },
     task::{
         self,
+        in_task,
         Task, //
     },
     types::Opaque,
@@ -354,7 +358,8 @@ impl Pid {
     ///
     /// - `ESRCH`: the thread has been reaped, or this `struct pid` identifies no thread.
     /// - `EINVAL`: `signal` is not a valid signal number.
-    /// - `EPERM`: `privileged` is false, and the current task may not signal the thread group.
+    /// - `EPERM`: `privileged` is false, and the current task may not signal the thread group, or
+    ///   this is an interrupt.
     /// - Other errors of a security module, if `privileged` is false.
     ///
     /// # Context
@@ -374,10 +379,15 @@ impl Pid {
     /// ```
     #[inline]
     pub fn kill_pid(&self, signal: c_int, privileged: bool) -> Result {
+        // In an interrupt, the check could interrupt one of the current task: a security module may
+        // use data of this CPU, and the audit code appends to a list of the task.
+        if !privileged && !in_task() {
+            return Err(EPERM);
+        }
         // SAFETY: `struct pid` is allocated by the type invariant. `kill_pid()` looks up the task
-        // and uses it under RCU. `check_kill_permission()` rejects invalid signal numbers, and
-        // `do_send_sig_info()` takes `siglock` by `lock_task_sighand()`, which fails if the task
-        // has been released.
+        // and uses it under RCU. `check_kill_permission()` rejects invalid signal numbers, and only
+        // checks permissions in process context, as checked above. `do_send_sig_info()` takes
+        // `siglock` by `lock_task_sighand()`, which fails if the task has been released.
         to_result(unsafe { bindings::kill_pid(self.as_ptr(), signal, privileged.into()) })
     }
 

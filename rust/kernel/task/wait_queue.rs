@@ -185,7 +185,12 @@ impl WaitQueue {
     /// tasks that wait in this way, which is the one that has waited longest.
     ///
     /// All tasks that wait in this way must wait for the same condition, such as an entry in a
-    /// list: a wake-up of a task whose condition is still false is lost to the others.
+    /// list: a wake-up of a task whose condition is still false is lost to the others. A task that
+    /// has waited wakes the next one when it leaves, as it may have been woken once more after its
+    /// condition was true. So a task may find its condition false when it is woken.
+    ///
+    /// Do not use a freezable state: the freezer stops the task on the queue, and it keeps the
+    /// wake-up until it runs again.
     ///
     /// # Errors
     ///
@@ -200,22 +205,37 @@ impl WaitQueue {
     ///
     /// ```
     /// use kernel::{
-    ///     sync::atomic::{Atomic, Relaxed},
+    ///     sync::atomic::{Acquire, Atomic, Relaxed, Release},
     ///     task::{TaskState, WaitError, WaitQueue},
     /// };
     ///
     /// /// Takes one of several buffers, and waits for at most `timeout` jiffies.
     /// fn take(free: &Atomic<u32>, queue: &WaitQueue, timeout: c_long) -> Result<(), WaitError> {
     ///     queue.wait_event_exclusive(TaskState::Killable, timeout, || {
-    ///         let n = free.load(Relaxed);
-    ///         (n > 0 && free.cmpxchg(n, n - 1, Relaxed).is_ok()).then_some(())
+    ///         let mut n = free.load(Relaxed);
+    ///         while n > 0 {
+    ///             match free.cmpxchg(n, n - 1, Acquire) {
+    ///                 Ok(_) => return Some(()),
+    ///                 // Another task has taken one. The condition is false only if none is left.
+    ///                 Err(now) => n = now,
+    ///             }
+    ///         }
+    ///         None
     ///     })
+    /// }
+    ///
+    /// fn put(free: &Atomic<u32>, queue: &WaitQueue) {
+    ///     // The next owner sees what this one has written to the buffer.
+    ///     free.fetch_add(1, Release);
+    ///     queue.wake_up();
     /// }
     ///
     /// let queue = KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?;
     /// let free = Atomic::new(1);
     /// take(&free, &queue, 1)?;
     /// assert_eq!(take(&free, &queue, 1), Err(WaitError::Timeout));
+    /// put(&free, &queue);
+    /// take(&free, &queue, 1)?;
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias("wait_event_interruptible_exclusive", "prepare_to_wait_exclusive"))]
@@ -258,9 +278,17 @@ impl WaitQueue {
         if remaining <= 0 {
             return Err(WaitError::Timeout);
         }
-        self.with_entry(exclusive, || {
+        let result = self.with_entry(exclusive, || {
             CurrentTask::wait(state, &mut remaining, condition)
-        })
+        });
+        // A wake-up may have come after the condition was true, but before the task was on its way.
+        // It counted for this task, so the task that it was for is woken here. A task that queues
+        // itself later sees the condition. After an error there is no such wake-up: the condition
+        // has been checked since.
+        if exclusive && result.is_ok() && self.has_sleeper() {
+            self.wake(1);
+        }
+        result
     }
 
     /// Calls `f`, with the current task on the queue: each [`wake_up`](Self::wake_up) wakes it.

@@ -53,6 +53,7 @@ const TESTS: &[Test] = &[
     ("system call of a 32-bit program", i386::compat),
     ("wait queue", wait_queue),
     ("wake-ups through a wait queue", wait_queue_turns),
+    ("exclusive wake-up of a task that leaves", wait_queue_pass),
     ("comm under alloc_lock", comm),
     ("comm during changes", comm_changes),
     ("freezer", freezer),
@@ -471,6 +472,14 @@ fn wait_queue_turns() -> Result<()> {
     Ok(())
 }
 
+/// A wake-up is passed on if the task that it wakes has left with something else.
+fn wait_queue_pass() -> Result<()> {
+    pin(0)?;
+    let [err, ..] = once(abi::WAIT_QUEUE_PASS, [0, 1])?;
+    ensure!(err == 0, "the second task sleeps: {err}");
+    Ok(())
+}
+
 /// A thread that shares its CPU with a kthread makes progress.
 fn neighbor() -> Result<()> {
     static WORK: AtomicU64 = AtomicU64::new(0);
@@ -528,7 +537,7 @@ fn neighbor() -> Result<()> {
     result
 }
 
-/// The idle task, which most interrupts hit, has all capabilities.
+/// The idle task, which most interrupts hit, has all capabilities, and may signal each process.
 fn capable_in_irq() -> Result<()> {
     pin(0)?;
     let mut interrupts = 0;
