@@ -22,7 +22,8 @@ use kernel::{
     ioctl,
     kthread::{
         CurrentKThread,
-        KThread, //
+        KThread,
+        NewKThread, //
     },
     mm::{
         Mm,
@@ -97,6 +98,7 @@ const RESTART: u32 = command(abi::RESTART);
 const WAIT_QUEUE: u32 = command(abi::WAIT_QUEUE);
 const WAIT_QUEUE_TURNS: u32 = command(abi::WAIT_QUEUE_TURNS);
 const WAIT_QUEUE_PASS: u32 = command(abi::WAIT_QUEUE_PASS);
+const KTHREAD_IN_IRQ: u32 = command(abi::KTHREAD_IN_IRQ);
 
 type Results = [i64; 4];
 
@@ -126,6 +128,7 @@ pub(super) fn ioctl(cmd: u32, user: UserSlice) -> Result {
         WAIT_QUEUE => wait_queue,
         WAIT_QUEUE_TURNS => wait_queue_turns,
         WAIT_QUEUE_PASS => wait_queue_pass,
+        KTHREAD_IN_IRQ => kthread_in_irq,
         _ => return Err(ENOTTY),
     };
     let (mut reader, mut writer) = user.reader_writer();
@@ -491,10 +494,18 @@ fn user_copy([addr, cpu]: [i64; 2]) -> Result<Results> {
 
 fn user_copy_in_irq([addr, cpu]: [i64; 2]) -> Result<Results> {
     let answer = Answer::new()?;
-    call_on_cpu(cpu, &|| {
+    let theirs = answer.clone();
+    let copy = move || {
         let [read, written] = access(addr as usize, 0xbad);
-        answer.set([read, written, current!().mm().is_some().into(), 0]);
-    });
+        theirs.set([read, written, current!().mm().is_some().into(), 0]);
+    };
+    if cpu == abi::IN_SOFTIRQ {
+        // SAFETY: `system_bh_wq` is initialized at boot and is never freed.
+        let queue = unsafe { Queue::from_raw(bindings::system_bh_wq) };
+        queue.try_spawn(GFP_KERNEL, copy)?;
+    } else {
+        call_on_cpu(cpu, &copy);
+    }
     Ok(answer.wait())
 }
 
@@ -597,8 +608,32 @@ fn comm_changes([pid, msecs]: [i64; 2]) -> Result<Results> {
     Ok(results)
 }
 
-fn freeze([state, _]: [i64; 2]) -> Result<Results> {
+fn freeze([state, kthread]: [i64; 2]) -> Result<Results> {
     let state = *STATES.get(state as usize).ok_or(EINVAL)?;
+    let spawn = || {
+        KThread::spawn(format_args!("freezable"), move |this| {
+            if this.set_freezable().is_err() {
+                return -1;
+            }
+            while !this.should_stop() {
+                if kthread == abi::WORKS {
+                    cond_resched();
+                    this.try_to_freeze();
+                } else {
+                    this.sleep(HOUR);
+                }
+            }
+            0
+        })
+    };
+    let mut thread = match kthread {
+        abi::NO_KTHREAD => None,
+        _ => Some(spawn()?),
+    };
+    let _parked = match &mut thread {
+        Some(thread) if kthread == abi::PARKS => Some(thread.park()?),
+        _ => None,
+    };
     let never = || None::<()>;
     current!().wait_until(state, MAX_SCHEDULE_TIMEOUT, never)?;
     Ok([0; 4])
@@ -809,7 +844,81 @@ fn atomic([_, _]: [i64; 2]) -> Result<Results> {
     let guard = rcu::read_lock();
     let in_rcu = try_to_sleep();
     drop(guard);
-    Ok([1, with_lock, in_rcu, 0])
+
+    let answer = Answer::new()?;
+    let theirs = answer.clone();
+    let thread = KThread::spawn(format_args!("atomic"), move |this| {
+        let guard = lock.lock();
+        let refused = errno(this.sched_set_fifo());
+        drop(guard);
+        theirs.set([refused, 0, 0, 0]);
+        while !this.sleep(HOUR) {}
+        0
+    })?;
+    let [sched, ..] = answer.wait();
+    drop(thread);
+    Ok([1, with_lock, in_rcu, sched])
+}
+
+fn kthread_in_irq([state, cpu]: [i64; 2]) -> Result<Results> {
+    enum Handle {
+        New(NewKThread),
+        Started(KThread),
+    }
+
+    struct Slot(Cell<Option<Handle>>);
+    // SAFETY: `Handle` is `Send`, and `call_on_cpu()` waits, so one CPU accesses the slot at a time.
+    unsafe impl Sync for Slot {}
+
+    struct Dropped(Arc<Answer>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.set([0; 4]);
+        }
+    }
+
+    let dropped = Answer::new()?;
+    let of_closure = Dropped(dropped.clone());
+    let thread = KThread::create(format_args!("irq/{state}"), move |this| {
+        let _dropped = of_closure;
+        while state != abi::EXITED && !this.sleep(HOUR) {}
+        0
+    })?;
+    let handle = if state == abi::NOT_STARTED {
+        Handle::New(thread)
+    } else {
+        let mut thread = thread.start();
+        match state {
+            abi::PARKED => core::mem::forget(thread.park()?),
+            abi::EXITED => {
+                dropped.wait();
+                // The kthread exits.
+                pause(5);
+            }
+            _ => {}
+        }
+        Handle::Started(thread)
+    };
+
+    let slot = Slot(Cell::new(Some(handle)));
+    let answer = Answer::new()?;
+    call_on_cpu(cpu, &|| {
+        // The closure captures all of it, and not the `Cell` alone.
+        let Slot(handle) = &slot;
+        let spawned = errno(KThread::spawn(format_args!("refused"), |_| 0));
+        let (parked, stopped) = match handle.take() {
+            Some(Handle::Started(mut thread)) => (errno(thread.park()), thread.stop().into()),
+            Some(Handle::New(_)) => (-1, -1),
+            None => (0, 0),
+        };
+        answer.set([spawned, parked, stopped, 0]);
+    });
+    let [spawned, parked, stopped, _] = answer.wait();
+
+    let limit = msecs_to_jiffies(10_000) as c_long;
+    let is_dropped = || (dropped.ready.load(Acquire) != 0).then_some(());
+    let result = current!().wait_until(TaskState::Killable, limit, is_dropped);
+    Ok([spawned, parked, stopped, errno(result)])
 }
 
 fn restart([times, _]: [i64; 2]) -> Result<Results> {

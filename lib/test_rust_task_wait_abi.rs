@@ -29,9 +29,12 @@ pub const UNBOUNDED: u32 = 45;
 /// how many rounds there were, in how many the read failed with `EFAULT`, the same for the write,
 /// and the same for accesses in a `kthread_use_mm()`.
 pub const USER_COPY: u32 = 46;
-/// Accesses the `u64` at address `args[0]` in an interrupt of CPU `args[1]`. Returns the errors of
-/// the read and of the write, and whether `current!().mm()` was `Some`.
+/// Accesses the `u64` at address `args[0]` in an interrupt of CPU `args[1]`, or in a softirq if that
+/// is [`IN_SOFTIRQ`]. Returns the errors of the read and of the write, and whether
+/// `current!().mm()` was `Some`.
 pub const USER_COPY_IN_IRQ: u32 = 47;
+/// [`USER_COPY_IN_IRQ`]: a softirq.
+pub const IN_SOFTIRQ: i64 = -1;
 /// Reads the `comm` of the caller while its `alloc_lock` is held. Returns the first 8 bytes.
 pub const COMM: u32 = 48;
 /// Sends `SIGKILL` to the idle task of the boot CPU. Returns the error.
@@ -47,8 +50,17 @@ pub const MIGHT_SLEEP: u32 = 50;
 /// latter, another mixture, and anything else.
 pub const COMM_CHANGES: u32 = 51;
 /// Waits without a limit in the state with index `args[0]`: 0 `Interruptible`,
-/// 1 `InterruptibleFreezable`, 2 `Killable`, 3 `KillableFreezable`.
+/// 1 `InterruptibleFreezable`, 2 `Killable`, 3 `KillableFreezable`. Meanwhile, a freezable kthread
+/// does `args[1]`.
 pub const FREEZE: u32 = 52;
+/// [`FREEZE`]: there is no kthread.
+pub const NO_KTHREAD: i64 = 0;
+/// [`FREEZE`]: the kthread sleeps.
+pub const SLEEPS: i64 = 1;
+/// [`FREEZE`]: the kthread computes, and calls `try_to_freeze()`.
+pub const WORKS: i64 = 2;
+/// [`FREEZE`]: the kthread is parked.
+pub const PARKS: i64 = 3;
 
 /// Calls the functions for any context on the caller, here and in context `args[0]` of CPU
 /// `args[1]`. Returns how many functions there are, and a bit for each whose results differ.
@@ -91,7 +103,8 @@ pub const WAIT_QUEUE_TURNS: u32 = 59;
 
 /// Waits for a jiffy with a spinlock held and in an RCU read-side critical section, and calls
 /// `schedule()` and `cond_resched()` there. Returns whether the kernel can tell
-/// (`CONFIG_PREEMPT_COUNT`), and the errors of the waits. If it cannot, it does nothing.
+/// (`CONFIG_PREEMPT_COUNT`), the errors of the waits, and that of `sched_set_fifo()` in a kthread
+/// with a spinlock held. If the kernel cannot tell, it does nothing.
 pub const ATOMIC: u32 = 60;
 
 /// Restarts the system call until it has been entered `args[0]` times. Returns that number, and
@@ -101,6 +114,20 @@ pub const RESTART: u32 = 61;
 /// A task that leaves a queue is woken for an entry that it does not take. Returns the error if a
 /// kthread on CPU `args[1]`, which also waits exclusively, does not take it within a second.
 pub const WAIT_QUEUE_PASS: u32 = 62;
+
+/// Calls `spawn()` in an interrupt of CPU `args[1]`, and `park()` and `stop()` of a kthread in state
+/// `args[0]`. The handle of a kthread that is not started is dropped instead. Returns their errors,
+/// and that of a wait until the closure has been dropped. If the handle is dropped, -1 for `park()`
+/// and `stop()`.
+pub const KTHREAD_IN_IRQ: u32 = 63;
+/// [`KTHREAD_IN_IRQ`]: the closure runs.
+pub const RUNNING: i64 = 0;
+/// [`KTHREAD_IN_IRQ`]: the kthread is parked, and the guard is leaked.
+pub const PARKED: i64 = 1;
+/// [`KTHREAD_IN_IRQ`]: the closure has not been called.
+pub const NOT_STARTED: i64 = 2;
+/// [`KTHREAD_IN_IRQ`]: the closure has returned.
+pub const EXITED: i64 = 3;
 
 /// [`COMM_CHANGES`]: the longest name. Its first byte is that of the short one.
 pub const LONG_NAME: &[u8; 15] = b"abcdefghijklmno";

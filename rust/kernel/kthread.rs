@@ -3,7 +3,8 @@
 //! Kthreads.
 //!
 //! A [`KThread`] owns a kthread that runs a closure. [`KThread::stop`] and the drop of the handle
-//! stop the kthread and wait until it has exited.
+//! stop the kthread and wait until it has exited. Where the current task must not sleep, they tell
+//! it to stop, and do not wait.
 //!
 //! A handle may be leaked, or be part of a cycle of references. The kthread then runs until its
 //! module goes: when the module is unloaded, or its `init()` fails, each kthread that executes its
@@ -63,7 +64,10 @@ use crate::{
     },
 };
 use core::{
-    cell::UnsafeCell,
+    cell::{
+        Cell,
+        UnsafeCell, //
+    },
     fmt,
     mem::ManuallyDrop,
     ptr::{
@@ -73,6 +77,8 @@ use core::{
     },
 };
 
+mod freezer;
+
 /// A handle that owns a kthread.
 ///
 /// Dropping it stops the kthread and waits until it has exited. The context below is that of the
@@ -80,6 +86,9 @@ use core::{
 ///
 /// A kthread that drops its own handle cannot wait for itself. [`CurrentKThread::should_stop`] then
 /// returns `true`, and the kthread exits when its closure has returned. The drop does not wait.
+///
+/// In an interrupt, and wherever else the code must not sleep ([`WaitError::AtomicContext`]), the
+/// drop does not wait either.
 ///
 /// # Context
 ///
@@ -134,7 +143,8 @@ const FORMAT: &[u8] = b"%s\0";
 /// | `RUNNING` | `EXITING` | kthread | `run()`, after the closure has returned      | full     |
 /// | `PARKED`  | `EXITING` | module  | `tell_to_stop()`, before `kthread_unpark()`  | full     |
 ///
-/// "Module" is the task that unloads the module.
+/// "Module" is the task that unloads the module, or the owner that drops the handle and does not
+/// wait.
 ///
 /// - Neither side misses the other: both transitions out of `RUNNING` are a `cmpxchg()` on the same
 ///   variable, so only one of them succeeds. A `cmpxchg()` that fails orders nothing, and neither
@@ -194,6 +204,30 @@ impl Shared {
     /// not changed, and its value is returned as the error.
     fn transition(&self, from: u32, to: u32) -> Result<(), u32> {
         self.parking.cmpxchg(from, to, Full).map(drop)
+    }
+
+    /// Tells the kthread to stop. Does not wait.
+    ///
+    /// # Safety
+    ///
+    /// `task` must be the task of the kthread, and be valid.
+    unsafe fn tell_to_stop(&self, task: *mut bindings::task_struct) {
+        // The wake-up orders this store before what the kthread does next, and before the store for
+        // the next kthread.
+        self.going.store(true, Release);
+        let parked = self.transition(PARKED, EXITING).is_ok();
+        // SAFETY: `task` is a valid kthread. Any task may wake it and set its `TIF_NOTIFY_SIGNAL`,
+        // as `kthread_stop()` does. Neither function sleeps, and both save the interrupt state. If
+        // the kthread was `PARKED`, `kthread_park()` has returned. The holder of the `ParkGuard`
+        // may call `kthread_unpark()` at the same time: both clear the same flag, and the kthread
+        // has no fixed CPU.
+        unsafe {
+            if parked {
+                bindings::kthread_unpark(task);
+            }
+            bindings::set_tsk_notify_signal(task);
+            bindings::wake_up_process(task);
+        }
     }
 }
 
@@ -294,6 +328,7 @@ impl KThread {
     /// - `EAGAIN`: a limit on the number of tasks or PIDs is reached.
     /// - `EINVAL`: `name` is longer than 63 bytes, or contains a NUL byte.
     /// - `EINTR`: the current task received a fatal signal before the kthread was created.
+    /// - `EBUSY`: the code must not sleep. See [`WaitError::AtomicContext`].
     ///
     /// # Context
     ///
@@ -378,6 +413,10 @@ impl KThread {
     where
         F: FnOnce(&CurrentKThread) -> c_int,
     {
+        // The allocation may sleep, and `kthread_create_on_node()` waits for kthreadd.
+        if !may_sleep() {
+            return Err(EBUSY);
+        }
         Self::with_closure(name, Closure::new(closure)?)
     }
 
@@ -520,7 +559,8 @@ impl KThread {
     ///
     /// - `ESRCH`: the closure had already returned, or was not called because its CPU was offline,
     ///   or the module goes.
-    /// - `EBUSY`: the current task is the kthread itself.
+    /// - `EBUSY`: the current task is the kthread itself, or the code must not sleep. See
+    ///   [`WaitError::AtomicContext`].
     ///
     /// # Context
     ///
@@ -594,8 +634,8 @@ impl KThread {
     pub fn park(&mut self) -> Result<ParkGuard<'_>> {
         let shared = self.shared.as_ref().ok_or(ESRCH)?;
         // For the current task, `kthread_park()` only sets `KTHREAD_SHOULD_PARK` and returns 0: the
-        // kthread would hold a guard and still run.
-        if self.task.as_ptr() == Task::current_raw() {
+        // kthread would hold a guard and still run. For another one, it sleeps.
+        if self.task.as_ptr() == Task::current_raw() || !may_sleep() {
             return Err(EBUSY);
         }
 
@@ -625,9 +665,11 @@ impl KThread {
     ///
     /// Waits until the closure has returned and the kthread has exited. Signals do not interrupt
     /// this wait. A parked kthread is unparked. The caller must not hold a lock that the closure
-    /// may take. Two kthreads must not stop each other. In the kthread itself, and if the module of
-    /// the closure is going, this only drops the handle and returns `-EBUSY`: the module is not
-    /// freed before the kthread has ended.
+    /// may take. Two kthreads must not stop each other.
+    ///
+    /// In the kthread itself, if the module of the closure is going, and where the code must not
+    /// sleep ([`WaitError::AtomicContext`]), this function tells the kthread to stop, does not wait,
+    /// and returns `-EBUSY`. The module is not freed before the kthread has ended.
     ///
     /// If the closure was not called, the value is a negative error code: `-EINTR` if the kthread
     /// was stopped before it called the closure, and `-EINVAL` if the CPU of [`NewKThread::bind`]
@@ -693,11 +735,14 @@ impl KThread {
         };
         // `kthread_stop()` waits permanently for the current kthread, and for one that waits for
         // the current kthread. The module notifier waits for those that it has told to stop.
-        if self.task.as_ptr() == Task::current_raw() || shared.going.load(Acquire) {
-            // `run()` has its own reference to `shared` and takes the closure: `create()` and
-            // `tell_to_stop()` have woken the kthread. `leftover` stays in the list until the
-            // kthread has left the code of the module.
-            shared.going.store(true, Release);
+        if self.task.as_ptr() == Task::current_raw() || shared.going.load(Acquire) || !may_sleep() {
+            // `run()` has its own reference to `shared` and takes the closure: `create()` or
+            // `start()` has woken the kthread. `leftover` stays in the list until the kthread has
+            // left the code of the module.
+            //
+            // SAFETY: By the type invariant, `task` is the kthread of `shared`, and the `ARef`
+            // keeps its task valid.
+            unsafe { shared.tell_to_stop(self.task.as_ptr()) };
             return EBUSY.to_errno();
         }
         // SAFETY: By the type invariant, `task` is a kthread, and the `ARef` keeps its task valid.
@@ -731,24 +776,9 @@ impl KThread {
 unsafe fn tell_to_stop(leftover: *mut Leftover) {
     // SAFETY: `leftover` is a field of a `Shared`, which is valid while it is in the list.
     let shared = unsafe { &*crate::container_of!(leftover, Shared, leftover) };
-    // SAFETY: The field was written before `leftover` was added to the list.
-    let task = unsafe { *shared.task.get() };
-
-    // The wake-up orders this store before what the kthread does next, and before the store for the
-    // next kthread.
-    shared.going.store(true, Release);
-    let parked = shared.transition(PARKED, EXITING).is_ok();
-    // SAFETY: `task` is valid while `leftover` is in the list, and it is a kthread. Any task may
-    // wake it and set its `TIF_NOTIFY_SIGNAL`, as `kthread_stop()` does. If it was `PARKED`,
-    // `kthread_park()` has returned. The holder of the `ParkGuard` may call `kthread_unpark()` at
-    // the same time: both clear the same flag, and the kthread has no fixed CPU.
-    unsafe {
-        if parked {
-            bindings::kthread_unpark(task);
-        }
-        bindings::set_tsk_notify_signal(task);
-        bindings::wake_up_process(task);
-    }
+    // SAFETY: The field was written before `leftover` was added to the list. The task is valid while
+    // `leftover` is in the list.
+    unsafe { shared.tell_to_stop(*shared.task.get()) };
 }
 
 /// A kthread that has been created and waits to be started.
@@ -930,6 +960,7 @@ unsafe extern "C" fn run(context: *mut c_void) -> c_int {
     // `Sync`, and no reference to it outlives this function.
     let this = CurrentKThread {
         shared: NonNull::from(&*shared),
+        freezable: Cell::new(false),
     };
 
     let result = closure.map_or(0, |closure| run_closure(&shared, closure, &this));
@@ -1004,6 +1035,8 @@ fn run_closure(shared: &Shared, closure: Closure, this: &CurrentKThread) -> c_in
 pub struct CurrentKThread {
     // Neither `Send` nor `Sync`.
     shared: NonNull<Shared>,
+    /// Whether the kthread has called `set_freezable()`.
+    freezable: Cell<bool>,
 }
 
 impl CurrentKThread {
@@ -1106,11 +1139,13 @@ impl CurrentKThread {
     /// `timeout`, or when the owner asks the kthread to stop.
     ///
     /// This is [`CurrentTask::wait_until`], which describes `state`, `timeout` and `condition`,
-    /// with two differences:
+    /// with three differences:
     ///
     /// - If the owner parks the kthread, this function parks it. When the kthread has been
     ///   unparked, the wait continues. The time for which it is parked does not count.
     /// - If the owner stops the kthread, this function fails, even if the condition is true.
+    /// - If the kthread is [freezable](Self::set_freezable), this function freezes it when the
+    ///   system is suspended, in each state. The time for which it is frozen does not count.
     ///
     /// # Errors
     ///
@@ -1183,6 +1218,7 @@ impl CurrentKThread {
     ) -> Result<R, WaitError> {
         enum Event<R> {
             Park,
+            Freeze,
             Stop,
             Condition(R),
         }
@@ -1193,6 +1229,8 @@ impl CurrentKThread {
                 Some(Event::Park)
             } else if self.should_stop() {
                 Some(Event::Stop)
+            } else if self.freezing() {
+                Some(Event::Freeze)
             } else {
                 condition().map(Event::Condition)
             }
@@ -1207,6 +1245,10 @@ impl CurrentKThread {
                 Ok(Event::Condition(value)) => return Ok(value),
                 Ok(Event::Stop) => return Err(WaitError::Stop),
                 Ok(Event::Park) => self.try_parkme()?,
+                Ok(Event::Freeze) if !may_sleep() => return Err(WaitError::AtomicContext),
+                Ok(Event::Freeze) => {
+                    self.try_to_freeze();
+                }
                 // `kthread_stop()` sets `TIF_NOTIFY_SIGNAL`, which counts as a signal.
                 Err(WaitError::Signal { .. }) if self.should_stop() => return Err(WaitError::Stop),
                 Err(err) => return Err(err),
@@ -1221,7 +1263,7 @@ impl CurrentKThread {
     /// sleep.
     ///
     /// If the owner parks the kthread, this function parks it, and continues after it has been
-    /// unparked. The state is `TASK_IDLE`: the sleep does not count towards the load average.
+    /// unparked. It freezes a [freezable](Self::set_freezable) kthread in the same way. The state is `TASK_IDLE`: the sleep does not count towards the load average.
     ///
     /// A [`wake_up()`](Task::wake_up) does not end the sleep: use [`wait_until`](Self::wait_until)
     /// to wait for something.

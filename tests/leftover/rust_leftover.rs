@@ -45,6 +45,9 @@ module! {
 /// Counts the rounds of the kthreads, so that they return to the code of the module all the time.
 static ROUNDS: Atomic<u32> = Atomic::new(0);
 
+/// The address of a [`KThread`].
+static SLOT: Atomic<usize> = Atomic::new(0);
+
 struct LeftoverModule {
     _device: Option<Pin<KBox<MiscDeviceRegistration<Device>>>>,
     _slot: Option<Arc<Slot>>,
@@ -62,6 +65,12 @@ impl kernel::Module for LeftoverModule {
         let len = comm.iter().position(|&byte| byte == 0);
         match &comm[..len.unwrap_or(comm.len())] {
             b"cycle" => module._slot = Some(cycle()?),
+            b"session" => forget(device::<Session>()?),
+            b"static" => {
+                let thread = KThread::spawn(format_args!("left/static"), run)?;
+                let thread = KBox::into_raw(KBox::new(thread, GFP_KERNEL)?);
+                SLOT.store(thread as usize, Relaxed);
+            }
             b"forgotten" => forget(KThread::spawn(format_args!("left/forgotten"), run)?),
             b"new" => forget(KThread::create(format_args!("left/new"), run)?),
             b"parked" => {
@@ -82,11 +91,11 @@ impl kernel::Module for LeftoverModule {
             b"own handle" => own_handle()?,
             b"each other" => each_other()?,
             b"task work" => task_work()?,
-            b"device" => forget(device()?),
+            b"device" => forget(device::<Device>()?),
             b"failing" => {
                 forget(cycle()?);
                 forget(KThread::create(format_args!("left/new"), run)?);
-                forget(device()?);
+                forget(device::<Device>()?);
                 return Err(ENODEV);
             }
             b"foreign owner" => foreign_device()?,
@@ -95,7 +104,7 @@ impl kernel::Module for LeftoverModule {
                 one_second();
             }
             b"slow, failing" => {
-                let _device = device()?;
+                let _device = device::<Device>()?;
                 one_second();
                 return Err(ENODEV);
             }
@@ -199,7 +208,7 @@ fn task_work() -> Result {
     Ok(())
 }
 
-fn device() -> Result<Pin<KBox<MiscDeviceRegistration<Device>>>> {
+fn device<T: MiscDevice>() -> Result<Pin<KBox<MiscDeviceRegistration<T>>>> {
     let name = c_str!("rust_leftover");
 
     KBox::pin_init(
@@ -233,6 +242,18 @@ impl MiscDevice for Device {
 
     fn ioctl(_me: &Self, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
         Ok(ROUNDS.load(Relaxed) as isize & 0xff)
+    }
+}
+
+/// Each open file has a kthread that is part of a cycle.
+struct Session;
+
+#[vtable]
+impl MiscDevice for Session {
+    type Ptr = Arc<Slot>;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Arc<Slot>> {
+        cycle()
     }
 }
 

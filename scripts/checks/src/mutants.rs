@@ -38,6 +38,8 @@ struct Mutant {
     /// The case of the stress test that must fail, as all cases take minutes; or the program of the
     /// selftests.
     case: Option<String>,
+    /// The series whose default configuration the test needs. On others, the mutant is left out.
+    kernel: Option<String>,
     file: PathBuf,
     find: String,
     replace: String,
@@ -88,7 +90,16 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     }
     let is_wanted =
         |m: &&Mutant| parts.is_empty() || parts.iter().any(|part| m.name.contains(part));
-    let wanted: Vec<_> = list.mutant.iter().filter(is_wanted).collect();
+    let wanted = list.mutant.iter().filter(is_wanted);
+    let (wanted, others): (Vec<_>, Vec<_>) = wanted.partition(|m| {
+        m.kernel
+            .as_ref()
+            .is_none_or(|kernel| *kernel == build.series)
+    });
+    for mutant in others {
+        let kernel = mutant.kernel.as_deref().unwrap_or_default();
+        println!("left out, needs KERNEL={kernel}: {}", mutant.name);
+    }
     for mutant in &wanted {
         mutant.apply(&build.root.join(&mutant.file))?;
     }

@@ -29,6 +29,8 @@ const TESTS: &[Test] = &[
     ("kthread that is part of a cycle", || {
         left(c"cycle", "cycle", false)
     }),
+    ("kthread of each open file, in a cycle", session),
+    ("kthread in a static", || left(c"static", "static", true)),
     ("forgotten kthread", || {
         left(c"forgotten", "forgotten", true)
     }),
@@ -131,6 +133,23 @@ fn left(case: &CStr, name: &str, leaks: bool) -> Result<()> {
     unload()?;
     gone("")?;
     // The kthread would run again within this time.
+    sleep(Duration::from_millis(50));
+    Ok(())
+}
+
+/// Opens and closes the device. The kthreads stay until the module goes.
+fn session() -> Result<()> {
+    const FILES: usize = 5;
+    if must_not_leak() {
+        return Ok(());
+    }
+    load(c"session")?.context("finit_module()")?;
+    for _ in 0..FILES {
+        close(open_node()?)?;
+    }
+    ensure!(kthreads("cycle")? == FILES);
+    unload()?;
+    gone("")?;
     sleep(Duration::from_millis(50));
     Ok(())
 }

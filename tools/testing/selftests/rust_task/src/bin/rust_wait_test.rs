@@ -41,6 +41,7 @@ const TESTS: &[Test] = &[
     ("unbounded wait and a periodic signal", unbounded),
     ("user memory in a kthread without an mm", user_copy),
     ("user memory in a hard IRQ", user_copy_in_irq),
+    ("user memory in a softirq", user_copy_in_softirq),
     ("might_sleep() in a hard IRQ", might_sleep),
     ("functions for any context", any_context),
     ("capabilities in a hard IRQ", capable_in_irq),
@@ -48,6 +49,7 @@ const TESTS: &[Test] = &[
     ("sections of memalloc_noio()", memalloc),
     ("scheduling parameters", sched),
     ("spinlock, RCU, waiting", atomic),
+    ("kthreads of others in a hard IRQ", kthread_in_irq),
     ("restarted system call", restart),
     #[cfg(target_arch = "x86_64")]
     ("system call of a 32-bit program", i386::compat),
@@ -272,19 +274,33 @@ fn user_copy() -> Result<()> {
     })
 }
 
-fn user_copy_in_irq() -> Result<()> {
+/// Returns how many of 100 interrupts hit a process.
+fn user_copies_in_irq(cpu: i64) -> Result<i64> {
+    let mut with_mm = 0;
     with_busy(|at| {
-        let mut with_mm = 0;
         for _ in 0..100 {
-            let [read, written, has_mm, _] = once(abi::USER_COPY_IN_IRQ, [at as i64, 1])?;
+            let [read, written, has_mm, _] = once(abi::USER_COPY_IN_IRQ, [at as i64, cpu])?;
             let fault = error(Errno::EFAULT);
             ensure!((read, written) == (fault, fault), "{read}, {written}");
             with_mm += has_mm;
         }
-        did("interrupts of a process", with_mm);
-        ensure!(with_mm > 0);
         Ok(())
-    })
+    })?;
+    Ok(with_mm)
+}
+
+fn user_copy_in_irq() -> Result<()> {
+    let with_mm = user_copies_in_irq(1)?;
+    did("interrupts of a process", with_mm);
+    ensure!(with_mm > 0);
+    Ok(())
+}
+
+/// On PREEMPT_RT, a kthread runs the softirq.
+fn user_copy_in_softirq() -> Result<()> {
+    let with_mm = user_copies_in_irq(abi::IN_SOFTIRQ)?;
+    did("softirqs in a process", with_mm);
+    Ok(())
 }
 
 fn comm() -> Result<()> {
@@ -350,13 +366,25 @@ fn memalloc() -> Result<()> {
 
 /// Sleeping there would be a report of the scheduler, and end a section of a caller in C.
 fn atomic() -> Result<()> {
-    let [can_tell, with_lock, in_rcu, _] = once(abi::ATOMIC, [0, 0])?;
+    let [can_tell, errors @ ..] = once(abi::ATOMIC, [0, 0])?;
     did("critical sections are recognized", can_tell);
-    let expected = can_tell * error(Errno::EBUSY);
-    ensure!(
-        (with_lock, in_rcu) == (expected, expected),
-        "{with_lock}, {in_rcu}"
-    );
+    ensure!(errors == [can_tell * error(Errno::EBUSY); 3], "{errors:?}");
+    Ok(())
+}
+
+/// The kthread ends although nothing waits for it.
+fn kthread_in_irq() -> Result<()> {
+    pin(0)?;
+    let busy = error(Errno::EBUSY);
+    for _ in 0..20 {
+        for state in [abi::RUNNING, abi::PARKED, abi::NOT_STARTED, abi::EXITED] {
+            let results = once(abi::KTHREAD_IN_IRQ, [state, 1])?;
+            let of_handle = if state == abi::NOT_STARTED { -1 } else { busy };
+            let expected = [busy, of_handle, of_handle, 0];
+            ensure!(results == expected, "state {state}: {results:?}");
+        }
+    }
+    did("kthreads stopped in a hard IRQ", 20 * 4);
     Ok(())
 }
 
@@ -589,7 +617,8 @@ fn comm_changes() -> Result<()> {
 }
 
 /// The freezer stops a task that waits in a freezable state, and the wait goes on after the resume.
-/// It fails if a task waits in a killable state that is not freezable.
+/// It fails if a task waits in a killable state that is not freezable, or if a freezable kthread is
+/// parked.
 fn freezer() -> Result<()> {
     if fs::write("/sys/power/pm_test", "freezer").is_err() {
         did("suspends (not configured)", 0);
@@ -598,22 +627,31 @@ fn freezer() -> Result<()> {
     fs::write("/sys/module/suspend/parameters/pm_test_delay", "0")?;
     // In milliseconds.
     fs::write("/sys/power/pm_freeze_timeout", "2000")?;
-    for (state, freezes) in [(0, true), (1, true), (2, false), (3, true)] {
+    let cases = [
+        (0, abi::NO_KTHREAD, true),
+        (1, abi::NO_KTHREAD, true),
+        (2, abi::NO_KTHREAD, false),
+        (3, abi::NO_KTHREAD, true),
+        (1, abi::SLEEPS, true),
+        (1, abi::WORKS, true),
+        (1, abi::PARKS, false),
+    ];
+    for (state, kthread, freezes) in cases {
         let child = Child::start(|| {
-            let result = once(abi::FREEZE, [state, 0]);
+            let result = once(abi::FREEZE, [state, kthread]);
             bail!("the wait has ended: {result:?}")
         })?;
         thread::sleep(Duration::from_millis(100));
         let result = fs::write("/sys/power/state", "freeze");
         ensure!(
             result.is_ok() == freezes,
-            "state {state}: suspend has returned {result:?}"
+            "state {state}, kthread {kthread}: suspend has returned {result:?}"
         );
         thread::sleep(Duration::from_millis(100));
         // This fails if the child has exited.
         child.kill()?;
     }
-    did("suspends", 4);
+    did("suspends", cases.len());
     Ok(())
 }
 

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The freezer of kthreads.
+//!
+//! The freezer stops all processes before the system is suspended. It also stops the kthreads that
+//! have asked for it with [`CurrentKThread::set_freezable`]: a kthread that works with a device or
+//! a file system should not run while these are suspended.
+//!
+//! C header: [`include/linux/freezer.h`](srctree/include/linux/freezer.h)
+
+use super::CurrentKThread;
+use crate::{
+    bindings,
+    error::{
+        code::EBUSY,
+        Result, //
+    },
+    task::{
+        may_sleep,
+        Task, //
+    },
+};
+
+impl CurrentKThread {
+    /// Makes this kthread freezable: the freezer stops it before the system is suspended, until the
+    /// system is resumed. Returns whether this call has been frozen.
+    ///
+    /// From then on, [`wait_until`](Self::wait_until) and [`sleep`](Self::sleep) freeze the kthread,
+    /// as they park it. The time for which it is frozen does not count. A closure that does not call
+    /// one of them for a long time must call [`try_to_freeze`](Self::try_to_freeze). A kthread that
+    /// calls none of them, or is parked, for longer than `freeze_timeout_msecs` makes the suspend
+    /// fail. A kthread cannot become unfreezable again.
+    ///
+    /// A freezable kthread must not hold a lock, or anything else that an unfreezable task waits
+    /// for, while it waits.
+    ///
+    /// A kthread that root has moved to a frozen cgroup (version 1) is frozen as well. The owner
+    /// that stops the kthread, and `rmmod`, then wait until the cgroup has been thawed.
+    ///
+    /// # Errors
+    ///
+    /// - `EBUSY`: the code must not sleep. See
+    ///   [`WaitError::AtomicContext`](crate::task::WaitError::AtomicContext).
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     kthread::{CurrentKThread, KThread},
+    ///     task::{TaskState, MAX_SCHEDULE_TIMEOUT},
+    /// };
+    ///
+    /// /// Writes what is dirty. Does not run while the disk is suspended.
+    /// fn flusher(this: &CurrentKThread, dirty: impl Fn() -> Option<u32>) -> i32 {
+    ///     if this.set_freezable().is_err() {
+    ///         return EBUSY.to_errno();
+    ///     }
+    ///     let mut written = 0;
+    ///     while let Ok(blocks) = this.wait_until(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, &dirty) {
+    ///         written += blocks as i32;
+    ///         # this.sleep(1);
+    ///     }
+    ///     written
+    /// }
+    /// let thread = KThread::spawn(format_args!("flusher"), |this| flusher(this, || Some(1)))?;
+    /// # let _ = current!().wait_until(TaskState::Idle, 5, || None::<()>);
+    /// # assert!(thread.stop() > 0);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn set_freezable(&self) -> Result<bool> {
+        // `set_freezable()` uses `spin_lock_irq()`, which would enable interrupts.
+        if !may_sleep() {
+            return Err(EBUSY);
+        }
+        self.freezable.set(true);
+        // SAFETY: This is process context with interrupts enabled. The function changes
+        // `current->flags`, which no other task writes, with `freezer_lock` held, so that
+        // `freeze_task()` sees the change or this task sees that the freezer is active. It then
+        // calls `try_to_freeze()`, which sets the state of the current task.
+        Ok(unsafe { bindings::set_freezable() })
+    }
+
+    /// Returns whether the freezer wants this kthread to freeze.
+    ///
+    /// Always `false` before [`set_freezable`](Self::set_freezable).
+    ///
+    /// # Context
+    ///
+    /// Process context. Does not sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{kthread::CurrentKThread, task::cond_resched};
+    ///
+    /// /// Checks a part of a disk. Returns the position at which to continue after the resume.
+    /// fn scrub(this: &CurrentKThread, mut position: u64, check: impl Fn(u64)) -> u64 {
+    ///     while !this.freezing() && !this.should_stop() && position < 1000 {
+    ///         check(position);
+    ///         position += 1;
+    ///         cond_resched();
+    ///     }
+    ///     position
+    /// }
+    /// # let thread = kernel::kthread::KThread::spawn(format_args!("scrub"), |this| {
+    /// #     scrub(this, 990, |_| ()) as i32
+    /// # })?;
+    /// # let _ = current!().wait_until(kernel::task::TaskState::Idle, 5, || None::<()>);
+    /// # let result = thread.stop();
+    /// # assert!((990..=1000).contains(&result) || result == EINTR.to_errno());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn freezing(&self) -> bool {
+        // SAFETY: The current task is valid. `freezing()` reads its flags, and global variables.
+        self.freezable.get() && unsafe { bindings::freezing(Task::current_raw()) }
+    }
+
+    /// Freezes this kthread if the freezer wants that, until the system is resumed. Returns whether
+    /// it was frozen.
+    ///
+    /// Where the code must not sleep ([`WaitError::AtomicContext`]), and before
+    /// [`set_freezable`](Self::set_freezable), this does nothing.
+    ///
+    /// [`WaitError::AtomicContext`]: crate::task::WaitError::AtomicContext
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{kthread::CurrentKThread, task::cond_resched};
+    ///
+    /// /// A long job that never waits.
+    /// fn compute(this: &CurrentKThread, mut step: impl FnMut() -> bool) {
+    ///     while step() && !this.should_stop() {
+    ///         cond_resched();
+    ///         this.try_to_freeze();
+    ///     }
+    /// }
+    /// # let thread = kernel::kthread::KThread::spawn(format_args!("compute"), |this| {
+    /// #     let mut steps = 0;
+    /// #     compute(this, || { steps += 1; steps < 10 });
+    /// #     steps
+    /// # })?;
+    /// # drop(thread);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn try_to_freeze(&self) -> bool {
+        if !self.freezing() || !may_sleep() {
+            return false;
+        }
+        // SAFETY: This is process context with interrupts enabled, so the state of the current task
+        // belongs to this code. `__refrigerator()` sets `TASK_RUNNING` before it returns. In the
+        // condition of a wait, that wait does not sleep then, and checks its condition again.
+        unsafe { bindings::try_to_freeze() }
+    }
+}
