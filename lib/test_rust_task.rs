@@ -66,6 +66,7 @@ use kernel::{
         TaskWorkItem, //
     },
     uaccess::UserSlice,
+    uidgid::Kgid,
     user_namespace::UserNamespace,
     workqueue::{
         self,
@@ -100,6 +101,7 @@ const USE_MM: u32 = ioctl::_IOWR::<abi::UseMm>(abi::MAGIC, abi::USE_MM);
 const SPAWN: u32 = ioctl::_IOWR::<abi::Spawn>(abi::MAGIC, abi::SPAWN);
 const TASK_WORK: u32 = ioctl::_IOWR::<abi::TaskWorkCounts>(abi::MAGIC, abi::TASK_WORK);
 const CAPABILITIES: u32 = ioctl::_IOR::<abi::Capabilities>(abi::MAGIC, abi::CAPABILITIES);
+const IDS: u32 = ioctl::_IOR::<abi::Ids>(abi::MAGIC, abi::IDS);
 const WORKER_HAS_MM: u32 = ioctl::_IOR::<u32>(abi::MAGIC, abi::WORKER_HAS_MM);
 
 /// How often [`WATCH_PID`] reads the PID. Nothing else is read in between, so KCSAN is likely to
@@ -191,6 +193,7 @@ impl MiscDevice for TestDevice {
                 writer.write(&own_ns)?;
             }
             CAPABILITIES => user.writer().write(&capabilities(file, &me.task))?,
+            IDS => user.writer().write(&ids(&me.task))?,
             POPULATION => user.writer().write(&population()?)?,
             KILL => {
                 let (mut reader, mut writer) = user.reader_writer();
@@ -536,6 +539,27 @@ fn own_ns_ids(task: &Task) -> Result<[u32; 2]> {
         return Err(EIO);
     }
     Ok([uid.unwrap_or(u32::MAX), gid.unwrap_or(u32::MAX)])
+}
+
+/// Returns the IDs of the opener, in the order of [`abi::Ids`].
+fn ids(opener: &Task) -> [u32; 10] {
+    let cred = opener.get_task_cred();
+    let caller = current!();
+    let (init, own) = (UserNamespace::init(), caller.user_ns());
+    let uid = |user: Kuid| user.into_uid(init).unwrap_or(u32::MAX);
+    let gid = |group: Kgid| group.into_gid(init).unwrap_or(u32::MAX);
+    [
+        uid(cred.uid()),
+        uid(cred.euid()),
+        uid(cred.suid()),
+        uid(cred.fsuid()),
+        gid(cred.gid()),
+        gid(cred.egid()),
+        gid(cred.sgid()),
+        gid(cred.fsgid()),
+        cred.euid().into_uid_munged(own),
+        cred.egid().into_gid_munged(own),
+    ]
 }
 
 /// Returns the capabilities of the caller and of the opener, in the order of [`abi::Capabilities`].

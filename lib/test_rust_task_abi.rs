@@ -33,6 +33,9 @@ pub const TASK_WORK: u32 = 11;
 /// `_IOR(MAGIC, 12, Capabilities)`: returns which of [`ASKED`] the caller and the opener have.
 pub const CAPABILITIES: u32 = 12;
 
+/// `_IOR(MAGIC, 13, Ids)`: returns the IDs of the opener.
+pub const IDS: u32 = 13;
+
 /// The numbers of the capabilities about which [`CAPABILITIES`] asks: `CAP_CHOWN`, `CAP_KILL`,
 /// `CAP_SYS_ADMIN`, `CAP_SYS_NICE`, `CAP_PERFMON`, `CAP_CHECKPOINT_RESTORE`.
 pub const ASKED: [u32; 6] = [0, 5, 21, 23, 38, 40];
@@ -218,6 +221,18 @@ pub struct Capabilities {
     pub opener: u64,
     /// Whether the caller may observe the performance of the system.
     pub perfmon: u64,
+}
+
+/// The result of [`IDS`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Ids {
+    /// The real, effective, saved and file-system UID in the initial user namespace.
+    pub uids: [u32; 4],
+    /// The GIDs, likewise.
+    pub gids: [u32; 4],
+    /// The effective UID and GID in the user namespace of the caller, or the overflow IDs.
+    pub munged: [u32; 2],
 }
 
 /// The argument and result (`fatal`) of [`KILL`].

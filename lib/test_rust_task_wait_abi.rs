@@ -117,7 +117,7 @@ pub const WAIT_QUEUE_PASS: u32 = 62;
 
 /// Calls `spawn()` in an interrupt of CPU `args[1]`, and `park()` and `stop()` of a kthread in state
 /// `args[0]`. The handle of a kthread that is not started is dropped instead. Returns their errors,
-/// and that of a wait until the closure has been dropped. If the handle is dropped, -1 for `park()`
+/// and whether the closure is dropped within ten seconds. If the handle is dropped, -1 for `park()`
 /// and `stop()`.
 pub const KTHREAD_IN_IRQ: u32 = 63;
 /// [`KTHREAD_IN_IRQ`]: the closure runs.

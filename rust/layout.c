@@ -175,8 +175,14 @@ static void __used rust_layout(void)
 
 	SIZE(cred);
 	FIELD(cred, usage);
+	FIELD(cred, uid);
+	FIELD(cred, gid);
+	FIELD(cred, suid);
+	FIELD(cred, sgid);
 	FIELD(cred, euid);
 	FIELD(cred, egid);
+	FIELD(cred, fsuid);
+	FIELD(cred, fsgid);
 	FIELD(cred, user_ns);
 
 	SIZE_OF(kuid_t);

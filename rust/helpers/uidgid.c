@@ -32,4 +32,16 @@ __rust_helper gid_t rust_helper_from_kgid(struct user_namespace *ns, kgid_t gid)
 {
 	return from_kgid(ns, gid);
 }
+
+__rust_helper uid_t
+rust_helper_from_kuid_munged(struct user_namespace *ns, kuid_t uid)
+{
+	return from_kuid_munged(ns, uid);
+}
+
+__rust_helper gid_t
+rust_helper_from_kgid_munged(struct user_namespace *ns, kgid_t gid)
+{
+	return from_kgid_munged(ns, gid);
+}
 #endif

@@ -108,6 +108,123 @@ impl Credential {
         secid
     }
 
+    /// Returns the real user ID: the user who owns the task. Signals may be sent to it by this user.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// /// Returns whether the caller runs a program with the rights of another user.
+    /// fn is_setuid() -> bool {
+    ///     let task = current!();
+    ///     task.cred().uid() != task.cred().euid()
+    /// }
+    /// assert!(!is_setuid());
+    /// ```
+    #[inline]
+    pub fn uid(&self) -> Kuid {
+        // SAFETY: The `cred` is allocated by the type invariant, and its IDs do not change.
+        Kuid::from_raw(unsafe { (*self.as_ptr()).uid })
+    }
+
+    /// Returns the real group ID.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cred = current!().get_task_cred();
+    /// assert_eq!(cred.gid().into_gid(cred.user_ns()), Some(0));
+    /// ```
+    #[inline]
+    pub fn gid(&self) -> Kgid {
+        // SAFETY: The `cred` is allocated by the type invariant, and its IDs do not change.
+        Kgid::from_raw(unsafe { (*self.as_ptr()).gid })
+    }
+
+    /// Returns the saved user ID, to which the task may change its effective one.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cred = current!().get_task_cred();
+    /// assert_eq!(cred.suid().into_uid(cred.user_ns()), Some(0));
+    /// ```
+    #[inline]
+    pub fn suid(&self) -> Kuid {
+        // SAFETY: The `cred` is allocated by the type invariant, and its IDs do not change.
+        Kuid::from_raw(unsafe { (*self.as_ptr()).suid })
+    }
+
+    /// Returns the saved group ID, to which the task may change its effective one.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cred = current!().get_task_cred();
+    /// assert_eq!(cred.sgid().into_gid(cred.user_ns()), Some(0));
+    /// ```
+    #[inline]
+    pub fn sgid(&self) -> Kgid {
+        // SAFETY: The `cred` is allocated by the type invariant, and its IDs do not change.
+        Kgid::from_raw(unsafe { (*self.as_ptr()).sgid })
+    }
+
+    /// Returns the user ID that decides about accesses to files, and owns new files.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{cred::Credential, task::Kuid};
+    ///
+    /// /// Returns whether the caller may change an object of `owner` in the driver's own file system.
+    /// fn is_owner(owner: Kuid) -> bool {
+    ///     current!().cred().fsuid() == owner
+    /// }
+    /// assert!(is_owner(Kuid::current_euid()));
+    /// ```
+    #[inline]
+    pub fn fsuid(&self) -> Kuid {
+        // SAFETY: The `cred` is allocated by the type invariant, and its IDs do not change.
+        Kuid::from_raw(unsafe { (*self.as_ptr()).fsuid })
+    }
+
+    /// Returns the group ID that decides about accesses to files, and that new files get.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cred = current!().get_task_cred();
+    /// assert!(cred.fsgid() == cred.egid());
+    /// ```
+    #[inline]
+    pub fn fsgid(&self) -> Kgid {
+        // SAFETY: The `cred` is allocated by the type invariant, and its IDs do not change.
+        Kgid::from_raw(unsafe { (*self.as_ptr()).fsgid })
+    }
+
     /// Returns the effective user ID.
     ///
     /// # Context

@@ -1263,7 +1263,8 @@ impl CurrentKThread {
     /// sleep.
     ///
     /// If the owner parks the kthread, this function parks it, and continues after it has been
-    /// unparked. It freezes a [freezable](Self::set_freezable) kthread in the same way. The state is `TASK_IDLE`: the sleep does not count towards the load average.
+    /// unparked. It freezes a [freezable](Self::set_freezable) kthread in the same way. The state is
+    /// `TASK_IDLE`: the sleep does not count towards the load average.
     ///
     /// A [`wake_up()`](Task::wake_up) does not end the sleep: use [`wait_until`](Self::wait_until)
     /// to wait for something.

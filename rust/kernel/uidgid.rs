@@ -151,6 +151,34 @@ impl Kuid {
         let uid = unsafe { bindings::from_kuid(ns.as_ptr(), self.into_raw()) };
         (uid != INVALID_ID).then_some(uid)
     }
+
+    /// Returns the UID of this user in `ns`, or the overflow UID (`/proc/sys/kernel/overflowuid`) if
+    /// the user is not mapped there.
+    ///
+    /// This is for values that are shown to userspace. For a check, use [`into_uid`](Self::into_uid):
+    /// the overflow UID is also that of a real user, nobody.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::Kuid;
+    ///
+    /// /// Returns what `stat()` shows as the owner.
+    /// fn shown_owner(owner: Kuid) -> u32 {
+    ///     owner.into_uid_munged(current!().user_ns())
+    /// }
+    /// assert_eq!(shown_owner(current!().uid()), 0);
+    /// ```
+    #[doc(alias = "from_kuid_munged")]
+    #[inline]
+    pub fn into_uid_munged(self, ns: &UserNamespace) -> bindings::uid_t {
+        // SAFETY: As in `into_uid()`. `overflowuid` is an integer that a sysctl changes.
+        unsafe { bindings::from_kuid_munged(ns.as_ptr(), self.into_raw()) }
+    }
 }
 
 impl PartialEq for Kuid {
@@ -250,6 +278,26 @@ impl Kgid {
         // which is written once, without a lock. The `kgid_t` may have any value.
         let gid = unsafe { bindings::from_kgid(ns.as_ptr(), self.into_raw()) };
         (gid != INVALID_ID).then_some(gid)
+    }
+
+    /// Returns the GID of this group in `ns`, or the overflow GID (`/proc/sys/kernel/overflowgid`)
+    /// if the group is not mapped there. See [`Kuid::into_uid_munged`].
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cred = current!().get_task_cred();
+    /// assert_eq!(cred.egid().into_gid_munged(cred.user_ns()), 0);
+    /// ```
+    #[doc(alias = "from_kgid_munged")]
+    #[inline]
+    pub fn into_gid_munged(self, ns: &UserNamespace) -> bindings::gid_t {
+        // SAFETY: As in `into_gid()`. `overflowgid` is an integer that a sysctl changes.
+        unsafe { bindings::from_kgid_munged(ns.as_ptr(), self.into_raw()) }
     }
 }
 

@@ -34,6 +34,7 @@ const REFCOUNTS: u32 = iowr::<test_abi::Refcounts>(test_abi::MAGIC, test_abi::RE
 const OPENER: u32 = ior::<test_abi::Opener>(test_abi::MAGIC, test_abi::OPENER);
 const WATCH_PID: u32 = iowr::<i32>(test_abi::MAGIC, test_abi::WATCH_PID);
 const THREAD_INFO: u32 = iowr::<test_abi::ThreadInfo>(test_abi::MAGIC, test_abi::THREAD_INFO);
+const IDS: u32 = ior::<test_abi::Ids>(test_abi::MAGIC, test_abi::IDS);
 const CAPABILITIES: u32 = ior::<test_abi::Capabilities>(test_abi::MAGIC, test_abi::CAPABILITIES);
 const POPULATION: u32 = ior::<test_abi::Population>(test_abi::MAGIC, test_abi::POPULATION);
 const KILL: u32 = iowr::<test_abi::Kill>(test_abi::MAGIC, test_abi::KILL);
@@ -244,6 +245,10 @@ impl Tester {
     pub fn capabilities(&self) -> Result<test_abi::Capabilities, Errno> {
         let none = test_abi::Capabilities::default();
         ask(&self.0, CAPABILITIES, none)
+    }
+
+    pub fn ids(&self) -> Result<test_abi::Ids, Errno> {
+        ask(&self.0, IDS, test_abi::Ids::default())
     }
 
     pub fn population(&self) -> Result<test_abi::Population, Errno> {

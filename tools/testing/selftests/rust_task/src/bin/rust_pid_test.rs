@@ -13,13 +13,16 @@ use nix::{
         signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal},
         wait::WaitStatus,
     },
-    unistd::{getegid, geteuid, getpid, gettid, seteuid, setresuid, Pid, Uid},
+    unistd::{
+        getegid, geteuid, getpid, gettid, seteuid, setfsgid, setfsuid, setresgid, setresuid, Gid,
+        Pid, Uid,
+    },
 };
 use rust_task::{
     child::{in_child, in_namespace, Child},
     device::{
         self,
-        test_abi::{Capabilities, Kill, ThreadInfo, ASKED},
+        test_abi::{Capabilities, Ids, Kill, ThreadInfo, ASKED},
         Tester,
     },
     ktap::{self, did, fact, Test},
@@ -36,6 +39,7 @@ const TESTS: &[Test] = &[
     ("all threads, compared with /proc", all_threads),
     ("nice value, rlimits and exit state", properties),
     ("IDs in another user namespace", user_namespaces),
+    ("all IDs of a task", ids),
     ("capabilities", capabilities),
     ("nested PID namespaces", nested),
     ("number of thread groups and threads", population),
@@ -259,6 +263,34 @@ fn user_namespaces() -> Result<()> {
         fact("parent", "EUID", above.euid, 7);
         fact("parent, in its namespace", "EUID", above.euid_own_ns, 0);
         fact("parent, in its namespace", "EGID", above.egid_own_ns, 0);
+        Ok(())
+    })
+}
+
+/// Each ID differs from the others. The opener has a user namespace in which none is mapped.
+fn ids() -> Result<()> {
+    const OVERFLOW: u32 = 65534;
+    let user = Uid::from_raw;
+    let group = Gid::from_raw;
+
+    in_child(|| {
+        let device = Tester::open()?;
+        setresgid(group(11), group(12), group(13))?;
+        setfsgid(group(14));
+        setresuid(user(21), user(22), user(23))?;
+        // Without privileges, this may be one of the other IDs.
+        setfsuid(user(23));
+        let expected = Ids {
+            uids: [21, 22, 23, 23],
+            gids: [11, 12, 13, 14],
+            munged: [22, 12],
+        };
+        let got = device.ids()?;
+        ensure!(got == expected, "{got:?}");
+
+        unshare(CloneFlags::CLONE_NEWUSER)?;
+        let got = device.ids()?;
+        ensure!(got.munged == [OVERFLOW; 2], "{got:?}");
         Ok(())
     })
 }

@@ -380,7 +380,7 @@ fn kthread_in_irq() -> Result<()> {
         for state in [abi::RUNNING, abi::PARKED, abi::NOT_STARTED, abi::EXITED] {
             let results = once(abi::KTHREAD_IN_IRQ, [state, 1])?;
             let of_handle = if state == abi::NOT_STARTED { -1 } else { busy };
-            let expected = [busy, of_handle, of_handle, 0];
+            let expected = [busy, of_handle, of_handle, 1];
             ensure!(results == expected, "state {state}: {results:?}");
         }
     }
