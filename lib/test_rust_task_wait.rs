@@ -877,6 +877,11 @@ fn kthread_in_irq([state, cpu]: [i64; 2]) -> Result<Results> {
         }
     }
 
+    // On PREEMPT_RT, a hard IRQ must not free memory.
+    let state = match state {
+        abi::EXITED if cfg!(CONFIG_PREEMPT_RT) => abi::RUNNING,
+        state => state,
+    };
     let dropped = Answer::new()?;
     let of_closure = Dropped(dropped.clone());
     let thread = KThread::create(format_args!("irq/{state}"), move |this| {

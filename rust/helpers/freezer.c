@@ -7,11 +7,6 @@ __rust_helper bool rust_helper_freezing(struct task_struct *p)
 	return freezing(p);
 }
 
-__rust_helper bool rust_helper_try_to_freeze(void)
-{
-	return try_to_freeze();
-}
-
 #ifndef CONFIG_FREEZER
 /* C's function returns nothing then. */
 __rust_helper bool rust_helper_set_freezable(void)

@@ -88,7 +88,10 @@ mod freezer;
 /// returns `true`, and the kthread exits when its closure has returned. The drop does not wait.
 ///
 /// In an interrupt, and wherever else the code must not sleep ([`WaitError::AtomicContext`]), the
-/// drop does not wait either.
+/// drop does not wait either. On PREEMPT_RT, a hard interrupt handler must not drop the handle: it
+/// may be what frees the memory of the closure's state.
+///
+/// The drop waits for a [frozen](CurrentKThread::set_freezable) kthread until it has been thawed.
 ///
 /// # Context
 ///
@@ -168,9 +171,9 @@ struct Shared {
     /// The closure, until `run()` takes it. After that, and until the kthread has exited, nothing
     /// accesses it.
     closure: UnsafeCell<Option<Closure>>,
-    /// Whether the kthread must stop although `kthread_stop()` has not been called: its module
-    /// goes, or it has dropped its own handle.
-    going: Atomic<bool>,
+    /// 1 if the kthread must stop although `kthread_stop()` has not been called: its module goes,
+    /// it has dropped its own handle, or its handle was dropped where the code must not sleep.
+    going: Atomic<u32>,
     /// Whether the kthread may call the closure. The release store in [`NewKThread::start`] pairs
     /// with the acquire load in [`run_closure`], and orders the store to `cpu` before it.
     begin: Atomic<bool>,
@@ -212,15 +215,16 @@ impl Shared {
     ///
     /// `task` must be the task of the kthread, and be valid.
     unsafe fn tell_to_stop(&self, task: *mut bindings::task_struct) {
-        // The wake-up orders this store before what the kthread does next, and before the store for
-        // the next kthread.
-        self.going.store(true, Release);
+        // The full ordering puts this before the flag below, and before the store for the next
+        // kthread.
+        self.going.xchg(1, Full);
         let parked = self.transition(PARKED, EXITING).is_ok();
         // SAFETY: `task` is a valid kthread. Any task may wake it and set its `TIF_NOTIFY_SIGNAL`,
-        // as `kthread_stop()` does. Neither function sleeps, and both save the interrupt state. If
-        // the kthread was `PARKED`, `kthread_park()` has returned. The holder of the `ParkGuard`
-        // may call `kthread_unpark()` at the same time: both clear the same flag, and the kthread
-        // has no fixed CPU.
+        // as `kthread_stop()` does. The wake-ups take raw spinlocks and save the interrupt state,
+        // and nothing here sleeps: `KTHREAD_IS_PER_CPU`, for which `kthread_unpark()` would wait,
+        // is set by `kthread_create_on_cpu()` only. If the kthread was `PARKED`, `kthread_park()`
+        // has returned. The holder of the `ParkGuard` may call `kthread_unpark()` at the same time:
+        // both clear the same flag.
         unsafe {
             if parked {
                 bindings::kthread_unpark(task);
@@ -436,7 +440,7 @@ impl KThread {
                 leftover: Leftover::new(Kind::Thread, tell_to_stop),
                 task: UnsafeCell::new(null_mut()),
                 closure: UnsafeCell::new(Some(closure)),
-                going: Atomic::new(false),
+                going: Atomic::new(0),
                 begin: Atomic::new(false),
                 cpu: Atomic::new(ANY_CPU),
                 parking: Atomic::new(RUNNING),
@@ -668,8 +672,8 @@ impl KThread {
     /// may take. Two kthreads must not stop each other.
     ///
     /// In the kthread itself, if the module of the closure is going, and where the code must not
-    /// sleep ([`WaitError::AtomicContext`]), this function tells the kthread to stop, does not wait,
-    /// and returns `-EBUSY`. The module is not freed before the kthread has ended.
+    /// sleep ([`WaitError::AtomicContext`]), this function tells the kthread to stop, does not
+    /// wait, and returns `-EBUSY`. The module is not freed before the kthread has ended.
     ///
     /// If the closure was not called, the value is a negative error code: `-EINTR` if the kthread
     /// was stopped before it called the closure, and `-EINVAL` if the CPU of [`NewKThread::bind`]
@@ -735,10 +739,14 @@ impl KThread {
         };
         // `kthread_stop()` waits permanently for the current kthread, and for one that waits for
         // the current kthread. The module notifier waits for those that it has told to stop.
-        if self.task.as_ptr() == Task::current_raw() || shared.going.load(Acquire) || !may_sleep() {
-            // `run()` has its own reference to `shared` and takes the closure: `create()` or
-            // `start()` has woken the kthread. `leftover` stays in the list until the kthread has
-            // left the code of the module.
+        //
+        // Of two kthreads that own each other and have been told to stop, one finds 1 here: the
+        // full ordering puts this read after what made the current kthread end.
+        let is_going = shared.going.cmpxchg(0, 0, Full).is_err();
+        if self.task.as_ptr() == Task::current_raw() || is_going || !may_sleep() {
+            // `kthread_stop()` sleeps. The kthread ends without it: `run()` has its own reference
+            // to `shared` and takes the closure, as `create()` or `start()` has woken the kthread.
+            // `leftover` stays in the list until the kthread has left the code of the module.
             //
             // SAFETY: By the type invariant, `task` is the kthread of `shared`, and the `ARef`
             // keeps its task valid.
@@ -776,8 +784,8 @@ impl KThread {
 unsafe fn tell_to_stop(leftover: *mut Leftover) {
     // SAFETY: `leftover` is a field of a `Shared`, which is valid while it is in the list.
     let shared = unsafe { &*crate::container_of!(leftover, Shared, leftover) };
-    // SAFETY: The field was written before `leftover` was added to the list. The task is valid while
-    // `leftover` is in the list.
+    // SAFETY: The field was written before `leftover` was added to the list. The task is valid
+    // while `leftover` is in the list.
     unsafe { shared.tell_to_stop(*shared.task.get()) };
 }
 
@@ -1064,7 +1072,7 @@ impl CurrentKThread {
         // valid.
         let asked = unsafe { bindings::kthread_should_stop() };
         // SAFETY: By the type invariant, `shared` is valid while a reference to `self` exists.
-        asked || unsafe { self.shared.as_ref() }.going.load(Relaxed)
+        asked || unsafe { self.shared.as_ref() }.going.load(Relaxed) != 0
     }
 
     /// Returns whether the owner has asked the kthread to park. If so, the closure must call
@@ -1145,7 +1153,8 @@ impl CurrentKThread {
     ///   unparked, the wait continues. The time for which it is parked does not count.
     /// - If the owner stops the kthread, this function fails, even if the condition is true.
     /// - If the kthread is [freezable](Self::set_freezable), this function freezes it when the
-    ///   system is suspended, in each state. The time for which it is frozen does not count.
+    ///   system is suspended, in each state, unless `timeout` is zero or less. The time for which
+    ///   it is frozen does not count, except in a freezable state.
     ///
     /// # Errors
     ///
@@ -1229,7 +1238,7 @@ impl CurrentKThread {
                 Some(Event::Park)
             } else if self.should_stop() {
                 Some(Event::Stop)
-            } else if self.freezing() {
+            } else if timeout > 0 && self.freezing() {
                 Some(Event::Freeze)
             } else {
                 condition().map(Event::Condition)
@@ -1263,8 +1272,8 @@ impl CurrentKThread {
     /// sleep.
     ///
     /// If the owner parks the kthread, this function parks it, and continues after it has been
-    /// unparked. It freezes a [freezable](Self::set_freezable) kthread in the same way. The state is
-    /// `TASK_IDLE`: the sleep does not count towards the load average.
+    /// unparked. It freezes a [freezable](Self::set_freezable) kthread in the same way. The state
+    /// is `TASK_IDLE`: the sleep does not count towards the load average.
     ///
     /// A [`wake_up()`](Task::wake_up) does not end the sleep: use [`wait_until`](Self::wait_until)
     /// to wait for something.

@@ -23,19 +23,25 @@ use crate::{
 
 impl CurrentKThread {
     /// Makes this kthread freezable: the freezer stops it before the system is suspended, until the
-    /// system is resumed. Returns whether this call has been frozen.
+    /// system is resumed. Returns whether the kthread was frozen in this call.
     ///
-    /// From then on, [`wait_until`](Self::wait_until) and [`sleep`](Self::sleep) freeze the kthread,
-    /// as they park it. The time for which it is frozen does not count. A closure that does not call
-    /// one of them for a long time must call [`try_to_freeze`](Self::try_to_freeze). A kthread that
-    /// calls none of them, or is parked, for longer than `freeze_timeout_msecs` makes the suspend
-    /// fail. A kthread cannot become unfreezable again.
+    /// From then on, [`wait_until`](Self::wait_until) and [`sleep`](Self::sleep) freeze the
+    /// kthread, as they park it. A closure that does not call one of them for a long time must call
+    /// [`try_to_freeze`](Self::try_to_freeze). A kthread that calls none of them, or is parked, for
+    /// longer than `freeze_timeout_msecs` makes the suspend fail. A kthread cannot become
+    /// unfreezable again.
     ///
     /// A freezable kthread must not hold a lock, or anything else that an unfreezable task waits
-    /// for, while it waits.
+    /// for, when it calls one of these functions. Lockdep reports a lock.
     ///
-    /// A kthread that root has moved to a frozen cgroup (version 1) is frozen as well. The owner
-    /// that stops the kthread, and `rmmod`, then wait until the cgroup has been thawed.
+    /// A frozen kthread is stopped or parked only after it has been thawed. So code for which the
+    /// suspend or the resume waits must not drop, stop or park the
+    /// [`KThread`](super::KThread): that is a suspend callback of a driver, and also the removal of
+    /// a device, as it holds the lock of the device. The suspend would wait permanently. Stop the
+    /// kthread elsewhere, or do not make it freezable.
+    ///
+    /// A kthread that root has moved to a frozen cgroup (version 1) is frozen as well. Its owner
+    /// and `rmmod` wait until the cgroup has been thawed. While they wait, each suspend fails.
     ///
     /// # Errors
     ///
@@ -68,7 +74,8 @@ impl CurrentKThread {
     /// }
     /// let thread = KThread::spawn(format_args!("flusher"), |this| flusher(this, || Some(1)))?;
     /// # let _ = current!().wait_until(TaskState::Idle, 5, || None::<()>);
-    /// # assert!(thread.stop() > 0);
+    /// # let written = thread.stop();
+    /// # assert!(written > 0 || written == EINTR.to_errno());
     /// # Ok::<(), Error>(())
     /// ```
     pub fn set_freezable(&self) -> Result<bool> {
@@ -77,11 +84,15 @@ impl CurrentKThread {
             return Err(EBUSY);
         }
         self.freezable.set(true);
-        // SAFETY: This is process context with interrupts enabled. The function changes
-        // `current->flags`, which no other task writes, with `freezer_lock` held, so that
-        // `freeze_task()` sees the change or this task sees that the freezer is active. It then
-        // calls `try_to_freeze()`, which sets the state of the current task.
-        Ok(unsafe { bindings::set_freezable() })
+        // SAFETY: This is process context with interrupts enabled, so the state of the current task
+        // belongs to this code. It is not `TASK_RUNNING` in the condition of a wait, which then
+        // checks its condition again. `set_freezable()` changes `current->flags`, which no other
+        // task writes, with `freezer_lock` held, so that `freeze_task()` sees the change or this
+        // task sees that the freezer is active. It then calls `try_to_freeze()`.
+        unsafe {
+            bindings::__set_current_state(bindings::TASK_RUNNING);
+            Ok(bindings::set_freezable())
+        }
     }
 
     /// Returns whether the freezer wants this kthread to freeze.
@@ -116,15 +127,17 @@ impl CurrentKThread {
     /// ```
     #[inline]
     pub fn freezing(&self) -> bool {
-        // SAFETY: The current task is valid. `freezing()` reads its flags, and global variables.
+        // SAFETY: The current task is valid. `freezing()` reads its flags and global variables and,
+        // under RCU, its cgroup.
         self.freezable.get() && unsafe { bindings::freezing(Task::current_raw()) }
     }
 
     /// Freezes this kthread if the freezer wants that, until the system is resumed. Returns whether
     /// it was frozen.
     ///
-    /// Where the code must not sleep ([`WaitError::AtomicContext`]), and before
-    /// [`set_freezable`](Self::set_freezable), this does nothing.
+    /// Where the code must not sleep ([`WaitError::AtomicContext`]), before
+    /// [`set_freezable`](Self::set_freezable), and if the owner has asked the kthread to stop, this
+    /// does nothing.
     ///
     /// [`WaitError::AtomicContext`]: crate::task::WaitError::AtomicContext
     ///
@@ -152,13 +165,20 @@ impl CurrentKThread {
     /// # drop(thread);
     /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "kthread_freezable_should_stop")]
     pub fn try_to_freeze(&self) -> bool {
-        if !self.freezing() || !may_sleep() {
+        if !self.freezing() || self.should_stop() || !may_sleep() {
             return false;
         }
+        let mut was_frozen = false;
         // SAFETY: This is process context with interrupts enabled, so the state of the current task
-        // belongs to this code. `__refrigerator()` sets `TASK_RUNNING` before it returns. In the
-        // condition of a wait, that wait does not sleep then, and checks its condition again.
-        unsafe { bindings::try_to_freeze() }
+        // belongs to this code. It is not `TASK_RUNNING` in the condition of a wait, which then
+        // checks its condition again. The current task is a kthread, as
+        // `kthread_freezable_should_stop()` requires. It writes to a local variable.
+        unsafe {
+            bindings::__set_current_state(bindings::TASK_RUNNING);
+            bindings::kthread_freezable_should_stop(&mut was_frozen);
+        }
+        was_frozen
     }
 }
