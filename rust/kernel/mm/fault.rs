@@ -417,6 +417,10 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
 
     /// Returns whether the access is to the mm of another process, for example by ptrace.
     ///
+    /// `current!()` then is the debugger, or a worker that handles the fault of a device which uses
+    /// the page tables of the mm (`iommu_sva_handle_mm()`). An access by a kthread in
+    /// [`kthread_use_mm`](crate::mm::MmWithUser::kthread_use_mm) is not remote.
+    ///
     /// # Context
     ///
     /// Process context. Does not sleep.
@@ -424,17 +428,21 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{mm::{fault::VmFault, vm_ops::VmOperations}, task::Pid};
+    /// use kernel::mm::{fault::VmFault, vm_ops::VmOperations, Mm};
     ///
-    /// /// Returns the TGID to charge for the page. A remote access is not charged.
-    /// fn payer<T: VmOperations>(vmf: &VmFault<'_, T>) -> Option<Pid> {
-    ///     (!vmf.is_remote()).then(|| current!().tgid())
+    /// /// Returns the mm to charge for the page: that of the VMA. The current task may be a
+    /// /// debugger, a worker that handles the fault of a device, or a kthread that uses the mm.
+    /// fn payer<'a, T: VmOperations>(vmf: &'a VmFault<'_, T>) -> &'a Mm {
+    ///     if vmf.is_remote() {
+    ///         pr_debug!("remote access by PID {}\n", current!().pid());
+    ///     }
+    ///     vmf.vma().mm()
     /// }
     /// # use kernel::mm::{kunit::fault_by_read, UserPage};
     /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
-    /// # assert_eq!(fault_by_read(move |vmf| match payer(vmf) {
-    /// #     Some(tgid) if tgid == current!().tgid() => vmf.return_page(&page),
-    /// #     _ => vmf.return_error(EINVAL),
+    /// # assert_eq!(fault_by_read(move |vmf| {
+    /// #     let is_mine = current!().mm().is_some_and(|mm| **mm == *payer(vmf));
+    /// #     if is_mine { vmf.return_page(&page) } else { vmf.return_error(EINVAL) }
     /// # }), Ok(0));
     /// # Ok::<(), Error>(())
     /// ```
@@ -446,6 +454,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
 
     /// Returns whether userspace accessed the page, rather than the kernel on its behalf.
     ///
+    /// The access may be that of a device, and is remote then: see [`is_remote`](Self::is_remote).
+    ///
     /// # Context
     ///
     /// Process context. Does not sleep.
@@ -455,10 +465,11 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// ```
     /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations};
     ///
-    /// /// Logs the cause of a `SIGBUS`. A failed access by the kernel raises none.
+    /// /// Logs the cause of a `SIGBUS`. A failed access by the kernel or by a device raises none.
     /// fn refuse<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> FaultResult<'a> {
-    ///     if vmf.is_user() {
-    ///         pr_info!("PID {} accessed page {}\n", current!().pid(), vmf.pgoff());
+    ///     if vmf.is_user() && !vmf.is_remote() {
+    ///         // Userspace can repeat this without limit, so it is not for `pr_info!`.
+    ///         pr_debug!("PID {} accessed page {}\n", current!().pid(), vmf.pgoff());
     ///     }
     ///     vmf.return_error(EINVAL)
     /// }
@@ -513,10 +524,13 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// ```
     /// use kernel::mm::{fault::{FaultResult, VmFault}, vm_ops::VmOperations, UserPage};
     ///
-    /// /// Maps a zeroed page. The mapping holds the only reference to it.
+    /// /// Maps a zeroed page. The mapping holds the only reference to it, so each VMA gets its own
+    /// /// page, and the content is lost when the page is unmapped.
     /// fn zeroed<'a, T: VmOperations>(vmf: &'a VmFault<'a, T>) -> FaultResult<'a> {
-    ///     match UserPage::alloc_page(GFP_KERNEL) {
+    ///     // The page is charged to the cgroup of the current task.
+    ///     match UserPage::alloc_page(GFP_KERNEL_ACCOUNT) {
     ///         Ok(page) => vmf.return_page(&page),
+    ///         // The system or the cgroup has no memory: the OOM killer runs.
     ///         Err(err) => vmf.return_error(err.into()),
     ///     }
     /// }
@@ -715,7 +729,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     task::MAX_SCHEDULE_TIMEOUT,
     /// };
     ///
-    /// /// Maps `page` as soon as the device has filled it.
+    /// /// Maps `page` as soon as the device has filled it. The fault lock is held meanwhile:
+    /// /// `retry_after()` is for a long wait.
     /// fn when_ready<'a, T: VmOperations>(
     ///     vmf: &'a VmFault<'a, T>,
     ///     is_ready: impl Fn() -> bool,
@@ -770,22 +785,26 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// fn later<'a, T: VmOperations>(
     ///     vmf: &'a mut VmFault<'a, T>,
-    ///     wait: impl Fn(),
+    ///     wait: impl Fn() -> Result,
     ///     page: &UserPage,
     /// ) -> FaultResult<'a> {
-    ///     match vmf.retry_after(&wait) {
+    ///     let once = || {
+    ///         // If it is interrupted, the repeated fault waits again.
+    ///         let _ = wait();
+    ///     };
+    ///     match vmf.retry_after(once) {
     ///         Ok(result) => result,
     ///         // This also handles the repeated fault, which must make progress.
-    ///         Err(vmf) => {
-    ///             wait();
-    ///             vmf.return_page(page)
-    ///         }
+    ///         Err(vmf) => match wait() {
+    ///             Ok(()) => vmf.return_page(page),
+    ///             Err(err) => vmf.return_error(err),
+    ///         },
     ///     }
     /// }
     /// # use kernel::mm::kunit::fault_by_read;
     /// # let page = UserPage::alloc_page(GFP_KERNEL)?;
     /// # // The fault of a kthread must be completed under the lock.
-    /// # assert_eq!(fault_by_read(move |vmf| later(vmf, || (), &page)), Ok(0));
+    /// # assert_eq!(fault_by_read(move |vmf| later(vmf, || Ok(()), &page)), Ok(0));
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias("VM_FAULT_RETRY", "maybe_unlock_mmap_for_io"))]

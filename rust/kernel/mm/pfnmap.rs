@@ -8,6 +8,11 @@
 //! attached to the VMA ([`VmaNew::set_ops`]) is dropped only after the last PFN has been unmapped,
 //! in the VMA and in all VMAs that were made from it, also if the `->mmap()` hook fails.
 //!
+//! That is about CPUs. A device that userspace drives by VFIO may still access a PFN: type 1 of
+//! VFIO puts those of MMIO and of reserved pages into the IOMMU (`follow_fault_pfn()`), and removes
+//! them when userspace asks for it, not when the VMA is unmapped. It holds no reference on the
+//! driver's file. PFNs of other memory are refused.
+//!
 //! [`flags::PFNMAP`] and [`flags::MIXEDMAP`] must not be combined: for a VMA with both, the core mm
 //! would take a mapped PFN for a page with a refcount.
 //!
@@ -218,15 +223,19 @@ impl VmaNew {
     ///
     /// /// # Safety
     /// ///
-    /// /// The PFNs from `pfn` on must be those of memory that userspace may access while it has
-    /// /// the file open. There must be as many as the VMA has pages.
-    /// unsafe fn mmap(vma: &VmaNew, pfn: usize) -> Result {
-    ///     // SAFETY: Guaranteed by the caller. The VMA holds a reference on the file. This
-    ///     // function does not call `set_mixedmap()`.
+    /// /// The `pages` PFNs from `pfn` on must be those of memory that userspace may access while
+    /// /// it has the file open.
+    /// unsafe fn mmap(vma: &VmaNew, pfn: usize, pages: usize) -> Result {
+    ///     // Userspace chooses the offset and the length.
+    ///     if vma.pgoff() != 0 || vma.vma_pages() > pages {
+    ///         return Err(EINVAL);
+    ///     }
+    ///     // SAFETY: Guaranteed by the caller. The VMA holds a reference on the file, and is not
+    ///     // longer than the memory. This function does not call `set_mixedmap()`.
     ///     unsafe { vma.remap_pfn_range(pfn, Caching::Normal) }
     /// }
     /// # // SAFETY: This is the BIOS of a PC. The VMA is unmapped without having been accessed.
-    /// # kernel::mm::kunit::with_vma_new(|vma| unsafe { mmap(vma, 0xf0) })?;
+    /// # kernel::mm::kunit::with_vma_new(|vma| unsafe { mmap(vma, 0xf0, 16) })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[inline]

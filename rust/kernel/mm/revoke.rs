@@ -13,6 +13,11 @@
 //!   [`RevocableMapping::revoke`] unmaps all pages and changes the state before it releases the
 //!   lock. So a concurrent page fault maps a page either before that, or with the new state.
 //!
+//! It revokes pages, not PFNs. [`VmaNew::set_revocable_ops`] fails for a VMA with
+//! [`flags::PFNMAP`], and no method of a [`RevocableMapping`] maps a PFN: a page fault could map
+//! one of [`VmFault::vmf_insert_mixed`] again. A PFN must stay valid for as long as
+//! [`pfnmap`](crate::mm::pfnmap) says.
+//!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::{
@@ -85,6 +90,9 @@ use core::ptr::{
 ///     type Hook = MmapHook;
 ///
 ///     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
+///         if vmf.pgoff() != 0 {
+///             return vmf.return_error(EINVAL);
+///         }
 ///         vmf.data().page.fault(vmf, |page| page.as_ref().ok_or(EIO))
 ///     }
 /// }
@@ -102,15 +110,18 @@ use core::ptr::{
 ///         Ok(())
 ///     }
 ///
-///     /// Userspace does not reach the page after this, and accesses raise `SIGBUS`.
-///     fn take_back(&self) -> Option<UserPage> {
-///         self.page.revoke(Option::take)
+///     /// Accesses of userspace raise `SIGBUS` after this. Returns whether there was a page.
+///     ///
+///     /// The page is dropped, and not used for anything else: C code may have pinned it, and goes
+///     /// on writing to it, or lets userspace read it.
+///     fn take_back(&self) -> bool {
+///         self.page.revoke(Option::take).is_some()
 ///     }
 /// }
 /// # use kernel::mm::kunit::read_page;
 /// # let lent = Lent::new()?;
 /// # assert_eq!(read_page(0, |vma| Lent::mmap(&lent, vma)), Ok(0));
-/// # assert!(lent.take_back().is_some());
+/// # assert!(lent.take_back());
 /// # assert_eq!(read_page(0, |vma| Lent::mmap(&lent, vma)), Err(EFAULT));
 /// # assert!(Arc::into_unique_or_drop(lent).is_some());
 /// #
@@ -163,8 +174,10 @@ impl<S> RevocableMapping<S> {
     /// These pages stay:
     ///
     /// - the copies that userspace has made by writing to a private VMA,
-    /// - those that C code has pinned by `get_user_pages()`, for example for a transfer that has
-    ///   been started, until it unpins them,
+    /// - those that C code has pinned by `get_user_pages()`, until it unpins them: for a transfer
+    ///   that has been started, in a pipe (`vmsplice()`), or in an IOMMU (VFIO). Such a page stays
+    ///   allocated, but a driver must not use it again for what userspace must not see or change.
+    ///   Allocate another one.
     /// - those that the driver has mapped by other methods than these two. An `->mmap()` hook maps
     ///   a page before `revoke` finds the VMA, and [`VmFault::return_page`] has it mapped when the
     ///   handler has returned.

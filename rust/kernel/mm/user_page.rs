@@ -85,11 +85,12 @@ impl UserPage {
     /// ```
     /// use kernel::mm::UserPage;
     ///
-    /// /// Allocates `n` pages for a buffer that userspace maps.
+    /// /// Allocates `n` pages for a buffer that userspace maps. The driver limits `n`. The pages
+    /// /// are charged to the cgroup of the current task.
     /// fn alloc_pages(n: usize) -> Result<KVec<UserPage>> {
     ///     let mut pages = KVec::with_capacity(n, GFP_KERNEL)?;
     ///     for _ in 0..n {
-    ///         pages.push(UserPage::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
+    ///         pages.push(UserPage::alloc_page(GFP_KERNEL_ACCOUNT)?, GFP_KERNEL)?;
     ///     }
     ///     Ok(pages)
     /// }

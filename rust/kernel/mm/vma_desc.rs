@@ -46,6 +46,10 @@
 //!     type Hook = MmapPrepareHook;
 //!
 //!     fn fault<'a>(vmf: &'a mut VmFault<'a, Self>) -> FaultResult<'a> {
+//!         // The VMA may be longer than the buffer, and may start at another page offset.
+//!         if vmf.pgoff() != 0 {
+//!             return vmf.return_error(EINVAL);
+//!         }
 //!         vmf.return_page(&vmf.data().page)
 //!     }
 //! }
@@ -57,9 +61,6 @@
 //!
 //! /// The `->mmap_prepare()` hook.
 //! fn mmap_prepare<'a>(file: &'a OpenFile, desc: &mut VmaDesc<'a>) -> Result {
-//!     if desc.pgoff() != 0 {
-//!         return Err(EINVAL);
-//!     }
 //!     desc.set_ops(file.buffer.as_arc_borrow())
 //! }
 //! # let page = UserPage::alloc_page(GFP_KERNEL)?;
@@ -652,14 +653,19 @@ impl<'a> VmaDesc<'a> {
     ///
     /// /// # Safety
     /// ///
-    /// /// The PFNs from `pfn` on must be those of memory that userspace may access while it has
-    /// /// the file open. There must be as many as the VMA has pages.
-    /// unsafe fn mmap_prepare(desc: &mut VmaDesc<'_>, pfn: usize) -> Result {
-    ///     // SAFETY: Guaranteed by the caller. The VMA holds a reference on the file.
+    /// /// The `pages` PFNs from `pfn` on must be those of memory that userspace may access while
+    /// /// it has the file open.
+    /// unsafe fn mmap_prepare(desc: &mut VmaDesc<'_>, pfn: usize, pages: usize) -> Result {
+    ///     // Userspace chooses the offset and the length.
+    ///     if desc.pgoff() != 0 || desc.vma_pages() > pages {
+    ///         return Err(EINVAL);
+    ///     }
+    ///     // SAFETY: Guaranteed by the caller. The VMA holds a reference on the file, and is not
+    ///     // longer than the memory.
     ///     unsafe { desc.remap_pfn_range(pfn, Caching::Normal) }
     /// }
     /// # // SAFETY: This is the BIOS of a PC. The VMA is unmapped without having been accessed.
-    /// # kernel::mm::kunit::with_vma_desc(|desc| unsafe { mmap_prepare(desc, 0xf0) })?;
+    /// # kernel::mm::kunit::with_vma_desc(|desc| unsafe { mmap_prepare(desc, 0xf0, 16) })?;
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "mmap_action_remap_full")]
@@ -761,6 +767,10 @@ impl<'a> VmaDesc<'a> {
     /// }
     ///
     /// fn mmap_prepare<'a>(file: &'a OpenFile, desc: &mut VmaDesc<'a>) -> Result {
+    ///     // The first of the pages is mapped at the start of the VMA.
+    ///     if desc.pgoff() != 0 {
+    ///         return Err(EINVAL);
+    ///     }
     ///     desc.map_kernel_pages(&file.pages)
     /// }
     /// # let mut pages = KVec::new();

@@ -222,9 +222,9 @@ macro_rules! impl_new_vma_flags {
         ///
         /// ```
         #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
-        /// // A VMA that userspace only writes to, for now.
-        /// let write_only = vma.writable() && !vma.readable();
-        /// # assert!(!write_only);
+        /// // Only a hint: whether userspace is likely to read what the driver could map at once.
+        /// let prefault = vma.readable();
+        /// # assert!(prefault);
         /// # Ok(())
         /// # })?;
         /// # Ok::<(), Error>(())
@@ -247,8 +247,9 @@ macro_rules! impl_new_vma_flags {
         ///
         /// ```
         #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
-        /// // For a VMA that is only read, one page of zeros could stand for all that are empty.
-        /// let may_share_zeros = !vma.writable();
+        /// // One page of zeros may stand for all that are empty, if userspace can write to none of
+        /// // them, neither now nor after `mprotect()`.
+        /// let may_share_zeros = !vma.writable() && vma.try_clear_maywrite().is_ok();
         /// # assert!(!may_share_zeros);
         /// # Ok(())
         /// # })?;
@@ -272,9 +273,10 @@ macro_rules! impl_new_vma_flags {
         ///
         /// ```
         #[doc = concat!(" # kernel::mm::kunit::", $fixture, "(|vma| {")]
-        /// // Whether instruction caches have to see what the driver writes to the memory.
-        /// let has_code = vma.executable();
-        /// # assert!(!has_code);
+        /// // Instruction caches need not see what the driver writes to the memory, if userspace
+        /// // cannot execute it, neither now nor after `mprotect()`.
+        /// let has_no_code = !vma.executable() && vma.try_clear_mayexec().is_ok();
+        /// # assert!(has_no_code);
         /// # Ok(())
         /// # })?;
         /// # Ok::<(), Error>(())

@@ -46,6 +46,10 @@ use core::ops::Deref;
 ///
 /// /// Maps `first` at the start of the VMA, and `others` after it.
 /// fn map_all(vma: &VmaMixedMap, first: &UserPage, others: &[UserPage]) -> Result {
+///     // `first` is the page at offset 0. `vm_insert_pages()` checks the end of the VMA.
+///     if vma.pgoff() != 0 {
+///         return Err(EINVAL);
+///     }
 ///     vma.vm_insert_page(vma.start(), first)?;
 ///     vma.vm_insert_pages(vma.start() + PAGE_SIZE, others)
 /// }

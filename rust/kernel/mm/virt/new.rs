@@ -54,6 +54,9 @@ use core::{
 /// use kernel::mm::{virt::VmaNew, UserPage};
 ///
 /// fn mmap(vma: &VmaNew, page: &UserPage) -> Result {
+///     if vma.pgoff() != 0 {
+///         return Err(EINVAL);
+///     }
 ///     // Fails if the VMA is writable. Otherwise `mprotect()` cannot make it writable later.
 ///     vma.try_clear_maywrite()?;
 ///     vma.set_mixedmap().vm_insert_page(vma.start(), page)
@@ -342,6 +345,9 @@ impl VmaNew {
     ///
     /// /// Maps `page`, and `other` in place of it if the device wants that.
     /// fn mmap(vma: &VmaNew, page: &UserPage, other: Option<&UserPage>) -> Result {
+    ///     if vma.pgoff() != 0 {
+    ///         return Err(EINVAL);
+    ///     }
     ///     let mixed = vma.set_mixedmap();
     ///     mixed.vm_insert_page(vma.start(), page)?;
     ///     if let Some(other) = other {

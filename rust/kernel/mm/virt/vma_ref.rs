@@ -315,11 +315,13 @@ impl VmaRef {
     /// };
     ///
     /// /// Returns the page offset that is mapped at `address`.
-    /// fn pgoff_at(vma: &VmaRef, address: usize) -> usize {
-    ///     vma.pgoff() + (address - vma.start()) / PAGE_SIZE
+    /// fn pgoff_at(vma: &VmaRef, address: usize) -> Option<usize> {
+    ///     let range = vma.start()..vma.end();
+    ///     range.contains(&address).then(|| vma.pgoff() + (address - vma.start()) / PAGE_SIZE)
     /// }
     /// # kernel::mm::kunit::with_vma_new(|vma| {
-    /// #     assert_eq!(pgoff_at(vma, vma.start() + PAGE_SIZE), 1);
+    /// #     assert_eq!(pgoff_at(vma, vma.start() + PAGE_SIZE), Some(1));
+    /// #     assert_eq!(pgoff_at(vma, vma.start() - 1), None);
     /// #     Ok(())
     /// # })?;
     /// # Ok::<(), Error>(())
@@ -445,9 +447,14 @@ impl VmaRef {
     ///     vm_ops::VmOperations, //
     /// };
     ///
-    /// /// Zaps `vma`, unless userspace has mapped something else at this address meanwhile.
-    /// fn revoke<T: VmOperations>(vma: &VmaRef) -> Result {
+    /// /// Zaps `vma`, unless userspace has mapped something else at this address meanwhile. The
+    /// /// next access calls `T::fault()`. Other VMAs, such as those of a child, keep the pages.
+    /// fn zap_own<T: VmOperations>(own: &T, vma: &VmaRef) -> Result {
     ///     let vma = vma.downcast::<T>().ok_or(EINVAL)?;
+    ///     // The driver's `vm_ops` are those of its other open files, too.
+    ///     if !core::ptr::eq(&*vma.data(), own) {
+    ///         return Err(EINVAL);
+    ///     }
     ///     vma.zap_vma_range(vma.start(), vma.end() - vma.start())
     /// }
     /// ```
