@@ -27,7 +27,6 @@ use kernel::{
         MmWithUser,
         UserPage, //
     },
-    page::PAGE_SIZE,
     prelude::*,
     sync::Arc,
     task::Kuid,
@@ -103,8 +102,8 @@ impl MiscDevice for TaskInfo {
             vma.try_clear_maywrite()?;
         }
 
-        let pages = (vma.end() - vma.start()) / PAGE_SIZE;
-        let pages = me.pages.get(..pages).ok_or(EINVAL)?;
+        let end = vma.pgoff().checked_add(vma.vma_pages()).ok_or(EINVAL)?;
+        let pages = me.pages.get(vma.pgoff()..end).ok_or(EINVAL)?;
 
         vma.set_ops(Arc::new(Mapping, GFP_KERNEL)?)?;
         vma.set_mixedmap().vm_insert_pages(vma.start(), pages)

@@ -126,6 +126,14 @@ impl Device {
         let at = map_file(&self.0, 0, pages * PAGE, prot, flags)?;
         Ok(Pages { at, pages })
     }
+
+    /// Maps `pages` pages from page offset `first` on, as shared and read-only.
+    pub fn map_from(&self, first: usize, pages: usize) -> Result<Pages, Errno> {
+        let offset = i64::try_from(first * PAGE).map_err(|_| Errno::EOVERFLOW)?;
+        let (prot, flags) = (ProtFlags::PROT_READ, MapFlags::MAP_SHARED);
+        let at = map_file(&self.0, offset, pages * PAGE, prot, flags)?;
+        Ok(Pages { at, pages })
+    }
 }
 
 /// Mapped pages of the device. They stay mapped when this is dropped.

@@ -434,6 +434,15 @@ fn pages_of_the_device() -> Result<()> {
         "the file cannot be mapped after the zap"
     );
 
+    let from = abi::PAGES - 2;
+    let last = device.map_from(from, 2)?;
+    for i in 0..2 {
+        ensure!(
+            last.read(i) == abi::PAGE_MAGIC + (from + i) as u64,
+            "page {i} of a mapping that starts with page {from} is another one"
+        );
+    }
+
     // Private mappings are read-only.
     let flags = MapFlags::MAP_PRIVATE;
     let private = device.map_with(1, ProtFlags::PROT_READ, flags)?;
@@ -581,6 +590,13 @@ fn invalid_input() -> Result<()> {
     ] {
         let got = device.map_with(pages, prot, flags).map(|_| ());
         ensure!(got == Err(Errno::EINVAL), "mmap(), {what}: {got:?}");
+    }
+    for (first, pages) in [(1, abi::PAGES), (abi::PAGES, 1), (1 << 40, 1)] {
+        let got = device.map_from(first, pages).map(|_| ());
+        ensure!(
+            got == Err(Errno::EINVAL),
+            "mmap() of {pages} pages from page {first} on: {got:?}"
+        );
     }
     ensure!(device.read() == Err(Errno::EINVAL), "read() of the device");
     ensure!(

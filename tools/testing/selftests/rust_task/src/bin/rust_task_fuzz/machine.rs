@@ -535,7 +535,7 @@ impl Machine {
         };
         let mapped = map(range, write, kind, file.raw().as_raw_fd(), first);
         let allowed = match file {
-            OpenFile::Info(_) => range.count <= abi::PAGES && (shared || !write),
+            OpenFile::Info(_) => first + range.count <= abi::PAGES && (shared || !write),
             OpenFile::TestTask(_) => false,
             OpenFile::Buffer(_) => first + range.count <= vma::abi::PAGES,
             OpenFile::TestVma(_) => match first as u64 {
@@ -563,7 +563,7 @@ impl Machine {
         );
         self.split_may_fail |= matches!(file, OpenFile::TestVma(_));
         self.record(range, mapped, |i| match file {
-            OpenFile::Info(_) => Content::Device(i),
+            OpenFile::Info(_) => Content::Device(first + i),
             OpenFile::Buffer(_) => Content::Buffer(first + i),
             _ => Content::Any,
         });
