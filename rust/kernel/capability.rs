@@ -236,14 +236,25 @@ pub fn perfmon_capable() -> bool {
 /// # Examples
 ///
 /// ```
-/// use kernel::capability::{
-///     ns_capable,
-///     Capability, //
+/// use kernel::{
+///     capability::{
+///         ns_capable,
+///         Capability, //
+///     },
+///     user_namespace::UserNamespace, //
 /// };
 ///
-/// // The user who has created a container may configure what belongs to it.
-/// let task = current!();
-/// assert!(ns_capable(task.user_ns(), Capability::NET_ADMIN));
+/// /// Configures what belongs to a container, which was created in the user namespace `owner`.
+/// fn configure(owner: &UserNamespace) -> Result {
+///     // Each user has all capabilities in a namespace of their own, so `current!().user_ns()` in
+///     // place of `owner` would permit it to all.
+///     if !ns_capable(owner, Capability::NET_ADMIN) {
+///         return Err(EPERM);
+///     }
+///     // ...
+///     Ok(())
+/// }
+/// assert!(configure(UserNamespace::init()).is_ok());
 /// ```
 #[inline]
 pub fn ns_capable(ns: &UserNamespace, cap: Capability) -> bool {

@@ -276,11 +276,12 @@ impl Credential {
     /// ```
     /// use kernel::cred::Credential;
     ///
-    /// /// Returns whether `cred` is root in its own user namespace.
-    /// fn is_root_there(cred: &Credential) -> bool {
-    ///     cred.user_ns().make_kuid(0) == Some(cred.euid())
+    /// /// Returns the effective UID as processes in the same user namespace see it. 0 says nothing
+    /// /// about privileges: each user may be root in a namespace of their own.
+    /// fn uid_there(cred: &Credential) -> Option<u32> {
+    ///     cred.euid().into_uid(cred.user_ns())
     /// }
-    /// assert!(is_root_there(current!().cred()));
+    /// assert_eq!(uid_there(current!().cred()), Some(0));
     /// ```
     #[inline]
     pub fn user_ns(&self) -> &UserNamespace {

@@ -509,7 +509,7 @@ impl KThread {
     /// use kernel::{
     ///     kthread::KThread,
     ///     sync::{atomic::{Atomic, Full}, Arc},
-    ///     task::{TaskState, MAX_SCHEDULE_TIMEOUT},
+    ///     task::{cond_resched, TaskState, MAX_SCHEDULE_TIMEOUT},
     /// };
     ///
     /// /// Adds a piece of work, and wakes the kthread.
@@ -530,6 +530,8 @@ impl KThread {
     ///     // `sleep()` would not return on a `wake_up()`.
     ///     while let Ok(pieces) = this.wait_until(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, next) {
     ///         done += pieces as i32;
+    ///         // If there is always more work, the wait never sleeps.
+    ///         cond_resched();
     ///     }
     ///     done
     /// })?;
@@ -1058,11 +1060,19 @@ impl CurrentKThread {
     /// # Examples
     ///
     /// ```
-    /// use kernel::kthread::CurrentKThread;
+    /// use kernel::{kthread::CurrentKThread, task::cond_resched};
     ///
     /// /// Checks for a stop before each piece of a long job. Returns the number of pieces done.
-    /// fn pieces(this: &CurrentKThread, piece: impl FnMut(usize)) -> usize {
-    ///     (0..1000).take_while(|_| !this.should_stop()).map(piece).count()
+    /// fn pieces(this: &CurrentKThread, mut piece: impl FnMut(usize)) -> usize {
+    ///     for done in 0..1000 {
+    ///         if this.should_stop() {
+    ///             return done;
+    ///         }
+    ///         piece(done);
+    ///         // Without preemption, other tasks of the CPU and RCU wait for this.
+    ///         cond_resched();
+    ///     }
+    ///     1000
     /// }
     /// ```
     #[doc(alias = "kthread_should_stop")]
@@ -1087,7 +1097,7 @@ impl CurrentKThread {
     /// # Examples
     ///
     /// ```
-    /// use kernel::kthread::CurrentKThread;
+    /// use kernel::{kthread::CurrentKThread, task::cond_resched};
     ///
     /// /// Polls without a sleep, except while the owner keeps the kthread parked.
     /// fn poll(this: &CurrentKThread, mut more: impl FnMut() -> bool) {
@@ -1096,6 +1106,8 @@ impl CurrentKThread {
     ///             // The shared data must be consistent here.
     ///             this.parkme();
     ///         }
+    ///         // Without preemption, other tasks of the CPU and RCU wait for this.
+    ///         cond_resched();
     ///     }
     /// }
     /// ```
@@ -1156,6 +1168,9 @@ impl CurrentKThread {
     ///   system is suspended, in each state, unless `timeout` is zero or less. The time for which
     ///   it is frozen does not count, except in a freezable state.
     ///
+    /// It does not sleep if the condition is true at once, so a loop around it calls
+    /// [`cond_resched`](crate::task::cond_resched).
+    ///
     /// # Errors
     ///
     /// - [`WaitError::Stop`] (`EINTR`): the owner has asked the kthread to stop.
@@ -1170,7 +1185,7 @@ impl CurrentKThread {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{kthread::CurrentKThread, task::{TaskState, WaitError}};
+    /// use kernel::{kthread::CurrentKThread, task::{cond_resched, TaskState, WaitError}};
     ///
     /// /// Serves requests. If there is none for 100 jiffies, lets the device sleep.
     /// fn serve<T>(
@@ -1184,6 +1199,7 @@ impl CurrentKThread {
     ///             Err(WaitError::Timeout) => handle(None),
     ///             Err(_) => return,
     ///         }
+    ///         cond_resched();
     ///     }
     /// }
     /// # use kernel::{kthread::KThread, task::MAX_SCHEDULE_TIMEOUT};
@@ -1285,11 +1301,11 @@ impl CurrentKThread {
     /// # Examples
     ///
     /// ```
-    /// use kernel::kthread::CurrentKThread;
+    /// use kernel::{kthread::CurrentKThread, time::msecs_to_jiffies};
     ///
-    /// /// Calls `something` about ten times a second with `CONFIG_HZ=1000`.
+    /// /// Calls `something` about ten times a second.
     /// fn regularly(this: &CurrentKThread, mut something: impl FnMut()) {
-    ///     while !this.sleep(100) {
+    ///     while !this.sleep(msecs_to_jiffies(100) as c_long) {
     ///         something();
     ///     }
     /// }

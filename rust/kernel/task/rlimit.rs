@@ -18,11 +18,14 @@ use crate::{
 /// ```
 /// use kernel::task::Rlimit;
 ///
-/// /// Returns whether the calling process may lock `bytes` bytes of memory.
-/// fn may_lock(bytes: usize) -> bool {
-///     bytes <= current!().rlimit(Rlimit::Memlock)
+/// /// Returns whether the calling process may lock `bytes` bytes of memory in addition to `locked`
+/// /// ones. Called in its system call: a worker has limits of its own.
+/// fn may_lock(locked: usize, bytes: usize) -> bool {
+///     let limit = current!().rlimit(Rlimit::Memlock);
+///     locked.checked_add(bytes).is_some_and(|all| all <= limit)
 /// }
-/// assert!(may_lock(0));
+/// assert!(may_lock(0, 0));
+/// # assert!(!may_lock(usize::MAX, 1));
 /// ```
 #[doc(alias = "RLIMIT")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -216,14 +216,27 @@ impl CurrentKThread {
     /// # Examples
     ///
     /// ```
-    /// use kernel::{kthread::{CurrentKThread, KThread}, task::MAX_SCHEDULE_TIMEOUT};
+    /// use kernel::{
+    ///     kthread::{CurrentKThread, KThread},
+    ///     sync::atomic::{Atomic, Full},
+    ///     task::{cond_resched, TaskState, MAX_SCHEDULE_TIMEOUT},
+    /// };
+    ///
+    /// /// An interrupt handler adds an event, and then calls `wake_up()` of the kthread's task.
+    /// static EVENTS: Atomic<u32> = Atomic::new(0);
     ///
     /// fn handle_events(this: &CurrentKThread) -> i32 {
     ///     if this.sched_set_fifo().is_err() {
     ///         pr_warn!("events are handled with normal priority\n");
     ///     }
-    ///     // Wait for an event, handle it, and so on.
-    ///     while !this.sleep(MAX_SCHEDULE_TIMEOUT) {}
+    ///     let next = || match EVENTS.xchg(0, Full) {
+    ///         0 => None,
+    ///         events => Some(events),
+    ///     };
+    ///     while let Ok(_events) = this.wait_until(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, next) {
+    ///         // ... handle them ...
+    ///         cond_resched();
+    ///     }
     ///     0
     /// }
     /// let thread = KThread::spawn(format_args!("events"), handle_events)?;

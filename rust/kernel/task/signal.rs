@@ -57,6 +57,8 @@ impl Task {
     /// # Examples
     ///
     /// ```
+    /// use kernel::task::cond_resched;
+    ///
     /// /// Copies `chunks` chunks, and stops early if the caller is being killed.
     /// fn copy_all(chunks: usize) -> Result {
     ///     for _ in 0..chunks {
@@ -64,6 +66,7 @@ impl Task {
     ///             return Err(EINTR);
     ///         }
     ///         // ...
+    ///         cond_resched();
     ///     }
     ///     Ok(())
     /// }

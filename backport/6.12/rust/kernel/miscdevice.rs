@@ -82,11 +82,11 @@ impl MiscDeviceOptions {
 ///
 /// ```
 /// use kernel::{c_str, fs::File, miscdevice::{MiscDevice, MiscDeviceOptions}};
-/// use kernel::miscdevice::MiscDeviceRegistration;
+/// use kernel::{miscdevice::MiscDeviceRegistration, pid::{Pid, PidType}, sync::aref::ARef};
 ///
-/// /// Stores the TGID of the process that opened the file.
+/// /// The process that opened the file. A stored TGID could be that of another process later.
 /// struct Opener {
-///     tgid: i32,
+///     pid: ARef<Pid>,
 /// }
 ///
 /// #[vtable]
@@ -94,11 +94,13 @@ impl MiscDeviceOptions {
 ///     type Ptr = KBox<Self>;
 ///
 ///     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
-///         Ok(KBox::new(Opener { tgid: current!().tgid() }, GFP_KERNEL)?)
+///         let pid = current!().get_task_pid(PidType::Tgid).ok_or(ESRCH)?;
+///         Ok(KBox::new(Opener { pid }, GFP_KERNEL)?)
 ///     }
 ///
 ///     fn ioctl(me: &Self, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
-///         Ok(me.tgid as isize)
+///         // As the caller knows it, or 0 if the process has no TGID in its PID namespace.
+///         Ok(me.pid.pid_vnr() as isize)
 ///     }
 /// }
 ///
