@@ -152,6 +152,7 @@ macro_rules! current {
 /// ```
 /// use kernel::{sync::aref::ARef, task::Task};
 ///
+/// /// Belongs to one thread. To compare processes, store an `ARef<Pid>` of `PidType::Tgid`.
 /// struct Session {
 ///     opener: ARef<Task>,
 /// }
@@ -658,7 +659,10 @@ impl Task {
     /// that waits with [`wait_until`](CurrentTask::wait_until) is woken whatever its
     /// [`TaskState`] is.
     ///
-    /// A sleeper must expect spurious wake-ups and check its condition again.
+    /// A sleeper must expect spurious wake-ups and check its condition again. A thread of userspace
+    /// is woken from plain [`TASK_UNINTERRUPTIBLE`], too. There it may be in a delay of C code that
+    /// does not check the time again, as a driver's `schedule_timeout_uninterruptible()`: the delay
+    /// is cut short. So wake only tasks that wait for the caller.
     ///
     /// # Context
     ///
@@ -915,7 +919,11 @@ pub(crate) fn check_user_access() -> Result {
     Ok(())
 }
 
-/// Annotates a function that may sleep, and reschedules if needed (`might_resched()`).
+/// Annotates a function that may sleep.
+///
+/// With `CONFIG_PREEMPT_VOLUNTARY`, it also reschedules if needed (`might_resched()`). With
+/// `CONFIG_PREEMPT_NONE` it does not, so a long loop that only calls this keeps other tasks from
+/// its CPU, and delays grace periods of RCU. It calls [`cond_resched`] instead.
 ///
 /// With `CONFIG_DEBUG_ATOMIC_SLEEP`, a call in atomic context is reported with the file and line
 /// of the caller.

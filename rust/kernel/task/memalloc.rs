@@ -63,7 +63,11 @@ pub fn memalloc_nofs<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// Calls `f`. Allocations of this task do not reclaim memory themselves meanwhile, and may use the
-/// memory that is reserved for reclaim. In an interrupt, they may not.
+/// memory that is reserved for reclaim.
+///
+/// The latter also holds in a softirq handler, but not in a hard interrupt handler, and not in a
+/// task that has softirqs disabled (`__gfp_pfmemalloc_flags()`). An interrupt during `f` does not
+/// use the reserve: `handle_softirqs()` clears the flag meanwhile.
 ///
 /// For code without which reclaim makes no progress, such as that of a device which the kernel
 /// swaps to. It must free more memory than it allocates, and soon: nothing limits how much of the

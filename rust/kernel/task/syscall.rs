@@ -30,10 +30,13 @@ impl CurrentTask {
     ///
     /// ```
     /// /// Returns the size of an array of `n` pointers of the caller.
-    /// fn size_of_pointers(n: usize) -> usize {
-    ///     n * if current!().in_compat_syscall() { 4 } else { size_of::<usize>() }
+    /// fn size_of_pointers(n: usize) -> Result<usize> {
+    ///     let size = if current!().in_compat_syscall() { 4 } else { size_of::<usize>() };
+    ///     // The caller chooses `n`.
+    ///     n.checked_mul(size).ok_or(EINVAL)
     /// }
-    /// assert_eq!(size_of_pointers(3), 3 * size_of::<usize>());
+    /// assert_eq!(size_of_pointers(3), Ok(3 * size_of::<usize>()));
+    /// # assert_eq!(size_of_pointers(usize::MAX), Err(EINVAL));
     /// ```
     #[doc(alias = "is_compat_task")]
     #[inline]
@@ -48,6 +51,10 @@ impl CurrentTask {
     /// For a driver that must not wait for a lock, as its holder may wait for this system call. The
     /// task handles its signals before it calls the driver again. In a kthread or an interrupt,
     /// there is no system call to restart, and this function only returns the error.
+    ///
+    /// A worker of io_uring or vhost has no system call to restart, either: it handles its signals,
+    /// and goes on. io_uring completes the request with `EINTR` (`io_fixup_restart_res()`), also if
+    /// `io_uring_enter()` executes it. Userspace has to repeat the request.
     ///
     /// # Context
     ///
