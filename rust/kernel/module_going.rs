@@ -408,6 +408,11 @@ impl TaskWorkItem for Restart {
 /// work, which waits until `init()` has returned. The file does not keep its reference to the
 /// module, and `misc_mtx` is not held during the wait.
 ///
+/// If `init()` itself opens the device, with a function of C, it gets `ERESTARTNOINTR` as well. It
+/// must not try again, as the task work runs after `init()` has returned. It must not return this
+/// error, either: `init_module()` would be restarted, and load the module again, until the process
+/// is killed.
+///
 /// # Errors
 ///
 /// - `ERESTARTNOINTR`: the module is coming, and the system call will be restarted.

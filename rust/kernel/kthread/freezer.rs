@@ -57,7 +57,7 @@ impl CurrentKThread {
     /// ```
     /// use kernel::{
     ///     kthread::{CurrentKThread, KThread},
-    ///     task::{TaskState, MAX_SCHEDULE_TIMEOUT},
+    ///     task::{cond_resched, TaskState, MAX_SCHEDULE_TIMEOUT},
     /// };
     ///
     /// /// Writes what is dirty. Does not run while the disk is suspended.
@@ -68,6 +68,7 @@ impl CurrentKThread {
     ///     let mut written = 0;
     ///     while let Ok(blocks) = this.wait_until(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, &dirty) {
     ///         written += blocks as i32;
+    ///         cond_resched();
     ///         # this.sleep(1);
     ///     }
     ///     written

@@ -50,7 +50,9 @@ use crate::{
 /// sleeps in one of the states `Killable`, `Uninterruptible` and `Idle` for too long. In a
 /// freezable state, it stops the task where it sleeps, and the wait continues after the resume. The
 /// caller must not hold a lock then: other tasks that wait for the lock cannot be frozen. Lockdep
-/// reports this. The freezer stops a kthread only after
+/// reports this. `MiscDevice::open` is called with `misc_mtx` held, so do not use one there.
+///
+/// The freezer stops a kthread only after
 /// [`CurrentKThread::set_freezable`](crate::kthread::CurrentKThread::set_freezable).
 ///
 /// # Examples

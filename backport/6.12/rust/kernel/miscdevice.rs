@@ -70,7 +70,7 @@ impl MiscDeviceOptions {
 /// The node appears at once, but while the module is in its `init()`, a process that opens it waits
 /// until `init()` has returned. It can be killed. If `init()` fails, `open()` fails as for a device
 /// that does not exist. An `init()` that waits for a process that opens the device waits
-/// permanently, or until that process is killed.
+/// permanently, or until that process is killed. `init()` cannot open the device itself, either.
 ///
 /// # Invariants
 ///
@@ -247,6 +247,10 @@ pub trait MiscDevice: Sized {
     type Ptr: ForeignOwnable + Send + Sync;
 
     /// Creates the data of a file that is being opened.
+    ///
+    /// `misc_mtx` is held. While this waits, no misc device can be opened, registered or
+    /// deregistered, and no module with one can be unloaded. So a wait must be short, and must not
+    /// be in a freezable state.
     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr>;
 
     /// Sets up a VMA when userspace maps the file.
