@@ -108,7 +108,7 @@ impl Credential {
         secid
     }
 
-    /// Returns the real user ID: the user who owns the task. Signals may be sent to it by this user.
+    /// Returns the real user ID: that of the owner of the task, which may send signals to it.
     ///
     /// # Context
     ///

@@ -156,7 +156,7 @@ impl Kuid {
     /// the user is not mapped there.
     ///
     /// This is for values that are shown to userspace. For a check, use [`into_uid`](Self::into_uid):
-    /// the overflow UID is also that of a real user, nobody.
+    /// the overflow UID, usually 65534, may be that of a real user as well.
     ///
     /// # Context
     ///
