@@ -164,7 +164,8 @@ pub fn try_boot(
             })
     };
     let limit = Some(options.limit);
-    match step::watch_until(&title, &build.log("qemu"), &mut qemu, limit, failure) {
+    let now = || current_test(&read(&results)).unwrap_or_else(|| step::last_line(&console));
+    match step::watch_until(&title, &build.log("qemu"), &mut qemu, limit, now, failure) {
         Err(err) if err.is::<step::Killed>() => return Ok(Err(err.to_string())),
         other => other?,
     };
@@ -215,6 +216,15 @@ fn failed_test(line: &str) -> Option<String> {
     Some(name.trim_start_matches("- ").to_owned())
 }
 
+/// Returns the test that runs, or has run last: the program and the name.
+fn current_test(results: &str) -> Option<String> {
+    let last = |mark| {
+        let (_, rest) = results.rsplit_once(mark)?;
+        rest.lines().next()
+    };
+    Some(format!("{}: {}", last("# program ")?, last("# test\t")?))
+}
+
 /// The beginning of a KCSAN report.
 const RACE: &str = "BUG: KCSAN: ";
 
@@ -261,7 +271,14 @@ fn data_races(console: &str) -> (Vec<&str>, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::data_races;
+    use super::{current_test, data_races};
+
+    #[test]
+    fn the_last_test_of_the_last_program_runs() {
+        let results = "# program p\n# test\ta\nok 1 a\n# program q\n# test\tb c\n# did\tx\t1\n";
+        assert_eq!(current_test(results).as_deref(), Some("q: b c"));
+        assert_eq!(current_test("# program p\n"), None);
+    }
 
     #[test]
     fn data_races_of_rust_code_are_distinguished() {

@@ -146,7 +146,7 @@ const SECONDS: &str = "# seconds\t";
 const SLOW: f64 = 5.0;
 
 /// The prefixes of comment lines that are data, not diagnostics of the next result.
-const DATA: &[&str] = &["# fact\t", "# did\t"];
+const DATA: &[&str] = &["# fact\t", "# did\t", "# test\t"];
 
 /// Parses `ok 1 name` or `not ok 2 name`. A skipped test counts as failed, because the guest has
 /// everything that the tests need.

@@ -59,7 +59,7 @@ pub fn run_until(
     command: &mut Command,
     stop: impl FnMut() -> Option<String>,
 ) -> Result<()> {
-    if !watch_until(title, log, command, None, stop)? {
+    if !watch_until(title, log, command, None, || last_line(log), stop)? {
         let text = fs::read_to_string(log).unwrap_or_default();
         let log = log.display();
         match known_cause(&text) {
@@ -81,15 +81,16 @@ pub fn watch(
     command: &mut Command,
     limit: Option<Duration>,
 ) -> Result<bool> {
-    watch_until(title, log, command, limit, || None)
+    watch_until(title, log, command, limit, || last_line(log), || None)
 }
 
-/// Like [`watch`]; `stop` is that of [`run_until`].
+/// Like [`watch`]; `stop` is that of [`run_until`], and `now` returns what the progress line shows.
 pub fn watch_until(
     title: &str,
     log: &Path,
     command: &mut Command,
     limit: Option<Duration>,
+    now: impl Fn() -> String,
     mut stop: impl FnMut() -> Option<String>,
 ) -> Result<bool> {
     let out = File::create(log).with_context(|| log.display().to_string())?;
@@ -141,7 +142,7 @@ pub fn watch_until(
         }
         if seconds >= printed + if terminal { 1 } else { 15 } {
             printed = seconds;
-            let line = last_line(log);
+            let line = now();
             bar.set_message(line.clone());
             if !terminal {
                 eprintln!("{title}: {seconds} s: {line}");
@@ -153,7 +154,8 @@ pub fn watch_until(
     Ok(status.success())
 }
 
-fn last_line(log: &Path) -> String {
+/// Returns the last line of a file that is not empty.
+pub fn last_line(log: &Path) -> String {
     let mut tail = Vec::new();
     if let Ok(mut file) = File::open(log) {
         let len = file.metadata().map_or(0, |m| m.len());

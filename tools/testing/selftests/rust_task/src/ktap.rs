@@ -85,6 +85,7 @@ pub fn run(tests: &[Test]) -> Result<()> {
 pub fn run_within(limit: Duration, tests: &[Test]) -> Result<()> {
     println!("KTAP version 1\n1..{}", tests.len());
     for (i, (name, test)) in tests.iter().enumerate() {
+        println!("# test\t{name}");
         // SAFETY: This process has one thread.
         let child = match unsafe { fork()? } {
             // A new process group, which is killed as a whole.
