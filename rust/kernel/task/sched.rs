@@ -94,6 +94,16 @@ pub fn cond_resched() -> bool {
         unsafe { bindings::__might_resched(file.as_ptr().cast(), here.line() as c_int, 0) }
     }
 
+    // With a preemption model that is not chosen at boot, C's `_cond_resched()` is empty. With
+    // livepatches, it is not.
+    if cfg!(all(
+        CONFIG_PREEMPTION,
+        not(CONFIG_PREEMPT_DYNAMIC),
+        not(CONFIG_LIVEPATCH)
+    )) {
+        return false;
+    }
+
     // In an interrupt, `__cond_resched()` would end the RCU read-side critical section of the code
     // that is interrupted, as it reports a quiescent state.
     //
