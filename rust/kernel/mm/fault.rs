@@ -455,6 +455,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// Returns whether userspace accessed the page, rather than the kernel on its behalf.
     ///
     /// The access may be that of a device, and is remote then: see [`is_remote`](Self::is_remote).
+    /// On User-Mode Linux, this is always false: the two are not told apart there.
     ///
     /// # Context
     ///
@@ -486,7 +487,9 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     #[doc(alias = "FAULT_FLAG_USER")]
     #[inline]
     pub fn is_user(&self) -> bool {
-        self.flags() & bindings::fault_flag_FAULT_FLAG_USER != 0
+        // UML sets the flag for the kernel's accesses as well. It repeats both kinds in the kernel,
+        // where no signal is handled, so both have to be completed like the kernel's.
+        !cfg!(CONFIG_UML) && self.flags() & bindings::fault_flag_FAULT_FLAG_USER != 0
     }
 
     /// Completes the fault with `reason`.
@@ -614,7 +617,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// Completes the fault of a handler that has mapped the page itself.
     ///
     /// If the page is not mapped, the access faults again. Userspace may loop in this way, as it
-    /// handles signals in between. An access by the kernel must not: it cannot be killed then.
+    /// handles signals in between. An access by the kernel must not: it cannot be killed then. On
+    /// User-Mode Linux, neither must.
     ///
     /// # Context
     ///
@@ -675,6 +679,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///   handling the signal, `VM_FAULT_SIGBUS`: see [`wait_state`](Self::wait_state).
     /// - All others: `VM_FAULT_SIGBUS`.
     ///
+    /// On User-Mode Linux, `VM_FAULT_SIGBUS` for each error.
+    ///
     /// # Context
     ///
     /// Process context. Does not sleep.
@@ -689,6 +695,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///     vmf.return_error(ENODEV)
     /// }
     /// # assert_eq!(kernel::mm::kunit::fault_by_read(|vmf| gone(vmf)), Err(EFAULT));
+    /// # assert_eq!(kernel::mm::kunit::fault_by_read(|vmf| vmf.return_error(ENOMEM)), Err(EFAULT));
     /// # // An access by the kernel that is interrupted fails. It is not repeated.
     /// # for err in [EINTR, ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK] {
     /// #     assert_eq!(
@@ -863,7 +870,11 @@ fn is_interrupted(err: Error) -> bool {
 #[doc(alias = "vmf_error")]
 #[inline]
 pub(super) fn vm_fault_from_errno(err: Error) -> bindings::vm_fault_t {
-    if err == ENOMEM {
+    if cfg!(CONFIG_UML) {
+        // After `VM_FAULT_OOM`, `maybe_map()` uses the page table of the address, which may be
+        // missing. For `VM_FAULT_HWPOISON`, `handle_page_fault()` has a `BUG()`.
+        bindings::vm_fault_reason_VM_FAULT_SIGBUS
+    } else if err == ENOMEM {
         bindings::vm_fault_reason_VM_FAULT_OOM
     } else if err.to_errno() == -(bindings::EHWPOISON as i32) {
         bindings::vm_fault_reason_VM_FAULT_HWPOISON
