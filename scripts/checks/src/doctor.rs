@@ -4,6 +4,7 @@
 
 use anyhow::{bail, Context, Result};
 use front::{
+    arch::Arch,
     build,
     kconfig::Kconfig,
     manifest::Manifest,
@@ -69,6 +70,7 @@ fn variable(name: &str) -> Option<String> {
 /// What the command is asked about.
 struct Asked {
     cache: PathBuf,
+    arch: &'static Arch,
     /// The series whose needs decide about the exit status.
     series: String,
     /// The kernel tree: `KDIR`, or one that was downloaded.
@@ -119,6 +121,7 @@ impl Asked {
         }
         Ok(Self {
             cache,
+            arch: Arch::find(variable("ARCH").as_deref())?,
             series,
             tree,
             config,
@@ -210,7 +213,7 @@ const PROGRAMS: &[(&str, Option<&str>)] = &[
     ("bindgen", None),
     ("clang", None),
     ("ld.lld", None),
-    ("qemu-system-x86_64", None),
+    ("qemu-system-x86_64", Some("only for ARCH=x86_64")),
     ("qemu-system-aarch64", Some("only for ARCH=arm64")),
     ("rustfmt", Some("only for lint and test")),
     ("clippy-driver", Some("only for lint and test")),
@@ -315,6 +318,9 @@ impl Found {
     fn rows(&self, asked: &Asked) -> Vec<Tool> {
         let mut rows = Vec::new();
         for (name, only) in PROGRAMS {
+            let mut qemu = asked.arch.qemu.iter();
+            let boots = qemu.any(|qemu| qemu.program == *name);
+            let only = only.filter(|_| !boots);
             let found = self.programs.get(name);
             let version = found.and_then(|(_, version)| *version);
             let lowest = match *name {
@@ -337,8 +343,8 @@ impl Found {
             tool.what_to_do = match (bad, only) {
                 (Some(why), _) => format!("refused: {why}"),
                 _ if tool.is_good(of) => String::new(),
-                (_, Some(only)) => (*only).to_owned(),
-                _ => remedy(name),
+                (_, Some(only)) => only.to_owned(),
+                _ => remedy(name, asked.arch),
             };
             rows.push(tool);
             match *name {
@@ -358,14 +364,14 @@ impl Found {
                     found: self.libclang.is_some(),
                     what_to_do: match self.libclang {
                         Some(_) => String::new(),
-                        None => remedy("libclang"),
+                        None => remedy("libclang", asked.arch),
                     },
                     ..Tool::new("libclang of bindgen", self.libclang, None)
                 }),
                 _ => {}
             }
         }
-        let missing = setup::missing_packages();
+        let missing = setup::missing_packages(asked.arch);
         let packages = Tool::new("Debian packages", None, None);
         rows.push(Tool {
             found: missing.is_empty(),
@@ -384,14 +390,18 @@ impl Found {
 }
 
 /// Returns what to do about a tool that is missing or too old.
-fn remedy(name: &str) -> String {
+fn remedy(name: &str, arch: &Arch) -> String {
     let llvm = setup::llvm_version();
     let packages = match name {
         "rustc" => return "install a newer Rust".to_owned(),
         "bindgen" => return "the set-up installs 0.73.2 in the cache".to_owned(),
         "clang" | "ld.lld" => format!("clang-{llvm} lld-{llvm}"),
         "libclang" => format!("libclang-{llvm}-dev"),
-        _ => "qemu-system-x86".to_owned(),
+        _ => {
+            let mut packages = arch.packages.iter();
+            let of = packages.find(|(_, file)| file.ends_with(name));
+            of.map_or(String::new(), |(package, _)| (*package).to_owned())
+        }
     };
     format!("the set-up installs it; or apt-get install {packages}")
 }

@@ -31,8 +31,8 @@ mod tests;
 mod ui;
 mod words;
 
-use anyhow::Result;
-use clap::{CommandFactory, Parser, Subcommand};
+use anyhow::{Context, Result};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use front::{
     build::Build, initramfs, kernel, outcome::Outcome, series, setup, setup::Tools, step, tree,
 };
@@ -144,6 +144,32 @@ impl Command {
         )
     }
 
+    /// Returns whether the command boots a virtual machine.
+    fn boots(&self) -> bool {
+        matches!(
+            self,
+            Self::Run
+                | Self::Shell
+                | Self::Deb
+                | Self::Test
+                | Self::TestKernel
+                | Self::TestCheckers
+                | Self::Smoke
+                | Self::Selftest
+                | Self::Mutants
+                | Self::Binder
+                | Self::Bench
+                | Self::MainlineBugs
+                | Self::Allrust
+                | Self::Configs
+                | Self::Debug
+                | Self::Races
+                | Self::FaultInjection
+                | Self::Fuzz
+                | Self::Soak
+        )
+    }
+
     /// Returns the packages that need a newer rustc than the tool does, after the name of the command.
     fn needs_newer(&self) -> (&'static str, &'static [&'static str]) {
         match self {
@@ -172,7 +198,9 @@ fn main() -> ExitCode {
 
 /// Returns whether everything succeeded.
 fn run() -> Result<bool> {
-    let args = Args::parse();
+    let matches = Args::command().get_matches();
+    let target = matches.subcommand_name().unwrap_or_default();
+    let args = Args::from_arg_matches(&matches)?;
     if let Command::Help = args.command {
         help();
         return Ok(true);
@@ -200,6 +228,10 @@ fn run() -> Result<bool> {
         Command::Deb => build.machine.require_default("deb")?,
         Command::Test => build.machine.require_default("test")?,
         _ => {}
+    }
+    if args.command.boots() {
+        let machine = build.machine.qemu();
+        machine.with_context(|| format!("make {target}"))?;
     }
     let lock = match jobs::is_job() {
         true => None,
@@ -303,6 +335,7 @@ fn run_part(part: &Command, build: &Build, tools: &Tools, outcome: &mut Outcome)
         Command::Ui => return ui::all(build, outcome),
         Command::Mutants => return mutants::all(build, tools, outcome),
         Command::Bench => return bench::all(build, tools, outcome),
+        Command::Kunit => return tests::kunit(build, tools, outcome),
         Command::Api => {
             let mainline = tests::mainline(build)?;
             tests::build_like(&mainline, build, tools)?;
@@ -319,7 +352,6 @@ fn run_part(part: &Command, build: &Build, tools: &Tools, outcome: &mut Outcome)
     }
     let initramfs = initramfs::create(build, tools)?;
     match part {
-        Command::Kunit => tests::kunit(build, &initramfs, outcome),
         Command::Binder => tests::binder(build, &initramfs, tools, outcome),
         _ => tests::selftest(build, &initramfs, outcome).map(|_| ()),
     }
@@ -345,7 +377,7 @@ make clean                   removes build/
 Any other target is passed to the kernel's make: menuconfig, rustdoc, rust-analyzer, ...
 
 KDIR=path     a kernel tree of your own, which is not written to
-ARCH=arm64    the architecture: x86_64 (the default) or arm64
+ARCH=arm64    the architecture: x86_64 (the default), arm64, or um: kunit without QEMU
 LLVM=1        Clang; without it, run, kunit, selftest, shell and the build use gcc
 ";
     let all = series::supported(Path::new(".")).unwrap_or_default();

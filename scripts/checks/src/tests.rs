@@ -40,10 +40,17 @@ pub fn build_like(build: &Build, like: &Build, tools: &Tools) -> Result<Initramf
     initramfs::create(build, tools)
 }
 
-/// Boots the kernel, and runs the documentation's examples.
-pub fn kunit(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<()> {
-    let guest = boot::boot(build, &initramfs.archive, &BootOptions::new(""), outcome)?;
-    report::kunit(build, &guest.console, outcome)?;
+/// Boots the kernel, or runs it as a program, and runs the documentation's examples.
+pub fn kunit(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let console = match build.machine.qemu {
+        Some(_) => {
+            let initramfs = initramfs::create(build, tools)?;
+            let options = BootOptions::new("");
+            boot::boot(build, &initramfs.archive, &options, outcome)?.console
+        }
+        None => boot::run(build, outcome)?,
+    };
+    report::kunit(build, &console, outcome)?;
     Ok(())
 }
 

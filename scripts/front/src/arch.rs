@@ -8,9 +8,7 @@ use anyhow::{bail, Context, Result};
 pub struct Arch {
     /// `ARCH=`, which is also the name of the fragment in configs/ and a part of directory names.
     pub name: &'static str,
-    /// The directory in the kernel's arch/.
-    pub folder: &'static str,
-    /// The goal of the kernel's make, and the name of the file in `boot/`.
+    /// The kernel, in the object directory. Its file name is the goal of the kernel's make.
     pub image: &'static str,
     /// The target of rustc for the programs of the guest.
     pub target: &'static str,
@@ -18,8 +16,14 @@ pub struct Arch {
     pub cross: Option<&'static str>,
     /// Packages that only this architecture needs, each with a file that exists if it is installed.
     pub packages: &'static [(&'static str, &'static str)],
+    /// What the kernel is booted on. `None`: the kernel is a program of the build machine.
+    pub qemu: Option<Qemu>,
+}
+
+/// A machine of QEMU.
+pub struct Qemu {
     /// The program that boots the kernel, and its options for the machine and the CPU.
-    pub qemu: &'static str,
+    pub program: &'static str,
     pub machine: &'static [&'static str],
     /// The options for two CPUs.
     pub smp: &'static str,
@@ -36,26 +40,26 @@ pub struct Arch {
 const ALL: &[Arch] = &[
     Arch {
         name: "x86_64",
-        folder: "x86",
-        image: "bzImage",
+        image: "arch/x86/boot/bzImage",
         target: "x86_64-unknown-linux-gnu",
         cross: None,
-        packages: &[],
-        qemu: "qemu-system-x86_64",
-        // While Linux 6.12 identifies the first CPU, it treats five-level page tables as disabled for
-        // a moment; KASAN reports an interrupt that arrives then.
-        machine: &["-cpu", "max,la57=off"],
-        // Linux finds one CPU of each socket.
-        smp: "2,sockets=2",
-        console: "ttyS0",
-        results: "ttyS1",
-        results_port: &["-serial"],
-        results_file: "file:",
+        packages: &[("qemu-system-x86", "/usr/bin/qemu-system-x86_64")],
+        qemu: Some(Qemu {
+            program: "qemu-system-x86_64",
+            // While Linux 6.12 identifies the first CPU, it treats five-level page tables as disabled
+            // for a moment; KASAN reports an interrupt that arrives then.
+            machine: &["-cpu", "max,la57=off"],
+            // Linux finds one CPU of each socket.
+            smp: "2,sockets=2",
+            console: "ttyS0",
+            results: "ttyS1",
+            results_port: &["-serial"],
+            results_file: "file:",
+        }),
     },
     Arch {
         name: "arm64",
-        folder: "arm64",
-        image: "Image",
+        image: "arch/arm64/boot/Image",
         target: "aarch64-unknown-linux-gnu",
         cross: Some("aarch64-linux-gnu-"),
         packages: &[
@@ -63,24 +67,45 @@ const ALL: &[Arch] = &[
             ("gcc-aarch64-linux-gnu", "/usr/bin/aarch64-linux-gnu-gcc"),
             ("libc6-dev-arm64-cross", "/usr/aarch64-linux-gnu/lib/libc.a"),
         ],
-        qemu: "qemu-system-aarch64",
-        // With the architecture's own algorithm for pointer authentication, which the kernel uses in
-        // each function, emulation is several times slower.
-        machine: &["-machine", "virt", "-cpu", "max,pauth-impdef=on"],
-        smp: "2",
-        console: "ttyAMA0",
-        // The machine has one serial port.
-        results: "hvc0",
-        results_port: &[
-            "-device",
-            "virtio-serial-device",
-            "-device",
-            "virtconsole,chardev=results",
-            "-chardev",
-        ],
-        results_file: "file,id=results,path=",
+        qemu: Some(Qemu {
+            program: "qemu-system-aarch64",
+            // With the architecture's own algorithm for pointer authentication, which the kernel uses
+            // in each function, emulation is several times slower.
+            machine: &["-machine", "virt", "-cpu", "max,pauth-impdef=on"],
+            smp: "2",
+            console: "ttyAMA0",
+            // The machine has one serial port.
+            results: "hvc0",
+            results_port: &[
+                "-device",
+                "virtio-serial-device",
+                "-device",
+                "virtconsole,chardev=results",
+                "-chardev",
+            ],
+            results_file: "file,id=results,path=",
+        }),
+    },
+    // User-Mode Linux.
+    Arch {
+        name: "um",
+        image: "linux",
+        target: "x86_64-unknown-linux-gnu",
+        cross: None,
+        packages: &[],
+        qemu: None,
     },
 ];
+
+/// Returns the names of the architectures that `is_one` accepts, for a message.
+fn names(is_one: impl Fn(&Arch) -> bool) -> String {
+    let all = ALL.iter().filter(|arch| is_one(arch));
+    let names: Vec<_> = all.map(|arch| arch.name).collect();
+    match &names[..] {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => names.concat(),
+    }
+}
 
 impl Arch {
     /// Returns the architecture with this name, or the default.
@@ -88,15 +113,14 @@ impl Arch {
         let Some(name) = name else {
             return Ok(&ALL[0]);
         };
-        ALL.iter().find(|arch| arch.name == name).with_context(|| {
-            let names: Vec<_> = ALL.iter().map(|arch| arch.name).collect();
-            format!("ARCH={name}: not supported; use {}", names.join(" or "))
-        })
+        ALL.iter()
+            .find(|arch| arch.name == name)
+            .with_context(|| format!("ARCH={name}: not supported; use {}", names(|_| true)))
     }
 
     /// Returns an error if `command` cannot be used with this architecture.
     pub fn require_default(&self, command: &str) -> Result<()> {
-        if self.name != ALL[0].name {
+        if !self.is_default() {
             bail!(
                 "ARCH={}: make {command} supports only {}",
                 self.name,
@@ -106,9 +130,32 @@ impl Arch {
         Ok(())
     }
 
+    /// Returns the machine of QEMU.
+    ///
+    /// # Errors
+    ///
+    /// - The kernel is a program.
+    pub fn qemu(&self) -> Result<&Qemu> {
+        self.qemu.as_ref().with_context(|| {
+            let others = names(|arch| arch.qemu.is_some());
+            format!("ARCH={} has no virtual machine; use {others}", self.name)
+        })
+    }
+
+    /// Returns whether this is the architecture without `ARCH`.
+    pub fn is_default(&self) -> bool {
+        self.name == ALL[0].name
+    }
+
     /// Returns the `ARCH` that the kernel's make needs. Its default, the build machine's, is x86.
     pub fn variable(&self) -> Option<&'static str> {
-        self.cross.map(|_| self.name)
+        (!self.is_default()).then_some(self.name)
+    }
+
+    /// Returns the goal of the kernel's make.
+    pub fn goal(&self) -> &'static str {
+        let name = self.image.rsplit_once('/');
+        name.map_or(self.image, |(_, name)| name)
     }
 }
 
@@ -121,13 +168,31 @@ mod tests {
     fn the_default_is_x86_64() {
         assert_eq!(Arch::find(None).unwrap().name, "x86_64");
         assert_eq!(Arch::find(None).unwrap().variable(), None);
-        assert_eq!(Arch::find(Some("arm64")).unwrap().variable(), Some("arm64"));
+        for name in ["arm64", "um"] {
+            assert_eq!(Arch::find(Some(name)).unwrap().variable(), Some(name));
+        }
     }
 
     #[test]
     fn an_unknown_architecture_is_an_error_that_names_the_others() {
         let error = Arch::find(Some("riscv")).err().unwrap().to_string();
-        assert_eq!(error, "ARCH=riscv: not supported; use x86_64 or arm64");
+        assert_eq!(error, "ARCH=riscv: not supported; use x86_64, arm64 or um");
+    }
+
+    #[test]
+    fn the_goal_is_the_name_of_the_image() {
+        let goals: Vec<_> = ALL.iter().map(Arch::goal).collect();
+        assert_eq!(goals, ["bzImage", "Image", "linux"]);
+    }
+
+    #[test]
+    fn an_architecture_without_a_machine_names_the_others() {
+        assert!(Arch::find(None).unwrap().qemu().is_ok());
+        let um = Arch::find(Some("um")).unwrap();
+        assert_eq!(
+            um.qemu().err().unwrap().to_string(),
+            "ARCH=um has no virtual machine; use x86_64 or arm64"
+        );
     }
 
     #[test]

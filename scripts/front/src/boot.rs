@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Booting the kernel in QEMU and reading its logs.
+//! Booting the kernel in QEMU, or running it as a program, and reading its logs.
 
 use crate::{kernel, outcome::Outcome, step, Build};
-use anyhow::{Error, Result};
+use anyhow::{bail, Error, Result};
 use std::{
     fs,
     path::Path,
@@ -42,6 +42,9 @@ const SPLATS: &[&str] = &[
 /// A guest without output for this time counts as hung. Every test prints more often, also beside
 /// a build.
 const SILENCE: Duration = Duration::from_secs(90);
+
+/// A kernel that is a program is killed after this time.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// What drives the guest's clock.
 #[derive(Clone, Copy)]
@@ -107,12 +110,12 @@ pub fn try_boot(
         let _ = fs::remove_file(old);
     }
 
-    let mut qemu = Command::new(build.machine.qemu);
+    let machine = build.machine.qemu()?;
+    let mut qemu = Command::new(machine.program);
     match options.clock {
-        Clock::Time => qemu.args(["-accel", "tcg,thread=multi", "-smp", build.machine.smp]),
+        Clock::Time => qemu.args(["-accel", "tcg,thread=multi", "-smp", machine.smp]),
         Clock::Instructions => qemu.args(["-accel", "tcg", "-icount", "shift=0,sleep=off"]),
     };
-    let machine = build.machine;
     qemu.args(machine.machine)
         .args(["-m", "1G"])
         .args([
@@ -136,9 +139,6 @@ pub fn try_boot(
         .args(machine.results_port)
         .arg(format!("{}{}", machine.results_file, results.display()));
     let title = format!("boot of {}", build.title());
-    let read = |path: &Path| -> String {
-        String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', "")
-    };
     let mut last_output = (0, Instant::now());
     let failure = || -> Option<String> {
         if !options.until_failure {
@@ -186,11 +186,7 @@ pub fn try_boot(
         println!("{others} data races within the kernel's own C code");
     }
     let splat = first_splat(&guest.console).or(ours.first().copied());
-    outcome.check(
-        "no splat in the kernel log",
-        splat.is_none(),
-        &format!("{}; see {}", splat.unwrap_or_default(), console.display()),
-    );
+    no_splat(splat, &console, outcome);
     if guest.results.lines().last() != Some("# guest done") {
         let last = splat.or(guest.console.lines().last()).unwrap_or("nothing");
         return Ok(Err(format!(
@@ -199,6 +195,55 @@ pub fn try_boot(
         )));
     }
     Ok(Ok(guest))
+}
+
+/// Adds the test that there is no splat.
+fn no_splat(splat: Option<&str>, console: &Path, outcome: &mut Outcome) {
+    outcome.check(
+        "no splat in the kernel log",
+        splat.is_none(),
+        &format!("{}; see {}", splat.unwrap_or_default(), console.display()),
+    );
+}
+
+/// Returns the text of a log.
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', "")
+}
+
+/// What the kernel prints last.
+const HALTED: &str = "reboot: System halted";
+
+/// Runs a kernel that is a program. It has no file system, and ends after KUnit. Returns its log.
+///
+/// # Errors
+///
+/// - The kernel does not halt.
+pub fn run(build: &Build, outcome: &mut Outcome) -> Result<String> {
+    let dir = build.objects.join("boot");
+    fs::create_dir_all(&dir)?;
+    let console = dir.join("console.log");
+    let mut linux = Command::new(kernel::image(build));
+    linux
+        .args(["mem=512M", "console=tty0", "con=null", "con0=fd:0,fd:1"])
+        .args(["panic=-1", "kunit.stats_enabled=0", "kunit_shutdown=halt"])
+        // A directory with the PID, by default in the home directory.
+        .arg(format!("uml_dir={}/", dir.display()))
+        // The kernel's memory is a file there. /dev/shm, the default, may be small.
+        .env("TMPDIR", &dir);
+    step::watch(&build.title(), &console, &mut linux, Some(LIMIT))?;
+
+    let log = read(&console);
+    let splat = first_splat(&log);
+    no_splat(splat, &console, outcome);
+    if !log.contains(HALTED) {
+        let last = splat.or(log.lines().last()).unwrap_or("nothing");
+        bail!(
+            "the kernel did not halt; it printed: {last}; see {}",
+            console.display()
+        );
+    }
+    Ok(log)
 }
 
 /// Returns the first line of the first splat that is not a KCSAN report.

@@ -102,7 +102,7 @@ impl Build {
 
     /// Returns the build of the same tree by gcc.
     pub fn with_gcc(&self) -> Result<Self> {
-        if self.machine.cross.is_some() {
+        if !self.machine.is_default() {
             bail!(
                 "ARCH={}: gcc is not supported; pass LLVM=1",
                 self.machine.name

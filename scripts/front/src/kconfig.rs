@@ -206,7 +206,10 @@ impl Kconfig {
         let all = fs::read_dir(tree.join("arch")).ok()?.flatten();
         all.map(|entry| entry.path()).find(|dir| {
             let name = dir.file_name().unwrap_or_default().to_string_lossy();
-            self.config.contains_key(&name.to_uppercase())
+            match name.as_ref() {
+                "um" => self.config.contains_key("UML"),
+                name => self.config.contains_key(&name.to_uppercase()),
+            }
         })
     }
 

@@ -13,11 +13,9 @@ use std::{
     thread::available_parallelism,
 };
 
-/// Returns the bootable image.
+/// Returns the file that is booted or run.
 pub fn image(build: &Build) -> PathBuf {
-    let arch = build.machine;
-    let boot = build.objects.join("arch").join(arch.folder).join("boot");
-    boot.join(arch.image)
+    build.objects.join(build.machine.image)
 }
 
 /// Returns a command that runs the kernel's make.
@@ -71,9 +69,11 @@ fn fragments(build: &Build) -> Vec<PathBuf> {
     let of_arch = format!("{}.config", build.machine.name);
     // gcc cannot inline C's functions into Rust code.
     let of_gcc = (!build.clang).then(|| "calls.config".to_owned());
-    ["default.config".to_owned(), of_arch]
+    // An architecture may lack what the others have.
+    ["default.config".to_owned()]
         .into_iter()
         .chain(names)
+        .chain([of_arch])
         .chain(of_gcc)
         .map(|name| configs.join(name))
         .filter(|path| path.exists())
@@ -369,7 +369,7 @@ pub fn compile(build: &Build, tools: &Tools) -> Result<()> {
     step::run(
         &build.title(),
         &build.log("build"),
-        make(build, tools).args([build.machine.image, "modules"]),
+        make(build, tools).args([build.machine.goal(), "modules"]),
     )?;
     println!(
         "C's inline functions are {}",

@@ -7,6 +7,7 @@
 //! comes from kernel.org.
 
 use crate::{
+    arch::Arch,
     release, step,
     versions::{self, Version},
     Build,
@@ -46,7 +47,6 @@ const PACKAGES: &[(&str, &str)] = &[
     ("lz4", "/usr/bin/lz4"),
     ("pahole", "/usr/bin/pahole"),
     ("xz-utils", "/usr/bin/xz"),
-    ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
     ("make", "/usr/bin/make"),
     ("gcc", "/usr/bin/gcc"),
     ("libc6-dev", "/usr/include/stdio.h"),
@@ -145,8 +145,8 @@ pub fn packaging(build: &Build) -> Result<()> {
 }
 
 /// Returns the packages that are not installed.
-pub fn missing_packages() -> Vec<String> {
-    missing(&packages())
+pub fn missing_packages(arch: &Arch) -> Vec<String> {
+    missing(&packages(arch))
 }
 
 /// A package, and a file that exists if it is installed.
@@ -156,12 +156,13 @@ fn named((package, file): &(&str, &str)) -> Package {
     ((*package).to_owned(), PathBuf::from(file))
 }
 
-fn packages() -> Vec<Package> {
+fn packages(arch: &Arch) -> Vec<Package> {
     let version = llvm_version().to_string();
     let llvm = llvm();
     let of_llvm = LLVM_PACKAGES.iter();
     let of_llvm = of_llvm.map(|(package, file)| (package.replace('N', &version), llvm.join(file)));
-    of_llvm.chain(PACKAGES.iter().map(named)).collect()
+    let others = PACKAGES.iter().chain(arch.packages).map(named);
+    of_llvm.chain(others).collect()
 }
 
 fn missing(packages: &[Package]) -> Vec<String> {
@@ -187,8 +188,7 @@ pub fn ensure(build: &Build) -> Result<Tools> {
         .context("rustc has no version")?
         .to_owned();
 
-    let mut all = packages();
-    all.extend(build.machine.packages.iter().map(named));
+    let all = packages(build.machine);
     can_install(&missing(&all))?;
     let rest = || -> Result<PathBuf> {
         install(build, &all)?;
