@@ -499,12 +499,19 @@ fn user_copy_in_irq([addr, cpu]: [i64; 2]) -> Result<Results> {
         let [read, written] = access(addr as usize, 0xbad);
         theirs.set([read, written, current!().mm().is_some().into(), 0]);
     };
-    if cpu == abi::IN_SOFTIRQ {
+    let in_softirq = || {
         // SAFETY: `system_bh_wq` is initialized at boot and is never freed.
         let queue = unsafe { Queue::from_raw(bindings::system_bh_wq) };
-        queue.try_spawn(GFP_KERNEL, copy)?;
-    } else {
-        call_on_cpu(cpu, &copy);
+        if queue.try_spawn(GFP_ATOMIC, copy.clone()).is_err() {
+            answer.set([0; 4]);
+        }
+    };
+    match cpu.checked_sub(abi::IN_SOFTIRQ) {
+        // A hard IRQ must not allocate memory there, and a kthread runs the softirq.
+        Some(0..) if cfg!(CONFIG_PREEMPT_RT) => in_softirq(),
+        // The softirq runs after the hard IRQ, before the interrupted task continues.
+        Some(cpu @ 0..) => call_on_cpu(cpu, &in_softirq),
+        _ => call_on_cpu(cpu, &copy),
     }
     Ok(answer.wait())
 }
@@ -867,7 +874,8 @@ fn kthread_in_irq([state, cpu]: [i64; 2]) -> Result<Results> {
     }
 
     struct Slot(Cell<Option<Handle>>);
-    // SAFETY: `Handle` is `Send`, and `call_on_cpu()` waits, so one CPU accesses the slot at a time.
+    // SAFETY: `Handle` is `Send`. `call_on_cpu()` waits, so only one CPU at a time accesses the
+    // slot.
     unsafe impl Sync for Slot {}
 
     struct Dropped(Arc<Answer>);
@@ -877,11 +885,6 @@ fn kthread_in_irq([state, cpu]: [i64; 2]) -> Result<Results> {
         }
     }
 
-    // On PREEMPT_RT, a hard IRQ must not free memory.
-    let state = match state {
-        abi::EXITED if cfg!(CONFIG_PREEMPT_RT) => abi::RUNNING,
-        state => state,
-    };
     let dropped = Answer::new()?;
     let of_closure = Dropped(dropped.clone());
     let thread = KThread::create(format_args!("irq/{state}"), move |this| {

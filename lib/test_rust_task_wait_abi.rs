@@ -29,12 +29,12 @@ pub const UNBOUNDED: u32 = 45;
 /// how many rounds there were, in how many the read failed with `EFAULT`, the same for the write,
 /// and the same for accesses in a `kthread_use_mm()`.
 pub const USER_COPY: u32 = 46;
-/// Accesses the `u64` at address `args[0]` in an interrupt of CPU `args[1]`, or in a softirq if that
-/// is [`IN_SOFTIRQ`]. Returns the errors of the read and of the write, and whether
+/// Accesses the `u64` at address `args[0]` in an interrupt of CPU `args[1]`, or in a softirq if
+/// [`IN_SOFTIRQ`] is added to the CPU. Returns the errors of the read and of the write, and whether
 /// `current!().mm()` was `Some`.
 pub const USER_COPY_IN_IRQ: u32 = 47;
 /// [`USER_COPY_IN_IRQ`]: a softirq.
-pub const IN_SOFTIRQ: i64 = -1;
+pub const IN_SOFTIRQ: i64 = 1000;
 /// Reads the `comm` of the caller while its `alloc_lock` is held. Returns the first 8 bytes.
 pub const COMM: u32 = 48;
 /// Sends `SIGKILL` to the idle task of the boot CPU. Returns the error.
@@ -115,10 +115,10 @@ pub const RESTART: u32 = 61;
 /// kthread on CPU `args[1]`, which also waits exclusively, does not take it within a second.
 pub const WAIT_QUEUE_PASS: u32 = 62;
 
-/// Calls `spawn()` in an interrupt of CPU `args[1]`, and `park()` and `stop()` of a kthread in state
-/// `args[0]`. The handle of a kthread that is not started is dropped instead. Returns their errors,
-/// and whether the closure is dropped within ten seconds. If the handle is dropped, -1 for `park()`
-/// and `stop()`.
+/// Calls `spawn()` in an interrupt of CPU `args[1]`, and `park()` and `stop()` of a kthread in
+/// state `args[0]`. The handle of a kthread that is not started is dropped instead. Returns their
+/// errors, and whether the closure is dropped within ten seconds. If the handle is dropped, -1 for
+/// `park()` and `stop()`.
 pub const KTHREAD_IN_IRQ: u32 = 63;
 /// [`KTHREAD_IN_IRQ`]: the closure runs.
 pub const RUNNING: i64 = 0;

@@ -108,7 +108,7 @@ impl Credential {
         secid
     }
 
-    /// Returns the real user ID: that of the owner of the task, which may send signals to it.
+    /// Returns the real user ID. Processes of this user may send signals to the task.
     ///
     /// # Context
     ///
@@ -117,7 +117,8 @@ impl Credential {
     /// # Examples
     ///
     /// ```
-    /// /// Returns whether the caller runs a program with the rights of another user.
+    /// /// Returns whether the caller acts with the rights of another user, as after `execve()` of
+    /// /// a set-user-ID file.
     /// fn is_setuid() -> bool {
     ///     let task = current!();
     ///     task.cred().uid() != task.cred().euid()
@@ -195,7 +196,8 @@ impl Credential {
     /// ```
     /// use kernel::{cred::Credential, task::Kuid};
     ///
-    /// /// Returns whether the caller may change an object of `owner` in the driver's own file system.
+    /// /// Returns whether the caller may change an object of `owner` in a file system of the
+    /// /// driver.
     /// fn is_owner(owner: Kuid) -> bool {
     ///     current!().cred().fsuid() == owner
     /// }

@@ -3,8 +3,8 @@
 //! Kthreads.
 //!
 //! A [`KThread`] owns a kthread that runs a closure. [`KThread::stop`] and the drop of the handle
-//! stop the kthread and wait until it has exited. Where the current task must not sleep, they tell
-//! it to stop, and do not wait.
+//! stop the kthread and wait until it has exited. Where the code must not sleep, they only tell the
+//! kthread to stop, and do not wait.
 //!
 //! A handle may be leaked, or be part of a cycle of references. The kthread then runs until its
 //! module goes: when the module is unloaded, or its `init()` fails, each kthread that executes its
@@ -88,8 +88,8 @@ mod freezer;
 /// returns `true`, and the kthread exits when its closure has returned. The drop does not wait.
 ///
 /// In an interrupt, and wherever else the code must not sleep ([`WaitError::AtomicContext`]), the
-/// drop does not wait either. On PREEMPT_RT, a hard interrupt handler must not drop the handle: it
-/// may be what frees the memory of the closure's state.
+/// drop does not wait either. On PREEMPT_RT, a hard interrupt handler must not drop the handle: the
+/// drop may free memory, which takes a lock that sleeps there.
 ///
 /// The drop waits for a [frozen](CurrentKThread::set_freezable) kthread until it has been thawed.
 ///
@@ -215,16 +215,17 @@ impl Shared {
     ///
     /// `task` must be the task of the kthread, and be valid.
     unsafe fn tell_to_stop(&self, task: *mut bindings::task_struct) {
-        // The full ordering puts this before the flag below, and before the store for the next
-        // kthread.
+        // The full ordering puts this store before that of `TIF_NOTIFY_SIGNAL` below, and before
+        // the store for the next kthread.
         self.going.xchg(1, Full);
         let parked = self.transition(PARKED, EXITING).is_ok();
-        // SAFETY: `task` is a valid kthread. Any task may wake it and set its `TIF_NOTIFY_SIGNAL`,
-        // as `kthread_stop()` does. The wake-ups take raw spinlocks and save the interrupt state,
-        // and nothing here sleeps: `KTHREAD_IS_PER_CPU`, for which `kthread_unpark()` would wait,
-        // is set by `kthread_create_on_cpu()` only. If the kthread was `PARKED`, `kthread_park()`
-        // has returned. The holder of the `ParkGuard` may call `kthread_unpark()` at the same time:
-        // both clear the same flag.
+        // SAFETY: `task` is a valid kthread, so `to_kthread()` of it is valid. Any code may wake it
+        // and set its `TIF_NOTIFY_SIGNAL`, as `kthread_stop()` does. The wake-ups take raw
+        // spinlocks and save the interrupt state. Nothing here sleeps: `kthread_unpark()` would
+        // wait only for a kthread with `KTHREAD_IS_PER_CPU`, which `kthread_set_per_cpu()` sets,
+        // and no code calls that for a kthread of the crate. If the kthread was `PARKED`,
+        // `kthread_park()` has returned. The holder of the `ParkGuard` may call `kthread_unpark()`
+        // at the same time: both clear the same flag.
         unsafe {
             if parked {
                 bindings::kthread_unpark(task);
@@ -742,8 +743,9 @@ impl KThread {
         // `kthread_stop()` waits permanently for the current kthread, and for one that waits for
         // the current kthread. The module notifier waits for those that it has told to stop.
         //
-        // Of two kthreads that own each other and have been told to stop, one finds 1 here: the
-        // full ordering puts this read after what made the current kthread end.
+        // Of two kthreads that own each other and have been told to stop, at least one finds 1
+        // here. If this finds 0, the `cmpxchg()` succeeds, and its full ordering puts the read
+        // after what made the current kthread end. If it finds 1, no order is needed.
         let is_going = shared.going.cmpxchg(0, 0, Full).is_err();
         if self.task.as_ptr() == Task::current_raw() || is_going || !may_sleep() {
             // `kthread_stop()` sleeps. The kthread ends without it: `run()` has its own reference

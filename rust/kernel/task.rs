@@ -923,7 +923,7 @@ pub(crate) fn check_user_access() -> Result {
 ///
 /// With `CONFIG_PREEMPT_VOLUNTARY`, it also reschedules if needed (`might_resched()`). With
 /// `CONFIG_PREEMPT_NONE` it does not, so a long loop that only calls this keeps other tasks from
-/// its CPU, and delays grace periods of RCU. It calls [`cond_resched`] instead.
+/// its CPU, and delays grace periods of RCU. Such a loop must call [`cond_resched`].
 ///
 /// With `CONFIG_DEBUG_ATOMIC_SLEEP`, a call in atomic context is reported with the file and line
 /// of the caller.

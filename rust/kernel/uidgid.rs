@@ -152,11 +152,12 @@ impl Kuid {
         (uid != INVALID_ID).then_some(uid)
     }
 
-    /// Returns the UID of this user in `ns`, or the overflow UID (`/proc/sys/kernel/overflowuid`) if
-    /// the user is not mapped there.
+    /// Returns the UID of this user in `ns`, or the overflow UID (`/proc/sys/kernel/overflowuid`)
+    /// if the user is not mapped there.
     ///
-    /// This is for values that are shown to userspace. For a check, use [`into_uid`](Self::into_uid):
-    /// the overflow UID, usually 65534, may be that of a real user as well.
+    /// This is for values that are shown to userspace. For a check, use
+    /// [`into_uid`](Self::into_uid): the overflow UID, usually 65534, may be that of a real user as
+    /// well.
     ///
     /// # Context
     ///

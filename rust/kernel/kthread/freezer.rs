@@ -23,7 +23,8 @@ use crate::{
 
 impl CurrentKThread {
     /// Makes this kthread freezable: the freezer stops it before the system is suspended, until the
-    /// system is resumed. Returns whether the kthread was frozen in this call.
+    /// system is resumed. Returns whether the kthread was frozen in this call. If the kthread must
+    /// stop, this does nothing.
     ///
     /// From then on, [`wait_until`](Self::wait_until) and [`sleep`](Self::sleep) freeze the
     /// kthread, as they park it. A closure that does not call one of them for a long time must call
@@ -32,7 +33,8 @@ impl CurrentKThread {
     /// unfreezable again.
     ///
     /// A freezable kthread must not hold a lock, or anything else that an unfreezable task waits
-    /// for, when it calls one of these functions. Lockdep reports a lock.
+    /// for, when it calls one of these functions. Lockdep reports a lock only in this function, and
+    /// in a wait in a freezable [`TaskState`](crate::task::TaskState).
     ///
     /// A frozen kthread is stopped or parked only after it has been thawed. So code for which the
     /// suspend or the resume waits must not drop, stop or park the
@@ -84,12 +86,17 @@ impl CurrentKThread {
         if !may_sleep() {
             return Err(EBUSY);
         }
+        // C's `set_freezable()` does not ask whether the kthread must stop.
+        if self.should_stop() {
+            return Ok(false);
+        }
         self.freezable.set(true);
-        // SAFETY: This is process context with interrupts enabled, so the state of the current task
-        // belongs to this code. It is not `TASK_RUNNING` in the condition of a wait, which then
-        // checks its condition again. `set_freezable()` changes `current->flags`, which no other
-        // task writes, with `freezer_lock` held, so that `freeze_task()` sees the change or this
-        // task sees that the freezer is active. It then calls `try_to_freeze()`.
+        // SAFETY: This is process context with interrupts enabled, so only this code changes the
+        // state of the current task. In the condition of a wait, the state is not `TASK_RUNNING`
+        // before. The wait then checks its condition again. `set_freezable()` changes
+        // `current->flags`, which no other task writes, with `freezer_lock` held, so that
+        // `freeze_task()` sees the change or this task sees that the freezer is active. It then
+        // calls `try_to_freeze()`.
         unsafe {
             bindings::__set_current_state(bindings::TASK_RUNNING);
             Ok(bindings::set_freezable())
@@ -109,7 +116,8 @@ impl CurrentKThread {
     /// ```
     /// use kernel::{kthread::CurrentKThread, task::cond_resched};
     ///
-    /// /// Checks a part of a disk. Returns the position at which to continue after the resume.
+    /// /// Checks a part of a disk. Returns the position at which to continue after the resume. The
+    /// /// kthread has called `set_freezable()`.
     /// fn scrub(this: &CurrentKThread, mut position: u64, check: impl Fn(u64)) -> u64 {
     ///     while !this.freezing() && !this.should_stop() && position < 1000 {
     ///         check(position);
@@ -119,7 +127,7 @@ impl CurrentKThread {
     ///     position
     /// }
     /// # let thread = kernel::kthread::KThread::spawn(format_args!("scrub"), |this| {
-    /// #     scrub(this, 990, |_| ()) as i32
+    /// #     this.set_freezable().map_or(-1, |_| scrub(this, 990, |_| ()) as i32)
     /// # })?;
     /// # let _ = current!().wait_until(kernel::task::TaskState::Idle, 5, || None::<()>);
     /// # let result = thread.stop();
@@ -151,7 +159,7 @@ impl CurrentKThread {
     /// ```
     /// use kernel::{kthread::CurrentKThread, task::cond_resched};
     ///
-    /// /// A long job that never waits.
+    /// /// A long job that never waits. The kthread has called `set_freezable()`.
     /// fn compute(this: &CurrentKThread, mut step: impl FnMut() -> bool) {
     ///     while step() && !this.should_stop() {
     ///         cond_resched();
@@ -159,7 +167,7 @@ impl CurrentKThread {
     ///     }
     /// }
     /// # let thread = kernel::kthread::KThread::spawn(format_args!("compute"), |this| {
-    /// #     let mut steps = 0;
+    /// #     let mut steps = this.set_freezable().map_or(0, |_| 0);
     /// #     compute(this, || { steps += 1; steps < 10 });
     /// #     steps
     /// # })?;
@@ -172,10 +180,11 @@ impl CurrentKThread {
             return false;
         }
         let mut was_frozen = false;
-        // SAFETY: This is process context with interrupts enabled, so the state of the current task
-        // belongs to this code. It is not `TASK_RUNNING` in the condition of a wait, which then
-        // checks its condition again. The current task is a kthread, as
-        // `kthread_freezable_should_stop()` requires. It writes to a local variable.
+        // SAFETY: This is process context with interrupts enabled, so only this code changes the
+        // state of the current task. In the condition of a wait, the state is not `TASK_RUNNING`
+        // before. The wait then checks its condition again. By the type invariant, the current task
+        // is a kthread, so `to_kthread(current)` is valid. `was_frozen` is a local variable, valid
+        // for the write.
         unsafe {
             bindings::__set_current_state(bindings::TASK_RUNNING);
             bindings::kthread_freezable_should_stop(&mut was_frozen);

@@ -708,8 +708,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     #[inline]
     pub fn return_error(&'a self, err: Error) -> FaultResult<'a> {
         // `handle_mm_fault()` returns to userspace, which handles signals first: the fault is one
-        // of the exception handler, as only that sets `FAULT_FLAG_USER`, or of an IOMMU, whose
-        // device repeats the access.
+        // of the exception handler, as apart from UML, where `is_user()` is false, only that sets
+        // `FAULT_FLAG_USER`, or of an IOMMU, whose device repeats the access.
         if is_interrupted(err) && self.is_user() {
             return self.return_nopage();
         }
@@ -771,7 +771,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// This lets writers take the lock during a long wait. The VMA may be unmapped while `wait`
     /// runs. [`wait_state`](Self::wait_state) is the state to wait in. If the wait is interrupted,
-    /// userspace handles the signal before it repeats the access.
+    /// userspace handles the signal before it repeats the access. On User-Mode Linux, the access is
+    /// repeated first.
     ///
     /// # Errors
     ///

@@ -377,7 +377,7 @@ pub trait VmOperations: HasVmOps + Send + Sync + Sized + 'static {
     /// - `ENOMEM`: the fault returns `VM_FAULT_OOM`. For a limit of the driver's own, another error
     ///   is right: see [`VmFault::return_error`].
     /// - `EHWPOISON`: the fault returns `VM_FAULT_HWPOISON`.
-    /// - All others raise `SIGBUS`.
+    /// - All others raise `SIGBUS`. On User-Mode Linux, each error does.
     fn page_mkwrite(_vma: &DriverVma<Self>, _pgoff: usize) -> Result {
         crate::build_error!(VTABLE_DEFAULT_ERROR)
     }

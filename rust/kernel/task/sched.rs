@@ -94,8 +94,8 @@ pub fn cond_resched() -> bool {
         unsafe { bindings::__might_resched(file.as_ptr().cast(), here.line() as c_int, 0) }
     }
 
-    // With a preemption model that is not chosen at boot, C's `_cond_resched()` is empty. With
-    // livepatches, it is not.
+    // With `CONFIG_PREEMPTION`, and without a choice at boot, C's `_cond_resched()` is empty. On
+    // Linux 6.12, it is not with livepatches.
     if cfg!(all(
         CONFIG_PREEMPTION,
         not(CONFIG_PREEMPT_DYNAMIC),

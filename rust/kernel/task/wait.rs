@@ -9,7 +9,7 @@
 //!
 //! In a kthread that a [`KThread`](crate::kthread::KThread) owns,
 //! [`CurrentKThread::wait_until`](crate::kthread::CurrentKThread::wait_until) also ends when the
-//! owner stops the kthread, and parks it.
+//! owner stops the kthread, and parks or freezes it.
 //!
 //! `CondVar` is more convenient if a lock protects the condition. `wait_until()` needs no lock and
 //! no wait queue.

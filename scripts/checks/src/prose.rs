@@ -338,7 +338,8 @@ fn rst(text: &str) -> Vec<Paragraph> {
             continue;
         }
         joiner.add(i + 1, line);
-        if line.trim_end().ends_with("::") {
+        // A directive, such as a table, has text.
+        if line.trim_end().ends_with("::") && !line.trim_start().starts_with(".. ") {
             literal = Some(indent);
         }
     }

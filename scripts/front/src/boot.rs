@@ -263,11 +263,10 @@ fn failed_test(line: &str) -> Option<String> {
 
 /// Returns the test that runs, or has run last: the program and the name.
 fn current_test(results: &str) -> Option<String> {
-    let last = |mark| {
-        let (_, rest) = results.rsplit_once(mark)?;
-        rest.lines().next()
-    };
-    Some(format!("{}: {}", last("# program ")?, last("# test\t")?))
+    let (_, of_program) = results.rsplit_once("# program ")?;
+    let (_, of_test) = of_program.rsplit_once("# test\t")?;
+    let (program, test) = (of_program.lines().next()?, of_test.lines().next()?);
+    Some(format!("{program}: {test}"))
 }
 
 /// The beginning of a KCSAN report.
@@ -322,7 +321,7 @@ mod tests {
     fn the_last_test_of_the_last_program_runs() {
         let results = "# program p\n# test\ta\nok 1 a\n# program q\n# test\tb c\n# did\tx\t1\n";
         assert_eq!(current_test(results).as_deref(), Some("q: b c"));
-        assert_eq!(current_test("# program p\n"), None);
+        assert_eq!(current_test("# program p\n# test\ta\n# program q\n"), None);
     }
 
     #[test]
