@@ -916,7 +916,10 @@ fn kthread_in_irq([state, cpu]: [i64; 2]) -> Result<Results> {
         let spawned = errno(KThread::spawn(format_args!("refused"), |_| 0));
         let (parked, stopped) = match handle.take() {
             Some(Handle::Started(mut thread)) => (errno(thread.park()), thread.stop().into()),
-            Some(Handle::New(_)) => (-1, -1),
+            Some(Handle::New(thread)) => {
+                drop(thread);
+                (-1, -1)
+            }
             None => (0, 0),
         };
         answer.set([spawned, parked, stopped, 0]);
