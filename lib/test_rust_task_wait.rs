@@ -617,9 +617,13 @@ fn comm_changes([pid, msecs]: [i64; 2]) -> Result<Results> {
 
 fn freeze([state, kthread]: [i64; 2]) -> Result<Results> {
     let state = *STATES.get(state as usize).ok_or(EINVAL)?;
+    let begun = Answer::new()?;
+    let begin = begun.clone();
     let spawn = || {
         KThread::spawn(format_args!("freezable"), move |this| {
-            if this.set_freezable().is_err() {
+            let result = this.set_freezable();
+            begin.set([0; 4]);
+            if result.is_err() {
                 return -1;
             }
             while !this.should_stop() {
@@ -638,7 +642,11 @@ fn freeze([state, kthread]: [i64; 2]) -> Result<Results> {
         _ => Some(spawn()?),
     };
     let _parked = match &mut thread {
-        Some(thread) if kthread == abi::PARKS => Some(thread.park()?),
+        Some(thread) if kthread == abi::PARKS => {
+            // Before, it may park before it is freezable.
+            begun.wait();
+            Some(thread.park()?)
+        }
         _ => None,
     };
     let never = || None::<()>;
