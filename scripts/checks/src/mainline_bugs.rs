@@ -7,7 +7,7 @@ use front::{
     boot::{self, BootOptions},
     build::Build,
     initramfs, kernel,
-    outcome::Outcome,
+    outcome::{diagnostic, Outcome},
     setup::Tools,
 };
 use std::time::Duration;
@@ -89,8 +89,7 @@ fn reproduce(bug: &Bug, build: &Build, tools: &Tools, seconds: u64) -> Result<Op
         return Ok(None);
     };
     let lines = guest.results.lines().skip_while(|l| !l.starts_with("1.."));
-    let diagnostic = lines.skip(1).find_map(|line| line.strip_prefix("# "));
-    match diagnostic {
+    match lines.skip(1).find_map(diagnostic) {
         Some(line) => Ok(Some(line.to_owned())),
         None => bail!("{failure}; see {}", build.objects.join("boot").display()),
     }

@@ -106,7 +106,7 @@ impl Outcome {
                 diagnostics.clear();
             } else if let Some(time) = line.strip_prefix(SECONDS) {
                 seconds = time.parse().unwrap_or_default();
-            } else if line.starts_with('#') && !DATA.iter().any(|prefix| line.starts_with(prefix)) {
+            } else if diagnostic(line).is_some() {
                 diagnostics.push(line);
             }
         }
@@ -146,7 +146,13 @@ const SECONDS: &str = "# seconds\t";
 const SLOW: f64 = 5.0;
 
 /// The prefixes of comment lines that are data, not diagnostics of the next result.
-const DATA: &[&str] = &["# fact\t", "# did\t", "# test\t"];
+const DATA: &[&str] = &["# fact\t", "# did\t", "# test\t", SECONDS];
+
+/// Returns the text of a comment line that is a diagnostic of the next result.
+pub fn diagnostic(line: &str) -> Option<&str> {
+    let is_data = DATA.iter().any(|prefix| line.starts_with(prefix));
+    line.strip_prefix("# ").filter(|_| !is_data)
+}
 
 /// Parses `ok 1 name` or `not ok 2 name`. A skipped test counts as failed, because the guest has
 /// everything that the tests need.
@@ -174,6 +180,14 @@ mod tests {
         );
         assert_eq!(result("not ok 2 b"), Some((false, "b")));
         assert_eq!(result("okay 2 b"), None);
+    }
+
+    #[test]
+    fn data_is_no_diagnostic() {
+        assert_eq!(diagnostic("# it has failed"), Some("it has failed"));
+        assert_eq!(diagnostic("# test\ta"), None);
+        assert_eq!(diagnostic("# seconds\t0.1"), None);
+        assert_eq!(diagnostic("ok 1 a"), None);
     }
 
     #[test]
