@@ -865,8 +865,10 @@ fn atomic([_, _]: [i64; 2]) -> Result<Results> {
     let thread = KThread::spawn(format_args!("atomic"), move |this| {
         let guard = lock.lock();
         let refused = errno(this.sched_set_fifo());
+        // It would enable interrupts, and may sleep.
+        let freezable = errno(this.set_freezable());
         drop(guard);
-        theirs.set([refused, 0, 0, 0]);
+        theirs.set([if refused == freezable { refused } else { -1 }, 0, 0, 0]);
         while !this.sleep(HOUR) {}
         0
     })?;

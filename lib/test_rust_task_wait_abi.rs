@@ -103,8 +103,8 @@ pub const WAIT_QUEUE_TURNS: u32 = 59;
 
 /// Waits for a jiffy with a spinlock held and in an RCU read-side critical section, and calls
 /// `schedule()` and `cond_resched()` there. Returns whether the kernel can tell
-/// (`CONFIG_PREEMPT_COUNT`), the errors of the waits, and that of `sched_set_fifo()` in a kthread
-/// with a spinlock held. If the kernel cannot tell, it does nothing.
+/// (`CONFIG_PREEMPT_COUNT`), the errors of the waits, and that of `sched_set_fifo()` and
+/// `set_freezable()` in a kthread with a spinlock held. If the kernel cannot tell, it does nothing.
 pub const ATOMIC: u32 = 60;
 
 /// Restarts the system call until it has been entered `args[0]` times. Returns that number, and
