@@ -3,12 +3,12 @@
  * Compares the cost of operations of the Rust abstractions with the same in C.
  *
  * A read of /dev/rust_task_bench runs each operation ROUNDS times in both
- * languages, with interrupts disabled, and returns the elapsed ticks of the CPU's
- * counter. With QEMU's -icount shift=0, a tick is an instruction.
+ * languages, with interrupts disabled unless it may sleep, and returns the elapsed
+ * ticks of the CPU's counter. With QEMU's -icount shift=0, a tick is an instruction.
  * RUST_TASK_BENCH_RUN runs one operation for a given number of rounds.
  */
 
-#include <linux/completion.h>
+#include <linux/compat.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/init.h>
@@ -28,6 +28,7 @@
 #include <linux/uaccess.h>
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
+#include <linux/wait.h>
 
 #include "abi.h"
 #include "counter.h"
@@ -47,7 +48,12 @@ struct bench {
 	struct page *page;
 	unsigned long addr;
 	struct pid *pid;
-	/* VMAs with a fault handler in C and in Rust. Not in ops.rs. */
+	/* A WaitQueue of more.rs, and the CurrentKThread of the kthread. */
+	const void *rust_queue;
+	const void *kthread;
+	/* The rest is not in ops.rs. */
+	struct wait_queue_head *c_queue;
+	/* VMAs with a fault handler in C and in Rust. */
 	struct vm_area_struct *c_faults;
 	struct vm_area_struct *rust_faults;
 };
@@ -80,9 +86,21 @@ operation rust_mmap_write_lock, rust_vma_each, rust_vma_file, rust_vma_typed,
 	rust_task_parent, rust_task_nice, rust_task_cpu, rust_task_start,
 	rust_task_exit_state, rust_task_rlimit, rust_task_cred, rust_cred,
 	rust_uid, rust_kuid, rust_user_ns, rust_capable, rust_ns_capable,
-	rust_wait, rust_use_mm;
+	rust_wait, rust_use_mm, rust_wait_event, rust_wait_event_exclusive,
+	rust_queue_wake_up, rust_queue_has_sleeper, rust_cond_resched,
+	rust_need_resched, rust_noio, rust_set_nice, rust_compat,
+	rust_current_uid, rust_current_fsuid, rust_uid_munged,
+	rust_ns_capable_noaudit, rust_should_stop;
 typedef int hook(struct vm_area_struct *vma);
 hook rust_mmap;
+typedef const void *(create)(void);
+create rust_queue_create;
+typedef void destroy(const void *queue);
+destroy rust_queue_free;
+/* Calls f in a kthread, with data and the CurrentKThread. */
+typedef void in_kthread(void *data, const void *kthread);
+typedef int call(in_kthread *f, void *data);
+call rust_call_in_kthread;
 
 /* Makes the compiler compute x and all memory. Emits no instruction. */
 #define use(x) ({ asm volatile("" : : "r"(x) : "memory"); })
@@ -420,6 +438,101 @@ static noinline void c_wait(struct bench *b)
 		use(addr);
 }
 
+/* The queues of the operations. No task is on them. */
+static DECLARE_WAIT_QUEUE_HEAD(c_queue);
+static const void *rust_queue;
+
+static noinline void c_wait_event(struct bench *b)
+{
+	unsigned long addr;
+	int err;
+
+	err = wait_event_interruptible(*b->c_queue, (addr = READ_ONCE(b->addr)));
+	if (!err)
+		use(addr);
+}
+
+static noinline void c_wait_event_exclusive(struct bench *b)
+{
+	unsigned long addr;
+	int err;
+
+	err = wait_event_interruptible_exclusive(*b->c_queue,
+						 (addr = READ_ONCE(b->addr)));
+	if (!err)
+		use(addr);
+}
+
+static noinline void c_queue_wake_up(struct bench *b)
+{
+	wake_up(b->c_queue);
+}
+
+static noinline void c_queue_has_sleeper(struct bench *b)
+{
+	if (wq_has_sleeper(b->c_queue))
+		barrier();
+}
+
+static noinline void c_cond_resched(struct bench *b)
+{
+	cond_resched();
+}
+
+static noinline void c_need_resched(struct bench *b)
+{
+	if (need_resched())
+		barrier();
+}
+
+static noinline void c_noio(struct bench *b)
+{
+	unsigned int flags = memalloc_noio_save();
+
+	barrier();
+	memalloc_noio_restore(flags);
+}
+
+static noinline void c_set_nice(struct bench *b)
+{
+	set_user_nice(b->task, task_nice(b->task));
+}
+
+static noinline void c_compat(struct bench *b)
+{
+	if (in_compat_syscall())
+		barrier();
+}
+
+static noinline void c_current_uid(struct bench *b)
+{
+	use(__kuid_val(current_uid()));
+}
+
+static noinline void c_current_fsuid(struct bench *b)
+{
+	use(__kuid_val(current_fsuid()));
+}
+
+static noinline void c_uid_munged(struct bench *b)
+{
+	use(from_kuid_munged(current_user_ns(), current_uid()));
+}
+
+static noinline void c_ns_capable_noaudit(struct bench *b)
+{
+	if (ns_capable_noaudit(current_user_ns(), CAP_SYS_ADMIN))
+		use(1);
+}
+
+static noinline void c_should_stop(struct bench *b)
+{
+	/* Rust loads this pointer, too. A driver has it in a register. */
+	use(b->kthread);
+	if (kthread_should_stop())
+		barrier();
+}
+
 static noinline void c_use_mm(struct bench *b)
 {
 	kthread_use_mm(b->mm);
@@ -652,7 +765,17 @@ static const struct row rows[] = {
 	row("user namespace: clone and drop", user_ns),
 	row("capable()", capable),
 	row("ns_capable()", ns_capable),
+	row("ns_capable_noaudit()", ns_capable_noaudit),
+	row("current's UID", current_uid),
+	row("current's FSUID", current_fsuid),
+	row("from_kuid_munged()", uid_munged),
+	row("in_compat_syscall()", compat),
+	row("set_user_nice(), same value", set_nice),
+	row("memalloc_noio_save() and restore", noio),
+	row("need_resched()", need_resched),
 	row("wait, the condition is true", wait),
+	row("wake_up() of an empty queue", queue_wake_up),
+	row("wq_has_sleeper() of an empty queue", queue_has_sleeper),
 	row("struct pid: clone and drop", pid_clone),
 	row("get_task_pid() and drop", pid_of_task),
 	row("find_get_pid(1) and drop", pid_find),
@@ -704,6 +827,10 @@ static int prepare(struct bench *b)
 	b->addr = b->mm->start_stack;
 	b->pid = task_pid(current);
 	b->page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+#ifdef CONFIG_RUST_TASK_BENCH
+	b->rust_queue = rust_queue;
+	b->c_queue = &c_queue;
+#endif
 	return b->page ? 0 : -ENOMEM;
 }
 
@@ -738,14 +865,23 @@ static void show(struct seq_file *m, struct bench *b, const struct row *row,
 }
 
 #ifdef CONFIG_RUST_TASK_BENCH
+/* Run with interrupts enabled, as they may sleep. */
+static const struct row sleeping_rows[] = {
+	row("cond_resched()", cond_resched),
+	row("wait_event(), the condition is true", wait_event),
+	row("wait_event_exclusive(), the condition is true",
+	    wait_event_exclusive),
+};
+
 /* Run in a kthread. */
 static const struct row kthread_rows[] = {
 	row("kthread_use_mm() and kthread_unuse_mm()", use_mm),
+	row("kthread_should_stop()", should_stop),
 };
 
 /*
  * Returns the ticks of the fastest round, multiplied by the number of rounds.
- * For operations that enable interrupts: some rounds are interrupted.
+ * For operations that need interrupts enabled: some rounds are interrupted.
  */
 static noinline u64 least_ticks(operation *what, struct bench *b, u32 rounds)
 {
@@ -764,33 +900,26 @@ static noinline u64 least_ticks(operation *what, struct bench *b, u32 rounds)
 struct kthread_args {
 	struct seq_file *m;
 	struct bench *b;
-	struct completion done;
 };
 
-static int kthread_show(void *data)
+static void kthread_show(void *data, const void *kthread)
 {
 	struct kthread_args *this = data;
 
+	this->b->kthread = kthread;
 	show(this->m, this->b, kthread_rows, ARRAY_SIZE(kthread_rows),
 	     least_ticks);
-	/* The module may be unloaded after the completion. */
-	kthread_complete_and_exit(&this->done, 0);
 }
 
-static int show_kthread_rows(struct seq_file *m, struct bench *b)
+static int show_other_rows(struct seq_file *m, struct bench *b)
 {
 	struct kthread_args this = { .m = m, .b = b };
-	struct task_struct *task;
 
-	init_completion(&this.done);
-	task = kthread_run(kthread_show, &this, "rust_task_bench");
-	if (IS_ERR(task))
-		return PTR_ERR(task);
-	wait_for_completion(&this.done);
-	return 0;
+	show(m, b, sleeping_rows, ARRAY_SIZE(sleeping_rows), least_ticks);
+	return rust_call_in_kthread(kthread_show, &this);
 }
 #else
-static int show_kthread_rows(struct seq_file *m, struct bench *b)
+static int show_other_rows(struct seq_file *m, struct bench *b)
 {
 	return 0;
 }
@@ -813,7 +942,7 @@ static int rust_task_bench_show(struct seq_file *m, void *unused)
 	mmap_read_unlock(b.mm);
 	if (!err) {
 		show(m, &b, rows, ARRAY_SIZE(rows), ticks);
-		err = show_kthread_rows(m, &b);
+		err = show_other_rows(m, &b);
 	}
 
 	__free_page(b.page);
@@ -976,21 +1105,45 @@ static struct miscdevice rust_task_bench_device = {
 	.fops = &rust_task_bench_fops,
 };
 
+#ifdef CONFIG_RUST_TASK_BENCH
+static void free_data(void)
+{
+	if (c_data.page)
+		__free_page(c_data.page);
+	if (rust_queue)
+		rust_queue_free(rust_queue);
+}
+
+static int create_data(void)
+{
+	c_data.page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	rust_queue = rust_queue_create();
+	if (c_data.page && rust_queue)
+		return 0;
+	free_data();
+	return -ENOMEM;
+}
+#else
+static void free_data(void)
+{
+}
+
+static int create_data(void)
+{
+	return 0;
+}
+#endif
+
 static int __init rust_task_bench_init(void)
 {
-	int err;
+	int err = create_data();
 
-#ifdef CONFIG_RUST_TASK_BENCH
-	c_data.page = alloc_page(GFP_KERNEL | __GFP_ZERO);
-	if (!c_data.page)
-		return -ENOMEM;
-#endif
+	if (err)
+		return err;
 	counter_enable();
 	err = misc_register(&rust_task_bench_device);
-#ifdef CONFIG_RUST_TASK_BENCH
 	if (err)
-		__free_page(c_data.page);
-#endif
+		free_data();
 	return err;
 }
 module_init(rust_task_bench_init);
@@ -998,9 +1151,7 @@ module_init(rust_task_bench_init);
 static void __exit rust_task_bench_exit(void)
 {
 	misc_deregister(&rust_task_bench_device);
-#ifdef CONFIG_RUST_TASK_BENCH
-	__free_page(c_data.page);
-#endif
+	free_data();
 }
 module_exit(rust_task_bench_exit);
 

@@ -4,17 +4,29 @@
 
 use super::*;
 use core::{
-    ffi::c_int,
-    ptr::null_mut, //
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    ptr::{
+        from_ref,
+        null,
+        null_mut, //
+    },
 };
 use kernel::{
     c_str,
     capability::{
         capable,
         ns_capable,
+        ns_capable_noaudit,
         Capability, //
     },
     impl_has_vm_ops,
+    kthread::{
+        CurrentKThread,
+        KThread, //
+    },
     mm::{
         fault::{
             FaultResult,
@@ -32,11 +44,23 @@ use kernel::{
     },
     prelude::*,
     str::CStr,
-    sync::Arc,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Release, //
+        },
+        Arc, //
+    },
     task::{
+        cond_resched,
+        memalloc_noio,
+        need_resched,
         Kuid,
         Rlimit,
-        TaskState, //
+        TaskState,
+        WaitQueue,
+        MAX_SCHEDULE_TIMEOUT, //
     },
     ModuleMetadata, //
 };
@@ -85,7 +109,96 @@ unsafe extern "C" fn rust_mmap(vma: *mut bindings::vm_area_struct) -> c_int {
     unsafe { VmaNew::run_mmap_hook(vma, mmap) }
 }
 
+/// Returns a new queue, or null if it cannot be allocated.
+#[no_mangle]
+extern "C" fn rust_queue_create() -> *const c_void {
+    let queue = Arc::pin_init(WaitQueue::new(), GFP_KERNEL);
+    queue.map_or(null(), |queue| Arc::into_raw(queue).cast())
+}
+
+/// # Safety
+///
+/// `queue` must be a result of `rust_queue_create()` that is not null, and must not be used again.
+#[no_mangle]
+unsafe extern "C" fn rust_queue_free(queue: *const c_void) {
+    // SAFETY: By the safety requirements, this is the pointer of `Arc::into_raw()`, and its
+    // reference is given up once.
+    drop(unsafe { Arc::from_raw(queue.cast::<WaitQueue>()) });
+}
+
+/// A function of `main.c`, and its first argument.
+struct Call {
+    f: unsafe extern "C" fn(*mut c_void, *const c_void),
+    data: *mut c_void,
+}
+
+// SAFETY: By the safety requirements of `rust_call_in_kthread()`, which creates it, another task
+// may make the call.
+unsafe impl Send for Call {}
+
+impl Call {
+    /// # Safety
+    ///
+    /// `rust_call_in_kthread()` must not have returned.
+    unsafe fn make(self, this: &CurrentKThread) {
+        // SAFETY: By the safety requirements of both functions. `this` is valid during the call.
+        unsafe { (self.f)(self.data, from_ref(this).cast()) };
+    }
+}
+
+/// Makes the call in a kthread, and returns after the kthread has exited.
+fn call_in_kthread(call: Call) -> Result {
+    let done = Arc::new(Atomic::new(false), GFP_KERNEL)?;
+    let of_kthread = done.clone();
+    let reader: &Task = current!();
+    let reader = ARef::from(reader);
+    let thread = KThread::spawn(format_args!("rust_task_bench"), move |this| {
+        // SAFETY: The other task drops `thread` before it returns from `rust_call_in_kthread()`.
+        // It may sleep, so the drop waits until this kthread has exited.
+        unsafe { call.make(this) };
+        of_kthread.store(true, Release);
+        reader.wake_up();
+        0
+    })?;
+    // `should_stop()` takes fewer instructions once the kthread is stopped.
+    let is_done = || done.load(Acquire).then_some(());
+    current!().wait_until(TaskState::Uninterruptible, MAX_SCHEDULE_TIMEOUT, is_done)?;
+    drop(thread);
+    Ok(())
+}
+
+/// # Safety
+///
+/// Must be called where the task may sleep. Another task must be allowed to call `f` with `data`
+/// and a pointer to its `CurrentKThread`, until this function returns.
+#[no_mangle]
+unsafe extern "C" fn rust_call_in_kthread(
+    f: unsafe extern "C" fn(*mut c_void, *const c_void),
+    data: *mut c_void,
+) -> c_int {
+    match call_in_kthread(Call { f, data }) {
+        Ok(()) => 0,
+        Err(err) => err.to_errno(),
+    }
+}
+
 impl Bench {
+    #[inline(always)]
+    fn queue(&self) -> &WaitQueue {
+        // SAFETY: By the type invariants, this is a queue that outlives `self`.
+        unsafe { &*self.queue.cast() }
+    }
+
+    /// # Safety
+    ///
+    /// The caller must be an operation of `kthread_rows` in `main.c`.
+    #[inline(always)]
+    unsafe fn kthread(&self) -> &CurrentKThread {
+        // SAFETY: By the safety requirements and the type invariants, this is the `CurrentKThread`
+        // of the current task, which is valid until `kthread_show()` returns.
+        unsafe { &*self.kthread.cast() }
+    }
+
     #[inline(always)]
     fn pid(&self) -> &Pid {
         // SAFETY: `main.c` has set it to `task_pid(current)`. The current task is attached to that
@@ -132,6 +245,54 @@ operations! {
         let condition = || Some(b.addr).filter(|addr| *addr != 0);
         if let Ok(addr) = current!().wait_until(TaskState::Interruptible, 1, condition) {
             keep!(addr);
+        }
+    };
+    rust_ns_capable_noaudit: |_| {
+        if ns_capable_noaudit(current!().user_ns(), Capability::SYS_ADMIN) {
+            keep!(1);
+        }
+    };
+    rust_current_uid: |_| keep!(current!().cred().uid().into_raw().val);
+    rust_current_fsuid: |_| keep!(current!().cred().fsuid().into_raw().val);
+    rust_uid_munged: |_| {
+        let task = current!();
+        keep!(task.cred().uid().into_uid_munged(task.user_ns()));
+    };
+    rust_compat: |_| if current!().in_compat_syscall() {
+        between();
+    };
+    rust_set_nice: |b| {
+        let _ = b.task().set_user_nice(b.task().nice());
+    };
+    rust_noio: |_| memalloc_noio(between);
+    rust_need_resched: |_| if need_resched() {
+        between();
+    };
+    rust_cond_resched: |_| {
+        cond_resched();
+    };
+    rust_wait_event: |b| {
+        let condition = || Some(b.addr).filter(|addr| *addr != 0);
+        let state = TaskState::Interruptible;
+        if let Ok(addr) = b.queue().wait_event(state, MAX_SCHEDULE_TIMEOUT, condition) {
+            keep!(addr);
+        }
+    };
+    rust_wait_event_exclusive: |b| {
+        let condition = || Some(b.addr).filter(|addr| *addr != 0);
+        let state = TaskState::Interruptible;
+        if let Ok(addr) = b.queue().wait_event_exclusive(state, MAX_SCHEDULE_TIMEOUT, condition) {
+            keep!(addr);
+        }
+    };
+    rust_queue_wake_up: |b| b.queue().wake_up();
+    rust_queue_has_sleeper: |b| if b.queue().has_sleeper() {
+        between();
+    };
+    rust_should_stop: |b| {
+        // SAFETY: This is an operation of `kthread_rows`.
+        if unsafe { b.kthread() }.should_stop() {
+            between();
         }
     };
     rust_use_mm: |b| {

@@ -4,7 +4,10 @@
 
 use core::{
     arch::asm,
-    ffi::c_ulong,
+    ffi::{
+        c_ulong,
+        c_void, //
+    },
     mem::{
         size_of,
         ManuallyDrop, //
@@ -45,6 +48,8 @@ use kernel::page::Page as UserPage;
 /// - While the mmap lock of `mm` is held, `vma` and `device` are VMAs of `mm`, and `device` is
 ///   the driver's own, and has `VM_MIXEDMAP` and no huge pages.
 /// - `page` is a page that was zeroed when it was allocated, and that is used for nothing else.
+/// - With `CONFIG_RUST_TASK_BENCH`, `queue` is a `WaitQueue` that outlives this structure. In
+///   `kthread_rows` of `main.c`, `kthread` is the `CurrentKThread` of the current task.
 #[repr(C)]
 pub struct Bench {
     task: NonNull<bindings::task_struct>,
@@ -58,6 +63,10 @@ pub struct Bench {
     // Used in `more.rs`.
     #[allow(dead_code)]
     pid: NonNull<bindings::pid>,
+    #[allow(dead_code)]
+    queue: *const c_void,
+    #[allow(dead_code)]
+    kthread: *const c_void,
 }
 
 const _: () = assert!(size_of::<UserPage>() == size_of::<*mut bindings::page>());
