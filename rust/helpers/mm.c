@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/sched/mm.h>
@@ -41,7 +42,12 @@ __rust_helper int rust_helper_mmap_read_lock_killable(struct mm_struct *mm)
 
 __rust_helper void rust_helper_mmap_read_unlock(struct mm_struct *mm)
 {
+	bool disabled = IS_ENABLED(CONFIG_PREEMPT_RT) && irqs_disabled();
+
 	mmap_read_unlock(mm);
+	/* On RT, up_read() enables interrupts if a writer waits. */
+	if (disabled && !irqs_disabled())
+		local_irq_disable();
 }
 
 __rust_helper void rust_helper_mmap_write_lock(struct mm_struct *mm)

@@ -234,7 +234,8 @@ pub enum VmaOrigin {
 ///
 /// `munmap()` and a shrinking `mremap()` or `brk()` hold the lock for reading when they call
 /// `close`. Two calls of `close` for VMAs of one mm may then run at the same time, and page faults
-/// of other VMAs of that mm as well.
+/// of other VMAs of that mm as well. On Linux 7.3, a `fork()` that fails calls `close` for the VMAs
+/// of the child with the locks of both mms held.
 ///
 /// The lock may also be held when the last reference to `Self` is dropped. The callbacks and the
 /// `Drop` implementation of `Self` must therefore
