@@ -40,7 +40,8 @@ use crate::{
     module_going::{
         self,
         Kind,
-        Leftover, //
+        Leftover,
+        Locked, //
     },
     prelude::*,
     sync::{
@@ -69,9 +70,11 @@ use core::{
         UnsafeCell, //
     },
     fmt,
+    marker::PhantomData,
     mem::ManuallyDrop,
     ptr::{
         addr_of,
+        null,
         null_mut,
         NonNull, //
     },
@@ -85,7 +88,8 @@ mod freezer;
 /// drop. The caller must not hold a lock that the closure may take.
 ///
 /// A kthread that drops its own handle cannot wait for itself. [`CurrentKThread::should_stop`] then
-/// returns `true`, and the kthread exits when its closure has returned. The drop does not wait.
+/// returns `true`, and the kthread exits when its closure has returned. The drop does not wait. If
+/// kthreads drop each other's handles, the last of them does not wait.
 ///
 /// In an interrupt, and wherever else the code must not sleep ([`WaitError::AtomicContext`]), the
 /// drop does not wait either. On PREEMPT_RT, a hard interrupt handler must not drop the handle: the
@@ -168,6 +172,9 @@ struct Shared {
     leftover: Leftover,
     /// The task of the kthread. Written before `leftover` is in the list, and valid while it is.
     task: UnsafeCell<*mut bindings::task_struct>,
+    /// The kthread for which this one waits in [`Shared::begin_wait`], or null. The lock of
+    /// [`module_going`] protects it.
+    waits_for: UnsafeCell<*const Shared>,
     /// The closure, until `run()` takes it. After that, and until the kthread has exited, nothing
     /// accesses it.
     closure: UnsafeCell<Option<Closure>>,
@@ -209,6 +216,48 @@ impl Shared {
         self.parking.cmpxchg(from, to, Full).map(drop)
     }
 
+    /// Returns the `Shared` of the current task, if that is a kthread of the crate.
+    fn of_current() -> Option<NonNull<Self>> {
+        let task = Task::current_raw();
+        // SAFETY: The current task is valid. The function returns null if it is not a kthread.
+        if unsafe { bindings::kthread_func(task) } as *const () != run as *const () {
+            return None;
+        }
+        // SAFETY: The current task is a kthread, so `to_kthread()` of it is valid. As its function
+        // is `run()`, its data is the pointer of an `Arc<Shared>`. `run()` has a reference to it
+        // until it returns, and a kthread calls no code of a driver after that.
+        NonNull::new(unsafe { bindings::kthread_data(task) }.cast())
+    }
+
+    /// Must be called before the current task waits for this kthread. Returns `None` if the kthread
+    /// waits for the current task, perhaps through others: both would wait permanently.
+    ///
+    /// The caller must be in process context, and may sleep.
+    fn begin_wait(&self) -> Option<Waiting<'_>> {
+        let waiting = |current| Waiting {
+            current,
+            _target: PhantomData,
+        };
+        let Some(current) = Self::of_current() else {
+            return Some(waiting(None));
+        };
+
+        let _lock = Locked::lock();
+        let mut next: *const Self = self;
+        while !next.is_null() {
+            if next == current.as_ptr() {
+                return None;
+            }
+            // SAFETY: The first one is `self`. Each other one is borrowed by the `Waiting` of the
+            // kthread that waits for it, which takes the lock when it is dropped.
+            next = unsafe { *(*next).waits_for.get() };
+        }
+        // SAFETY: The lock is held. The current task executes code that `run()` has called, which
+        // has a reference to `current`.
+        unsafe { *current.as_ref().waits_for.get() = self };
+        Some(waiting(Some(current)))
+    }
+
     /// Tells the kthread to stop. Does not wait.
     ///
     /// # Safety
@@ -232,6 +281,24 @@ impl Shared {
             }
             bindings::set_tsk_notify_signal(task);
             bindings::wake_up_process(task);
+        }
+    }
+}
+
+/// The current task waits for another kthread as long as this exists.
+struct Waiting<'a> {
+    /// The current task, if it is a kthread of the crate.
+    current: Option<NonNull<Shared>>,
+    _target: PhantomData<&'a Shared>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(current) = self.current {
+            let _lock = Locked::lock();
+            // SAFETY: The lock is held. `begin_wait()` has been called by this task, which is still
+            // in a function that `run()` has called.
+            unsafe { *current.as_ref().waits_for.get() = null() };
         }
     }
 }
@@ -434,12 +501,17 @@ impl KThread {
             len: 0,
         };
         fmt::write(&mut name, args).map_err(|_| EINVAL)?;
+        // Code of the caller has formatted it.
+        if !may_sleep() {
+            return Err(EBUSY);
+        }
 
         let module = module_going::module_of(closure.call as usize);
         let shared = Arc::new(
             Shared {
                 leftover: Leftover::new(Kind::Thread, tell_to_stop),
                 task: UnsafeCell::new(null_mut()),
+                waits_for: UnsafeCell::new(null()),
                 closure: UnsafeCell::new(Some(closure)),
                 going: Atomic::new(0),
                 begin: Atomic::new(false),
@@ -554,6 +626,7 @@ impl KThread {
     ///
     /// Waits until the kthread is parked: in its next call of [`CurrentKThread::wait_until`],
     /// [`CurrentKThread::sleep`] or [`CurrentKThread::parkme`], or after the closure has returned.
+    /// These do not park where the code must not sleep, such as after the leak of an RCU guard.
     /// Signals do not interrupt this wait. The caller must not hold a lock that the closure may
     /// take. A closure that waits with [`CurrentTask::wait_until`] instead must include
     /// `should_park()` and `should_stop()` in the condition.
@@ -566,8 +639,9 @@ impl KThread {
     ///
     /// - `ESRCH`: the closure had already returned, or was not called because its CPU was offline,
     ///   or the module goes.
-    /// - `EBUSY`: the current task is the kthread itself, or the code must not sleep. See
-    ///   [`WaitError::AtomicContext`].
+    /// - `EBUSY`: the current task is the kthread itself, or another one for which the kthread
+    ///   waits in [`stop`](Self::stop), in the drop of a handle or in `park()`; or the code must
+    ///   not sleep. See [`WaitError::AtomicContext`].
     ///
     /// # Context
     ///
@@ -646,6 +720,7 @@ impl KThread {
             return Err(EBUSY);
         }
 
+        let waiting = shared.begin_wait().ok_or(EBUSY)?;
         match shared.transition(RUNNING, PARKING) {
             Ok(()) => {
                 // SAFETY: By the type invariant, `task` is a kthread, and the `ARef` keeps its task
@@ -665,6 +740,7 @@ impl KThread {
             // The kthread exits.
             Err(_) => return Err(ESRCH),
         }
+        drop(waiting);
         Ok(ParkGuard(self))
     }
 
@@ -672,11 +748,12 @@ impl KThread {
     ///
     /// Waits until the closure has returned and the kthread has exited. Signals do not interrupt
     /// this wait. A parked kthread is unparked. The caller must not hold a lock that the closure
-    /// may take. Two kthreads must not stop each other.
+    /// may take.
     ///
-    /// In the kthread itself, if the module of the closure is going, and where the code must not
-    /// sleep ([`WaitError::AtomicContext`]), this function tells the kthread to stop, does not
-    /// wait, and returns `-EBUSY`. The module is not freed before the kthread has ended.
+    /// In the kthread itself, in another one for which it waits, and where the code must not sleep
+    /// ([`WaitError::AtomicContext`]), this function tells the kthread to stop, does not wait, and
+    /// returns `-EBUSY`. The module is not freed before the kthread has ended. If two kthreads stop
+    /// each other, the second one does not wait.
     ///
     /// If the closure was not called, the value is a negative error code: `-EINTR` if the kthread
     /// was stopped before it called the closure, and `-EINVAL` if the CPU of [`NewKThread::bind`]
@@ -741,16 +818,16 @@ impl KThread {
             return 0;
         };
         // `kthread_stop()` waits permanently for the current kthread, and for one that waits for
-        // the current kthread. The module notifier waits for those that it has told to stop.
-        //
-        // Of two kthreads that own each other and have been told to stop, at least one finds 1
-        // here. If this finds 0, the `cmpxchg()` succeeds, and its full ordering puts the read
-        // after what made the current kthread end. If it finds 1, no order is needed.
-        let is_going = shared.going.cmpxchg(0, 0, Full).is_err();
-        if self.task.as_ptr() == Task::current_raw() || is_going || !may_sleep() {
-            // `kthread_stop()` sleeps. The kthread ends without it: `run()` has its own reference
-            // to `shared` and takes the closure, as `create()` or `start()` has woken the kthread.
-            // `leftover` stays in the list until the kthread has left the code of the module.
+        // the current kthread. It sleeps.
+        let is_current = self.task.as_ptr() == Task::current_raw();
+        let waiting = match is_current || !may_sleep() {
+            true => None,
+            false => shared.begin_wait(),
+        };
+        if waiting.is_none() {
+            // The kthread ends without a wait: `run()` has its own reference to `shared` and takes
+            // the closure, as `create()` or `start()` has woken the kthread. `leftover` stays in
+            // the list until the kthread has left the code of the module.
             //
             // SAFETY: By the type invariant, `task` is the kthread of `shared`, and the `ARef`
             // keeps its task valid.
@@ -760,6 +837,7 @@ impl KThread {
         // SAFETY: By the type invariant, `task` is a kthread, and the `ARef` keeps its task valid.
         // `kthread_stop()` has not been called, and is not called again: `shared` has been taken.
         let result = unsafe { bindings::kthread_stop(self.task.as_ptr()) };
+        drop(waiting);
 
         // SAFETY: `kthread_stop()` has waited for `kthread::exited`. `do_exit()` calls
         // `mm_release()`, which completes it, after `run()` has returned. So the kthread does not
@@ -976,6 +1054,7 @@ unsafe extern "C" fn run(context: *mut c_void) -> c_int {
     };
 
     let result = closure.map_or(0, |closure| run_closure(&shared, closure, &this));
+    end_sections();
     // If the owner waits in `kthread_park()`, the kthread has to park before it exits, once
     // `KTHREAD_SHOULD_PARK` is set. See `Shared` for all transitions. `sleep()` would return at
     // once if the kthread should stop.
@@ -990,6 +1069,17 @@ unsafe extern "C" fn run(context: *mut c_void) -> c_int {
         shared.leftover.unlink();
     }
     result
+}
+
+/// Ends the sections whose guards have been leaked: those of RCU, and those with preemption or
+/// interrupts disabled. The kthread could not sleep in them.
+///
+/// A guard of RCU proves nothing, as it can be leaked or slept with: see `sync::rcu`. If the guard
+/// of a spinlock has been leaked, the lock stays locked.
+fn end_sections() {
+    // SAFETY: The current task is a kthread in process context, and the code in the sections has
+    // returned. The helper restores the state that `kthread()` calls `run()` with.
+    unsafe { bindings::kthread_end_sections() };
 }
 
 /// Waits until the kthread is started, and calls the closure. Returns `-EINTR` if the kthread is
@@ -1122,7 +1212,8 @@ impl CurrentKThread {
     }
 
     /// Parks if the owner has asked for it. Returns when the owner unparks or stops the kthread.
-    /// Otherwise returns at once. With interrupts disabled, it does not park.
+    /// Otherwise returns at once. Where the code must not sleep ([`WaitError::AtomicContext`]), it
+    /// does not park.
     ///
     /// # Context
     ///
@@ -1140,12 +1231,12 @@ impl CurrentKThread {
     /// ```
     #[doc(alias = "kthread_parkme")]
     pub fn parkme(&self) {
-        // With interrupts disabled, the next `wait_until()` or `sleep()` fails as well, and the
-        // owner waits until the kthread calls one of them with interrupts enabled.
+        // If it fails, the next `wait_until()` or `sleep()` fails as well, and the owner waits
+        // until the kthread calls one of them where it may sleep.
         let _ = self.try_parkme();
     }
 
-    /// Like [`parkme`](Self::parkme), but reports that it does not park with interrupts disabled.
+    /// Like [`parkme`](Self::parkme), but reports that it does not park in atomic context.
     fn try_parkme(&self) -> Result<(), WaitError> {
         // `schedule()` would enable interrupts.
         if !may_sleep() {
@@ -1286,8 +1377,9 @@ impl CurrentKThread {
     /// Sleeps for `jiffies` jiffies. Returns whether the owner has asked the kthread to stop.
     ///
     /// A value below 1 counts as 1. [`MAX_SCHEDULE_TIMEOUT`] sleeps without a limit. The sleep ends
-    /// early if the owner stops the kthread. With interrupts disabled, this function does not
-    /// sleep.
+    /// early if the owner stops the kthread. Where the code must not sleep
+    /// ([`WaitError::AtomicContext`]), this function returns at once, so a loop around it must not
+    /// hold a guard.
     ///
     /// If the owner parks the kthread, this function parks it, and continues after it has been
     /// unparked. It freezes a [freezable](Self::set_freezable) kthread in the same way. The state

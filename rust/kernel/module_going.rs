@@ -134,10 +134,10 @@ static HEAD: Head = Head(UnsafeCell::new(null_mut()));
 /// # Invariants
 ///
 /// The current task holds the lock.
-struct Locked(());
+pub(crate) struct Locked(());
 
 impl Locked {
-    fn lock() -> Self {
+    pub(crate) fn lock() -> Self {
         // SAFETY: The callers are in process context and may sleep. None holds this lock.
         unsafe { rust_module_going_lock() };
         // INVARIANT: The lock has just been taken.
