@@ -13,7 +13,7 @@ use std::{
 
 /// Builds the packages. Tests that a module which is built against the headers is loaded by the image.
 pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
-    setup::packaging(build)?;
+    setup::also(build, setup::PACKAGING)?;
     kernel::compile(build, tools)?;
     // The packages have a version of their own, so the next build must not be skipped.
     let _ = fs::remove_file(kernel::stamp(build));

@@ -266,6 +266,10 @@ fn run() -> Result<bool> {
     }
     tree::assemble(&build)?;
     if let Command::Kernel(goals) = args.command {
+        let menus = ["menuconfig", "nconfig"];
+        if goals.iter().any(|goal| menus.contains(&goal.as_str())) {
+            setup::also(&build, setup::MENUS)?;
+        }
         return kernel::forward(&build, &tools, &goals);
     }
     kernel::configure(&build, &tools)?;

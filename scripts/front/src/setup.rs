@@ -133,15 +133,21 @@ pub fn search_path(cache: &Path) -> String {
 }
 
 /// What `make deb` needs in addition to [`PACKAGES`].
-const PACKAGING: &[(&str, &str)] = &[
+pub const PACKAGING: &[(&str, &str)] = &[
     ("debhelper", "/usr/bin/dh"),
     ("dpkg-dev", "/usr/bin/dpkg-buildpackage"),
     ("rsync", "/usr/bin/rsync"),
 ];
 
-/// Installs what builds Debian packages.
-pub fn packaging(build: &Build) -> Result<()> {
-    install(build, &PACKAGING.iter().map(named).collect::<Vec<_>>())
+/// What the kernel's `menuconfig` and `nconfig` need in addition.
+pub const MENUS: &[(&str, &str)] = &[("libncurses-dev", "/usr/include/curses.h")];
+
+/// What the download of a release that is not in Debian needs in addition.
+pub const DOWNLOAD: &[(&str, &str)] = &[("curl", "/usr/bin/curl")];
+
+/// Installs what only some commands need.
+pub fn also(build: &Build, packages: &[(&str, &str)]) -> Result<()> {
+    install(build, &packages.iter().map(named).collect::<Vec<_>>())
 }
 
 /// Returns the packages that are not installed.
@@ -429,6 +435,7 @@ pub fn source(build: &Build) -> Result<()> {
         Ok(deb) => deb,
         Err(err) => {
             eprintln!("Debian's kernel source is not available ({err:#}); trying kernel.org");
+            also(build, DOWNLOAD)?;
             let archive = release::download(build).with_context(|| {
                 format!(
                     "no source of Linux {}; pass a tree of your own with KDIR=",
