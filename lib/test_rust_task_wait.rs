@@ -29,6 +29,7 @@ use kernel::{
         Mm,
         MmWithUser, //
     },
+    new_mutex,
     new_spinlock,
     pid::{
         Pid,
@@ -41,11 +42,13 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
+            Full,
             Relaxed,
             Release, //
         },
         rcu,
-        Arc, //
+        Arc,
+        Mutex, //
     },
     task::{
         cond_resched,
@@ -70,6 +73,8 @@ use kernel::{
 
 #[path = "test_rust_task_wait_abi.rs"]
 mod abi;
+#[path = "test_rust_task_worker.rs"]
+mod worker;
 
 const fn command(number: u32) -> u32 {
     ioctl::_IOWR::<abi::Wait>(abi::MAGIC, number)
@@ -99,6 +104,12 @@ const WAIT_QUEUE: u32 = command(abi::WAIT_QUEUE);
 const WAIT_QUEUE_TURNS: u32 = command(abi::WAIT_QUEUE_TURNS);
 const WAIT_QUEUE_PASS: u32 = command(abi::WAIT_QUEUE_PASS);
 const KTHREAD_IN_IRQ: u32 = command(abi::KTHREAD_IN_IRQ);
+const EACH_OTHER: u32 = command(abi::EACH_OTHER);
+const LEAKED_GUARD: u32 = command(abi::LEAKED_GUARD);
+const WORKER_ORDER: u32 = command(abi::WORKER_ORDER);
+const WORKER_RACE: u32 = command(abi::WORKER_RACE);
+const WORKER_CONTEXT: u32 = command(abi::WORKER_CONTEXT);
+const WORKER_OWN: u32 = command(abi::WORKER_OWN);
 
 type Results = [i64; 4];
 
@@ -129,6 +140,12 @@ pub(super) fn ioctl(cmd: u32, user: UserSlice) -> Result {
         WAIT_QUEUE_TURNS => wait_queue_turns,
         WAIT_QUEUE_PASS => wait_queue_pass,
         KTHREAD_IN_IRQ => kthread_in_irq,
+        EACH_OTHER => each_other,
+        LEAKED_GUARD => leaked_guard,
+        WORKER_ORDER => worker::order,
+        WORKER_RACE => worker::race,
+        WORKER_CONTEXT => worker::context,
+        WORKER_OWN => worker::own,
         _ => return Err(ENOTTY),
     };
     let (mut reader, mut writer) = user.reader_writer();
@@ -944,6 +961,84 @@ fn kthread_in_irq([state, cpu]: [i64; 2]) -> Result<Results> {
     }
     let is_dropped = dropped.ready.load(Acquire);
     Ok([spawned, parked, stopped, is_dropped.into()])
+}
+
+fn each_other([_, _]: [i64; 2]) -> Result<Results> {
+    #[pin_data]
+    struct Pair {
+        #[pin]
+        first: Mutex<Option<KThread>>,
+        #[pin]
+        second: Mutex<Option<KThread>>,
+        ready: Atomic<i64>,
+        busy: Atomic<i64>,
+        ended: Atomic<i64>,
+    }
+
+    impl Pair {
+        fn handle(&self, of_first: bool) -> &Mutex<Option<KThread>> {
+            match of_first {
+                true => &self.first,
+                false => &self.second,
+            }
+        }
+    }
+
+    let pair = Arc::pin_init(
+        pin_init!(Pair {
+            first <- new_mutex!(None),
+            second <- new_mutex!(None),
+            ready: Atomic::new(0),
+            busy: Atomic::new(0),
+            ended: Atomic::new(0),
+        }),
+        GFP_KERNEL,
+    )?;
+    for is_first in [true, false] {
+        let theirs: Arc<Pair> = pair.clone();
+        let thread = KThread::create(format_args!("each/{is_first}"), move |_| {
+            let meet = |count| {
+                theirs.ready.fetch_add(1, Full);
+                poll(|| theirs.ready.load(Acquire) >= count);
+            };
+            // The caller has stored both handles.
+            meet(3);
+            let other = theirs.handle(!is_first).lock().take();
+            meet(5);
+            if let Some(mut other) = other {
+                if other.park().map(drop) == Err(EBUSY) {
+                    theirs.busy.fetch_add(1, Relaxed);
+                }
+            }
+            theirs.ended.fetch_add(1, Full);
+            0
+        })?;
+        *pair.handle(is_first).lock() = Some(thread.start());
+    }
+    pair.ready.fetch_add(1, Full);
+    let mut jiffies = msecs_to_jiffies(10_000);
+    while pair.ended.load(Acquire) != 2 && jiffies != 0 {
+        pause(1);
+        jiffies -= 1;
+    }
+    let ended = pair.ended.load(Acquire);
+    Ok([ended, pair.busy.load(Relaxed), 0, 0])
+}
+
+fn leaked_guard([cpu, _]: [i64; 2]) -> Result<Results> {
+    let begun = Answer::new()?;
+    let of_closure = begun.clone();
+    let mut thread = spawn_on(cpu, move |this| {
+        of_closure.set([0; 4]);
+        core::mem::forget(rcu::read_lock());
+        while !this.should_park() && !this.should_stop() {
+            hint::spin_loop();
+        }
+        3
+    })?;
+    begun.wait();
+    let parked = errno(thread.park());
+    Ok([parked, thread.stop().into(), 0, 0])
 }
 
 fn restart([times, _]: [i64; 2]) -> Result<Results> {

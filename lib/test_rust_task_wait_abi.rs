@@ -129,6 +129,30 @@ pub const NOT_STARTED: i64 = 2;
 /// [`KTHREAD_IN_IRQ`]: the closure has returned.
 pub const EXITED: i64 = 3;
 
+/// An interrupt of CPU `args[1]` queues `args[0]` works, each twice, on a worker that is busy. Then
+/// the worker is dropped. Returns how many works have run, how many of them out of order, how many
+/// were not queued a second time, and how many items are left.
+pub const WORKER_ORDER: u32 = 64;
+/// The caller and a kthread queue, cancel and flush a work, `args[0]` times in the caller. Returns
+/// how many of the queued works were neither run nor cancelled, how many items are left, the result
+/// of the kthread, and how many works were cancelled.
+pub const WORKER_RACE: u32 = 65;
+/// Calls in an interrupt of CPU `args[0]` what needs process context, and drops a worker there,
+/// with one work that runs and one that is queued. Returns how many of the calls did not fail with
+/// `EBUSY`, whether the queued work has run, and how many items are left after ten seconds.
+pub const WORKER_CONTEXT: u32 = 66;
+/// A work waits for itself, cancels itself, cancels another work, queues that again, and drops its
+/// worker. Returns the error of a flush, whether the two others are the same, whether the other
+/// work could be cancelled, and the sum of how often it has run and how many items are left.
+pub const WORKER_OWN: u32 = 67;
+
+/// Two kthreads park each other at the same time, and then drop each other's handle. Returns how
+/// many of them have ended after ten seconds, and how many of the two parks failed with `EBUSY`.
+pub const EACH_OTHER: u32 = 68;
+/// The closure of a kthread on CPU `args[0]` leaks an RCU guard, and returns while the kthread is
+/// parked. Returns the error of the park, and the result of the kthread.
+pub const LEAKED_GUARD: u32 = 69;
+
 /// [`COMM_CHANGES`]: the longest name. Its first byte is that of the short one.
 pub const LONG_NAME: &[u8; 15] = b"abcdefghijklmno";
 

@@ -15,6 +15,7 @@
 #include <linux/compiler.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
+#include <linux/kthread.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/mm_types.h>
@@ -96,6 +97,12 @@ static void __used rust_layout(void)
 
 	SIZE(wait_queue_head);
 	SIZE(wait_queue_entry);
+
+	SIZE(kthread_worker);
+	FIELD(kthread_worker, current_work);
+	SIZE(kthread_work);
+	FIELD(kthread_work, func);
+	FIELD(kthread_work, worker);
 
 	SIZE(callback_head);
 	FIELD(callback_head, next);

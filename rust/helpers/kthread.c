@@ -1,10 +1,61 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/cleanup.h>
 #include <linux/irqflags.h>
+#include <linux/kthread.h>
+#include <linux/list.h>
 #include <linux/lockdep.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/spinlock.h>
+
+__rust_helper void
+rust_helper_kthread_init_worker(struct kthread_worker *worker)
+{
+	kthread_init_worker(worker);
+}
+
+__rust_helper void rust_helper_kthread_init_work(struct kthread_work *work,
+						 kthread_work_func_t func)
+{
+	kthread_init_work(work, func);
+}
+
+/*
+ * The parts of kthread_worker_fn() that need the lock of the worker, for a loop
+ * in Rust.
+ */
+
+__rust_helper void
+rust_helper_kthread_worker_set_task(struct kthread_worker *worker,
+				    struct task_struct *task)
+{
+	guard(raw_spinlock_irqsave)(&worker->lock);
+	worker->task = task;
+}
+
+/* Takes the first work from the list and makes it the current one. */
+__rust_helper struct kthread_work *
+rust_helper_kthread_worker_next(struct kthread_worker *worker)
+{
+	struct kthread_work *work;
+
+	guard(raw_spinlock_irqsave)(&worker->lock);
+	work = list_first_entry_or_null(&worker->work_list, struct kthread_work,
+					node);
+	if (work)
+		list_del_init(&work->node);
+	worker->current_work = work;
+	return work;
+}
+
+/* Says that no work is running. */
+__rust_helper void
+rust_helper_kthread_worker_idle(struct kthread_worker *worker)
+{
+	guard(raw_spinlock_irqsave)(&worker->lock);
+	worker->current_work = NULL;
+}
 
 /*
  * Ends the RCU read-side critical sections of the current task, and enables

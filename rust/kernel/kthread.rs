@@ -81,6 +81,14 @@ use core::{
 };
 
 mod freezer;
+mod worker;
+
+pub use self::worker::{
+    HasKThreadWork,
+    KThreadWork,
+    KThreadWorkItem,
+    KThreadWorker, //
+};
 
 /// A handle that owns a kthread.
 ///
@@ -227,6 +235,11 @@ impl Shared {
         // is `run()`, its data is the pointer of an `Arc<Shared>`. `run()` has a reference to it
         // until it returns, and a kthread calls no code of a driver after that.
         NonNull::new(unsafe { bindings::kthread_data(task) }.cast())
+    }
+
+    /// Returns whether this is the current task, which must be in process context.
+    fn is_current(&self) -> bool {
+        Self::of_current() == Some(NonNull::from(self))
     }
 
     /// Must be called before the current task waits for this kthread. Returns `None` if the kthread

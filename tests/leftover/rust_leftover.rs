@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A module in safe Rust that leaves kthreads and misc devices behind when it goes.
+//! A module in safe Rust that leaves kthreads, workers and misc devices behind when it goes.
 //!
 //! The name of the task that loads it selects what it does.
 
@@ -8,9 +8,13 @@ use core::mem::forget;
 use kernel::{
     c_str,
     fs::File,
+    impl_has_kthread_work,
     kthread::{
         CurrentKThread,
-        KThread, //
+        KThread,
+        KThreadWork,
+        KThreadWorkItem,
+        KThreadWorker, //
     },
     miscdevice::{
         MiscDevice,
@@ -90,6 +94,9 @@ impl kernel::Module for LeftoverModule {
             })?),
             b"own handle" => own_handle()?,
             b"each other" => each_other()?,
+            b"early" => early()?,
+            b"worker" => forget(worker("left/worker")?),
+            b"workers" => workers()?,
             b"task work" => task_work()?,
             b"device" => forget(device::<Device>()?),
             b"failing" => {
@@ -178,6 +185,80 @@ fn each_other() -> Result {
             run(this)
         })?);
     }
+    Ok(())
+}
+
+/// Two kthreads drop each other's handle: one of them before the module goes, and the other one
+/// because of that.
+fn early() -> Result {
+    let new_slot = || Arc::pin_init(new_mutex!(None), GFP_KERNEL);
+    let (first, second): (Arc<Slot>, Arc<Slot>) = (new_slot()?, new_slot()?);
+    let of_second = second.clone();
+    *first.lock() = Some(KThread::spawn(format_args!("left/early"), move |this| {
+        while of_second.lock().is_none() {
+            this.sleep(1);
+        }
+        this.sleep(2);
+        drop(of_second.lock().take());
+        0
+    })?);
+    let of_first = first;
+    let thread = KThread::spawn(format_args!("left/early"), move |this| {
+        let _other = of_first.lock().take();
+        run(this)
+    })?;
+    *second.lock() = Some(thread);
+    // The handles are dropped meanwhile.
+    one_second();
+    Ok(())
+}
+
+/// An item whose work queues itself again, and that can own the worker of another.
+#[pin_data]
+struct Item {
+    #[pin]
+    other: Mutex<Option<KThreadWorker>>,
+    #[pin]
+    work: KThreadWork<Item>,
+}
+
+impl_has_kthread_work! {
+    impl HasKThreadWork<0> for Item { self.work }
+}
+
+impl KThreadWorkItem for Item {
+    fn run(this: Arc<Self>, worker: &CurrentKThread) {
+        ROUNDS.add(1, Relaxed);
+        worker.sleep(1);
+        let _ = KThreadWork::queue(this);
+    }
+}
+
+impl Item {
+    fn new(worker: &KThreadWorker) -> Result<Arc<Self>> {
+        let init = try_pin_init!(Self {
+            other <- new_mutex!(None),
+            work <- KThreadWork::new(worker),
+        });
+        let item = Arc::pin_init(init, GFP_KERNEL)?;
+        KThreadWork::queue(item.clone()).map_err(|_| EBUSY)?;
+        Ok(item)
+    }
+}
+
+/// A worker whose work queues itself again, so that there always is one.
+fn worker(name: &str) -> Result<KThreadWorker> {
+    let worker = KThreadWorker::spawn(format_args!("{name}"), |_| ())?;
+    Item::new(&worker)?;
+    Ok(worker)
+}
+
+/// The work of each worker owns the other worker.
+fn workers() -> Result {
+    let (first, second) = (worker("left/worker")?, worker("left/worker")?);
+    let (of_first, of_second) = (Item::new(&first)?, Item::new(&second)?);
+    *of_first.other.lock() = Some(second);
+    *of_second.other.lock() = Some(first);
     Ok(())
 }
 

@@ -38,9 +38,11 @@ impl CurrentKThread {
     ///
     /// A frozen kthread is stopped or parked only after it has been thawed. So code for which the
     /// suspend or the resume waits must not drop, stop or park the
-    /// [`KThread`](super::KThread): that is a suspend callback of a driver, and also the removal of
-    /// a device, as it holds the lock of the device. The suspend would wait permanently. Stop the
-    /// kthread elsewhere, or do not make it freezable.
+    /// [`KThread`](super::KThread), nor drop or flush a
+    /// [`KThreadWorker`](super::KThreadWorker), nor flush or cancel one of its works: that is a
+    /// suspend callback of a driver, and also the removal of a device, as it holds the lock of the
+    /// device. The suspend would wait permanently. Stop the kthread elsewhere, or do not make it
+    /// freezable. If another freezable kthread waits for it, the suspend fails.
     ///
     /// A kthread that root has moved to a frozen cgroup (version 1) is frozen as well. Its owner
     /// and `rmmod` wait until the cgroup has been thawed. While they wait, each suspend fails.

@@ -50,6 +50,11 @@ const TESTS: &[Test] = &[
     ("kthreads that own each other", || {
         left(c"each other", "other", false)
     }),
+    ("kthreads that drop each other's handle", early),
+    ("forgotten worker", || left(c"worker", "worker", true)),
+    ("workers that own each other", || {
+        left(c"workers", "worker", false)
+    }),
     (
         "task work with the OwnerModule of another module",
         task_work,
@@ -157,6 +162,13 @@ fn session() -> Result<()> {
 fn own_handle() -> Result<()> {
     load(c"own handle")?.context("finit_module()")?;
     gone("own")?;
+    unload()
+}
+
+/// The kthreads end before the module goes.
+fn early() -> Result<()> {
+    load(c"early")?.context("finit_module()")?;
+    gone("early")?;
     unload()
 }
 

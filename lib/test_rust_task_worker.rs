@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kthread workers, for the selftests.
+
+use super::{
+    call_on_cpu,
+    errno,
+    pause,
+    poll,
+    Results, //
+};
+use core::cell::Cell;
+use kernel::{
+    impl_has_kthread_work,
+    kthread::{
+        CurrentKThread,
+        KThread,
+        KThreadWork,
+        KThreadWorkItem,
+        KThreadWorker, //
+    },
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        Mutex, //
+    },
+    time::msecs_to_jiffies,
+};
+
+const WAIT: u64 = 0;
+const COUNT: u64 = 1;
+const ASK: u64 = 2;
+
+/// What the works of a test do.
+#[pin_data(PinnedDrop)]
+struct Item {
+    number: i64,
+    shared: Arc<Shared>,
+    /// Waits until `shared.open` is set.
+    #[pin]
+    wait: KThreadWork<Item, WAIT>,
+    /// Checks the order.
+    #[pin]
+    count: KThreadWork<Item, COUNT>,
+    /// Calls functions that a work must not call.
+    #[pin]
+    ask: KThreadWork<Item, ASK>,
+}
+
+impl_has_kthread_work! {
+    impl HasKThreadWork<WAIT> for Item { self.wait }
+    impl HasKThreadWork<COUNT> for Item { self.count }
+    impl HasKThreadWork<ASK> for Item { self.ask }
+}
+
+#[pin_data]
+struct Shared {
+    /// Whether [`WAIT`] ends.
+    open: Atomic<bool>,
+    /// The number of works that have run.
+    runs: Atomic<i64>,
+    /// The number of works that have run out of order.
+    wrong: Atomic<i64>,
+    /// The number of items that exist.
+    items: Atomic<i64>,
+    /// The errors that [`ASK`] has got.
+    errors: [Atomic<i64>; 4],
+    #[pin]
+    worker: Mutex<Option<KThreadWorker>>,
+}
+
+impl Shared {
+    fn new() -> Result<Arc<Self>> {
+        let init = pin_init!(Self {
+            open: Atomic::new(false),
+            runs: Atomic::new(0),
+            wrong: Atomic::new(0),
+            items: Atomic::new(0),
+            errors: [const { Atomic::new(1) }; 4],
+            worker <- new_mutex!(None),
+        });
+        Arc::pin_init(init, GFP_KERNEL)
+    }
+
+    fn open(&self) {
+        self.open.store(true, Release);
+    }
+}
+
+impl Item {
+    fn new(worker: &KThreadWorker, shared: &Arc<Shared>, number: i64) -> Result<Arc<Self>> {
+        shared.items.fetch_add(1, Relaxed);
+        let init = try_pin_init!(Self {
+            number,
+            shared: shared.clone(),
+            wait <- KThreadWork::new(worker),
+            count <- KThreadWork::new(worker),
+            ask <- KThreadWork::new(worker),
+        });
+        Arc::pin_init(init, GFP_KERNEL)
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Item {
+    fn drop(self: Pin<&mut Self>) {
+        self.shared.items.fetch_add(-1, Full);
+    }
+}
+
+impl KThreadWorkItem<WAIT> for Item {
+    fn run(this: Arc<Self>, worker: &CurrentKThread) {
+        while !this.shared.open.load(Acquire) && !worker.should_stop() {
+            pause(1);
+        }
+    }
+}
+
+impl KThreadWorkItem<COUNT> for Item {
+    fn run(this: Arc<Self>, _worker: &CurrentKThread) {
+        if this.shared.runs.fetch_add(1, Full) != this.number {
+            this.shared.wrong.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl KThreadWorkItem<ASK> for Item {
+    fn run(this: Arc<Self>, _worker: &CurrentKThread) {
+        let Some(worker) = this.shared.worker.lock().take() else {
+            return;
+        };
+        let set = |index: usize, error| this.shared.errors[index].store(error, Relaxed);
+        set(0, errno(worker.flush()));
+        set(1, errno(this.ask.flush()));
+        set(2, errno(this.ask.cancel_sync()));
+        // Other works of the worker can be cancelled here.
+        let queued = KThreadWork::<_, COUNT>::queue(this.clone()).is_ok();
+        let cancelled = this.count.cancel_sync() == Ok(true);
+        set(3, (queued && cancelled).into());
+        // The worker drops its own handle, and then runs what is queued.
+        let _ = KThreadWork::<_, COUNT>::queue(this.clone());
+        drop(worker);
+        this.shared.open();
+    }
+}
+
+fn new_worker() -> Result<KThreadWorker> {
+    KThreadWorker::spawn(format_args!("test/worker"), |_| ())
+}
+
+/// See [`WORKER_ORDER`](super::abi::WORKER_ORDER).
+pub(super) fn order([works, cpu]: [i64; 2]) -> Result<Results> {
+    let shared = Shared::new()?;
+    let worker = new_worker()?;
+    let gate = Item::new(&worker, &shared, -1)?;
+    let mut items = KVec::new();
+    for number in 0..works {
+        items.push(Item::new(&worker, &shared, number)?, GFP_KERNEL)?;
+    }
+
+    // The worker waits here until all other works are queued.
+    KThreadWork::<_, WAIT>::queue(gate).map_err(|_| EBUSY)?;
+    let queued = Atomic::<i64>::new(0);
+    let refused = Atomic::<i64>::new(0);
+    for item in &items {
+        call_on_cpu(cpu, &|| {
+            for _ in 0..2 {
+                let result = KThreadWork::<_, COUNT>::queue(item.clone());
+                let counter = if result.is_ok() { &queued } else { &refused };
+                counter.fetch_add(1, Relaxed);
+            }
+        });
+    }
+    shared.open();
+    // Dropping the worker runs them.
+    drop(worker);
+    let not_queued = items
+        .iter()
+        .filter(|item| KThreadWork::<_, COUNT>::queue((*item).clone()).is_err());
+    let ended = not_queued.count() as i64;
+    ensure(queued.load(Relaxed) == works && ended == works)?;
+    drop(items);
+    Ok([
+        shared.runs.load(Acquire),
+        shared.wrong.load(Relaxed),
+        refused.load(Relaxed),
+        shared.items.load(Acquire),
+    ])
+}
+
+fn ensure(condition: bool) -> Result {
+    condition.then_some(()).ok_or(EINVAL)
+}
+
+/// See [`WORKER_RACE`](super::abi::WORKER_RACE).
+pub(super) fn race([rounds, _]: [i64; 2]) -> Result<Results> {
+    let shared = Shared::new()?;
+    let worker = new_worker()?;
+    let item = Item::new(&worker, &shared, 0)?;
+
+    let theirs = item.clone();
+    let totals: Arc<[Atomic<i64>; 2]> = Arc::new([const { Atomic::new(0) }; 2], GFP_KERNEL)?;
+    let of_thread = totals.clone();
+    let work = move |item: &Arc<Item>, round: i64| {
+        if KThreadWork::<_, COUNT>::queue(item.clone()).is_ok() {
+            of_thread[0].fetch_add(1, Relaxed);
+        }
+        match round % 8 {
+            0 => item.count.flush(),
+            1..=3 => item.count.cancel_sync().map(|removed| {
+                of_thread[1].fetch_add(removed.into(), Relaxed);
+            }),
+            _ => Ok(()),
+        }
+    };
+    let of_thread = work.clone();
+    let thread = KThread::spawn(format_args!("test/race"), move |this| {
+        let mut round = 3;
+        while !this.should_stop() {
+            if of_thread(&theirs, round).is_err() {
+                return 1;
+            }
+            round += 1;
+            kernel::task::cond_resched();
+        }
+        0
+    })?;
+    for round in 0..rounds {
+        work(&item, round)?;
+        if round % 16 == 0 {
+            worker.flush()?;
+        }
+    }
+    let result = thread.stop();
+    worker.flush()?;
+
+    let [queued, cancelled] = [0, 1].map(|index: usize| totals[index].load(Relaxed));
+    let lost = queued - cancelled - shared.runs.load(Acquire);
+    drop(item);
+    // The handle holds no reference to the item.
+    let left = shared.items.load(Acquire);
+    drop(worker);
+    Ok([lost, left, result.into(), cancelled])
+}
+
+/// See [`WORKER_CONTEXT`](super::abi::WORKER_CONTEXT).
+pub(super) fn context([cpu, _]: [i64; 2]) -> Result<Results> {
+    let shared = Shared::new()?;
+    let worker = new_worker()?;
+    let item = Item::new(&worker, &shared, 0)?;
+
+    struct Slot(Cell<Option<KThreadWorker>>);
+    // SAFETY: `KThreadWorker` is `Send`. `call_on_cpu()` waits, so only one CPU at a time accesses
+    // the slot.
+    unsafe impl Sync for Slot {}
+
+    let slot = Slot(Cell::new(Some(worker)));
+    let wrong = Atomic::<i64>::new(0);
+    KThreadWork::<_, WAIT>::queue(item.clone()).map_err(|_| EBUSY)?;
+    let of_irq = &item;
+    call_on_cpu(cpu, &|| {
+        // The closure captures all of it, and not the `Cell` alone.
+        let Slot(worker) = &slot;
+        let Some(worker) = worker.take() else { return };
+        let busy = errno(Err::<(), _>(EBUSY));
+        let results = [
+            errno(new_worker()),
+            errno(worker.flush()),
+            errno(of_irq.count.flush()),
+            errno(of_irq.count.cancel_sync()),
+        ];
+        let others = results.iter().filter(|&&result| result != busy);
+        wrong.store(others.count() as i64, Relaxed);
+        let _ = KThreadWork::<_, COUNT>::queue(of_irq.clone());
+        // This does not wait. The first work ends, and the second one is run.
+        drop(worker);
+    });
+    drop(item);
+    let left = wait_for(&shared.items);
+    Ok([wrong.load(Relaxed), shared.runs.load(Acquire), left, 0])
+}
+
+/// Waits until the counter is 0. Returns it after ten seconds.
+fn wait_for(counter: &Atomic<i64>) -> i64 {
+    let mut jiffies = msecs_to_jiffies(10_000);
+    while counter.load(Acquire) != 0 && jiffies != 0 {
+        pause(1);
+        jiffies -= 1;
+    }
+    counter.load(Acquire)
+}
+
+/// See [`WORKER_OWN`](super::abi::WORKER_OWN).
+pub(super) fn own([_, _]: [i64; 2]) -> Result<Results> {
+    let shared = Shared::new()?;
+    let worker = new_worker()?;
+    let item = Item::new(&worker, &shared, 0)?;
+
+    *shared.worker.lock() = Some(worker);
+    KThreadWork::<_, ASK>::queue(item).map_err(|_| EBUSY)?;
+    poll(|| shared.open.load(Acquire));
+    let left = wait_for(&shared.items) + shared.runs.load(Acquire);
+    let [flush, flush_work, cancel, other] =
+        [0, 1, 2, 3].map(|i: usize| shared.errors[i].load(Acquire));
+    let all = flush == flush_work && flush_work == cancel;
+    Ok([flush, all.into(), other, left])
+}
