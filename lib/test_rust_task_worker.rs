@@ -207,7 +207,8 @@ pub(super) fn race([rounds, _]: [i64; 2]) -> Result<Results> {
     let item = Item::new(&worker, &shared, 0)?;
 
     let theirs = item.clone();
-    let totals: Arc<[Atomic<i64>; 2]> = Arc::new([const { Atomic::new(0) }; 2], GFP_KERNEL)?;
+    // The works that were queued, those that were cancelled, and the rounds of the kthread.
+    let totals: Arc<[Atomic<i64>; 3]> = Arc::new([const { Atomic::new(0) }; 3], GFP_KERNEL)?;
     let of_thread = totals.clone();
     let work = move |item: &Arc<Item>, round: i64| {
         if KThreadWork::<_, COUNT>::queue(item.clone()).is_ok() {
@@ -222,17 +223,20 @@ pub(super) fn race([rounds, _]: [i64; 2]) -> Result<Results> {
         }
     };
     let of_thread = work.clone();
+    let rounds_of_thread = totals.clone();
     let thread = KThread::spawn(format_args!("test/race"), move |this| {
         let mut round = 3;
         while !this.should_stop() {
             if of_thread(&theirs, round).is_err() {
                 return 1;
             }
+            rounds_of_thread[2].store(round, Release);
             round += 1;
             kernel::task::cond_resched();
         }
         0
     })?;
+    poll(|| totals[2].load(Acquire) != 0);
     for round in 0..rounds {
         work(&item, round)?;
         if round % 16 == 0 {
