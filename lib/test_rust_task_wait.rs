@@ -864,7 +864,10 @@ fn atomic([_, _]: [i64; 2]) -> Result<Results> {
     }
     let try_to_sleep = || {
         schedule();
-        cond_resched();
+        // The kernel would report it.
+        if cfg!(not(CONFIG_DEBUG_ATOMIC_SLEEP)) {
+            cond_resched();
+        }
         errno(current!().wait_until(TaskState::Idle, 1, || None::<()>))
     };
 
