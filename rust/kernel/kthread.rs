@@ -277,8 +277,7 @@ impl Shared {
     ///
     /// `task` must be the task of the kthread, and be valid.
     unsafe fn tell_to_stop(&self, task: *mut bindings::task_struct) {
-        // The full ordering puts this store before that of `TIF_NOTIFY_SIGNAL` below, and before
-        // the store for the next kthread.
+        // The full ordering puts this store before that of `TIF_NOTIFY_SIGNAL` below.
         self.going.xchg(1, Full);
         let parked = self.transition(PARKED, EXITING).is_ok();
         // SAFETY: `task` is a valid kthread, so `to_kthread()` of it is valid. Any code may wake it
