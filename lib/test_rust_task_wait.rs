@@ -174,6 +174,33 @@ fn poll(condition: impl Fn() -> bool) {
     }
 }
 
+/// Waits until `condition` is true, for at most ten seconds. Returns whether it is. No waker is
+/// needed.
+fn within_ten_seconds(condition: impl Fn() -> bool) -> bool {
+    let mut jiffies = msecs_to_jiffies(10_000);
+    while !condition() && jiffies != 0 {
+        pause(1);
+        jiffies -= 1;
+    }
+    condition()
+}
+
+/// A value that a function takes on another CPU.
+struct Slot<T>(Cell<Option<T>>);
+
+// SAFETY: The value is `Send`. `call_on_cpu()` waits, so only one CPU at a time accesses the slot.
+unsafe impl<T: Send> Sync for Slot<T> {}
+
+impl<T> Slot<T> {
+    fn new(value: T) -> Self {
+        Self(Cell::new(Some(value)))
+    }
+
+    fn take(&self) -> Option<T> {
+        self.0.take()
+    }
+}
+
 fn caller_mm() -> Result<ARef<MmWithUser>> {
     Ok(current!().mm().ok_or(ESRCH)?.into())
 }
@@ -903,11 +930,6 @@ fn kthread_in_irq([state, cpu]: [i64; 2]) -> Result<Results> {
         Started(KThread),
     }
 
-    struct Slot(Cell<Option<Handle>>);
-    // SAFETY: `Handle` is `Send`. `call_on_cpu()` waits, so only one CPU at a time accesses the
-    // slot.
-    unsafe impl Sync for Slot {}
-
     struct Dropped(Arc<Answer>);
     impl Drop for Dropped {
         fn drop(&mut self) {
@@ -938,13 +960,11 @@ fn kthread_in_irq([state, cpu]: [i64; 2]) -> Result<Results> {
         Handle::Started(thread)
     };
 
-    let slot = Slot(Cell::new(Some(handle)));
+    let slot = Slot::new(handle);
     let answer = Answer::new()?;
     call_on_cpu(cpu, &|| {
-        // The closure captures all of it, and not the `Cell` alone.
-        let Slot(handle) = &slot;
         let spawned = errno(KThread::spawn(format_args!("refused"), |_| 0));
-        let (parked, stopped) = match handle.take() {
+        let (parked, stopped) = match slot.take() {
             Some(Handle::Started(mut thread)) => (errno(thread.park()), thread.stop().into()),
             Some(Handle::New(thread)) => {
                 drop(thread);
@@ -956,13 +976,7 @@ fn kthread_in_irq([state, cpu]: [i64; 2]) -> Result<Results> {
     });
     let [spawned, parked, stopped, _] = answer.wait();
 
-    // Nothing wakes this task when the closure is dropped.
-    let mut jiffies = msecs_to_jiffies(10_000);
-    while dropped.ready.load(Acquire) == 0 && jiffies != 0 {
-        pause(1);
-        jiffies -= 1;
-    }
-    let is_dropped = dropped.ready.load(Acquire);
+    let is_dropped = within_ten_seconds(|| dropped.ready.load(Acquire) != 0);
     Ok([spawned, parked, stopped, is_dropped.into()])
 }
 
@@ -1019,11 +1033,7 @@ fn each_other([_, _]: [i64; 2]) -> Result<Results> {
         *pair.handle(is_first).lock() = Some(thread.start());
     }
     pair.ready.fetch_add(1, Full);
-    let mut jiffies = msecs_to_jiffies(10_000);
-    while pair.ended.load(Acquire) != 2 && jiffies != 0 {
-        pause(1);
-        jiffies -= 1;
-    }
+    within_ten_seconds(|| pair.ended.load(Acquire) == 2);
     let ended = pair.ended.load(Acquire);
     Ok([ended, pair.busy.load(Relaxed), 0, 0])
 }

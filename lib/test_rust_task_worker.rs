@@ -7,9 +7,10 @@ use super::{
     errno,
     pause,
     poll,
-    Results, //
+    within_ten_seconds,
+    Results,
+    Slot, //
 };
-use core::cell::Cell;
 use kernel::{
     impl_has_kthread_work,
     kthread::{
@@ -32,7 +33,6 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    time::msecs_to_jiffies,
 };
 
 const WAIT: u64 = 0;
@@ -261,19 +261,12 @@ pub(super) fn context([cpu, _]: [i64; 2]) -> Result<Results> {
     let worker = new_worker()?;
     let item = Item::new(&worker, &shared, 0)?;
 
-    struct Slot(Cell<Option<KThreadWorker>>);
-    // SAFETY: `KThreadWorker` is `Send`. `call_on_cpu()` waits, so only one CPU at a time accesses
-    // the slot.
-    unsafe impl Sync for Slot {}
-
-    let slot = Slot(Cell::new(Some(worker)));
+    let slot = Slot::new(worker);
     let wrong = Atomic::<i64>::new(0);
     KThreadWork::<_, WAIT>::queue(item.clone()).map_err(|_| EBUSY)?;
     let of_irq = &item;
     call_on_cpu(cpu, &|| {
-        // The closure captures all of it, and not the `Cell` alone.
-        let Slot(worker) = &slot;
-        let Some(worker) = worker.take() else { return };
+        let Some(worker) = slot.take() else { return };
         let busy = errno(Err::<(), _>(EBUSY));
         let results = [
             errno(new_worker()),
@@ -288,18 +281,9 @@ pub(super) fn context([cpu, _]: [i64; 2]) -> Result<Results> {
         drop(worker);
     });
     drop(item);
-    let left = wait_for(&shared.items);
+    within_ten_seconds(|| shared.items.load(Acquire) == 0);
+    let left = shared.items.load(Acquire);
     Ok([wrong.load(Relaxed), shared.runs.load(Acquire), left, 0])
-}
-
-/// Waits until the counter is 0. Returns it after ten seconds.
-fn wait_for(counter: &Atomic<i64>) -> i64 {
-    let mut jiffies = msecs_to_jiffies(10_000);
-    while counter.load(Acquire) != 0 && jiffies != 0 {
-        pause(1);
-        jiffies -= 1;
-    }
-    counter.load(Acquire)
 }
 
 /// See [`WORKER_OWN`](super::abi::WORKER_OWN).
@@ -311,7 +295,8 @@ pub(super) fn own([_, _]: [i64; 2]) -> Result<Results> {
     *shared.worker.lock() = Some(worker);
     KThreadWork::<_, ASK>::queue(item).map_err(|_| EBUSY)?;
     poll(|| shared.open.load(Acquire));
-    let left = wait_for(&shared.items) + shared.runs.load(Acquire);
+    within_ten_seconds(|| shared.items.load(Acquire) == 0);
+    let left = shared.items.load(Acquire) + shared.runs.load(Acquire);
     let [flush, flush_work, cancel, other] =
         [0, 1, 2, 3].map(|i: usize| shared.errors[i].load(Acquire));
     let all = flush == flush_work && flush_work == cancel;

@@ -242,11 +242,15 @@ impl Shared {
         Self::of_current() == Some(NonNull::from(self))
     }
 
-    /// Must be called before the current task waits for this kthread. Returns `None` if the kthread
-    /// waits for the current task, perhaps through others: both would wait permanently.
+    /// Must be called before the current task waits for this kthread. Returns `None` if
     ///
-    /// The caller must be in process context, and may sleep.
+    /// - the current task is this kthread, or one for which this kthread waits, perhaps through
+    ///   others: it would wait permanently, or
+    /// - the code must not sleep. In an interrupt, the current task is the interrupted one.
     fn begin_wait(&self) -> Option<Waiting<'_>> {
+        if !may_sleep() {
+            return None;
+        }
         let waiting = |current| Waiting {
             current,
             _target: PhantomData,
@@ -728,10 +732,6 @@ impl KThread {
         let shared = self.shared.as_ref().ok_or(ESRCH)?;
         // For the current task, `kthread_park()` only sets `KTHREAD_SHOULD_PARK` and returns 0: the
         // kthread would hold a guard and still run. For another one, it sleeps.
-        if self.task.as_ptr() == Task::current_raw() || !may_sleep() {
-            return Err(EBUSY);
-        }
-
         let waiting = shared.begin_wait().ok_or(EBUSY)?;
         match shared.transition(RUNNING, PARKING) {
             Ok(()) => {
@@ -829,13 +829,8 @@ impl KThread {
         let Some(shared) = self.shared.take() else {
             return 0;
         };
-        // `kthread_stop()` waits permanently for the current kthread, and for one that waits for
-        // the current kthread. It sleeps.
-        let is_current = self.task.as_ptr() == Task::current_raw();
-        let waiting = match is_current || !may_sleep() {
-            true => None,
-            false => shared.begin_wait(),
-        };
+        // `kthread_stop()` sleeps until the kthread has exited.
+        let waiting = shared.begin_wait();
         if waiting.is_none() {
             // The kthread ends without a wait: `run()` has its own reference to `shared` and takes
             // the closure, as `create()` or `start()` has woken the kthread. `leftover` stays in

@@ -221,12 +221,8 @@ impl Queue {
         unsafe { &*self.shared.get() }.as_deref().ok_or(ESRCH)
     }
 
-    /// Calls `f`, unless the current task is the kthread, or one for which the kthread waits.
+    /// Calls `f`, which waits for the kthread. Returns `EBUSY` if it must not: see `begin_wait()`.
     fn wait<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
-        // This must come first: in an interrupt, the current task is the interrupted one.
-        if !may_sleep() {
-            return Err(EBUSY);
-        }
         let _waiting = self.shared()?.begin_wait().ok_or(EBUSY)?;
         Ok(f())
     }
