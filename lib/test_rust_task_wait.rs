@@ -106,6 +106,7 @@ const WAIT_QUEUE_PASS: u32 = command(abi::WAIT_QUEUE_PASS);
 const KTHREAD_IN_IRQ: u32 = command(abi::KTHREAD_IN_IRQ);
 const EACH_OTHER: u32 = command(abi::EACH_OTHER);
 const LEAKED_GUARD: u32 = command(abi::LEAKED_GUARD);
+const MMAP_LOCK: u32 = command(abi::MMAP_LOCK);
 const WORKER_ORDER: u32 = command(abi::WORKER_ORDER);
 const WORKER_RACE: u32 = command(abi::WORKER_RACE);
 const WORKER_CONTEXT: u32 = command(abi::WORKER_CONTEXT);
@@ -142,6 +143,7 @@ pub(super) fn ioctl(cmd: u32, user: UserSlice) -> Result {
         KTHREAD_IN_IRQ => kthread_in_irq,
         EACH_OTHER => each_other,
         LEAKED_GUARD => leaked_guard,
+        MMAP_LOCK => mmap_lock,
         WORKER_ORDER => worker::order,
         WORKER_RACE => worker::race,
         WORKER_CONTEXT => worker::context,
@@ -384,6 +386,52 @@ fn context([kind, cpu]: [i64; 2]) -> Result<Results> {
         }
         _ => Err(EINVAL),
     }
+}
+
+fn mmap_lock([own, cpu]: [i64; 2]) -> Result<Results> {
+    /// Set by the holder of the lock before it releases it.
+    static RELEASES: Atomic<u32> = Atomic::new(0);
+
+    let mm = caller_mm()?;
+    let (held, asked) = (Answer::new()?, Answer::new()?);
+    let (is_held, may_release) = (held.clone(), asked.clone());
+    let theirs = mm.clone();
+    RELEASES.store(0, Relaxed);
+    let thread = spawn_on(cpu, move |this| {
+        let guard = theirs.mmap_write_lock();
+        is_held.set([0; 4]);
+        within_ten_seconds(|| may_release.ready.load(Acquire) != 0);
+        // The caller waits for the lock meanwhile.
+        pause(2);
+        RELEASES.store(1, Release);
+        drop(guard);
+        while !this.sleep(HOUR) {}
+        0
+    })?;
+
+    held.wait();
+    let answer = Answer::new()?;
+    let checked = cfg!(CONFIG_DEBUG_ATOMIC_SLEEP) || cfg!(CONFIG_PREEMPT_RT);
+    call_on_cpu(own, &|| {
+        // SAFETY: This only reads the state of the interrupts.
+        let disabled = || unsafe { bindings::irqs_disabled() };
+        let (state, before) = (current_state(), disabled());
+        let read = errno(mm.mmap_read_lock_killable().map(drop));
+        let write = errno(mm.mmap_write_lock_killable().map(drop));
+        let same = before && disabled() && current_state() == state;
+        asked.set([0; 4]);
+        let after = if checked {
+            -1
+        } else {
+            drop(mm.mmap_read_lock());
+            let released = RELEASES.load(Acquire);
+            drop(mm.mmap_write_lock());
+            released.into()
+        };
+        answer.set([read, write, same.into(), after]);
+    });
+    drop(thread);
+    Ok(answer.wait())
 }
 
 fn kick([rounds, cpu]: [i64; 2]) -> Result<Results> {

@@ -29,8 +29,8 @@ pub const UNBOUNDED: u32 = 45;
 /// how many rounds there were, in how many the read failed with `EFAULT`, the same for the write,
 /// and the same for accesses in a `kthread_use_mm()`.
 pub const USER_COPY: u32 = 46;
-/// Accesses the `u64` at address `args[0]` in an interrupt of CPU `args[1]`, or in a softirq if
-/// [`IN_SOFTIRQ`] is added to the CPU. Returns the errors of the read and of the write, and whether
+/// Accesses the `u64` at address `args[0]` in an interrupt of CPU `args[1]`, with interrupts disabled
+/// if that is the caller's CPU, or in a softirq if [`IN_SOFTIRQ`] is added to the CPU. Returns the errors of the read and of the write, and whether
 /// `current!().mm()` was `Some`.
 pub const USER_COPY_IN_IRQ: u32 = 47;
 /// [`USER_COPY_IN_IRQ`]: a softirq.
@@ -152,6 +152,14 @@ pub const EACH_OTHER: u32 = 68;
 /// The closure of a kthread on CPU `args[0]` leaks an RCU guard, and returns while the kthread is
 /// parked. Returns the error of the park, and the result of the kthread.
 pub const LEAKED_GUARD: u32 = 69;
+
+/// A kthread on CPU `args[1]` holds the mmap lock of the caller for writing. The caller asks for it
+/// on CPU `args[0]`, where it runs, with interrupts disabled. Returns the errors of
+/// `mmap_read_lock_killable()` and `mmap_write_lock_killable()`, whether these have left the
+/// interrupts disabled and the state of the caller as it was, and whether `mmap_read_lock()` and
+/// `mmap_write_lock()` return after the kthread has released the lock. The last one is -1 if these
+/// are not called: PREEMPT_RT does not release such a lock, and checkers report them.
+pub const MMAP_LOCK: u32 = 70;
 
 /// [`COMM_CHANGES`]: the longest name. Its first byte is that of the short one.
 pub const LONG_NAME: &[u8; 15] = b"abcdefghijklmno";

@@ -3,6 +3,7 @@
 #include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
+#include <linux/rwsem.h>
 #include <linux/sched/mm.h>
 
 __rust_helper void rust_helper_mmgrab(struct mm_struct *mm)
@@ -32,6 +33,9 @@ __rust_helper void rust_helper_mmap_read_lock(struct mm_struct *mm)
 
 __rust_helper bool rust_helper_mmap_read_trylock(struct mm_struct *mm)
 {
+	/* It could not be released: see rust_helper_mmap_read_unlock(). */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) && irqs_disabled())
+		return false;
 	return mmap_read_trylock(mm);
 }
 
@@ -42,17 +46,27 @@ __rust_helper int rust_helper_mmap_read_lock_killable(struct mm_struct *mm)
 
 __rust_helper void rust_helper_mmap_read_unlock(struct mm_struct *mm)
 {
-	bool disabled = IS_ENABLED(CONFIG_PREEMPT_RT) && irqs_disabled();
-
+	/*
+	 * On RT, up_read() enables interrupts if a writer waits. With interrupts
+	 * disabled, the lock stays held, as if the guard were leaked.
+	 */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) && irqs_disabled())
+		return;
 	mmap_read_unlock(mm);
-	/* On RT, up_read() enables interrupts if a writer waits. */
-	if (disabled && !irqs_disabled())
-		local_irq_disable();
 }
 
 __rust_helper void rust_helper_mmap_write_lock(struct mm_struct *mm)
 {
 	mmap_write_lock(mm);
+}
+
+/* As mmap_write_lock(), of which C has no such form. */
+__rust_helper bool rust_helper_mmap_write_trylock(struct mm_struct *mm)
+{
+	if (!down_write_trylock(&mm->mmap_lock))
+		return false;
+	mm_lock_seqcount_begin(mm);
+	return true;
 }
 
 __rust_helper int rust_helper_mmap_write_lock_killable(struct mm_struct *mm)

@@ -902,18 +902,19 @@ pub(crate) fn may_sleep() -> bool {
 ///
 /// They do not in a kthread outside of `kthread_use_mm()`, which runs with the page tables of the
 /// task of userspace that ran before it, and not in an interrupt, which runs with those of the
-/// interrupted task.
+/// interrupted task. With interrupts disabled, a page fault would enable them.
 ///
 /// # Errors
 ///
-/// - `EFAULT`: the current task has no mm, or this is an interrupt.
+/// - `EFAULT`: the current task has no mm, this is an interrupt, or interrupts are disabled.
 #[inline]
 pub(crate) fn check_user_access() -> Result {
     // SAFETY: The task is `current`, hence alive. Only the task itself writes its `mm`, and it is
     // executing this read or is interrupted. So there is no data race.
     let mm = unsafe { ptr::addr_of!((*Task::current_raw()).mm).read() };
 
-    if mm.is_null() || !in_task() {
+    // SAFETY: `irqs_disabled()` only reads the interrupt state of the current CPU.
+    if mm.is_null() || !in_task() || unsafe { bindings::irqs_disabled() } {
         return Err(EFAULT);
     }
     Ok(())

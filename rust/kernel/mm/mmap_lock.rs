@@ -29,6 +29,7 @@
 use crate::{
     bindings, current,
     error::{
+        code::EBUSY,
         to_result,
         Result, //
     },
@@ -41,10 +42,15 @@ use crate::{
         VmaIter, //
     },
     sync::aref::ARef,
-    task::Task,
+    task::{
+        may_sleep,
+        might_sleep,
+        Task, //
+    },
     types::NotThreadSafe,
 };
 use core::{
+    hint,
     mem::ManuallyDrop,
     ops::Range,
     ptr, //
@@ -56,6 +62,9 @@ impl MmWithUser {
     /// While the guard exists, no VMA is added, removed or changed. The caller must not hold a
     /// VMA lock of this address space, and must not access userspace memory before the guard is
     /// dropped: both may deadlock.
+    ///
+    /// Where [`mmap_read_lock_killable`](Self::mmap_read_lock_killable) returns `EBUSY`, this spins
+    /// until the lock is free.
     ///
     /// # Context
     ///
@@ -77,8 +86,9 @@ impl MmWithUser {
     /// ```
     #[inline]
     pub fn mmap_read_lock(&self) -> MmapReadGuard<'_> {
-        // SAFETY: The `mm_struct` is allocated by the type invariant.
-        unsafe { bindings::mmap_read_lock(self.as_raw()) };
+        // SAFETY: The `mm_struct` is allocated by the type invariant, and the task may sleep.
+        let lock = || unsafe { bindings::mmap_read_lock(self.as_raw()) };
+        lock_or_spin(|| self.read_trylock(), lock);
 
         // SAFETY: This thread took the lock above, and only the guard releases it.
         unsafe { MmapReadGuard::new(self) }
@@ -86,8 +96,9 @@ impl MmWithUser {
 
     /// Takes the mmap lock for reading if that does not need to wait.
     ///
-    /// Returns `None` if the lock is held for writing, or if a writer waits for it. As it does not
-    /// wait, it cannot deadlock, and the caller may hold the mmap lock or a VMA lock.
+    /// Returns `None` if the lock is held for writing, or if a writer waits for it, and with
+    /// `CONFIG_PREEMPT_RT` if interrupts are disabled. As it does not wait, it cannot deadlock, and
+    /// the caller may hold the mmap lock or a VMA lock.
     ///
     /// # Context
     ///
@@ -107,8 +118,7 @@ impl MmWithUser {
     /// ```
     #[inline]
     pub fn mmap_read_trylock(&self) -> Option<MmapReadGuard<'_>> {
-        // SAFETY: The `mm_struct` is allocated by the type invariant.
-        if !unsafe { bindings::mmap_read_trylock(self.as_raw()) } {
+        if !self.read_trylock() {
             return None;
         }
 
@@ -123,6 +133,8 @@ impl MmWithUser {
     /// # Errors
     ///
     /// - `EINTR`: the lock is contended, and a fatal signal is pending.
+    /// - `EBUSY`: the lock is contended in an interrupt or with interrupts disabled, or in another
+    ///   atomic context of which the kernel knows.
     ///
     /// # Context
     ///
@@ -140,8 +152,9 @@ impl MmWithUser {
     /// ```
     #[inline]
     pub fn mmap_read_lock_killable(&self) -> Result<MmapReadGuard<'_>> {
-        // SAFETY: The `mm_struct` is allocated by the type invariant.
-        to_result(unsafe { bindings::mmap_read_lock_killable(self.as_raw()) })?;
+        // SAFETY: The `mm_struct` is allocated by the type invariant, and the task may sleep.
+        let lock = || to_result(unsafe { bindings::mmap_read_lock_killable(self.as_raw()) });
+        lock_or_fail(|| self.read_trylock(), lock)?;
 
         // SAFETY: This thread took the lock above, and only the guard releases it.
         Ok(unsafe { MmapReadGuard::new(self) })
@@ -153,6 +166,9 @@ impl MmWithUser {
     /// VMA lock of a VMA that the guard's holder has not write-locked. The caller must not hold a
     /// VMA lock of this address space, and must not access userspace memory before the guard is
     /// dropped: both deadlock.
+    ///
+    /// Where [`mmap_write_lock_killable`](Self::mmap_write_lock_killable) returns `EBUSY`, this
+    /// spins until the lock is free.
     ///
     /// # Context
     ///
@@ -182,8 +198,9 @@ impl MmWithUser {
     /// ```
     #[inline]
     pub fn mmap_write_lock(&self) -> MmapWriteGuard<'_> {
-        // SAFETY: The `mm_struct` is allocated by the type invariant.
-        unsafe { bindings::mmap_write_lock(self.as_raw()) };
+        // SAFETY: The `mm_struct` is allocated by the type invariant, and the task may sleep.
+        let lock = || unsafe { bindings::mmap_write_lock(self.as_raw()) };
+        lock_or_spin(|| self.write_trylock(), lock);
 
         // SAFETY: This thread took the lock above, and only the guard releases it.
         unsafe { MmapWriteGuard::new(self) }
@@ -196,6 +213,8 @@ impl MmWithUser {
     /// # Errors
     ///
     /// - `EINTR`: the lock is contended, and a fatal signal is pending.
+    /// - `EBUSY`: the lock is contended in an interrupt or with interrupts disabled, or in another
+    ///   atomic context of which the kernel knows.
     ///
     /// # Context
     ///
@@ -213,8 +232,9 @@ impl MmWithUser {
     /// ```
     #[inline]
     pub fn mmap_write_lock_killable(&self) -> Result<MmapWriteGuard<'_>> {
-        // SAFETY: The `mm_struct` is allocated by the type invariant.
-        to_result(unsafe { bindings::mmap_write_lock_killable(self.as_raw()) })?;
+        // SAFETY: The `mm_struct` is allocated by the type invariant, and the task may sleep.
+        let lock = || to_result(unsafe { bindings::mmap_write_lock_killable(self.as_raw()) });
+        lock_or_fail(|| self.write_trylock(), lock)?;
 
         // SAFETY: This thread took the lock above, and only the guard releases it.
         Ok(unsafe { MmapWriteGuard::new(self) })
@@ -249,6 +269,57 @@ impl MmWithUser {
         let guard = self.mmap_read_lock();
         guard.vma_lookup(addr).map(ask)
     }
+
+    /// Returns whether the lock has been taken for reading, for a guard to release it.
+    #[inline]
+    fn read_trylock(&self) -> bool {
+        // SAFETY: The `mm_struct` is allocated by the type invariant.
+        unsafe { bindings::mmap_read_trylock(self.as_raw()) }
+    }
+
+    /// Returns whether the lock has been taken for writing, for a guard to release it.
+    #[inline]
+    fn write_trylock(&self) -> bool {
+        // SAFETY: The `mm_struct` is allocated by the type invariant.
+        unsafe { bindings::mmap_write_trylock(self.as_raw()) }
+    }
+}
+
+/// Whether `lock()` is called without a `trylock()` before. Only `lock()` tells lockdep the order
+/// of locks, and reports a caller that must not sleep.
+const LOCK_IS_CHECKED: bool = cfg!(CONFIG_LOCKDEP) || cfg!(CONFIG_DEBUG_ATOMIC_SLEEP);
+
+/// Takes a lock by `trylock` or, if that fails, by `lock`. `lock` is called only where the task may
+/// sleep.
+///
+/// In an interrupt or with interrupts disabled, a contended `lock` would set the state of the
+/// interrupted task and enable interrupts. This returns `EBUSY` instead.
+#[inline]
+fn lock_or_fail(trylock: impl Fn() -> bool, lock: impl FnOnce() -> Result) -> Result {
+    if !LOCK_IS_CHECKED && trylock() {
+        Ok(())
+    } else if may_sleep() {
+        lock()
+    } else if trylock() {
+        Ok(())
+    } else {
+        Err(EBUSY)
+    }
+}
+
+/// Takes a lock like [`lock_or_fail`], but repeats `trylock` where the task must not sleep.
+#[inline]
+fn lock_or_spin(trylock: impl Fn() -> bool, lock: impl FnOnce()) {
+    if !LOCK_IS_CHECKED && trylock() {
+        return;
+    }
+    if may_sleep() {
+        return lock();
+    }
+    might_sleep();
+    while !trylock() {
+        hint::spin_loop();
+    }
 }
 
 /// Returns the VMA that contains `addr`.
@@ -273,7 +344,9 @@ unsafe fn vma_lookup<'a>(mm: &'a MmWithUser, addr: usize) -> Option<&'a VmaRef> 
 
 /// A guard that holds the mmap lock for reading.
 ///
-/// The lock is released when the guard is dropped.
+/// The lock is released when the guard is dropped. With `CONFIG_PREEMPT_RT` and interrupts
+/// disabled, the lock is neither taken nor released: `up_read()` would enable them if a writer
+/// waits.
 ///
 /// # Invariants
 ///

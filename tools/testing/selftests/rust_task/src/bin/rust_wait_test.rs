@@ -35,12 +35,17 @@ const TESTS: &[Test] = &[
     ("interrupts disabled", irqs_disabled),
     ("hard IRQ on a kthread that uses an mm", hard_irq),
     ("softirq", softirq),
+    ("mmap lock with interrupts disabled", mmap_lock),
     ("wake-ups of a kthread on another CPU", kick),
     ("park and stop of kthreads that wait", park),
     ("bounded wait and a periodic signal", bounded),
     ("unbounded wait and a periodic signal", unbounded),
     ("user memory in a kthread without an mm", user_copy),
     ("user memory in a hard IRQ", user_copy_in_irq),
+    (
+        "user memory with interrupts disabled",
+        user_copy_without_irqs,
+    ),
     ("user memory in a softirq", user_copy_in_softirq),
     ("might_sleep() in a hard IRQ", might_sleep),
     ("functions for any context", any_context),
@@ -134,6 +139,23 @@ fn hard_irq() -> Result<()> {
 
 fn softirq() -> Result<()> {
     check_context(abi::SOFTIRQ, 0)
+}
+
+fn mmap_lock() -> Result<()> {
+    pin(0)?;
+    for _ in 0..20 {
+        let [read, write, same, after] = once(abi::MMAP_LOCK, [0, 1])?;
+        let busy = error(Errno::EBUSY);
+        ensure!(
+            (read, write, same) == (busy, busy, 1),
+            "{read}, {write}, {same}"
+        );
+        ensure!(
+            after == 1 || after == -1,
+            "the lock was not held by the kthread"
+        );
+    }
+    Ok(())
 }
 
 fn kick() -> Result<()> {
@@ -293,6 +315,12 @@ fn user_copies_in_irq(cpu: i64) -> Result<i64> {
         Ok(())
     })?;
     Ok(with_mm)
+}
+
+fn user_copy_without_irqs() -> Result<()> {
+    pin(0)?;
+    ensure!(user_copies_in_irq(0)? == 100);
+    Ok(())
 }
 
 fn user_copy_in_irq() -> Result<()> {
