@@ -955,6 +955,18 @@ fn atomic([_, _]: [i64; 2]) -> Result<Results> {
     let in_rcu = try_to_sleep();
     drop(guard);
 
+    // The second call of the condition begins a critical section.
+    let (mut calls, mut guard) = (0, None);
+    let in_condition = errno(current!().wait_until(TaskState::Idle, 1, || {
+        calls += 1;
+        if calls == 2 {
+            guard = Some(rcu::read_lock());
+        }
+        None::<()>
+    }));
+    drop(guard);
+    let in_rcu = if in_condition == in_rcu { in_rcu } else { -1 };
+
     let answer = Answer::new()?;
     let theirs = answer.clone();
     let thread = KThread::spawn(format_args!("atomic"), move |this| {

@@ -257,6 +257,9 @@ impl VmOperations for VmaData {
         if vmf.data().kind == abi::NO_MEMORY {
             return vmf.return_error(ENOMEM);
         }
+        if vmf.data().kind == abi::NO_PAGE {
+            return vmf.return_nopage();
+        }
         if vmf.data().kind == abi::FULL_PAGE && vmf.data().full.fetch_add(1, Relaxed) == 0 {
             let page = &vmf.data().page;
             return with_full(page, || vmf.return_page(page));

@@ -62,6 +62,8 @@ pub const MAP_PAGES: u64 = 192;
 pub const FULL_PAGE: u64 = 1056;
 /// `fault()` fails with `ENOMEM`.
 pub const NO_MEMORY: u64 = 1072;
+/// `fault()` calls `return_nopage()` and maps no page.
+pub const NO_PAGE: u64 = 1088;
 
 /// The result of [`EVENTS`].
 #[repr(C)]

@@ -7,6 +7,7 @@
 #include <linux/lockdep.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 
 __rust_helper void
@@ -59,13 +60,14 @@ rust_helper_kthread_worker_idle(struct kthread_worker *worker)
 
 /*
  * Ends the RCU read-side critical sections of the current task, and enables
- * preemption and interrupts. Without PREEMPT_RCU, such a section is preemption
+ * preemption, migration and interrupts. Without PREEMPT_RCU, such a section is preemption
  * that is disabled, and only lockdep knows about it.
  */
 __rust_helper void rust_helper_kthread_end_sections(void)
 {
 #ifdef HARDIRQ_DISABLE_MASK	/* Linux 7.3 */
-	while (preempt_count() & HARDIRQ_DISABLE_MASK)
+	/* More than 255 count as hard IRQs, and more than 4095 as NMIs. */
+	while (preempt_count() & (HARDIRQ_DISABLE_MASK | HARDIRQ_MASK | NMI_MASK))
 		local_interrupt_enable();
 #endif
 	if (irqs_disabled())
@@ -79,4 +81,9 @@ __rust_helper void rust_helper_kthread_end_sections(void)
 	/* More than 255 sections count as disabled softirqs. */
 	while (preempt_count() & (PREEMPT_MASK | SOFTIRQ_MASK))
 		preempt_enable();
+#ifdef CONFIG_SMP
+	/* On RT, a spinlock disables migration instead of preemption. */
+	while (current->migration_disabled)
+		migrate_enable();
+#endif
 }

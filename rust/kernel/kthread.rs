@@ -1083,9 +1083,11 @@ unsafe extern "C" fn run(context: *mut c_void) -> c_int {
 ///
 /// A guard of RCU proves nothing, as it can be leaked or slept with: see `sync::rcu`. If the guard
 /// of a spinlock has been leaked, the lock stays locked.
-fn end_sections() {
+#[inline(never)]
+pub(crate) fn end_sections() {
     // SAFETY: The current task is a kthread in process context, and the code in the sections has
-    // returned. The helper restores the state that `kthread()` calls `run()` with.
+    // returned. The helper restores the state that `kthread()` calls its function with, in which
+    // the callers were called.
     unsafe { bindings::kthread_end_sections() };
 }
 

@@ -43,10 +43,7 @@ use crate::{
     types::Opaque, //
 };
 use core::{
-    cell::{
-        Cell,
-        UnsafeCell, //
-    },
+    cell::UnsafeCell,
     fmt,
     marker::PhantomData,
     ptr::{
@@ -147,9 +144,10 @@ pub struct KThreadWorker {
 ///
 /// # Invariants
 ///
-/// - `worker` and `marker` are initialized. `marker` has no function.
+/// - `worker` and `marker` are initialized.
 /// - A work in the list of `worker` is `marker`, a work on the stack of a `kthread_flush_work()` of
-///   C code, or the `work` of an [`Entry`], with one reference to the `Arc` that contains it.
+///   C code, which has a function, or the `work` of an [`Entry`], with one reference to the `Arc`
+///   that contains it.
 /// - Works are added only in an RCU read-side critical section, after `state` has been found to be
 ///   [`BEGUN`] in it, or by `kthread_flush_work()`, behind another work or the one that is running.
 /// - `shared` is written before [`KThreadWorker::start`] returns, and is that of the kthread then.
@@ -169,8 +167,6 @@ struct Queue {
     /// The task that creates the worker waits here while `state` is `NEW`.
     #[pin]
     begun: WaitQueue,
-    /// What the works get. Only the kthread accesses it.
-    this: Cell<Option<NonNull<CurrentKThread>>>,
 }
 
 /// The kthread has not called its closure.
@@ -181,8 +177,8 @@ const BEGUN: u32 = 1;
 const ENDED: u32 = 2;
 
 // SAFETY: C accesses `worker` and the works under the lock of `worker`. `module` is only compared.
-// The kthread accesses `this`. The task that creates the worker writes `shared` before there is a
-// handle or a work, and others only read it after that.
+// The task that creates the worker writes `shared` before there is a handle or a work, and others
+// only read it after that.
 unsafe impl Send for Queue {}
 // SAFETY: As above.
 unsafe impl Sync for Queue {}
@@ -209,7 +205,6 @@ impl Queue {
             shared: UnsafeCell::new(None),
             state: Atomic::new(NEW),
             begun <- WaitQueue::new(),
-            this: Cell::new(None),
         });
         Arc::pin_init(init, GFP_KERNEL)
     }
@@ -258,6 +253,31 @@ impl Queue {
         NonNull::new(unsafe { bindings::kthread_worker_next(self.worker.get()) })
     }
 
+    /// Runs a work.
+    ///
+    /// # Safety
+    ///
+    /// [`Self::next`] must have returned `work`, and this must be the only call for that. The
+    /// current task must be the kthread.
+    unsafe fn process(&self, work: NonNull<bindings::kthread_work>, this: &CurrentKThread) {
+        let work = work.as_ptr();
+        if work == self.marker.get() {
+            return;
+        }
+        // SAFETY: By the type invariants, the work is initialized, and is valid until it has run.
+        // `func` is not written while the work is in the list, nor after that until it has run.
+        match unsafe { (*work).func } {
+            // SAFETY: This is the function of a `kthread_flush_work()`, which waits for this call.
+            Some(func) => unsafe { func(work) },
+            None => {
+                let entry = work.cast::<Entry>();
+                // SAFETY: By the type invariants, this is the first field of an `Entry`. The work
+                // has been taken from the list, with its reference, which this passes on.
+                unsafe { ((*entry).run)(entry, this) }
+            }
+        }
+    }
+
     /// Says that no work is running.
     fn idle(&self) {
         // SAFETY: As for `next()`.
@@ -283,7 +303,6 @@ impl Serving {
         // SAFETY: The worker is initialized. The task is removed below, before the kthread exits.
         // From here on, works that are queued wake it.
         unsafe { bindings::kthread_worker_set_task(queue.worker.get(), Task::current_raw()) };
-        queue.this.set(Some(NonNull::from(this)));
         queue.state.store(BEGUN, Release);
         queue.begun.wake_up();
 
@@ -306,7 +325,7 @@ impl Serving {
             };
             match next().or_else(wait) {
                 // SAFETY: `next()` has returned the work.
-                Some(work) => unsafe { process(work) },
+                Some(work) => unsafe { queue.process(work, this) },
                 None => break,
             }
         }
@@ -319,10 +338,9 @@ impl Serving {
         unsafe { bindings::synchronize_rcu() };
         while let Some(work) = next() {
             // SAFETY: `next()` has returned the work.
-            unsafe { process(work) };
+            unsafe { queue.process(work, this) };
             between_works();
         }
-        queue.this.set(None);
         // SAFETY: The worker is initialized.
         unsafe { bindings::kthread_worker_set_task(queue.worker.get(), null_mut()) };
     }
@@ -334,44 +352,6 @@ impl Drop for Serving {
         // work then.
         self.0.state.store(ENDED, Release);
         self.0.begun.wake_up();
-    }
-}
-
-/// Calls the function of a work.
-///
-/// # Safety
-///
-/// [`Queue::next`] must have returned `work`. This must be the only call for that.
-unsafe fn process(work: NonNull<bindings::kthread_work>) {
-    // SAFETY: By the type invariants of `Queue`, the work is initialized, and is valid until its
-    // function has been called.
-    if let Some(func) = unsafe { (*work.as_ptr()).func } {
-        // SAFETY: This is `entry()` or the function of a `kthread_flush_work()`, which waits for
-        // this call. The work has been taken from the list, with its reference.
-        unsafe { func(work.as_ptr()) };
-    }
-}
-
-/// The function of an [`Entry`].
-///
-/// # Safety
-///
-/// `work` must be the work of an `Entry`, and have been taken from the list of its queue, with the
-/// reference of the list. The current task must be the kthread.
-unsafe extern "C" fn entry(work: *mut bindings::kthread_work) {
-    // SAFETY: `kthread_queue_work()` has set the worker, which is that of a `Queue`. The work has a
-    // reference to it.
-    let queue = unsafe {
-        let worker = (*work).worker.cast::<Opaque<bindings::kthread_worker>>();
-        &*crate::container_of!(worker, Queue, worker)
-    };
-    let entry = work.cast::<Entry>();
-    // SAFETY: The caller guarantees that this is the first field of an `Entry`, which is valid.
-    let run = unsafe { (*entry).run };
-    if let Some(this) = queue.this.get() {
-        // SAFETY: The caller passes on the reference of the list. `serve()` removes the pointer
-        // before its borrow ends.
-        unsafe { run(entry, this.as_ref()) };
     }
 }
 
@@ -423,7 +403,8 @@ impl KThreadWorker {
     /// Creates a kthread that starts on `cpu`.
     ///
     /// See [`NewKThread::bind`](super::NewKThread::bind) for what happens when the CPU goes offline
-    /// later. This waits until the kthread runs on the CPU.
+    /// later. This waits until the kthread runs on the CPU, which a task with a higher priority can
+    /// delay without a limit.
     ///
     /// # Errors
     ///
@@ -566,6 +547,7 @@ impl KThreadWorker {
 #[pin_data]
 #[repr(C)]
 struct Entry {
+    /// It has no function of C code.
     #[pin]
     work: Opaque<bindings::kthread_work>,
     /// Runs the work, and takes over the reference of the list.
@@ -576,9 +558,7 @@ impl Entry {
     fn new(run: unsafe fn(*mut Entry, &CurrentKThread)) -> impl PinInit<Self> {
         pin_init!(Self {
             // SAFETY: The memory belongs to a work that is not used yet, and is pinned.
-            work <- Opaque::ffi_init(|work| unsafe {
-                bindings::kthread_init_work(work, Some(entry))
-            }),
+            work <- Opaque::ffi_init(|work| unsafe { bindings::kthread_init_work(work, None) }),
             run,
         })
     }

@@ -19,6 +19,7 @@ use crate::{
     error::{
         code::{
             EBUSY,
+            EFAULT,
             EINTR,
             EINVAL,
             ENOMEM,
@@ -41,7 +42,10 @@ use crate::{
         },
     },
     sync::ArcBorrow,
-    task::TaskState,
+    task::{
+        may_sleep,
+        TaskState, //
+    },
 };
 use core::{
     marker::PhantomData,
@@ -617,8 +621,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// Completes the fault of a handler that has mapped the page itself.
     ///
     /// If the page is not mapped, the access faults again. Userspace may loop in this way, as it
-    /// handles signals in between. An access by the kernel must not: it cannot be killed then. On
-    /// User-Mode Linux, neither must.
+    /// handles signals in between. An access by the kernel must not: only a fatal signal ends it,
+    /// which makes this `VM_FAULT_SIGBUS`. On User-Mode Linux, neither must.
     ///
     /// # Context
     ///
@@ -662,6 +666,11 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     #[doc(alias = "VM_FAULT_NOPAGE")]
     #[inline]
     pub fn return_nopage(&'a self) -> FaultResult<'a> {
+        // After this, `do_user_addr_fault()` repeats an access by the kernel without a look at the
+        // signals.
+        if !self.is_user() && crate::current!().fatal_signal_pending() {
+            return self.return_error(EFAULT);
+        }
         // SAFETY: After `VM_FAULT_NOPAGE`, `__do_fault()` and its callers use no page, and the
         // access is repeated.
         unsafe { self.complete(bindings::vm_fault_reason_VM_FAULT_NOPAGE) }
@@ -779,8 +788,9 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     /// Returns the fault, with the lock still held and without calling `wait`, if
     ///
     /// - the fault may not be repeated, or has been repeated before (`FAULT_FLAG_TRIED`),
-    /// - the lock must not be released (`FAULT_FLAG_RETRY_NOWAIT`), or
-    /// - the current task is a kthread.
+    /// - the lock must not be released (`FAULT_FLAG_RETRY_NOWAIT`),
+    /// - the current task is a kthread, or
+    /// - the handler must not sleep, as it has disabled interrupts, for instance.
     ///
     /// # Context
     ///
@@ -821,6 +831,10 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
         let unable =
             bindings::fault_flag_FAULT_FLAG_RETRY_NOWAIT | bindings::fault_flag_FAULT_FLAG_TRIED;
         if self.flags() & (able | unable) != able || crate::current!().is_kthread() {
+            return Err(self);
+        }
+        // On PREEMPT_RT, `release_fault_lock()` may enable interrupts.
+        if !may_sleep() {
             return Err(self);
         }
 

@@ -13,6 +13,7 @@ use crate::{
         },
         Result, //
     },
+    kthread::end_sections,
     mm::MmWithUser,
     task::may_sleep, //
 };
@@ -86,6 +87,11 @@ impl MmWithUser {
         // until after `kthread_unuse_mm()`.
         unsafe { bindings::kthread_use_mm(self.as_raw()) };
         let result = scope();
+        // `kthread_unuse_mm()` enables interrupts and, on PREEMPT_RT, may sleep. A section whose
+        // guard `scope` has leaked would not end with it.
+        if !may_sleep() {
+            end_sections();
+        }
         // SAFETY: The current task still uses the address space set above: a nested call of this
         // function within `scope()` fails with `EBUSY`, and other code that calls
         // `kthread_use_mm()` undoes it before it returns. `scope()` has returned, so no reference

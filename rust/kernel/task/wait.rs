@@ -308,9 +308,11 @@ impl CurrentTask {
             // barrier in `try_to_wake_up()`.
             unsafe { bindings::set_current_state(bits) };
             let value = condition();
-            if value.is_none() {
-                // SAFETY: This is process context and interrupts were enabled, as checked above.
-                // The timeout is not negative, as `schedule_timeout()` requires. `__schedule()`
+            // `condition` may have taken a spinlock, for instance, and still hold it.
+            let atomic = value.is_none() && !may_sleep();
+            if value.is_none() && !atomic {
+                // SAFETY: This is process context with interrupts enabled, as checked above. The
+                // timeout is not negative, as `schedule_timeout()` requires. `__schedule()`
                 // does not put the task to sleep if a signal that interrupts this state is pending,
                 // or after a wake-up has set the state to `TASK_RUNNING`.
                 *remaining = unsafe { bindings::schedule_timeout(*remaining) };
@@ -318,6 +320,9 @@ impl CurrentTask {
             // SAFETY: This writes the state of `current`, as above. Setting `TASK_RUNNING` needs no
             // barrier, as no later access has to be ordered after it.
             unsafe { bindings::__set_current_state(bindings::TASK_RUNNING) };
+            if atomic {
+                return Err(WaitError::AtomicContext);
+            }
             if let Some(value) = value.or_else(&mut condition) {
                 return Ok(value);
             }

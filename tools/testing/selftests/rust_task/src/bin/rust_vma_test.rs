@@ -70,6 +70,7 @@ const TESTS: &[Test] = &[
     ("a signal during a page fault", signal_in_fault),
     ("a page with too many references", full_page),
     ("a handler that returns ENOMEM", no_memory),
+    ("page that is never mapped", no_page),
     ("PFNs and pages in a private VMA", mixed_private),
     ("userfaultfd refuses VMAs of drivers", userfaultfd),
     ("page faults under the VMA lock", vma_lock),
@@ -196,19 +197,42 @@ fn no_memory() -> Result<()> {
     let written = Errno::result(written);
     ensure!(written == Err(Errno::EFAULT), "{written:?}");
 
-    let before = tester.events()?.faults;
-    let child = Child::start(|| {
+    killed_while_it_faults(&tester, || {
         span.read(0);
         bail!("the access has succeeded")
     })?;
+    span.unmap()?;
+    Ok(())
+}
+
+/// The access is repeated until the process is killed, also one of the kernel.
+fn no_page() -> Result<()> {
+    let tester = Tester::open()?;
+    let span = tester.map(test_abi::NO_PAGE, 1, SHARED)?;
+    killed_while_it_faults(&tester, || {
+        span.read(0);
+        bail!("the access has succeeded")
+    })?;
+    killed_while_it_faults(&tester, || {
+        let (_from, into) = pipe()?;
+        // SAFETY: The kernel reads from the page, and returns an error if that faults.
+        let written = unsafe { libc::write(into.as_raw_fd(), span.addr(0) as _, 8) };
+        bail!("write(): {:?}", Errno::result(written))
+    })?;
+    span.unmap()?;
+    Ok(())
+}
+
+/// Kills a process that runs `access` after ten faults.
+fn killed_while_it_faults(tester: &Tester, access: impl FnOnce() -> Result<()>) -> Result<()> {
+    let before = tester.events()?.faults;
+    let child = Child::start(access)?;
     let begin = Instant::now();
     while tester.events()?.faults < before + 10 {
         ensure!(begin.elapsed() < TIMEOUT, "the access was not repeated");
         thread::sleep(Duration::from_millis(1));
     }
-    child.kill()?;
-    span.unmap()?;
-    Ok(())
+    child.kill()
 }
 
 /// `vmf_insert_mixed()` refuses a VMA in which a write copies the page, and pages do not.
