@@ -224,7 +224,6 @@ fn run() -> Result<bool> {
         return Ok(outcome.success());
     }
     match args.command {
-        Command::Shell => build.machine.require_default("shell")?,
         Command::Deb => build.machine.require_default("deb")?,
         Command::Test => build.machine.require_default("test")?,
         _ => {}

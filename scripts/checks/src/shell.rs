@@ -4,7 +4,13 @@
 
 use anyhow::{bail, Context, Result};
 use front::{
-    boot, build::Build, initramfs, kernel, outcome::Outcome, setup, setup::Tools, step, tree,
+    boot::{self, Clock},
+    build::Build,
+    initramfs, kernel,
+    outcome::Outcome,
+    setup,
+    setup::Tools,
+    step, tree,
 };
 use std::{
     env,
@@ -16,8 +22,8 @@ use std::{
     time::Duration,
 };
 
-/// The init script. With `/script`, its output goes to the second serial port, and its exit status is
-/// the last line there. Otherwise, the shell has the console.
+/// The init script. With `/script`, its output goes to the device that the parameter `results` names,
+/// and its exit status is the last line there. Otherwise, the shell has the console.
 const INIT: &str = "\
 /bin/busybox mount -t proc proc /proc
 /bin/busybox --install -s /bin 2>/dev/null
@@ -27,9 +33,9 @@ mount -t tmpfs tmpfs /tmp
 mount -t devtmpfs devtmpfs /dev 2>/dev/null
 cd /
 if [ -f /script ]; then
-	stty -F /dev/ttyS1 raw
-	sh /script </dev/null >/dev/ttyS1 2>&1
-	echo \"# status $?\" >/dev/ttyS1
+	stty -F /dev/$results raw
+	sh /script </dev/null >/dev/$results 2>&1
+	echo \"# status $?\" >/dev/$results
 else
 	dmesg -n 7
 	echo; ls -d /*.ko 2>/dev/null; ls /modules/*.ko 2>/dev/null
@@ -52,7 +58,7 @@ pub fn open(build: &Build, tools: &Tools) -> Result<bool> {
     };
     if io::stdin().is_terminal() {
         let archive = archive(build, tools, &modules, None)?;
-        let mut qemu = qemu(&kernel::image(build), &archive, "quiet");
+        let mut qemu = qemu(build, &kernel::image(build), &archive, "quiet")?;
         println!("Ctrl-A X ends the guest");
         return Ok(qemu
             .args(["-serial", "mon:stdio"])
@@ -94,16 +100,13 @@ pub fn run(
     script: &str,
 ) -> Result<(String, bool)> {
     let archive = archive(build, tools, modules, Some(script))?;
-    let boot = build.objects.join("boot");
-    let (console, output) = (boot.join("shell.log"), boot.join("shell.out"));
+    let folder = build.objects.join("boot");
+    let (console, output) = (folder.join("shell.log"), folder.join("shell.out"));
     for old in [&console, &output] {
         let _ = fs::remove_file(old);
     }
-    let mut qemu = qemu(image, &archive, "");
-    qemu.args(["-monitor", "none"]);
-    for file in [&console, &output] {
-        qemu.arg("-serial").arg(format!("file:{}", file.display()));
-    }
+    let mut qemu = qemu(build, image, &archive, "")?;
+    qemu.args(boot::logs(build, &console, &output)?);
     step::watch("shell", &build.log("shell"), &mut qemu, Some(LIMIT))?;
     let read = |file: &Path| {
         String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).replace('\r', "")
@@ -140,7 +143,6 @@ fn archive(
         writeln!(list, "dir /{folder} 0755 0 0")?;
     }
     writeln!(list, "nod /dev/console 0600 0 0 c 5 1")?;
-    writeln!(list, "nod /dev/ttyS1 0600 0 0 c 4 65")?;
     writeln!(list, "slink /bin/sh busybox 0777 0 0")?;
     let mut file = |at: &str, from: &Path, mode: &str| {
         writeln!(list, "file {at} {} {mode} 0 0", from.display())
@@ -172,28 +174,10 @@ fn archive(
     initramfs::pack(build, tools, "shell", &list)
 }
 
-/// Returns the command that boots the shell, without its serial ports.
-fn qemu(image: &Path, archive: &Path, parameters: &str) -> Command {
-    let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-accel", "tcg,thread=multi", "-smp", "2,sockets=2"])
-        .args([
-            "-cpu",
-            "max,la57=off",
-            "-m",
-            "1G",
-            "-display",
-            "none",
-            "-no-reboot",
-        ])
-        .arg("-kernel")
-        .arg(image)
-        .arg("-initrd")
-        .arg(archive)
-        .arg("-append")
-        .arg(format!(
-            "console=ttyS0 panic=-1 kunit.enable=0 {parameters} rdinit=/bin/sh -- /init.sh"
-        ));
-    qemu
+/// Returns the command that boots the shell, without its consoles.
+fn qemu(build: &Build, image: &Path, archive: &Path, parameters: &str) -> Result<Command> {
+    let parameters = format!("kunit.enable=0 {parameters} rdinit=/bin/sh -- /init.sh");
+    boot::qemu(build, Clock::Time, image, archive, &parameters)
 }
 
 /// The driver of the README, and the commands for it.

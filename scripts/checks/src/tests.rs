@@ -165,8 +165,15 @@ pub fn test(asked: &Build, lock: &File) -> Result<bool> {
     Ok(outcome.success())
 }
 
+/// Prints the version of the kernel. Debian moves a series to another point release from time to time.
+fn print_version(build: &Build) -> Result<()> {
+    println!("# Linux {}", patches::version(&build.tree)?);
+    Ok(())
+}
+
 /// Builds the kernel, and runs the examples and the test programs.
 pub fn smoke(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    print_version(build)?;
     kernel::compile(build, tools)?;
     let initramfs = initramfs::create(build, tools)?;
     everything(build, &initramfs, outcome)?;
@@ -175,6 +182,7 @@ pub fn smoke(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> 
 
 /// Runs all tests of one kernel.
 pub fn kernel(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    print_version(build)?;
     kernel::configure(build, tools)?;
     kernel::compile(build, tools)?;
     let initramfs = initramfs::create(build, tools)?;

@@ -12,6 +12,8 @@ pub struct Arch {
     pub image: &'static str,
     /// The target of rustc for the programs of the guest.
     pub target: &'static str,
+    /// Debian's name for it.
+    pub debian: &'static str,
     /// The prefix of gcc and binutils, if they are not those of the build machine.
     pub cross: Option<&'static str>,
     /// Packages that only this architecture needs, each with a file that exists if it is installed.
@@ -42,6 +44,7 @@ const ALL: &[Arch] = &[
         name: "x86_64",
         image: "arch/x86/boot/bzImage",
         target: "x86_64-unknown-linux-gnu",
+        debian: "amd64",
         cross: None,
         packages: &[("qemu-system-x86", "/usr/bin/qemu-system-x86_64")],
         qemu: Some(Qemu {
@@ -61,6 +64,7 @@ const ALL: &[Arch] = &[
         name: "arm64",
         image: "arch/arm64/boot/Image",
         target: "aarch64-unknown-linux-gnu",
+        debian: "arm64",
         cross: Some("aarch64-linux-gnu-"),
         packages: &[
             ("qemu-system-arm", "/usr/bin/qemu-system-aarch64"),
@@ -91,6 +95,7 @@ const ALL: &[Arch] = &[
         name: "um",
         image: "linux",
         target: "x86_64-unknown-linux-gnu",
+        debian: "amd64",
         cross: None,
         packages: &[],
         qemu: None,

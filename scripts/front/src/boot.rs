@@ -96,6 +96,45 @@ pub fn boot(
     try_boot(build, initramfs, options, outcome)?.map_err(Error::msg)
 }
 
+/// Returns the command that boots a kernel, without its consoles.
+pub fn qemu(
+    build: &Build,
+    clock: Clock,
+    image: &Path,
+    initramfs: &Path,
+    parameters: &str,
+) -> Result<Command> {
+    let machine = build.machine.qemu()?;
+    let mut qemu = Command::new(machine.program);
+    match clock {
+        Clock::Time => qemu.args(["-accel", "tcg,thread=multi", "-smp", machine.smp]),
+        Clock::Instructions => qemu.args(["-accel", "tcg", "-icount", "shift=0,sleep=off"]),
+    };
+    qemu.args(machine.machine)
+        .args(["-m", "1G", "-display", "none", "-no-reboot"])
+        .arg("-kernel")
+        .arg(image)
+        .arg("-initrd")
+        .arg(initramfs)
+        .arg("-append")
+        .arg(format!(
+            "console={} results={} panic=-1 {parameters}",
+            machine.console, machine.results
+        ));
+    Ok(qemu)
+}
+
+/// Returns the options of QEMU that write the kernel log and the output of the programs to files.
+pub fn logs(build: &Build, console: &Path, results: &Path) -> Result<Vec<String>> {
+    let machine = build.machine.qemu()?;
+    let console = format!("file:{}", console.display());
+    let results = format!("{}{}", machine.results_file, results.display());
+    let options = ["-monitor", "none", "-serial", &console];
+    let options = options.iter().chain(machine.results_port);
+    let options = options.map(|option| (*option).to_owned());
+    Ok(options.chain([results]).collect())
+}
+
 /// Like [`boot`], but returns a guest that hangs or dies as the inner error.
 pub fn try_boot(
     build: &Build,
@@ -110,34 +149,10 @@ pub fn try_boot(
         let _ = fs::remove_file(old);
     }
 
-    let machine = build.machine.qemu()?;
-    let mut qemu = Command::new(machine.program);
-    match options.clock {
-        Clock::Time => qemu.args(["-accel", "tcg,thread=multi", "-smp", machine.smp]),
-        Clock::Instructions => qemu.args(["-accel", "tcg", "-icount", "shift=0,sleep=off"]),
-    };
-    qemu.args(machine.machine)
-        .args(["-m", "1G"])
-        .args([
-            "-display",
-            "none",
-            "-monitor",
-            "none",
-            "-no-reboot",
-            "-kernel",
-        ])
-        .arg(kernel::image(build))
-        .arg("-initrd")
-        .arg(initramfs)
-        .arg("-append")
-        .arg(format!(
-            "console={} results={} panic=-1 kunit.stats_enabled=0 {}",
-            machine.console, machine.results, options.parameters
-        ))
-        .arg("-serial")
-        .arg(format!("file:{}", console.display()))
-        .args(machine.results_port)
-        .arg(format!("{}{}", machine.results_file, results.display()));
+    let parameters = format!("kunit.stats_enabled=0 {}", options.parameters);
+    let image = kernel::image(build);
+    let mut qemu = qemu(build, options.clock, &image, initramfs, &parameters)?;
+    qemu.args(logs(build, &console, &results)?);
     let title = format!("boot of {}", build.title());
     let mut last_output = (0, Instant::now());
     let failure = || -> Option<String> {

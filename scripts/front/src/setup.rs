@@ -368,7 +368,8 @@ fn library(build: &Build, version: &str) -> Result<PathBuf> {
     let dir = build.cache.join(&name);
     let library = dir.join(format!("usr/src/rustc-{version}/library"));
     if !library.join("core/src/lib.rs").exists() {
-        let deb = download(build, &format!("rust-src={version}*"), true).with_context(|| {
+        let package = format!("rust-src={version}*");
+        let deb = download(build, &package, Lists::Backports).with_context(|| {
             format!("the source of core {version} is missing: run `rustup component add rust-src`")
         })?;
         fill_atomically(&dir, |dir| {
@@ -385,7 +386,15 @@ fn library(build: &Build, version: &str) -> Result<PathBuf> {
 /// Returns the shell and the other programs of a guest in which a person works. The package is unpacked
 /// in the cache, not installed.
 pub fn busybox(build: &Build) -> Result<PathBuf> {
-    let dir = build.cache.join("busybox");
+    let machine = build.machine;
+    let (folder, lists) = match machine.cross {
+        None => ("busybox".to_owned(), Lists::Own),
+        Some(_) => (
+            format!("busybox-{}", machine.debian),
+            Lists::Of(machine.debian),
+        ),
+    };
+    let dir = build.cache.join(folder);
     let find = || {
         let mut all = ["usr/bin/busybox", "bin/busybox"].into_iter();
         all.find_map(|file| Some(dir.join(file)).filter(|file| file.is_file()))
@@ -397,7 +406,7 @@ pub fn busybox(build: &Build) -> Result<PathBuf> {
     if let Some(file) = find() {
         return Ok(file);
     }
-    let deb = download(build, "busybox-static", false)?;
+    let deb = download(build, "busybox-static", lists)?;
     fill_atomically(&dir, |dir| {
         step::run(
             "busybox",
@@ -407,6 +416,9 @@ pub fn busybox(build: &Build) -> Result<PathBuf> {
     })?;
     find().with_context(|| format!("{}: the package has no busybox", deb.display()))
 }
+
+/// What the error of [`source`] says if Debian does not publish the series (any more).
+pub const NOT_IN_DEBIAN: &str = ", which is not in Debian";
 
 /// Downloads and unpacks the kernel source into the cache.
 pub fn source(build: &Build) -> Result<()> {
@@ -430,17 +442,22 @@ pub fn source(build: &Build) -> Result<()> {
         )
     };
     let package = format!("linux-source-{}", build.series);
-    let debian = download(build, &package, false).or_else(|_| download(build, &package, true));
+    let debian = download(build, &package, Lists::Own)
+        .or_else(|_| download(build, &package, Lists::Backports));
     let deb = match debian {
         Ok(deb) => deb,
         Err(err) => {
-            eprintln!("Debian's kernel source is not available ({err:#}); trying kernel.org");
-            also(build, DOWNLOAD)?;
-            let archive = release::download(build).with_context(|| {
-                format!(
-                    "no source of Linux {}; pass a tree of your own with KDIR=",
-                    build.series
-                )
+            let err = format!("{err:#}");
+            eprintln!("Debian's kernel source is not available ({err}); trying kernel.org");
+            // apt has read the lists of a Debian that is there.
+            let why = match err.contains("Unable to locate package") {
+                true => NOT_IN_DEBIAN,
+                false => "",
+            };
+            let archive = also(build, DOWNLOAD).and_then(|()| release::download(build));
+            let archive = archive.with_context(|| {
+                let series = &build.series;
+                format!("no source of Linux {series}{why}; pass a tree of your own with KDIR=")
             })?;
             return fill_atomically(&dir, |dir| unpack("kernel release", &archive, dir));
         }
@@ -474,10 +491,30 @@ fn fill_atomically(dir: &Path, fill: impl FnOnce(&PathBuf) -> Result<()>) -> Res
     Ok(())
 }
 
-/// Downloads a package from the suites that apt is configured for, or from Debian's backports. apt
-/// verifies its signature.
-fn download(build: &Build, package: &str, backports: bool) -> Result<PathBuf> {
-    let dir = build.cache.join("packages");
+/// The package lists in which a package is looked up.
+#[derive(Clone, Copy)]
+enum Lists {
+    /// Those of apt.
+    Own,
+    /// Those of Debian's backports.
+    Backports,
+    /// Those of apt for another architecture.
+    Of(&'static str),
+}
+
+impl Lists {
+    /// The directory of the packages.
+    fn folder(self) -> String {
+        match self {
+            Self::Own | Self::Backports => "packages".to_owned(),
+            Self::Of(arch) => format!("packages-{arch}"),
+        }
+    }
+}
+
+/// Downloads a package. apt verifies its signature.
+fn download(build: &Build, package: &str, lists: Lists) -> Result<PathBuf> {
+    let dir = build.cache.join(lists.folder());
     fs::create_dir_all(&dir)?;
     let stem = package.split('=').next().unwrap_or(package);
     let find = || -> Option<PathBuf> {
@@ -499,11 +536,16 @@ fn download(build: &Build, package: &str, backports: bool) -> Result<PathBuf> {
     }
 
     let mut options = vec!["-o".to_owned(), "APT::Sandbox::User=root".to_owned()];
-    if backports {
-        options.extend(private_apt(build)?);
+    let private = match lists {
+        Lists::Own => None,
+        Lists::Backports => Some(("the backports", backports(build)?)),
+        Lists::Of(arch) => Some((arch, foreign(build, arch)?)),
+    };
+    if let Some((whose, private)) = private {
+        options.extend(private);
         step::run(
-            "package lists of the backports",
-            &build.log("apt-backports"),
+            &format!("package lists of {whose}"),
+            &build.log("apt-lists"),
             Command::new("apt-get").args(&options).arg("update"),
         )?;
     }
@@ -529,8 +571,36 @@ fn download(build: &Build, package: &str, backports: bool) -> Result<PathBuf> {
     })
 }
 
-/// Returns the options that make apt use Debian's backports, with package lists of their own.
-fn private_apt(build: &Build) -> Result<Vec<String>> {
+/// Returns the options that make apt use package lists of its own, in a directory of the cache.
+fn private_lists(build: &Build, folder: &str) -> Result<Vec<String>> {
+    let apt = build.cache.join(folder);
+    fs::create_dir_all(apt.join("lists/partial"))?;
+    fs::create_dir_all(apt.join("cache/archives/partial"))?;
+    Ok(vec![
+        format!("Dir::State::Lists={}", apt.join("lists").display()),
+        format!("Dir::Cache={}", apt.join("cache").display()),
+    ])
+}
+
+/// Puts the `-o` of apt before each option.
+fn as_options(all: Vec<String>) -> Vec<String> {
+    let all = all.into_iter();
+    all.flat_map(|option| ["-o".to_owned(), option]).collect()
+}
+
+/// Returns the options that make apt use the packages of another architecture.
+fn foreign(build: &Build, arch: &str) -> Result<Vec<String>> {
+    let mut all = private_lists(build, &format!("apt-{arch}"))?;
+    all.extend([
+        format!("APT::Architecture={arch}"),
+        format!("APT::Architectures={arch}"),
+        "Dir::State::Status=/dev/null".into(),
+    ]);
+    Ok(as_options(all))
+}
+
+/// Returns the options that make apt use Debian's backports.
+fn backports(build: &Build) -> Result<Vec<String>> {
     let release = fs::read_to_string("/etc/os-release")?;
     let codename = release
         .lines()
@@ -549,25 +619,18 @@ fn private_apt(build: &Build) -> Result<Vec<String>> {
         .map(|(uri, _)| uri)
         .context("apt has no Debian mirror; run apt-get update")?;
 
-    let apt = build.cache.join("apt");
-    fs::create_dir_all(apt.join("lists/partial"))?;
-    fs::create_dir_all(apt.join("cache/archives/partial"))?;
+    let mut all = private_lists(build, "apt")?;
     let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    let sources = apt.join("sources.list");
+    let sources = build.cache.join("apt/sources.list");
     fs::write(
         &sources,
         format!("deb [signed-by={keyring}] {mirror} trixie-backports main\n"),
     )?;
-
-    Ok([
+    all.extend([
         format!("Dir::Etc::SourceList={}", sources.display()),
         "Dir::Etc::SourceParts=/dev/null".into(),
-        format!("Dir::State::Lists={}", apt.join("lists").display()),
-        format!("Dir::Cache={}", apt.join("cache").display()),
-    ]
-    .into_iter()
-    .flat_map(|option| ["-o".to_owned(), option])
-    .collect())
+    ]);
+    Ok(as_options(all))
 }
 
 #[cfg(test)]
