@@ -33,6 +33,9 @@ pub fn all() -> Result<bool> {
     };
     if !json {
         report.print_tools();
+        if let Some(line) = setup::refused_bindgen() {
+            println!("{line}");
+        }
     }
     report.config = asked.config(&tools)?;
     if json {

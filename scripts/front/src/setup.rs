@@ -205,6 +205,9 @@ pub fn ensure(build: &Build) -> Result<Tools> {
         }
         Ok(library)
     };
+    if let Some(line) = refused_bindgen() {
+        println!("{line}");
+    }
     let failed = AtomicBool::new(false);
     let library = thread::scope(|scope| {
         // cargo compiles bindgen while apt and the network are what the rest waits for.
@@ -340,6 +343,17 @@ fn bindgen(build: &Build, failed: &AtomicBool) -> Result<()> {
 fn has_bindgen(path: &str) -> bool {
     let installed = versions::which("bindgen", path).and_then(|file| versions::of(&file));
     installed.is_some_and(suffices)
+}
+
+/// Returns a line about the first bindgen of the user's `PATH` if it is refused, as another one is used.
+pub fn refused_bindgen() -> Option<String> {
+    let file = versions::which("bindgen", &env::var("PATH").ok()?)?;
+    let version = versions::of(&file)?;
+    let why = versions::known_bad("bindgen", version)?;
+    Some(format!(
+        "{} is bindgen {version}, which is not used: {why}",
+        file.display()
+    ))
 }
 
 fn suffices(bindgen: Version) -> bool {
