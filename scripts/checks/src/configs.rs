@@ -61,9 +61,9 @@ fn one(
     })
 }
 
-/// Tests the configuration of this turn, if it is one of this kernel. The turns take all
-/// configurations of the kernels of `make test`, one after the other: a new one each day, or that with
-/// number `TURN`.
+/// Tests the configurations of this turn that are of this kernel. A turn has one configuration that is
+/// booted and one that is compiled. Each kind goes through those of all kernels of `make test`: a new
+/// one each day, or that with number `TURN`.
 pub fn in_turn(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let mut all = Vec::new();
     for kernel in build.manifest.tested.iter().filter(|kernel| kernel.whole) {
@@ -72,17 +72,22 @@ pub fn in_turn(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()
         let of_series = configurations.filter(|configuration| configuration.is_for(&like));
         all.extend(of_series.map(|configuration| (&kernel.series, configuration)));
     }
-    let turn = turn()? % all.len();
-    let (series, configuration) = all[turn];
-    if *series == build.series {
-        let name = &configuration.name;
-        println!(
-            "# Linux {series}, configuration {name}: TURN={turn} of {}",
-            all.len()
-        );
-        one(configuration, build, tools, outcome)?;
+    let turn = turn()?;
+    for (series, configuration) in chosen(&all, turn, |(_, configuration)| configuration.boot) {
+        if **series == build.series {
+            let name = &configuration.name;
+            println!("# Linux {series}, configuration {name}: TURN={turn}");
+            one(configuration, build, tools, outcome)?;
+        }
     }
     Ok(())
+}
+
+/// Returns the element of this turn for which `kind` is true, and that for which it is false.
+fn chosen<T>(all: &[T], turn: usize, kind: impl Fn(&T) -> bool) -> Vec<&T> {
+    let (some, others): (Vec<_>, Vec<_>) = all.iter().partition(|element| kind(element));
+    let kinds = [some, others].into_iter().filter(|kind| !kind.is_empty());
+    kinds.map(|kind| kind[turn % kind.len()]).collect()
 }
 
 /// Returns the number of this turn: `TURN`, or that of the day.
@@ -204,4 +209,18 @@ fn print(series: &str, rows: &[Row]) {
 
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chosen;
+
+    #[test]
+    fn each_kind_takes_turns_of_its_own() {
+        let all = [2, 4, 6, 1, 3];
+        let is_even = |n: &i32| n % 2 == 0;
+        assert_eq!(chosen(&all, 0, is_even), [&2, &1]);
+        assert_eq!(chosen(&all, 5, is_even), [&6, &3]);
+        assert_eq!(chosen(&all[..3], 1, is_even), [&4]);
+    }
 }
