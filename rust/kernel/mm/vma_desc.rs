@@ -319,7 +319,7 @@ impl<'a> VmaDesc<'a> {
     /// /// Returns the index of the register block for a device that has eight, one in each page.
     /// fn block(desc: &VmaDesc<'_>) -> Result<usize> {
     ///     match (desc.pgoff(), desc.vma_pages()) {
-    ///         (block @ 0..8, 1) => Ok(block),
+    ///         (block @ 0..=7, 1) => Ok(block),
     ///         _ => Err(EINVAL),
     ///     }
     /// }

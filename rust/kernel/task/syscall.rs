@@ -29,13 +29,15 @@ impl CurrentTask {
     /// # Examples
     ///
     /// ```
+    /// use core::mem;
+    ///
     /// /// Returns the size of an array of `n` pointers of the caller.
     /// fn size_of_pointers(n: usize) -> Result<usize> {
-    ///     let size = if current!().in_compat_syscall() { 4 } else { size_of::<usize>() };
+    ///     let size = if current!().in_compat_syscall() { 4 } else { mem::size_of::<usize>() };
     ///     // The caller chooses `n`.
     ///     n.checked_mul(size).ok_or(EINVAL)
     /// }
-    /// assert_eq!(size_of_pointers(3), Ok(3 * size_of::<usize>()));
+    /// assert_eq!(size_of_pointers(3), Ok(3 * mem::size_of::<usize>()));
     /// # assert_eq!(size_of_pointers(usize::MAX), Err(EINVAL));
     /// ```
     #[doc(alias = "is_compat_task")]

@@ -249,8 +249,9 @@ impl CurrentTask {
     /// #
     /// # // Each check of the condition wakes the task, so no sleep lasts until the timeout.
     /// # use TaskState::*;
+    /// # let some = [Interruptible, InterruptibleFreezable, Killable];
     /// # let others = [Uninterruptible, Idle, KillableFreezable];
-    /// # for state in [[Interruptible, InterruptibleFreezable, Killable], others].as_flattened() {
+    /// # for state in [some, others].iter().flatten() {
     /// #     let mut calls = 0;
     /// #     current!().wait_until(*state, 5_000, || {
     /// #         calls += 1;
