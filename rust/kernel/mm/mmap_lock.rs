@@ -86,9 +86,12 @@ impl MmWithUser {
     /// ```
     #[inline]
     pub fn mmap_read_lock(&self) -> MmapReadGuard<'_> {
-        // SAFETY: The `mm_struct` is allocated by the type invariant, and the task may sleep.
-        let lock = || unsafe { bindings::mmap_read_lock(self.as_raw()) };
-        lock_or_spin(|| self.read_trylock(), lock);
+        if may_sleep() {
+            // SAFETY: The `mm_struct` is allocated by the type invariant, and the task may sleep.
+            unsafe { bindings::mmap_read_lock(self.as_raw()) };
+        } else {
+            spin(|| self.read_trylock());
+        }
 
         // SAFETY: This thread took the lock above, and only the guard releases it.
         unsafe { MmapReadGuard::new(self) }
@@ -152,9 +155,12 @@ impl MmWithUser {
     /// ```
     #[inline]
     pub fn mmap_read_lock_killable(&self) -> Result<MmapReadGuard<'_>> {
-        // SAFETY: The `mm_struct` is allocated by the type invariant, and the task may sleep.
-        let lock = || to_result(unsafe { bindings::mmap_read_lock_killable(self.as_raw()) });
-        lock_or_fail(|| self.read_trylock(), lock)?;
+        if may_sleep() {
+            // SAFETY: The `mm_struct` is allocated by the type invariant, and the task may sleep.
+            to_result(unsafe { bindings::mmap_read_lock_killable(self.as_raw()) })?;
+        } else if !self.read_trylock() {
+            return Err(EBUSY);
+        }
 
         // SAFETY: This thread took the lock above, and only the guard releases it.
         Ok(unsafe { MmapReadGuard::new(self) })
@@ -198,9 +204,12 @@ impl MmWithUser {
     /// ```
     #[inline]
     pub fn mmap_write_lock(&self) -> MmapWriteGuard<'_> {
-        // SAFETY: The `mm_struct` is allocated by the type invariant, and the task may sleep.
-        let lock = || unsafe { bindings::mmap_write_lock(self.as_raw()) };
-        lock_or_spin(|| self.write_trylock(), lock);
+        if may_sleep() {
+            // SAFETY: The `mm_struct` is allocated by the type invariant, and the task may sleep.
+            unsafe { bindings::mmap_write_lock(self.as_raw()) };
+        } else {
+            spin(|| self.write_trylock());
+        }
 
         // SAFETY: This thread took the lock above, and only the guard releases it.
         unsafe { MmapWriteGuard::new(self) }
@@ -232,9 +241,12 @@ impl MmWithUser {
     /// ```
     #[inline]
     pub fn mmap_write_lock_killable(&self) -> Result<MmapWriteGuard<'_>> {
-        // SAFETY: The `mm_struct` is allocated by the type invariant, and the task may sleep.
-        let lock = || to_result(unsafe { bindings::mmap_write_lock_killable(self.as_raw()) });
-        lock_or_fail(|| self.write_trylock(), lock)?;
+        if may_sleep() {
+            // SAFETY: The `mm_struct` is allocated by the type invariant, and the task may sleep.
+            to_result(unsafe { bindings::mmap_write_lock_killable(self.as_raw()) })?;
+        } else if !self.write_trylock() {
+            return Err(EBUSY);
+        }
 
         // SAFETY: This thread took the lock above, and only the guard releases it.
         Ok(unsafe { MmapWriteGuard::new(self) })
@@ -285,37 +297,13 @@ impl MmWithUser {
     }
 }
 
-/// Whether `lock()` is called without a `trylock()` before. Only `lock()` tells lockdep the order
-/// of locks, and reports a caller that must not sleep.
-const LOCK_IS_CHECKED: bool = cfg!(CONFIG_LOCKDEP) || cfg!(CONFIG_DEBUG_ATOMIC_SLEEP);
-
-/// Takes a lock by `trylock` or, if that fails, by `lock`. `lock` is called only where the task may
-/// sleep.
+/// Takes a lock by repeated calls of `trylock`.
 ///
-/// In an interrupt or with interrupts disabled, a contended `lock` would set the state of the
-/// interrupted task and enable interrupts. This returns `EBUSY` instead.
-#[inline]
-fn lock_or_fail(trylock: impl Fn() -> bool, lock: impl FnOnce() -> Result) -> Result {
-    if !LOCK_IS_CHECKED && trylock() {
-        Ok(())
-    } else if may_sleep() {
-        lock()
-    } else if trylock() {
-        Ok(())
-    } else {
-        Err(EBUSY)
-    }
-}
-
-/// Takes a lock like [`lock_or_fail`], but repeats `trylock` where the task must not sleep.
-#[inline]
-fn lock_or_spin(trylock: impl Fn() -> bool, lock: impl FnOnce()) {
-    if !LOCK_IS_CHECKED && trylock() {
-        return;
-    }
-    if may_sleep() {
-        return lock();
-    }
+/// In an interrupt or with interrupts disabled, a lock that is waited for would set the state of
+/// the interrupted task and enable interrupts.
+#[cold]
+fn spin(trylock: impl Fn() -> bool) {
+    // The kernel reports such a call if it has been built with `CONFIG_DEBUG_ATOMIC_SLEEP`.
     might_sleep();
     while !trylock() {
         hint::spin_loop();
