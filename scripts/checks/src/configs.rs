@@ -11,7 +11,7 @@ use front::{
     manifest::Configuration,
     outcome::Outcome,
     report, series,
-    setup::Tools,
+    setup::{self, Tools},
     step, tree,
 };
 use std::{
@@ -118,7 +118,13 @@ fn compile(
         Some(arch) => {
             variant = build.variant(arch);
             variant.arch = Some(arch.clone());
-            kernel::configure_alone(&variant, tools, &configuration.fragment())
+            kernel::configure_alone(&variant, tools, None, &configuration.fragment())
+        }
+        None if configuration.debian => {
+            variant = build.variant(&configuration.name);
+            setup::debian_config(build).and_then(|base| {
+                kernel::configure_alone(&variant, tools, Some(&base), &configuration.fragment())
+            })
         }
         None => {
             let fragments = ["no-examples", &configuration.fragment()];

@@ -121,16 +121,25 @@ pub fn configure(build: &Build, tools: &Tools) -> Result<()> {
     Ok(())
 }
 
-/// Configures a build with tinyconfig and one fragment of configs/ that has everything else.
-pub fn configure_alone(build: &Build, tools: &Tools, fragment: &str) -> Result<()> {
+/// Configures a build with tinyconfig, or with the configuration in `base`, and a fragment of configs/
+/// that has everything else.
+pub fn configure_alone(
+    build: &Build,
+    tools: &Tools,
+    base: Option<&Path>,
+    fragment: &str,
+) -> Result<()> {
     fs::create_dir_all(&build.objects)?;
-    let log = build.log("config");
-    step::run("configuration", &log, make(build, tools).arg("tinyconfig"))?;
-    let fragment = build
-        .root
-        .join("configs")
-        .join(format!("{fragment}.config"));
-    merge(build, tools, &[fragment])
+    match base {
+        Some(base) => {
+            fs::copy(base, build.objects.join(".config"))?;
+        }
+        None => {
+            let log = build.log("config");
+            step::run("configuration", &log, make(build, tools).arg("tinyconfig"))?;
+        }
+    }
+    merge(build, tools, &named(build, &[fragment]))
 }
 
 /// Copies the objects of `like` to a variant that has not been built yet. The kernel's make then only
@@ -184,12 +193,11 @@ fn copy_objects(build: &Build, like: &Build) -> Result<()> {
     Ok(())
 }
 
-/// Configures a variant with the configuration of `like` and fragments of configs/, if that has not
-/// been done. `NAME-SERIES.config` holds the settings of fragment `NAME` for one series, and
-/// `NAME-ARCH.config` those for one architecture.
-pub fn derive(build: &Build, tools: &Tools, like: &Build, fragments: &[&str]) -> Result<()> {
+/// Returns the fragments of configs/ with these names. `NAME-SERIES.config` holds the settings of
+/// fragment `NAME` for one series, and `NAME-ARCH.config` those for one architecture.
+fn named(build: &Build, names: &[&str]) -> Vec<PathBuf> {
     let configs = build.root.join("configs");
-    let fragments: Vec<_> = fragments
+    names
         .iter()
         .flat_map(|name| {
             let of_series = build.like.iter().rev();
@@ -199,7 +207,13 @@ pub fn derive(build: &Build, tools: &Tools, like: &Build, fragments: &[&str]) ->
         })
         .map(|name| configs.join(format!("{name}.config")))
         .filter(|path| path.exists())
-        .collect();
+        .collect()
+}
+
+/// Configures a variant with the configuration of `like` and fragments of configs/, if that has not
+/// been done.
+pub fn derive(build: &Build, tools: &Tools, like: &Build, fragments: &[&str]) -> Result<()> {
+    let fragments = named(build, fragments);
     let old = fs::read_to_string(like.objects.join(".config"))?;
     let mut wanted = old.clone();
     for fragment in &fragments {

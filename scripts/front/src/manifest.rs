@@ -144,6 +144,8 @@ pub struct Configuration {
     #[serde(default)]
     pub boot: bool,
     pub arch: Option<String>,
+    #[serde(default)]
+    pub debian: bool,
 }
 
 impl Configuration {

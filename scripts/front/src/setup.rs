@@ -431,6 +431,41 @@ pub fn busybox(build: &Build) -> Result<PathBuf> {
     find().with_context(|| format!("{}: the package has no busybox", deb.display()))
 }
 
+/// Returns the configuration with which Debian builds its kernel of the series.
+pub fn debian_config(build: &Build) -> Result<PathBuf> {
+    let package = format!("linux-config-{}", build.series);
+    let dir = build.cache.join(&package);
+    let file = dir.join("config");
+    let _lock = step::lock(&build.cache)?;
+    if file.exists() {
+        return Ok(file);
+    }
+    let deb = of_debian(build, &package)?;
+    fill_atomically(&dir, |dir| {
+        let outer = dir.join("package");
+        fs::create_dir_all(&outer)?;
+        step::run(
+            "kernel configuration",
+            &build.log("unpack"),
+            Command::new("dpkg").arg("-x").args([&deb, &outer]),
+        )?;
+        let debian = build.machine.debian;
+        let packed = outer.join(format!(
+            "usr/src/{package}/config.{debian}_none_{debian}.xz"
+        ));
+        let text = step::output(Command::new("xz").arg("--decompress").arg("-c").arg(packed))?;
+        fs::write(dir.join("config"), text)?;
+        fs::remove_dir_all(outer)?;
+        Ok(())
+    })?;
+    Ok(file)
+}
+
+/// Downloads a package of the kernel, which may be in the backports only.
+fn of_debian(build: &Build, package: &str) -> Result<PathBuf> {
+    download(build, package, Lists::Own).or_else(|_| download(build, package, Lists::Backports))
+}
+
 /// What the error of [`source`] says if Debian does not publish the series (any more).
 pub const NOT_IN_DEBIAN: &str = ", which is not in Debian";
 
@@ -456,9 +491,7 @@ pub fn source(build: &Build) -> Result<()> {
         )
     };
     let package = format!("linux-source-{}", build.series);
-    let debian = download(build, &package, Lists::Own)
-        .or_else(|_| download(build, &package, Lists::Backports));
-    let deb = match debian {
+    let deb = match of_debian(build, &package) {
         Ok(deb) => deb,
         Err(err) => {
             let err = format!("{err:#}");
@@ -571,6 +604,7 @@ fn download(build: &Build, package: &str, lists: Lists) -> Result<PathBuf> {
         &format!("download of {stem}"),
         &build.log("download"),
         Command::new("apt-get")
+            .env("LC_ALL", "C")
             .args(&options)
             .arg("download")
             .arg(package)
