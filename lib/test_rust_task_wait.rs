@@ -388,7 +388,7 @@ fn context([kind, cpu]: [i64; 2]) -> Result<Results> {
     }
 }
 
-fn mmap_lock([own, cpu]: [i64; 2]) -> Result<Results> {
+fn mmap_lock([caller_cpu, cpu]: [i64; 2]) -> Result<Results> {
     /// Set by the holder of the lock before it releases it.
     static RELEASES: Atomic<u32> = Atomic::new(0);
 
@@ -397,10 +397,13 @@ fn mmap_lock([own, cpu]: [i64; 2]) -> Result<Results> {
     let (is_held, may_release) = (held.clone(), asked.clone());
     let theirs = mm.clone();
     RELEASES.store(0, Relaxed);
+    let preemption = KBox::pin_init(new_spinlock!(()), GFP_KERNEL)?;
     let thread = spawn_on(cpu, move |this| {
         let guard = theirs.mmap_write_lock();
+        // Another task on this CPU might wait for the CPU of the caller.
+        let disabled = preemption.lock();
         is_held.set([0; 4]);
-        // No timer expires while the CPU that counts jiffies has disabled interrupts.
+        // No timer expires while the CPU that updates `jiffies` has disabled interrupts.
         let spin = |until: &dyn Fn() -> bool, rounds: u32| {
             (0..rounds).any(|_| {
                 hint::spin_loop();
@@ -412,22 +415,23 @@ fn mmap_lock([own, cpu]: [i64; 2]) -> Result<Results> {
         spin(&|| false, 100_000);
         RELEASES.store(1, Release);
         drop(guard);
+        drop(disabled);
         while !this.sleep(HOUR) {}
         0
     })?;
 
     held.wait();
     let answer = Answer::new()?;
-    let checked = cfg!(CONFIG_DEBUG_ATOMIC_SLEEP) || cfg!(CONFIG_PREEMPT_RT);
-    call_on_cpu(own, &|| {
+    let must_not_spin = cfg!(CONFIG_DEBUG_ATOMIC_SLEEP) || cfg!(CONFIG_PREEMPT_RT);
+    call_on_cpu(caller_cpu, &|| {
         // SAFETY: This only reads the state of the interrupts.
         let disabled = || unsafe { bindings::irqs_disabled() };
         let (state, before) = (current_state(), disabled());
         let read = errno(mm.mmap_read_lock_killable().map(drop));
         let write = errno(mm.mmap_write_lock_killable().map(drop));
-        let same = before && disabled() && current_state() == state;
+        let unchanged = before && disabled() && current_state() == state;
         asked.set([0; 4]);
-        let after = if checked {
+        let after = if must_not_spin {
             -1
         } else {
             drop(mm.mmap_read_lock());
@@ -435,7 +439,7 @@ fn mmap_lock([own, cpu]: [i64; 2]) -> Result<Results> {
             drop(mm.mmap_write_lock());
             released.into()
         };
-        answer.set([read, write, same.into(), after]);
+        answer.set([read, write, unchanged.into(), after]);
     });
     drop(thread);
     Ok(answer.wait())

@@ -29,9 +29,9 @@ pub const UNBOUNDED: u32 = 45;
 /// how many rounds there were, in how many the read failed with `EFAULT`, the same for the write,
 /// and the same for accesses in a `kthread_use_mm()`.
 pub const USER_COPY: u32 = 46;
-/// Accesses the `u64` at address `args[0]` in an interrupt of CPU `args[1]`, with interrupts disabled
-/// if that is the caller's CPU, or in a softirq if [`IN_SOFTIRQ`] is added to the CPU. Returns the errors of the read and of the write, and whether
-/// `current!().mm()` was `Some`.
+/// Accesses the `u64` at address `args[0]` in an interrupt of CPU `args[1]`. If that is the CPU of
+/// the caller, with interrupts disabled; if [`IN_SOFTIRQ`] is added to the CPU, in a softirq.
+/// Returns the errors of the read and of the write, and whether `current!().mm()` was `Some`.
 pub const USER_COPY_IN_IRQ: u32 = 47;
 /// [`USER_COPY_IN_IRQ`]: a softirq.
 pub const IN_SOFTIRQ: i64 = 1000;
@@ -104,7 +104,8 @@ pub const WAIT_QUEUE_TURNS: u32 = 59;
 /// Waits for a jiffy with a spinlock held and in an RCU read-side critical section, and calls
 /// `schedule()` and `cond_resched()` there. Returns whether the kernel can tell
 /// (`CONFIG_PREEMPT_COUNT`), the errors of the waits, and that of `sched_set_fifo()` and
-/// `set_freezable()` in a kthread with a spinlock held. If the kernel cannot tell, it does nothing.
+/// `set_freezable()` in a kthread with a spinlock held. The second error is -1 if that of a wait
+/// whose condition begins a section is another one. If the kernel cannot tell, it does nothing.
 pub const ATOMIC: u32 = 60;
 
 /// Restarts the system call until it has been entered `args[0]` times. Returns that number, and
@@ -158,7 +159,8 @@ pub const LEAKED_GUARD: u32 = 69;
 /// `mmap_read_lock_killable()` and `mmap_write_lock_killable()`, whether these have left the
 /// interrupts disabled and the state of the caller as it was, and whether `mmap_read_lock()` and
 /// `mmap_write_lock()` return after the kthread has released the lock. The last one is -1 if these
-/// are not called: PREEMPT_RT does not release such a lock, and checkers report them.
+/// are not called: with PREEMPT_RT, they do not return, and with `CONFIG_DEBUG_ATOMIC_SLEEP`, the
+/// kernel reports them.
 pub const MMAP_LOCK: u32 = 70;
 
 /// [`COMM_CHANGES`]: the longest name. Its first byte is that of the short one.

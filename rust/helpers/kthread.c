@@ -60,14 +60,17 @@ rust_helper_kthread_worker_idle(struct kthread_worker *worker)
 
 /*
  * Ends the RCU read-side critical sections of the current task, and enables
- * preemption, migration and interrupts. Without PREEMPT_RCU, such a section is preemption
- * that is disabled, and only lockdep knows about it.
+ * preemption, migration and interrupts. Without PREEMPT_RCU, such a section is
+ * preemption that is disabled, and only lockdep knows about it.
  */
 __rust_helper void rust_helper_kthread_end_sections(void)
 {
+	int count;
+
 #ifdef HARDIRQ_DISABLE_MASK	/* Linux 7.3 */
-	/* More than 255 count as hard IRQs, and more than 4095 as NMIs. */
-	while (preempt_count() & (HARDIRQ_DISABLE_MASK | HARDIRQ_MASK | NMI_MASK))
+	/* 256 leaked guards count as a hard IRQ, and 4096 as an NMI. */
+	while (preempt_count() &
+	       (HARDIRQ_DISABLE_MASK | HARDIRQ_MASK | NMI_MASK))
 		local_interrupt_enable();
 #endif
 	if (irqs_disabled())
@@ -78,8 +81,14 @@ __rust_helper void rust_helper_kthread_end_sections(void)
 #endif
 	while (rcu_preempt_depth() > 0)
 		__rcu_read_unlock();
-	/* More than 255 sections count as disabled softirqs. */
-	while (preempt_count() & (PREEMPT_MASK | SOFTIRQ_MASK))
+	/*
+	 * 256 sections count as disabled softirqs. CONFIG_DEBUG_PREEMPT refuses
+	 * to count down from there.
+	 */
+	count = preempt_count() & (PREEMPT_MASK | SOFTIRQ_MASK);
+	if (count > 1)
+		__preempt_count_sub(count - 1);
+	if (count)
 		preempt_enable();
 #ifdef CONFIG_SMP
 	/* On RT, a spinlock disables migration instead of preemption. */

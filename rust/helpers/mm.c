@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 
-#include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/rwsem.h>
@@ -33,9 +32,6 @@ __rust_helper void rust_helper_mmap_read_lock(struct mm_struct *mm)
 
 __rust_helper bool rust_helper_mmap_read_trylock(struct mm_struct *mm)
 {
-	/* It could not be released: see rust_helper_mmap_read_unlock(). */
-	if (IS_ENABLED(CONFIG_PREEMPT_RT) && irqs_disabled())
-		return false;
 	return mmap_read_trylock(mm);
 }
 
@@ -46,12 +42,6 @@ __rust_helper int rust_helper_mmap_read_lock_killable(struct mm_struct *mm)
 
 __rust_helper void rust_helper_mmap_read_unlock(struct mm_struct *mm)
 {
-	/*
-	 * On RT, up_read() enables interrupts if a writer waits. With interrupts
-	 * disabled, the lock stays held, as if the guard were leaked.
-	 */
-	if (IS_ENABLED(CONFIG_PREEMPT_RT) && irqs_disabled())
-		return;
 	mmap_read_unlock(mm);
 }
 
@@ -60,7 +50,7 @@ __rust_helper void rust_helper_mmap_write_lock(struct mm_struct *mm)
 	mmap_write_lock(mm);
 }
 
-/* As mmap_write_lock(), of which C has no such form. */
+/* C has no mmap_write_trylock(). Unlike mmap_write_lock(), this has no tracepoints. */
 __rust_helper bool rust_helper_mmap_write_trylock(struct mm_struct *mm)
 {
 	if (!down_write_trylock(&mm->mmap_lock))

@@ -1083,11 +1083,12 @@ unsafe extern "C" fn run(context: *mut c_void) -> c_int {
 ///
 /// A guard of RCU proves nothing, as it can be leaked or slept with: see `sync::rcu`. If the guard
 /// of a spinlock has been leaked, the lock stays locked.
+// `migrate_enable()` of 7.3 uses `runqueues`, which a module cannot.
 #[inline(never)]
 pub(crate) fn end_sections() {
     // SAFETY: The current task is a kthread in process context, and the code in the sections has
-    // returned. The helper restores the state that `kthread()` calls its function with, in which
-    // the callers were called.
+    // returned. The helper restores the state in which `kthread()` calls its function: no section,
+    // and interrupts enabled. The callers have found the same state, or are called in it.
     unsafe { bindings::kthread_end_sections() };
 }
 

@@ -902,7 +902,7 @@ pub(crate) fn may_sleep() -> bool {
 ///
 /// They do not in a kthread outside of `kthread_use_mm()`, which runs with the page tables of the
 /// task of userspace that ran before it, and not in an interrupt, which runs with those of the
-/// interrupted task. With interrupts disabled, a page fault would enable them.
+/// interrupted task. With interrupts disabled, x86 reports a page fault, and on arm64 it may sleep.
 ///
 /// # Errors
 ///

@@ -146,8 +146,8 @@ pub struct KThreadWorker {
 ///
 /// - `worker` and `marker` are initialized.
 /// - A work in the list of `worker` is `marker`, a work on the stack of a `kthread_flush_work()` of
-///   C code, which has a function, or the `work` of an [`Entry`], with one reference to the `Arc`
-///   that contains it.
+///   C code, whose `func` is not null, or the `work` of an [`Entry`], whose `func` is null, with
+///   one reference to the `Arc` that contains it.
 /// - Works are added only in an RCU read-side critical section, after `state` has been found to be
 ///   [`BEGUN`] in it, or by `kthread_flush_work()`, behind another work or the one that is running.
 /// - `shared` is written before [`KThreadWorker::start`] returns, and is that of the kthread then.
@@ -246,7 +246,7 @@ impl Queue {
     }
 
     /// Takes the first work from the list, and makes it the one that is running. The caller must
-    /// call its function.
+    /// pass it to [`process`](Self::process).
     fn next(&self) -> Option<NonNull<bindings::kthread_work>> {
         // SAFETY: The worker is initialized. The function takes a raw spinlock, with interrupts
         // disabled.
@@ -257,15 +257,15 @@ impl Queue {
     ///
     /// # Safety
     ///
-    /// [`Self::next`] must have returned `work`, and this must be the only call for that. The
-    /// current task must be the kthread.
+    /// [`Self::next`] must have returned `work`. This must be called once for each work that it
+    /// returns. The current task must be the kthread.
     unsafe fn process(&self, work: NonNull<bindings::kthread_work>, this: &CurrentKThread) {
         let work = work.as_ptr();
         if work == self.marker.get() {
             return;
         }
         // SAFETY: By the type invariants, the work is initialized, and is valid until it has run.
-        // `func` is not written while the work is in the list, nor after that until it has run.
+        // Nothing writes `func` from the time the work is queued until it has run.
         match unsafe { (*work).func } {
             // SAFETY: This is the function of a `kthread_flush_work()`, which waits for this call.
             Some(func) => unsafe { func(work) },
@@ -547,7 +547,7 @@ impl KThreadWorker {
 #[pin_data]
 #[repr(C)]
 struct Entry {
-    /// It has no function of C code.
+    /// Its `func` is null.
     #[pin]
     work: Opaque<bindings::kthread_work>,
     /// Runs the work, and takes over the reference of the list.

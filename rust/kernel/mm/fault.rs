@@ -614,7 +614,9 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
 
         match vma.vm_insert_page(self.address(), page) {
             Err(err) if err != EBUSY => self.return_error(err),
-            _ => self.return_nopage(),
+            // SAFETY: After `VM_FAULT_NOPAGE`, `__do_fault()` and its callers use no page, and the
+            // access is repeated. A page is mapped now.
+            _ => unsafe { self.complete(bindings::vm_fault_reason_VM_FAULT_NOPAGE) },
         }
     }
 
@@ -622,7 +624,7 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     ///
     /// If the page is not mapped, the access faults again. Userspace may loop in this way, as it
     /// handles signals in between. An access by the kernel must not: only a fatal signal ends it,
-    /// which makes this `VM_FAULT_SIGBUS`. On User-Mode Linux, neither must.
+    /// which makes this `VM_FAULT_SIGBUS`. On User-Mode Linux, that is also true of userspace.
     ///
     /// # Context
     ///
@@ -666,8 +668,8 @@ impl<'a, T: VmOperations> VmFault<'a, T> {
     #[doc(alias = "VM_FAULT_NOPAGE")]
     #[inline]
     pub fn return_nopage(&'a self) -> FaultResult<'a> {
-        // After this, `do_user_addr_fault()` repeats an access by the kernel without a look at the
-        // signals.
+        // After `VM_FAULT_NOPAGE`, the exception handler repeats an access by the kernel, and does
+        // not check for signals.
         if !self.is_user() && crate::current!().fatal_signal_pending() {
             return self.return_error(EFAULT);
         }

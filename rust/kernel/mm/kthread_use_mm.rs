@@ -87,8 +87,8 @@ impl MmWithUser {
         // until after `kthread_unuse_mm()`.
         unsafe { bindings::kthread_use_mm(self.as_raw()) };
         let result = scope();
-        // `kthread_unuse_mm()` enables interrupts and, on PREEMPT_RT, may sleep. A section whose
-        // guard `scope` has leaked would not end with it.
+        // `kthread_unuse_mm()` enables interrupts and, on PREEMPT_RT, may sleep. So a section whose
+        // guard `scope` has leaked must end before.
         if !may_sleep() {
             end_sections();
         }

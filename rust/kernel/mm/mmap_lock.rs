@@ -90,7 +90,7 @@ impl MmWithUser {
             // SAFETY: The `mm_struct` is allocated by the type invariant, and the task may sleep.
             unsafe { bindings::mmap_read_lock(self.as_raw()) };
         } else {
-            spin(|| self.read_trylock());
+            spin(self, Self::read_trylock);
         }
 
         // SAFETY: This thread took the lock above, and only the guard releases it.
@@ -136,8 +136,8 @@ impl MmWithUser {
     /// # Errors
     ///
     /// - `EINTR`: the lock is contended, and a fatal signal is pending.
-    /// - `EBUSY`: the lock is contended in an interrupt or with interrupts disabled, or in another
-    ///   atomic context of which the kernel knows.
+    /// - `EBUSY`: the lock is contended, and the code must not sleep, as far as the kernel knows.
+    ///   With `CONFIG_PREEMPT_RT` and interrupts disabled, also if the lock is free.
     ///
     /// # Context
     ///
@@ -173,8 +173,8 @@ impl MmWithUser {
     /// VMA lock of this address space, and must not access userspace memory before the guard is
     /// dropped: both deadlock.
     ///
-    /// Where [`mmap_write_lock_killable`](Self::mmap_write_lock_killable) returns `EBUSY`, this
-    /// spins until the lock is free.
+    /// Where the code must not sleep, as far as the kernel can tell, this spins until the lock is
+    /// free. That is never if its holder waits for this CPU, as for the flush of a TLB.
     ///
     /// # Context
     ///
@@ -208,7 +208,7 @@ impl MmWithUser {
             // SAFETY: The `mm_struct` is allocated by the type invariant, and the task may sleep.
             unsafe { bindings::mmap_write_lock(self.as_raw()) };
         } else {
-            spin(|| self.write_trylock());
+            spin(self, Self::write_trylock);
         }
 
         // SAFETY: This thread took the lock above, and only the guard releases it.
@@ -222,8 +222,7 @@ impl MmWithUser {
     /// # Errors
     ///
     /// - `EINTR`: the lock is contended, and a fatal signal is pending.
-    /// - `EBUSY`: the lock is contended in an interrupt or with interrupts disabled, or in another
-    ///   atomic context of which the kernel knows.
+    /// - `EBUSY`: the lock is contended, and the code must not sleep, as far as the kernel knows.
     ///
     /// # Context
     ///
@@ -282,14 +281,19 @@ impl MmWithUser {
         guard.vma_lookup(addr).map(ask)
     }
 
-    /// Returns whether the lock has been taken for reading, for a guard to release it.
+    /// Takes the lock for reading if that does not need to wait. If it returns `true`, the caller
+    /// must create a guard.
     #[inline]
     fn read_trylock(&self) -> bool {
+        if !may_unlock_for_reading() {
+            return false;
+        }
         // SAFETY: The `mm_struct` is allocated by the type invariant.
         unsafe { bindings::mmap_read_trylock(self.as_raw()) }
     }
 
-    /// Returns whether the lock has been taken for writing, for a guard to release it.
+    /// Takes the lock for writing if that does not need to wait. If it returns `true`, the caller
+    /// must create a guard.
     #[inline]
     fn write_trylock(&self) -> bool {
         // SAFETY: The `mm_struct` is allocated by the type invariant.
@@ -299,15 +303,25 @@ impl MmWithUser {
 
 /// Takes a lock by repeated calls of `trylock`.
 ///
-/// In an interrupt or with interrupts disabled, a lock that is waited for would set the state of
-/// the interrupted task and enable interrupts.
+/// Used where the code must not sleep: `down_read()` or `down_write()` of a contended lock would
+/// set the state of the interrupted task, and enable interrupts.
 #[cold]
-fn spin(trylock: impl Fn() -> bool) {
+#[inline(never)]
+fn spin(mm: &MmWithUser, trylock: fn(&MmWithUser) -> bool) {
     // The kernel reports such a call if it has been built with `CONFIG_DEBUG_ATOMIC_SLEEP`.
     might_sleep();
-    while !trylock() {
+    while !trylock(mm) {
         hint::spin_loop();
     }
+}
+
+/// Returns whether a lock that is held for reading can be released.
+///
+/// On PREEMPT_RT, `up_read()` enables interrupts if a writer waits.
+#[inline]
+fn may_unlock_for_reading() -> bool {
+    // SAFETY: `irqs_disabled()` only reads the interrupt state of the current CPU.
+    cfg!(not(CONFIG_PREEMPT_RT)) || !unsafe { bindings::irqs_disabled() }
 }
 
 /// Returns the VMA that contains `addr`.
@@ -333,8 +347,7 @@ unsafe fn vma_lookup<'a>(mm: &'a MmWithUser, addr: usize) -> Option<&'a VmaRef> 
 /// A guard that holds the mmap lock for reading.
 ///
 /// The lock is released when the guard is dropped. With `CONFIG_PREEMPT_RT` and interrupts
-/// disabled, the lock is neither taken nor released: `up_read()` would enable them if a writer
-/// waits.
+/// disabled, it is not released: `up_read()` would enable them if a writer waits.
 ///
 /// # Invariants
 ///
@@ -438,6 +451,10 @@ impl<'a> MmapReadGuard<'a> {
 impl Drop for MmapReadGuard<'_> {
     #[inline]
     fn drop(&mut self) {
+        // The lock stays held, as if the guard were leaked.
+        if !may_unlock_for_reading() {
+            return;
+        }
         // SAFETY: The current thread holds the lock for reading, by the type invariant.
         unsafe { bindings::mmap_read_unlock(self.mm.as_raw()) };
     }

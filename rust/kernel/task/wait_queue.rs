@@ -283,9 +283,11 @@ impl WaitQueue {
         });
         // A wake-up may have come after the condition was true, but before the task was on its way.
         // It counted for this task, so the task that it was for is woken here. A task that queues
-        // itself later sees the condition. After an error there is no such wake-up: the condition
-        // has been checked since.
-        if exclusive && result.is_ok() && self.has_sleeper() {
+        // itself later sees the condition. After most errors there is no such wake-up: the
+        // condition has been checked since. After `AtomicContext` it has not, as it may hold a lock
+        // that it takes.
+        let passes_on = matches!(result, Ok(_) | Err(WaitError::AtomicContext));
+        if exclusive && passes_on && self.has_sleeper() {
             self.wake(1);
         }
         result
