@@ -62,14 +62,15 @@ fn one(
 }
 
 /// Tests the configurations of this turn that are of this kernel. A turn has one configuration that is
-/// booted and one that is compiled. Each kind goes through those of all kernels of `make test`: a new
-/// one each day, or that with number `TURN`.
+/// booted and one that is compiled. Each kind goes through those of all kernels of `make test`, except
+/// Debian's: a new one each day, or that with number `TURN`.
 pub fn in_turn(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let mut all = Vec::new();
     for kernel in build.manifest.tested.iter().filter(|kernel| kernel.whole) {
         let like = series::like(&build.root, &kernel.series)?;
         let configurations = build.manifest.configuration.iter();
-        let of_series = configurations.filter(|configuration| configuration.is_for(&like));
+        // Debian's takes longer than the others.
+        let of_series = configurations.filter(|c| c.is_for(&like) && !c.debian);
         all.extend(of_series.map(|configuration| (&kernel.series, configuration)));
     }
     let turn = turn()?;
