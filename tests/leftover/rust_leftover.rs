@@ -106,6 +106,7 @@ impl kernel::Module for LeftoverModule {
                 return Err(ENODEV);
             }
             b"foreign owner" => foreign_device()?,
+            b"bad names" => bad_names()?,
             b"slow" => {
                 module._device = Some(device()?);
                 one_second();
@@ -296,6 +297,23 @@ fn device<T: MiscDevice>() -> Result<Pin<KBox<MiscDeviceRegistration<T>>>> {
         MiscDeviceRegistration::register(MiscDeviceOptions { name }),
         GFP_KERNEL,
     )
+}
+
+/// Registers devices with an empty and a long name, which must fail.
+fn bad_names() -> Result {
+    static LONG: [u8; 257] = {
+        let mut name = [b'a'; 257];
+        name[256] = 0;
+        name
+    };
+    let long = CStr::from_bytes_with_nul(&LONG).map_err(|_| EINVAL)?;
+    for name in [c_str!(""), long] {
+        let device = MiscDeviceRegistration::<Device>::register(MiscDeviceOptions { name });
+        if KBox::pin_init(device, GFP_KERNEL).err() != Some(EINVAL) {
+            return Err(EEXIST);
+        }
+    }
+    Ok(())
 }
 
 /// Registers a device, which must fail.

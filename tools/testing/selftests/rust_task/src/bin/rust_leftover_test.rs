@@ -61,6 +61,7 @@ const TESTS: &[Test] = &[
     ),
     ("forgotten misc device", device),
     ("misc device that names another module", foreign_owner),
+    ("misc devices with an empty and a long name", bad_names),
     ("init() that fails and leaves all of it behind", failing),
     ("misc device opened during init()", slow),
     (
@@ -198,6 +199,11 @@ fn device() -> Result<()> {
 fn foreign_owner() -> Result<()> {
     load(c"foreign owner")?.context("finit_module()")?;
     ensure!(!Path::new(NODE).exists(), "{NODE} exists");
+    unload()
+}
+
+fn bad_names() -> Result<()> {
+    load(c"bad names")?.context("finit_module()")?;
     unload()
 }
 
