@@ -11,7 +11,7 @@ struct rust_task_bench_run {
 	/* In: the index of the operation, and how often to run it. */
 	__u32 row;
 	__u32 rounds;
-	/* In: whether interrupts are disabled. */
+	/* In: whether interrupts are disabled, unless the operation may sleep. */
 	__u32 irqs_off;
 	__u32 reserved;
 	/* Out: the ticks of the time stamp counter for all rounds, and the operation's name. */

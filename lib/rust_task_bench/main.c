@@ -745,13 +745,9 @@ static const struct row rows[] = {
 	row("mm with users: clone, drop asynchronously", mm_users_async),
 	row("mmget_not_zero() and drop", mm_not_zero),
 	row("PID namespace: clone and drop", ns_clone),
-	row("mmap read lock and unlock", mmap_lock),
 	row("mmap read trylock and unlock", mmap_trylock),
-	row("mmap read lock, vma_lookup(), unlock", vma_lookup),
 	row("lock_vma_under_rcu() and unlock", vma_lock),
 #ifdef CONFIG_RUST_TASK_BENCH
-	row("mmap write lock and unlock", mmap_write_lock),
-	row("mmap read lock, each VMA, unlock", vma_each),
 	row("a task's parent: get and put", task_parent),
 	row("a task's nice value", task_nice),
 	row("a task's CPU", task_cpu),
@@ -795,6 +791,20 @@ static const struct row vma_rows[] = {
 	row("fault handler that returns a page", fault),
 #endif
 	row("vm_insert_page(), EBUSY", page_insert),
+};
+
+/* Run with interrupts enabled, as they may sleep. */
+static const struct row sleeping_rows[] = {
+	row("mmap read lock and unlock", mmap_lock),
+	row("mmap read lock, vma_lookup(), unlock", vma_lookup),
+#ifdef CONFIG_RUST_TASK_BENCH
+	row("mmap write lock and unlock", mmap_write_lock),
+	row("mmap read lock, each VMA, unlock", vma_each),
+	row("cond_resched()", cond_resched),
+	row("wait_event(), the condition is true", wait_event),
+	row("wait_event_exclusive(), the condition is true",
+	    wait_event_exclusive),
+#endif
 };
 
 typedef u64 measure(operation *what, struct bench *b, u32 rounds);
@@ -864,21 +874,6 @@ static void show(struct seq_file *m, struct bench *b, const struct row *row,
 			   measure(row->rust, b, ROUNDS) - rust);
 }
 
-#ifdef CONFIG_RUST_TASK_BENCH
-/* Run with interrupts enabled, as they may sleep. */
-static const struct row sleeping_rows[] = {
-	row("cond_resched()", cond_resched),
-	row("wait_event(), the condition is true", wait_event),
-	row("wait_event_exclusive(), the condition is true",
-	    wait_event_exclusive),
-};
-
-/* Run in a kthread. */
-static const struct row kthread_rows[] = {
-	row("kthread_use_mm() and kthread_unuse_mm()", use_mm),
-	row("kthread_should_stop()", should_stop),
-};
-
 /*
  * Returns the ticks of the fastest round, multiplied by the number of rounds.
  * For operations that need interrupts enabled: some rounds are interrupted.
@@ -897,6 +892,13 @@ static noinline u64 least_ticks(operation *what, struct bench *b, u32 rounds)
 	return least * rounds;
 }
 
+#ifdef CONFIG_RUST_TASK_BENCH
+/* Run in a kthread. */
+static const struct row kthread_rows[] = {
+	row("kthread_use_mm() and kthread_unuse_mm()", use_mm),
+	row("kthread_should_stop()", should_stop),
+};
+
 struct kthread_args {
 	struct seq_file *m;
 	struct bench *b;
@@ -911,15 +913,14 @@ static void kthread_show(void *data, const void *kthread)
 	     least_ticks);
 }
 
-static int show_other_rows(struct seq_file *m, struct bench *b)
+static int show_kthread_rows(struct seq_file *m, struct bench *b)
 {
 	struct kthread_args this = { .m = m, .b = b };
 
-	show(m, b, sleeping_rows, ARRAY_SIZE(sleeping_rows), least_ticks);
 	return rust_call_in_kthread(kthread_show, &this);
 }
 #else
-static int show_other_rows(struct seq_file *m, struct bench *b)
+static int show_kthread_rows(struct seq_file *m, struct bench *b)
 {
 	return 0;
 }
@@ -942,7 +943,9 @@ static int rust_task_bench_show(struct seq_file *m, void *unused)
 	mmap_read_unlock(b.mm);
 	if (!err) {
 		show(m, &b, rows, ARRAY_SIZE(rows), ticks);
-		err = show_other_rows(m, &b);
+		show(m, &b, sleeping_rows, ARRAY_SIZE(sleeping_rows),
+		     least_ticks);
+		err = show_kthread_rows(m, &b);
 	}
 
 	__free_page(b.page);
@@ -972,12 +975,17 @@ static int run(struct rust_task_bench_run *run, const struct state *state)
 	u32 i = run->row;
 	int err;
 
-	if (of_vmas)
+	if (of_vmas) {
 		row = &vma_rows[i];
-	else if (i - ARRAY_SIZE(vma_rows) < ARRAY_SIZE(rows))
+	} else if (i - ARRAY_SIZE(vma_rows) < ARRAY_SIZE(rows)) {
 		row = &rows[i - ARRAY_SIZE(vma_rows)];
-	else
-		return -ENOENT;
+	} else {
+		i -= ARRAY_SIZE(vma_rows) + ARRAY_SIZE(rows);
+		if (i >= ARRAY_SIZE(sleeping_rows))
+			return -ENOENT;
+		row = &sleeping_rows[i];
+		count = ticks_irqs_on;
+	}
 
 	err = prepare(&b);
 	if (err)
