@@ -354,7 +354,7 @@ impl Found {
                 "rustc" => rows.push(Tool {
                     what_to_do: match self.core {
                         Some(_) => String::new(),
-                        None => "rustup component add rust-src; or the set-up downloads it".into(),
+                        None => "rustup component add rust-src, or apt-get install rust-src for Debian's rustc; or the set-up downloads it".into(),
                     },
                     ..Tool::new("source of core", version, self.core.as_deref())
                 }),

@@ -381,7 +381,7 @@ Any other target is passed to the kernel's make: menuconfig, rustdoc, rust-analy
 
 KDIR=path     a kernel tree of your own, which is not written to
 ARCH=arm64    the architecture: x86_64 (the default), arm64, or um: kunit without QEMU
-LLVM=1        Clang; without it, run, kunit, selftest, shell and the build use gcc
+LLVM=1        Clang; without it, run, smoke, kunit, selftest, shell and the build use gcc
 ";
     let all = series::supported(Path::new(".")).unwrap_or_default();
     text += &format!("KERNEL=6.12   the kernel series: {}\n", all.join(", "));

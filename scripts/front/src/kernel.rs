@@ -390,7 +390,7 @@ pub fn compile(build: &Build, tools: &Tools) -> Result<()> {
         match inline(build)? {
             true => "inlined into Rust code",
             false if !build.clang => "called: gcc compiles them",
-            false => "called: rustc and Clang use different LLVM versions, or it is configured so",
+            false => "called: rustc and Clang use different LLVM versions, or the kernel or its configuration does not inline them",
         }
     );
     // `inputs` was computed before the build, so a file that was edited meanwhile is built next time.

@@ -383,8 +383,10 @@ fn library(build: &Build, version: &str) -> Result<PathBuf> {
     let library = dir.join(format!("usr/src/rustc-{version}/library"));
     if !library.join("core/src/lib.rs").exists() {
         let package = format!("rust-src={version}*");
-        let deb = download(build, &package, Lists::Backports).with_context(|| {
-            format!("the source of core {version} is missing: run `rustup component add rust-src`")
+        let deb = of_debian(build, &package).with_context(|| {
+            format!(
+                "the source of core {version} is missing: run `rustup component add rust-src`, or for Debian's rustc `apt-get install rust-src`"
+            )
         })?;
         fill_atomically(&dir, |dir| {
             step::run(
@@ -461,7 +463,7 @@ pub fn debian_config(build: &Build) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// Downloads a package of the kernel, which may be in the backports only.
+/// Downloads a package that may be in the backports only.
 fn of_debian(build: &Build, package: &str) -> Result<PathBuf> {
     download(build, package, Lists::Own).or_else(|_| download(build, package, Lists::Backports))
 }
