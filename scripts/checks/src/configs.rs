@@ -61,34 +61,33 @@ fn one(
     })
 }
 
-/// Tests the configurations of this turn that are of this kernel. A turn has one configuration that is
-/// booted and one that is compiled. Each kind goes through those of all kernels of `make test`, except
-/// Debian's: a new one each day, or that with number `TURN`.
+/// Tests the configuration of this turn, if it is one of this kernel. Each day, or with each number
+/// `TURN`, it is another one of all kernels of `make test`: on even days one that is booted, on odd days
+/// one that is compiled. Those that take long are left out.
 pub fn in_turn(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let mut all = Vec::new();
     for kernel in build.manifest.tested.iter().filter(|kernel| kernel.whole) {
         let like = series::like(&build.root, &kernel.series)?;
         let configurations = build.manifest.configuration.iter();
-        // Debian's takes longer than the others.
-        let of_series = configurations.filter(|c| c.is_for(&like) && !c.debian);
+        let of_series = configurations.filter(|c| c.is_for(&like) && !c.slow);
         all.extend(of_series.map(|configuration| (&kernel.series, configuration)));
     }
     let turn = turn()?;
-    for (series, configuration) in chosen(&all, turn, |(_, configuration)| configuration.boot) {
-        if **series == build.series {
-            let name = &configuration.name;
-            println!("# Linux {series}, configuration {name}: TURN={turn}");
-            one(configuration, build, tools, outcome)?;
-        }
+    let (series, configuration) = *chosen(&all, turn, |(_, configuration)| configuration.boot);
+    if *series == build.series {
+        let name = &configuration.name;
+        println!("# Linux {series}, configuration {name}: TURN={turn}");
+        one(configuration, build, tools, outcome)?;
     }
     Ok(())
 }
 
-/// Returns the element of this turn for which `kind` is true, and that for which it is false.
-fn chosen<T>(all: &[T], turn: usize, kind: impl Fn(&T) -> bool) -> Vec<&T> {
-    let (some, others): (Vec<_>, Vec<_>) = all.iter().partition(|element| kind(element));
-    let kinds = [some, others].into_iter().filter(|kind| !kind.is_empty());
-    kinds.map(|kind| kind[turn % kind.len()]).collect()
+/// Returns the element of this turn: in even turns one for which `kind` is true, in odd turns one for
+/// which it is false.
+fn chosen<T>(all: &[T], turn: usize, kind: impl Fn(&T) -> bool) -> &T {
+    let (even, odd): (Vec<_>, Vec<_>) = all.iter().partition(|element| kind(element));
+    let some = if turn % 2 == 0 { even } else { odd };
+    some[turn / 2 % some.len()]
 }
 
 /// Returns the number of this turn: `TURN`, or that of the day.
@@ -223,11 +222,9 @@ mod tests {
     use super::chosen;
 
     #[test]
-    fn each_kind_takes_turns_of_its_own() {
+    fn the_kinds_take_turns() {
         let all = [2, 4, 6, 1, 3];
-        let is_even = |n: &i32| n % 2 == 0;
-        assert_eq!(chosen(&all, 0, is_even), [&2, &1]);
-        assert_eq!(chosen(&all, 5, is_even), [&6, &3]);
-        assert_eq!(chosen(&all[..3], 1, is_even), [&4]);
+        let turns = (0..8).map(|turn| *chosen(&all, turn, |n| n % 2 == 0));
+        assert_eq!(turns.collect::<Vec<_>>(), [2, 1, 4, 3, 6, 1, 2, 3]);
     }
 }

@@ -146,6 +146,8 @@ pub struct Configuration {
     pub arch: Option<String>,
     #[serde(default)]
     pub debian: bool,
+    #[serde(default)]
+    pub slow: bool,
 }
 
 impl Configuration {
