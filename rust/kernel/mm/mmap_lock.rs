@@ -63,8 +63,10 @@ impl MmWithUser {
     /// VMA lock of this address space, and must not access userspace memory before the guard is
     /// dropped: both may deadlock.
     ///
-    /// Where [`mmap_read_lock_killable`](Self::mmap_read_lock_killable) returns `EBUSY`, this spins
-    /// until the lock is free.
+    /// Where the code must not sleep, as far as the kernel can tell, this spins until the lock is
+    /// free. That is never if its holder waits for this CPU, as for the flush of a TLB. With
+    /// `CONFIG_PREEMPT_RT` and interrupts disabled, it never returns: the lock is not taken for
+    /// reading there.
     ///
     /// # Context
     ///

@@ -122,7 +122,9 @@ fn compile(
         }
         None if configuration.debian => {
             variant = build.variant(&configuration.name);
-            setup::debian_config(build).and_then(|base| {
+            let of_default = build.machine.require_default("configs ONLY=debian");
+            let base = of_default.and_then(|()| setup::debian_config(build));
+            base.and_then(|base| {
                 kernel::configure_alone(&variant, tools, Some(&base), &configuration.fragment())
             })
         }
