@@ -1122,7 +1122,21 @@ fn leaked_guard([cpu, _]: [i64; 2]) -> Result<Results> {
     })?;
     begun.wait();
     let parked = errno(thread.park());
-    Ok([parked, thread.stop().into(), 0, 0])
+    let stopped = thread.stop();
+
+    let mm = caller_mm()?;
+    let answer = Answer::new()?;
+    let theirs = answer.clone();
+    let thread = spawn_on(cpu, move |this| {
+        let used = errno(mm.kthread_use_mm(|| core::mem::forget(rcu::read_lock())));
+        let waited = errno(current!().wait_until(TaskState::Idle, 1, || None::<()>));
+        theirs.set([used, waited, 0, 0]);
+        while !this.sleep(HOUR) {}
+        0
+    })?;
+    let [used, waited, ..] = answer.wait();
+    drop(thread);
+    Ok([parked, stopped.into(), used, waited])
 }
 
 fn restart([times, _]: [i64; 2]) -> Result<Results> {

@@ -151,7 +151,8 @@ pub const WORKER_OWN: u32 = 67;
 /// many of them have ended after ten seconds, and how many of the two parks failed with `EBUSY`.
 pub const EACH_OTHER: u32 = 68;
 /// The closure of a kthread on CPU `args[0]` leaks an RCU guard, and returns while the kthread is
-/// parked. Returns the error of the park, and the result of the kthread.
+/// parked. Then that of `kthread_use_mm()` leaks one. Returns the error of the park, the result of
+/// the kthread, the error of `kthread_use_mm()`, and that of a wait after it, for a jiffy.
 pub const LEAKED_GUARD: u32 = 69;
 
 /// A kthread on CPU `args[1]` holds the mmap lock of the caller for writing. The caller asks for it
