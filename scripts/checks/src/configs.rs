@@ -8,7 +8,7 @@ use front::{
     boot::{self, BootOptions},
     build::Build,
     initramfs, kernel,
-    manifest::Configuration,
+    manifest::{Configuration, Driver},
     outcome::Outcome,
     report, series,
     setup::{self, Tools},
@@ -120,14 +120,6 @@ fn compile(
             variant.arch = Some(arch.clone());
             kernel::configure_alone(&variant, tools, None, &configuration.fragment())
         }
-        None if configuration.debian => {
-            variant = build.variant(&configuration.name);
-            let of_default = build.machine.require_default("configs ONLY=debian");
-            let base = of_default.and_then(|()| setup::debian_config(build));
-            base.and_then(|base| {
-                kernel::configure_alone(&variant, tools, Some(&base), &configuration.fragment())
-            })
-        }
         None => {
             let fragments = ["no-examples", &configuration.fragment()];
             kernel::derive(&variant, tools, build, &fragments)
@@ -143,11 +135,7 @@ fn compile(
     }
 
     let mut goals = vec!["rust/".to_owned()];
-    for driver in &build.manifest.driver {
-        if kernel::is_set(&variant, &driver.config)? {
-            goals.push(driver.goal());
-        }
-    }
+    goals.extend(drivers(&variant)?.map(Driver::goal));
     let log = variant.log(&configuration.name);
     let mut make = kernel::make(&variant, tools);
     let title = format!("{} {}", variant.title(), configuration.name);
@@ -157,6 +145,17 @@ fn compile(
     let passed = built && !concerns(&text, &files);
     outcome.report(&name, passed, &format!("see {}", log.display()));
     Ok(passed)
+}
+
+/// Returns the drivers of this repository that the configuration of a build has.
+fn drivers(build: &Build) -> Result<impl Iterator<Item = &Driver>> {
+    let mut all = Vec::new();
+    for driver in &build.manifest.driver {
+        if kernel::is_set(build, &driver.config)? {
+            all.push(driver);
+        }
+    }
+    Ok(all.into_iter())
 }
 
 /// Returns whether the compiler's output names one of `files`.
@@ -181,8 +180,13 @@ fn boot(
 ) -> bool {
     let variant = build.variant(&configuration.name);
     let mut run = || {
-        kernel::derive(&variant, tools, build, &[&configuration.fragment()])?;
-        kernel::compile(&variant, tools)?;
+        match configuration.debian {
+            true => compile_debian(configuration, &variant, tools)?,
+            false => {
+                kernel::derive(&variant, tools, build, &[&configuration.fragment()])?;
+                kernel::compile(&variant, tools)?;
+            }
+        }
         let initramfs = initramfs::create(&variant, tools)?;
         let failed = outcome.failures();
         let options = BootOptions::new("programs=/selftests");
@@ -203,6 +207,22 @@ fn boot(
     let passed = result.is_ok_and(|failed| failed == 0);
     outcome.report(&name, passed, &why);
     passed
+}
+
+/// Builds a kernel with Debian's configuration, and of its thousands of modules those of this
+/// repository.
+fn compile_debian(configuration: &Configuration, variant: &Build, tools: &Tools) -> Result<()> {
+    variant.machine.require_default("configs ONLY=debian")?;
+    let base = setup::debian_config(variant)?;
+    kernel::configure_alone(variant, tools, Some(&base), &configuration.fragment())?;
+    kernel::compile_goals(variant, tools, [variant.machine.goal().to_owned()])?;
+    let mut modules = Vec::new();
+    for driver in drivers(variant)? {
+        if kernel::has(variant, &format!("CONFIG_{}=m", driver.config))? {
+            modules.push(driver.module().display().to_string());
+        }
+    }
+    kernel::compile_goals(variant, tools, modules)
 }
 
 /// Prints the table.

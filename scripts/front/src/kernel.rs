@@ -380,11 +380,8 @@ pub fn compile(build: &Build, tools: &Tools) -> Result<()> {
     }
 
     let _ = fs::remove_file(&stamp);
-    step::run(
-        &build.title(),
-        &build.log("build"),
-        make(build, tools).args([build.machine.goal(), "modules"]),
-    )?;
+    let goals = [build.machine.goal().to_owned(), "modules".to_owned()];
+    compile_goals(build, tools, goals)?;
     println!(
         "C's inline functions are {}",
         match inline(build)? {
@@ -398,4 +395,14 @@ pub fn compile(build: &Build, tools: &Tools) -> Result<()> {
         fs::write(stamp, inputs)?;
     }
     Ok(())
+}
+
+/// Builds goals of the kernel's make.
+pub fn compile_goals(
+    build: &Build,
+    tools: &Tools,
+    goals: impl IntoIterator<Item = String>,
+) -> Result<()> {
+    let mut make = make(build, tools);
+    step::run(&build.title(), &build.log("build"), make.args(goals))
 }
