@@ -40,6 +40,10 @@ pub fn all() -> Result<bool> {
     report.config = asked.config(&tools)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&report)?);
+    } else if let (None, Some(kdir)) = (&report.config, variable("KDIR")) {
+        println!(
+            "{kdir} has no .config: pass one with CONFIG= to see whether CONFIG_RUST can be on"
+        );
     } else {
         report.print_config();
     }

@@ -101,7 +101,9 @@ pub fn test(build: &Build, outcome: &mut Outcome) -> Result<()> {
 
 /// Returns a repository with the source and the patches, each a commit.
 pub fn patched(build: &Build, outcome: &mut Outcome) -> Result<PathBuf> {
-    setup::source(build)?;
+    if build.kdir.is_none() {
+        setup::source(build)?;
+    }
     tree::assemble(build)?;
     let submitter = Submitter {
         name: "A Tester".into(),
@@ -177,6 +179,8 @@ fn repository(build: &Build, dir: &Path) -> Result<()> {
             .arg(source.join("."))
             .arg(dir),
     )?;
+    // `KDIR` may be a repository.
+    let _ = fs::remove_dir_all(dir.join(".git"));
     step::output(git(dir).args(["init", "--quiet", "-b", SOURCE]))?;
     step::output(git(dir).args(["config", "core.compression", "1"]))?;
     step::output(git(dir).args(["config", "gc.auto", "0"]))?;
