@@ -12,9 +12,11 @@
 
 #define COMPILE_OFFSETS
 
+#include <linux/cdev.h>
 #include <linux/compiler.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
+#include <linux/kobject.h>
 #include <linux/kthread.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -22,6 +24,7 @@
 #include <linux/module.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
+#include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/stddef.h>
@@ -211,9 +214,18 @@ static void __used rust_layout(void)
 	FIELD(file_operations, owner);
 	FIELD(file_operations, open);
 	FIELD(file_operations, release);
+	FIELD(file_operations, read);
+	FIELD(file_operations, write);
+	FIELD(file_operations, poll);
 	FIELD(file_operations, mmap);
 	FIELD(file_operations, unlocked_ioctl);
 	FIELD(file_operations, compat_ioctl);
+
+	SIZE(cdev);
+	SIZE(kobject);
+	SIZE(kobj_type);
+	FIELD(kobj_type, release);
+	SIZE(rw_semaphore);
 
 	SIZE(miscdevice);
 	FIELD(miscdevice, minor);

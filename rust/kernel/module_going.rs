@@ -406,7 +406,7 @@ impl TaskWorkItem for Restart {
 ///
 /// While the module is in its `init()`, the system call is restarted: `get_signal()` runs the task
 /// work, which waits until `init()` has returned. The file does not keep its reference to the
-/// module, and `misc_mtx` is not held during the wait.
+/// module, and no lock of the device is held during the wait.
 ///
 /// If `init()` itself opens the device, with a function of C, it gets `ERESTARTNOINTR` as well. It
 /// must not try again, as the task work runs after `init()` has returned. It must not return this
@@ -424,8 +424,10 @@ impl TaskWorkItem for Restart {
 ///
 /// # Safety
 ///
-/// - `misc_open()` must have called `->open()` of `file`, whose `f_op` has `module` as its owner,
-///   and with which it has a reference to the module.
+/// - `->open()` of `file` must call this. The owner of `f_op` must be `module`, and `f_op` must have
+///   a reference to it.
+/// - The caller must hold a lock that the end of the registration takes: `misc_mtx`, which
+///   `misc_open()` holds, or that of a character device.
 /// - If this returns an error, `->open()` must return it and must not access `file`.
 #[inline]
 pub(crate) unsafe fn check_open(
@@ -433,7 +435,7 @@ pub(crate) unsafe fn check_open(
     module: *mut bindings::module,
 ) -> Result {
     // SAFETY: The reference of `f_op` keeps a live module. Others are freed by a task that waits
-    // for `misc_mtx` before: see `refuse_open()`.
+    // for the lock of the caller before: see `refuse_open()`.
     if module.is_null() || unsafe { bindings::module_is_ready(module) } {
         return Ok(());
     }
@@ -452,9 +454,9 @@ unsafe fn refuse_open(file: *mut bindings::file, module: *mut bindings::module) 
     // changes after this.
     let seen = DECIDED.current();
 
-    // SAFETY: The module is not freed before `misc_open()` returns, even if `init()` fails: its
-    // device is registered, `misc_open()` holds `misc_mtx`, and the registration takes that in
-    // `misc_deregister()` when it is dropped, or when `rust_module_going()` ends it.
+    // SAFETY: The module is not freed before the caller has released its lock, even if `init()`
+    // fails: its device is registered, and the registration takes the lock when it is dropped, or
+    // when `rust_module_going()` ends it.
     if unsafe { bindings::module_is_ready(module) } {
         return Ok(());
     }

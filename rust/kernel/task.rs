@@ -73,7 +73,10 @@ pub use wait::{
 };
 
 mod wait_queue;
-pub use wait_queue::WaitQueue;
+pub use wait_queue::{
+    PollTable,
+    WaitQueue, //
+};
 
 pub use crate::uidgid::Kuid;
 

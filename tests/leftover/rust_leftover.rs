@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A module in safe Rust that leaves kthreads, workers and misc devices behind when it goes.
+//! A module in safe Rust that leaves kthreads, workers and devices behind when it goes.
 //!
 //! The name of the task that loads it selects what it does.
 
 use core::mem::forget;
 use kernel::{
     c_str,
+    cdev::{
+        CharDevice,
+        CharDeviceOptions,
+        CharDeviceRegistration, //
+    },
     fs::File,
     impl_has_kthread_work,
     kthread::{
@@ -29,6 +34,7 @@ use kernel::{
             Relaxed, //
         },
         Arc,
+        ArcBorrow,
         Mutex, //
     },
     task::{
@@ -42,7 +48,7 @@ use kernel::{
 module! {
     type: LeftoverModule,
     name: "rust_leftover",
-    description: "Leaves kthreads and misc devices behind when it goes",
+    description: "Leaves kthreads and devices behind when it goes",
     license: "GPL",
 }
 
@@ -54,6 +60,7 @@ static SLOT: Atomic<usize> = Atomic::new(0);
 
 struct LeftoverModule {
     _device: Option<Pin<KBox<MiscDeviceRegistration<Device>>>>,
+    _char_device: Option<Pin<KBox<CharDeviceRegistration<Device>>>>,
     _slot: Option<Arc<Slot>>,
 }
 
@@ -63,6 +70,7 @@ impl kernel::Module for LeftoverModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let mut module = Self {
             _device: None,
+            _char_device: None,
             _slot: None,
         };
         let comm = current!().comm();
@@ -99,6 +107,17 @@ impl kernel::Module for LeftoverModule {
             b"workers" => workers()?,
             b"task work" => task_work()?,
             b"device" => forget(device::<Device>()?),
+            b"char, dropped" => forget(by_ioctl()?),
+            b"char device" => forget(char_device::<Device>()?),
+            b"char, slow" => {
+                module._char_device = Some(char_device()?);
+                one_second();
+            }
+            b"char, failing" => {
+                forget(char_device::<Device>()?);
+                one_second();
+                return Err(ENODEV);
+            }
             b"failing" => {
                 forget(cycle()?);
                 forget(KThread::create(format_args!("left/new"), run)?);
@@ -299,6 +318,15 @@ fn device<T: MiscDevice>() -> Result<Pin<KBox<MiscDeviceRegistration<T>>>> {
     )
 }
 
+fn char_device<T: CharDevice<Data = ()>>() -> Result<Pin<KBox<CharDeviceRegistration<T>>>> {
+    let options = CharDeviceOptions {
+        name: c_str!("rust_leftover"),
+        minors: 1,
+    };
+
+    KBox::pin_init(CharDeviceRegistration::register(options, ()), GFP_KERNEL)
+}
+
 /// Registers devices with an empty and a long name, which must fail.
 fn bad_names() -> Result {
     static LONG: [u8; 257] = {
@@ -312,17 +340,25 @@ fn bad_names() -> Result {
         if KBox::pin_init(device, GFP_KERNEL).err() != Some(EINVAL) {
             return Err(EEXIST);
         }
+        let options = CharDeviceOptions { name, minors: 1 };
+        let device = CharDeviceRegistration::<Device>::register(options, ());
+        if KBox::pin_init(device, GFP_KERNEL).err() != Some(EINVAL) {
+            return Err(EEXIST);
+        }
     }
     Ok(())
 }
 
-/// Registers a device, which must fail.
+/// Registers devices, which must fail.
 fn foreign_device() -> Result {
     #[cfg(CONFIG_KUNIT)]
     {
         let name = c_str!("rust_leftover");
         let device = MiscDeviceRegistration::<ForeignDevice>::register(MiscDeviceOptions { name });
         if KBox::pin_init(device, GFP_KERNEL).err() != Some(EINVAL) {
+            return Err(EEXIST);
+        }
+        if char_device::<ForeignDevice>().err() != Some(EINVAL) {
             return Err(EEXIST);
         }
     }
@@ -342,6 +378,59 @@ impl MiscDevice for Device {
     fn ioctl(_me: &Self, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
         Ok(ROUNDS.load(Relaxed) as isize & 0xff)
     }
+}
+
+#[vtable]
+impl CharDevice for Device {
+    type Ptr = KBox<Self>;
+    type Data = ();
+
+    fn open(
+        _file: &File,
+        _device: &CharDeviceRegistration<Self>,
+        _minor: u32,
+    ) -> Result<KBox<Self>> {
+        Ok(KBox::new(Self, GFP_KERNEL)?)
+    }
+
+    fn ioctl(_me: &Self, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
+        Ok(ROUNDS.load(Relaxed) as isize & 0xff)
+    }
+}
+
+/// A character device that an ioctl deregisters. It owns itself.
+struct ByIoctl;
+
+type OwnSlot = Mutex<Option<Pin<KBox<CharDeviceRegistration<ByIoctl>>>>>;
+
+#[vtable]
+impl CharDevice for ByIoctl {
+    type Ptr = Arc<OwnSlot>;
+    type Data = Arc<OwnSlot>;
+
+    fn open(
+        _file: &File,
+        device: &CharDeviceRegistration<Self>,
+        _minor: u32,
+    ) -> Result<Arc<OwnSlot>> {
+        Ok(device.data().clone())
+    }
+
+    fn ioctl(me: ArcBorrow<'_, OwnSlot>, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
+        let device = me.lock().take();
+        Ok(device.is_some().into())
+    }
+}
+
+fn by_ioctl() -> Result<Arc<OwnSlot>> {
+    let slot = Arc::pin_init(new_mutex!(None), GFP_KERNEL)?;
+    let options = CharDeviceOptions {
+        name: c_str!("rust_leftover"),
+        minors: 1,
+    };
+    let device = CharDeviceRegistration::register(options, slot.clone());
+    *slot.lock() = Some(KBox::pin_init(device, GFP_KERNEL)?);
+    Ok(slot)
 }
 
 /// Each open file has a kthread that is part of a cycle.
@@ -369,6 +458,23 @@ impl MiscDevice for ForeignDevice {
     type Ptr = KBox<Self>;
 
     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+        Ok(KBox::new(Self, GFP_KERNEL)?)
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+impl CharDevice for ForeignDevice {
+    const USE_VTABLE_ATTR: () = ();
+
+    type OwnerModule = kernel::mm::kunit::FaultHandler;
+    type Ptr = KBox<Self>;
+    type Data = ();
+
+    fn open(
+        _file: &File,
+        _device: &CharDeviceRegistration<Self>,
+        _minor: u32,
+    ) -> Result<KBox<Self>> {
         Ok(KBox::new(Self, GFP_KERNEL)?)
     }
 }

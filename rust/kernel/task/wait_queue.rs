@@ -9,7 +9,11 @@
 //! - A lock protects the condition: use a `CondVar`, which unlocks it for the sleep.
 //! - Each event happens once: use a `Completion`.
 //!
-//! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
+//! Processes wait for a file by `poll()`, `select()` and `epoll_wait()`. The driver of the file adds
+//! them to a queue by a [`PollTable`].
+//!
+//! C headers: [`include/linux/wait.h`](srctree/include/linux/wait.h),
+//! [`include/linux/poll.h`](srctree/include/linux/poll.h)
 
 use super::{
     may_sleep,
@@ -24,7 +28,10 @@ use crate::{
     prelude::*,
     types::Opaque, //
 };
-use core::ptr;
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
 
 /// A queue of tasks that wait for something.
 ///
@@ -35,8 +42,10 @@ use core::ptr;
 /// # Invariants
 ///
 /// - `head` is initialized.
-/// - Each entry is on the stack of the task that it wakes, its function is
-///   `default_wake_function()`, and it is removed before [`queued`](Self::queued) returns.
+/// - Each entry is one of these:
+///   - It is on the stack of the task that it wakes, its function is `default_wake_function()`, and
+///     it is removed before [`queued`](Self::queued) returns.
+///   - [`PollTable::poll_wait`] has added it, and it is removed before the file is released.
 ///
 /// # Examples
 ///
@@ -413,8 +422,9 @@ impl WaitQueue {
         let key = ptr::null_mut();
 
         // SAFETY: `head` is initialized by the type invariants. Each entry wakes a task that is
-        // valid while the entry is on the list, which `head.lock` protects.
-        // `default_wake_function()` does not use the key.
+        // valid while the entry is on the list, which `head.lock` protects, or is one of C, which
+        // removes it under that lock as well. `default_wake_function()` does not use the key, and
+        // the functions of `poll()` take null for any event.
         unsafe { bindings::__wake_up(self.head.get(), TASK_NORMAL, exclusive, key) };
     }
 
@@ -442,5 +452,68 @@ impl WaitQueue {
         // SAFETY: `head` is initialized by the type invariants. Without the lock,
         // `list_empty()` reads one pointer, and does not dereference it.
         unsafe { bindings::wq_has_sleeper(self.head.get()) }
+    }
+}
+
+/// The queues on which a process waits for a file.
+///
+/// `poll()` of a driver adds each queue whose wake-up may change its result, and then looks at the
+/// state of the device: see [`CharDevice::poll`](crate::cdev::CharDevice::poll).
+///
+/// `'a` ends when the file is released. So a queue must belong to the data of the file, or to what
+/// that owns.
+///
+/// # Invariants
+///
+/// - `file` is being polled, and `table` was passed to its `->poll()`. It may be null.
+/// - A reference with the lifetime `'a` is valid until the file is released.
+#[doc(alias("poll_table", "poll_table_struct"))]
+pub struct PollTable<'a> {
+    file: *mut bindings::file,
+    table: *mut bindings::poll_table_struct,
+    // `'a` must not be shortened.
+    _data: PhantomData<*mut &'a ()>,
+}
+
+impl<'a> PollTable<'a> {
+    /// Creates a table from the arguments of `->poll()`.
+    ///
+    /// # Safety
+    ///
+    /// - The caller must be `->poll()` of `file`, and `table` its argument. The table must be
+    ///   dropped before that returns.
+    /// - A reference with the lifetime `'a` that safe code can have must be valid until the file is
+    ///   released.
+    pub(crate) unsafe fn from_raw(
+        file: *mut bindings::file,
+        table: *mut bindings::poll_table_struct,
+    ) -> Self {
+        // INVARIANT: Guaranteed by the caller.
+        Self {
+            file,
+            table,
+            _data: PhantomData,
+        }
+    }
+
+    /// Adds the polling task to `queue`, unless it does not wait.
+    ///
+    /// The caller must look at what the wake-ups of the queue announce after this. A full memory
+    /// barrier follows, for wakers that call [`WaitQueue::has_sleeper`].
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// See [`CharDevice::poll`](crate::cdev::CharDevice::poll).
+    #[inline]
+    pub fn poll_wait(&mut self, queue: &'a WaitQueue) {
+        // SAFETY: By the type invariants, `file` is being polled with `table`. The queue is valid
+        // until the file is released: `poll()` and `select()` remove their entries before they drop
+        // their references to the file, as do io_uring and others, and `__fput()` removes those of
+        // epoll before it releases the file.
+        unsafe { bindings::poll_wait(self.file, queue.head.get(), self.table) };
     }
 }

@@ -158,7 +158,7 @@ impl<T: MiscDevice> MiscDeviceRegistration<T> {
 
             // The driver core warns about an empty name, and about one that does not fit into a
             // uevent.
-            if !(1..=255).contains(&opts.name.as_bytes().len()) {
+            if !(1..=255).contains(&opts.name.to_bytes().len()) {
                 return Err(EINVAL);
             }
             module_going::check_owner(module, Operations::<T>::open as *const () as usize)?;

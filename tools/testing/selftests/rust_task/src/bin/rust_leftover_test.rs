@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Loads and unloads a module that leaves kthreads and misc devices behind.
+//! Loads and unloads a module that leaves kthreads and devices behind.
 //!
 //! If code of the module ran after that, the kernel would oops, which fails the run.
 
@@ -9,12 +9,16 @@ use nix::{
     errno::Errno,
     fcntl::{open, OFlag},
     kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
-    sys::{prctl, stat::Mode},
-    unistd::close,
+    sys::{
+        prctl,
+        stat::{mknod, stat, Mode, SFlag},
+    },
+    unistd::{close, unlink},
 };
 use rust_task::{
     child::Child,
     io_uring::Ring,
+    ioctl::call_for,
     ktap::{self, did, Test},
 };
 use std::{
@@ -59,14 +63,25 @@ const TESTS: &[Test] = &[
         "task work with the OwnerModule of another module",
         task_work,
     ),
-    ("forgotten misc device", device),
-    ("misc device that names another module", foreign_owner),
-    ("misc devices with an empty and a long name", bad_names),
+    ("forgotten misc device", || device(c"device")),
+    ("forgotten character device", || device(c"char device")),
+    ("character device that owns itself", || {
+        device(c"char, dropped")
+    }),
+    ("character device dropped while a file is open", dropped),
+    ("devices that name another module", foreign_owner),
+    ("devices with an empty and a long name", bad_names),
     ("init() that fails and leaves all of it behind", failing),
-    ("misc device opened during init()", slow),
+    ("misc device opened during init()", || slow(c"slow")),
+    ("character device opened during init()", || {
+        slow(c"char, slow")
+    }),
+    ("misc device opened during an init() that fails", || {
+        slow_failing(c"slow, failing")
+    }),
     (
-        "misc device opened during an init() that fails",
-        slow_failing,
+        "character device opened during an init() that fails",
+        || slow_failing(c"char, failing"),
     ),
     ("process killed while it waits for init()", killed),
     ("misc device opened by io_uring during init()", by_io_uring),
@@ -178,11 +193,11 @@ fn task_work() -> Result<()> {
     unload()
 }
 
-fn device() -> Result<()> {
+fn device(case: &CStr) -> Result<()> {
     if must_not_leak() {
         return Ok(());
     }
-    load(c"device")?.context("finit_module()")?;
+    load(case)?.context("finit_module()")?;
     close(open_node()?)?;
     unload()?;
     let err = open_node().err();
@@ -191,7 +206,29 @@ fn device() -> Result<()> {
         "open() after the module has gone: {err:?}"
     );
     // The name must be free.
-    load(c"device")?.context("finit_module() again")?;
+    load(case)?.context("finit_module() again")?;
+    unload()
+}
+
+/// An inode knows the device while a file is open, so it can be opened although the device is not
+/// registered any more.
+fn dropped() -> Result<()> {
+    const OTHER: &str = "/dev/rust_leftover_other";
+    load(c"char, dropped")?.context("finit_module()")?;
+    mknod(OTHER, SFlag::S_IFCHR, Mode::S_IRUSR, stat(NODE)?.st_rdev)?;
+    let open_other = || open(OTHER, OFlag::O_RDONLY, Mode::empty());
+    let file = File::open(OTHER)?;
+    close(open_other()?)?;
+    ensure!(call_for(&file, 0, 0)? == 1, "the device has gone before");
+    ensure!(!Path::new(NODE).exists(), "{NODE} remains");
+    let result = open_other();
+    ensure!(result == Err(Errno::ENXIO), "opened again: {result:?}");
+    // The file stays open, and keeps the module.
+    ensure!(call_for(&file, 0, 0)? == 0, "dropped twice");
+    let result = unload();
+    ensure!(result.is_err(), "unloaded while a file is open");
+    drop(file);
+    unlink(OTHER)?;
     unload()
 }
 
@@ -241,7 +278,7 @@ fn wait_for_node() -> Result<()> {
     Ok(())
 }
 
-fn slow() -> Result<()> {
+fn slow(case: &CStr) -> Result<()> {
     let opener = Child::start(|| {
         let file = open_early()??;
         let state = fs::read_to_string("/sys/module/rust_leftover/initstate")?;
@@ -252,13 +289,17 @@ fn slow() -> Result<()> {
         close(file)?;
         Ok(())
     })?;
-    load(c"slow")?.context("finit_module()")?;
+    load(case)?.context("finit_module()")?;
     opener.join()?;
     // The references of all files that were not opened have been dropped.
     unload()
 }
 
-fn slow_failing() -> Result<()> {
+fn slow_failing(case: &CStr) -> Result<()> {
+    // The character device is left behind.
+    if case == c"char, failing" && must_not_leak() {
+        return Ok(());
+    }
     let opener = Child::start(|| match open_early()? {
         Err(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO) => Ok(()),
         Err(err) => bail!("open(): {err}"),
@@ -269,7 +310,7 @@ fn slow_failing() -> Result<()> {
             bail!("open() has not failed")
         }
     })?;
-    let result = load(c"slow, failing")?;
+    let result = load(case)?;
     ensure!(result == Err(Errno::ENODEV), "finit_module(): {result:?}");
     opener.join()
 }

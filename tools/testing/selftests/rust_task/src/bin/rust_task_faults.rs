@@ -22,8 +22,10 @@ use rust_task::{
     params, vma,
 };
 use std::{
+    ffi::CStr,
     fs::{self, File},
     num::NonZeroUsize,
+    os::fd::AsRawFd,
     path::Path,
     sync::atomic::AtomicU64,
     time::Duration,
@@ -35,11 +37,12 @@ const TESTS: &[Test] = &[
         "each fault is returned or tolerated, and the next call succeeds",
         each_fault,
     ),
-    ("loading the module succeeds or fails", module_loaded_or_not),
+    ("loading a module succeeds or fails", modules_loaded_or_not),
     ("no memory is leaked", no_leak),
 ];
 
 const PAGE: usize = 4096;
+const NODE: &str = "/dev/rust_char_memory0";
 /// Operations in which each fault must be returned as an error.
 const ALL_ERRORS: &[&str] = &[
     "get information",
@@ -292,6 +295,7 @@ fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()
             }),
         ),
         ("kthread_use_mm()", Box::new(|| use_mm(tester))),
+        ("write, read, poll a character device", Box::new(use_node)),
     ];
     all.extend((test_abi::TASK..=test_abi::USER_NS).map(references));
     // On 6.12, a remap_pfn_range() that fails to allocate a page table looks up the memory type of
@@ -375,6 +379,25 @@ fn use_mm(tester: &Tester) -> Result<(), Errno> {
     let result = tester.use_mm(value.as_ptr() as u64, 1)?;
     assert_eq!((result.done, result.wrong, result.result), (1, 0, 7));
     assert_eq!(value.into_inner(), 2);
+    Ok(())
+}
+
+/// Opens a node of the character device, and writes, reads and polls it.
+fn use_node() -> Result<(), Errno> {
+    let mut options = File::options();
+    let file = options.read(true).write(true).open(NODE).map_err(io)?;
+    pwrite(&file, b"fault", 0)?;
+    let mut events = libc::pollfd {
+        fd: file.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: `events` is valid for the call.
+    Errno::result(unsafe { libc::poll(&mut events, 1, 0) })?;
+    assert_eq!(events.revents, libc::POLLIN);
+    let mut bytes = [0; 5];
+    pread(&file, &mut bytes, 0)?;
+    assert_eq!(&bytes, b"fault");
     Ok(())
 }
 
@@ -464,18 +487,27 @@ fn each_fault() -> Result<()> {
     })
 }
 
-/// Either the device is registered, or the module is not loaded.
-fn module_loaded_or_not() -> Result<()> {
+/// Either the device of a module is registered, or the module is not loaded.
+fn modules_loaded_or_not() -> Result<()> {
     // This test takes longer than all operations, so it is skipped if one operation was selected.
     if params::text("case").is_some() {
         return Ok(());
     }
-    let module = File::open("/modules/rust_task_info.ko")?;
-    let unload = || delete_module(c"rust_task_info", DeleteModuleFlags::O_NONBLOCK);
-    let load = || finit_module(&module, c"", ModuleInitFlags::empty());
-    unload()?;
     // Almost all of these faults are in the module loader.
     let step = if is_long()? { 1 } else { 3 };
+    loaded_or_not(c"rust_task_info", step)?;
+    Device::open()?.info()?;
+    loaded_or_not(c"rust_char_memory", 2 * step)?;
+    Ok(use_node()?)
+}
+
+/// Loads and unloads a module with a fault at each `step`-th injection point.
+fn loaded_or_not(name: &CStr, step: usize) -> Result<()> {
+    let path = format!("/modules/{}.ko", name.to_str()?);
+    let module = File::open(&path).context(path)?;
+    let unload = || delete_module(name, DeleteModuleFlags::O_NONBLOCK);
+    let load = || finit_module(&module, c"", ModuleInitFlags::empty());
+    unload()?;
     let Swept { faults, .. } = sweep_each(step, &|| {
         load()?;
         // The fault may be injected into this call.
@@ -486,10 +518,8 @@ fn module_loaded_or_not() -> Result<()> {
         }
         Ok(())
     })?;
-    ktap::did("faults", format!("load the module\t{faults}"));
-    load()?;
-    Device::open()?.info()?;
-    Ok(())
+    ktap::did("faults", format!("load {}\t{faults}", name.to_str()?));
+    Ok(load()?)
 }
 
 fn no_leak() -> Result<()> {

@@ -1,0 +1,1059 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Character devices with a major number of their own.
+//!
+//! A [`CharDeviceRegistration`] has one major number, which the kernel chooses, one or more minor
+//! numbers, and a node in `/dev` for each of these. A driver with a single node needs no major
+//! number: it uses a [misc device](crate::miscdevice) instead.
+//!
+//! # Implementation
+//!
+//! `cdev_del()` does not wait for `chrdev_open()`: a process that has looked up the device before
+//! calls `->open()` after it. The `owner` of a `struct cdev` does not keep a module whose `init()`
+//! fails, either. So the `struct cdev` is in a
+//! `Node`, which is freed with the last reference to it, and whose `->open()` is a function of
+//! this file. That calls the driver only while it holds a lock which the end of the registration
+//! takes, and with a reference to the module.
+//!
+//! C header: [`include/linux/cdev.h`](srctree/include/linux/cdev.h)
+
+use crate::{
+    alloc::{
+        Allocator,
+        Box, //
+    },
+    bindings, c_str, container_of,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    fs::File,
+    mm::{
+        virt::VmaNew,
+        vma_desc::VmaDesc, //
+    },
+    module::this_module,
+    module_going::{
+        self,
+        Kind,
+        Leftover, //
+    },
+    prelude::*,
+    sync::Arc,
+    task::PollTable,
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    },
+    uaccess::{
+        UserSlice,
+        UserSliceReader,
+        UserSliceWriter, //
+    },
+};
+use core::{
+    cell::UnsafeCell,
+    ffi::c_void,
+    marker::PhantomData,
+    mem::MaybeUninit,
+    ops::Deref,
+    ptr::{
+        self,
+        null_mut,
+        NonNull, //
+    },
+};
+
+mod mmap_prepare;
+
+/// The most bytes of a name. `devtmpfs` creates files with names of up to 255 bytes, and the number
+/// of the node is a part of it.
+const MAX_NAME: usize = 200;
+
+/// The events of `poll()`, `select()` and `epoll_wait()`, by their names in
+/// `include/uapi/linux/eventpoll.h`.
+pub mod events {
+    /// There is data to read.
+    pub const EPOLLIN: u32 = 0x1;
+    /// There is urgent data to read.
+    pub const EPOLLPRI: u32 = 0x2;
+    /// Data can be written.
+    pub const EPOLLOUT: u32 = 0x4;
+    /// There is an error. It is always reported.
+    pub const EPOLLERR: u32 = 0x8;
+    /// The device is gone. It is always reported.
+    pub const EPOLLHUP: u32 = 0x10;
+    /// The same as [`EPOLLIN`], for processes that ask for this one.
+    pub const EPOLLRDNORM: u32 = 0x40;
+    /// The same as [`EPOLLOUT`], for processes that ask for this one.
+    pub const EPOLLWRNORM: u32 = 0x100;
+    /// The other end does not send any more.
+    pub const EPOLLRDHUP: u32 = 0x2000;
+
+    pub(super) const ALL: u32 = EPOLLIN
+        | EPOLLPRI
+        | EPOLLOUT
+        | EPOLLERR
+        | EPOLLHUP
+        | EPOLLRDNORM
+        | EPOLLWRNORM
+        | EPOLLRDHUP;
+}
+
+/// The options of a character device that is to be registered.
+#[derive(Copy, Clone)]
+pub struct CharDeviceOptions {
+    /// The name of the device, which `/proc/devices` has, and of its class in `/sys/class/`.
+    ///
+    /// It is also the name of the node in `/dev`. If the device has several minor numbers, the
+    /// number of the node follows, beginning with 0.
+    ///
+    /// It has 1 to 200 bytes, which are printable ASCII characters other than a space, `/` and `!`.
+    /// The first one is not a period.
+    pub name: &'static CStr,
+    /// The number of minor numbers and nodes.
+    pub minors: u32,
+}
+
+/// Returns whether the name is that of a file in `/dev`. C replaces `/` by `!` in other places.
+fn is_valid(name: &CStr) -> bool {
+    let name = name.to_bytes();
+    let is_allowed = |byte: &u8| byte.is_ascii_graphic() && !b"/!".contains(byte);
+
+    (1..=MAX_NAME).contains(&name.len()) && name[0] != b'.' && name.iter().all(is_allowed)
+}
+
+/// The part of a character device that the kernel can reach after its registration has ended.
+///
+/// A file that is open has a reference to `cdev`, and so has `chrdev_open()`. `cdev` has a
+/// reference to `kobj`, its parent, and so has the registration.
+///
+/// # Invariants
+///
+/// - The node is allocated by a [`KBox`]. [`Self::free`] frees it when the last reference to `kobj`
+///   is dropped.
+/// - After `cdev_add()`, `driver` is accessed with `lock` held only: by readers for reading, by the
+///   writer for writing.
+/// - If `driver` is not `None` after `cdev_add()`, the device is registered, and its module, if
+/// any, has not been freed.
+#[repr(C)]
+struct Node {
+    cdev: Opaque<bindings::cdev>,
+    kobj: Opaque<bindings::kobject>,
+    lock: Opaque<bindings::rw_semaphore>,
+    driver: UnsafeCell<Option<Driver>>,
+}
+
+/// How a file of a device is opened.
+#[derive(Copy, Clone)]
+struct Driver {
+    /// The `CharDeviceRegistration<T>`.
+    registration: NonNull<c_void>,
+    module: *mut bindings::module,
+    table: &'static bindings::file_operations,
+    /// [`Operations::open`] of `T`.
+    open: unsafe fn(NonNull<c_void>, u32, *mut bindings::file) -> Result,
+}
+
+impl Node {
+    /// The `struct file_operations` of each `cdev`. It has no owner, as it is not part of a module.
+    const TABLE: &'static bindings::file_operations = &bindings::file_operations {
+        open: Some(Self::open),
+        // SAFETY: The fields of `struct file_operations` are integers and nullable pointers. Zero
+        // is a valid value of each.
+        ..unsafe { MaybeUninit::zeroed().assume_init() }
+    };
+
+    const KTYPE: &'static bindings::kobj_type = &bindings::kobj_type {
+        release: Some(Self::free),
+        // SAFETY: The fields of `struct kobj_type` are nullable pointers, for which zero is a valid
+        // value.
+        ..unsafe { MaybeUninit::zeroed().assume_init() }
+    };
+
+    /// Allocates a node.
+    fn new(driver: Driver) -> Result<NodeRef> {
+        let node = KBox::new(
+            Self {
+                cdev: Opaque::uninit(),
+                // SAFETY: The fields of `struct kobject` are integers and nullable pointers. Zero
+                // is a valid value of each.
+                kobj: Opaque::new(unsafe { MaybeUninit::zeroed().assume_init() }),
+                lock: Opaque::uninit(),
+                driver: UnsafeCell::new(Some(driver)),
+            },
+            GFP_KERNEL,
+        )?;
+        let (cdev, kobj, lock) = (node.cdev.get(), node.kobj.get(), node.lock.get());
+
+        // SAFETY: `lock` is memory for a semaphore that nothing else uses yet. It does not move, as
+        // the node is not moved out of its allocation.
+        unsafe { bindings::init_rwsem(lock) };
+        // SAFETY: `kobj` is zeroed, and does not move. `KTYPE` is a static, which C only reads.
+        //
+        // INVARIANT: This is the first reference to `kobj`. `free()` is called when the last one is
+        // dropped.
+        unsafe { bindings::kobject_init(kobj, ptr::from_ref(Self::KTYPE).cast_mut()) };
+        // SAFETY: `cdev` is memory for a `struct cdev` that nothing else uses yet, and `TABLE` is a
+        // static. `kobj` is initialized, and has the same lifetime: `cdev_add()` takes a reference,
+        // and the release of `cdev` drops it.
+        unsafe {
+            bindings::cdev_init(cdev, Self::TABLE);
+            bindings::cdev_set_parent(cdev, kobj);
+        }
+        Ok(NodeRef(NonNull::from(KBox::leak(node))))
+    }
+
+    /// Frees a node.
+    ///
+    /// # Safety
+    ///
+    /// Only `kobject_put()` may call this, for the `kobj` of a node.
+    unsafe extern "C" fn free(kobj: *mut bindings::kobject) {
+        // SAFETY: `kobj` is a field of a `Node`.
+        let node: *const Self =
+            unsafe { container_of!(kobj.cast::<Opaque<bindings::kobject>>(), Self, kobj) };
+        // SAFETY: By the type invariant, a `KBox` allocated the node, and nothing has a reference
+        // to it any more.
+        drop(unsafe { KBox::from_raw(node.cast_mut()) });
+    }
+
+    /// Removes the driver. Returns after each `open()` of it has returned.
+    fn clear_driver(&self) {
+        // SAFETY: `new()` has initialized the semaphore. The callers are in process context and may
+        // sleep, and do not hold it.
+        unsafe { bindings::down_write(self.lock.get()) };
+        // SAFETY: This task holds the semaphore for writing.
+        unsafe { *self.driver.get() = None };
+        // SAFETY: This task holds the semaphore for writing.
+        unsafe { bindings::up_write(self.lock.get()) };
+    }
+
+    /// Opens a file of a device.
+    ///
+    /// # Safety
+    ///
+    /// Only `chrdev_open()` may call this.
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: `chrdev_open()` holds a reference to the `cdev` of the inode. Only the release of
+        // that `cdev` and the eviction of the inode change the field.
+        let cdev = unsafe { bindings::inode_cdev(inode) };
+        // SAFETY: The table with this function is that of the `cdev` of a node only.
+        let node: *const Self =
+            unsafe { container_of!(cdev.cast::<Opaque<bindings::cdev>>(), Self, cdev) };
+        // SAFETY: The reference of `chrdev_open()` keeps `cdev` and with it the node.
+        let node = unsafe { &*node };
+
+        // SAFETY: `new()` has initialized the semaphore. `open()` is called in process context, and
+        // may sleep.
+        let interrupted = unsafe { bindings::down_read_killable(node.lock.get()) };
+        if interrupted != 0 {
+            return interrupted;
+        }
+        // SAFETY: This task holds the semaphore for reading.
+        let driver = unsafe { *node.driver.get() };
+        let result = driver.ok_or(ENXIO).and_then(|driver| {
+            // SAFETY: The inode is that of the file that `chrdev_open()` opens. `driver` is that of
+            // the node, whose semaphore this task holds.
+            unsafe { driver.open(bindings::iminor(inode), file) }
+        });
+        // SAFETY: This task holds the semaphore for reading.
+        unsafe { bindings::up_read(node.lock.get()) };
+
+        result.map_or_else(|err| err.to_errno(), |()| 0)
+    }
+}
+
+impl Driver {
+    /// Opens a file of the driver.
+    ///
+    /// # Safety
+    ///
+    /// - [`Node::open`] must call this, for the `file` that it opens.
+    /// - The caller must hold the lock of the node of which this is the `driver`.
+    unsafe fn open(self, minor: u32, file: *mut bindings::file) -> Result {
+        // SAFETY: By the type invariant of `Node`, the module has not been freed, and is not while
+        // the lock is held.
+        if !unsafe { bindings::try_module_get(self.module) } {
+            return Err(ENXIO);
+        }
+        // SAFETY: `file` is being opened, so no other task uses it. Its former `f_op`,
+        // `Node::TABLE`, has no owner. The reference to the module belongs to the new one.
+        unsafe { (*file).f_op = self.table };
+        // SAFETY: `Node::open()` is `->open()` of `file`. The reference above belongs to `f_op`,
+        // the `owner` of which is `module`. The end of the registration takes the lock that the
+        // caller holds. An error is returned by `Node::open()`, which does not access `file` after
+        // this.
+        unsafe { module_going::check_open(file, self.module)? };
+        // SAFETY: By the type invariant of `Node`, the device is registered while the caller holds
+        // the lock, and `open` is the function for the type of `registration`.
+        unsafe { (self.open)(self.registration, minor, file) }
+    }
+}
+
+/// Device numbers, allocated by `alloc_chrdev_region()`.
+struct Numbers {
+    first: bindings::dev_t,
+    count: u32,
+}
+
+impl Numbers {
+    fn new(options: CharDeviceOptions) -> Result<Self> {
+        let (name, count) = (options.name.as_char_ptr(), options.minors);
+        let mut first = 0;
+        // SAFETY: `first` is valid for writes, and `name` is a string.
+        to_result(unsafe { bindings::alloc_chrdev_region(&mut first, 0, count, name) })?;
+        Ok(Self { first, count })
+    }
+}
+
+impl Drop for Numbers {
+    fn drop(&mut self) {
+        // SAFETY: `new()` has allocated these numbers.
+        unsafe { bindings::unregister_chrdev_region(self.first, self.count) };
+    }
+}
+
+/// A class, created by `class_create()`. It has no devices when it is dropped.
+struct Class(*mut bindings::class);
+
+impl Class {
+    fn new(options: CharDeviceOptions) -> Result<Self> {
+        let name = options.name.as_char_ptr();
+        // SAFETY: `name` is a string. The class keeps the pointer. The string is part of the
+        // driver, and the class is destroyed before the module is freed.
+        Ok(Self(from_err_ptr(unsafe { bindings::class_create(name) })?))
+    }
+}
+
+impl Drop for Class {
+    fn drop(&mut self) {
+        // SAFETY: `new()` has created the class, and its devices have been destroyed.
+        unsafe { bindings::class_destroy(self.0) };
+    }
+}
+
+/// A reference to the `kobj` of a node.
+struct NodeRef(NonNull<Node>);
+
+impl Deref for NodeRef {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        // SAFETY: The reference keeps the node.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for NodeRef {
+    fn drop(&mut self) {
+        // SAFETY: `self` owns a reference to `kobj`.
+        unsafe { bindings::kobject_put(self.kobj.get()) };
+    }
+}
+
+/// What a registration owns.
+struct Parts {
+    class: Class,
+    node: NodeRef,
+    numbers: Numbers,
+}
+
+impl Parts {
+    fn new(options: CharDeviceOptions, driver: Driver) -> Result<Self> {
+        Ok(Self {
+            numbers: Numbers::new(options)?,
+            class: Class::new(options)?,
+            node: Node::new(driver)?,
+        })
+    }
+
+    /// Adds the device and its nodes in `/dev`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Registered::start`].
+    unsafe fn add(&self, options: CharDeviceOptions) -> Result {
+        let (first, count) = (self.numbers.first, self.numbers.count);
+        // SAFETY: `Node::new()` has initialized `cdev`, and the device numbers are its own. If this
+        // fails, nothing has a reference to `cdev`, and `cdev` has none to its parent.
+        to_result(unsafe { bindings::cdev_add(self.node.cdev.get(), first, count) })?;
+
+        for index in 0..count {
+            if let Err(err) = self.create_node(options, index) {
+                self.delete(index);
+                return Err(err);
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a node in `/dev`.
+    fn create_node(&self, options: CharDeviceOptions, index: u32) -> Result {
+        let format = match options.minors {
+            1 => c_str!("%s"),
+            _ => c_str!("%s%u"),
+        };
+        // SAFETY: The class is valid, and the number is one of this device. The arguments after the
+        // format are those that it names; one more is allowed.
+        from_err_ptr(unsafe {
+            bindings::device_create(
+                self.class.0,
+                null_mut(),
+                self.numbers.first + index,
+                null_mut(),
+                format.as_char_ptr(),
+                options.name.as_char_ptr(),
+                index,
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Removes the device and its first `count` nodes in `/dev`. Waits until no `open()` of the
+    /// driver runs. Must be called once, after `cdev_add()`.
+    fn delete(&self, count: u32) {
+        for index in 0..count {
+            // SAFETY: `create_node()` has created a device with this class and number.
+            unsafe { bindings::device_destroy(self.class.0, self.numbers.first + index) };
+        }
+        // SAFETY: `cdev_add()` has succeeded. This drops the reference that `cdev_init()` has
+        // created.
+        unsafe { bindings::cdev_del(self.node.cdev.get()) };
+        // A file that is open keeps `cdev`, with which the same inode can still be opened.
+        self.node.clear_driver();
+    }
+}
+
+/// The part of a registration that does not depend on the driver.
+///
+/// # Invariants
+///
+/// `parts` is written by [`start`](Self::start) before the device is added, and by
+/// [`end`](Self::end) after it has been deleted. If it is not `None` otherwise, the device has been
+/// added.
+struct Registered {
+    parts: UnsafeCell<Option<Parts>>,
+    leftover: Leftover,
+}
+
+impl Registered {
+    const fn new() -> Self {
+        // INVARIANT: The device has not been added.
+        Self {
+            parts: UnsafeCell::new(None),
+            leftover: Leftover::new(Kind::Registration, deregister),
+        }
+    }
+
+    /// Registers the device.
+    ///
+    /// # Safety
+    ///
+    /// - This must be the first call for `self`, which must be pinned.
+    /// - `driver.module` must be the module with the code of the driver, which must execute this.
+    /// - `driver.open` may be called with `driver.registration` until `self` is dropped or ended.
+    unsafe fn start(&self, options: CharDeviceOptions, driver: Driver) -> Result {
+        let new = Parts::new(options, driver)?;
+        // SAFETY: The device has not been added, so nothing else uses the field.
+        let parts = unsafe { &mut *self.parts.get() };
+        // INVARIANT: The device is added below. If that fails, the field is set to `None`.
+        let parts = &*parts.insert(new);
+        // SAFETY: Guaranteed by the caller.
+        if let Err(err) = unsafe { parts.add(options) } {
+            // SAFETY: The device is not there any more, and no `open()` runs, so nothing else uses
+            // the field.
+            unsafe { *self.parts.get() = None };
+            return Err(err);
+        }
+        // SAFETY: `leftover` is pinned and has not been added before. The caller guarantees that
+        // the module is that of the code that executes this. `drop()` claims the object first.
+        unsafe { Leftover::link(ptr::from_ref(&self.leftover).cast_mut(), driver.module) };
+        Ok(())
+    }
+
+    /// Ends the registration, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// `self` must not be used after this, but by [`Self::start`] and [`Self::drop`].
+    unsafe fn end(&self) {
+        // SAFETY: The field does not change before the device is deleted. An `open()` that runs has
+        // a shared reference as well.
+        if let Some(parts) = unsafe { &*self.parts.get() } {
+            parts.delete(parts.numbers.count);
+        }
+        // SAFETY: The device is not there any more, and no `open()` runs. The caller guarantees
+        // that there is no other user.
+        //
+        // INVARIANT: The device has been deleted.
+        unsafe { *self.parts.get() = None };
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if self.leftover.claim() {
+            // SAFETY: `self` is not used after its drop.
+            unsafe { self.end() };
+            self.leftover.unlink();
+        }
+    }
+}
+
+/// Deregisters a device that its module has left behind.
+///
+/// # Safety
+///
+/// `leftover` must be that of a [`Registered`] that is in the list and not claimed.
+unsafe fn deregister(leftover: *mut Leftover) {
+    // SAFETY: `leftover` is a field of a `Registered`, which is valid while it is in the list.
+    let registered = unsafe { &*container_of!(leftover, Registered, leftover) };
+    // SAFETY: Only its drop uses it after this: no code of the module runs any more.
+    unsafe { registered.end() };
+}
+
+/// A registered character device.
+///
+/// Dropping it deregisters the device and removes its nodes from `/dev`. Files that are open at
+/// that time stay open. If it is leaked, the device is deregistered when its module is unloaded, or
+/// when the `init()` of the module fails.
+///
+/// The nodes appear at once, but while the module is in its `init()`, a process that opens one
+/// waits until `init()` has returned. It can be killed. If `init()` fails, `open()` fails as for a
+/// device that does not exist. An `init()` that waits for a process that opens the device waits
+/// permanently, or until that process is killed.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     c_str,
+///     cdev::{CharDevice, CharDeviceOptions, CharDeviceRegistration},
+///     fs::File,
+///     uaccess::UserSliceWriter, //
+/// };
+///
+/// /// A device whose nodes are read as an endless sequence of one byte, which is their number.
+/// struct Numbers {
+///     byte: u8,
+/// }
+///
+/// #[vtable]
+/// impl CharDevice for Numbers {
+///     type Ptr = KBox<Self>;
+///     type Data = ();
+///
+///     fn open(
+///         _file: &File,
+///         _device: &CharDeviceRegistration<Self>,
+///         minor: u32,
+///     ) -> Result<KBox<Self>> {
+///         Ok(KBox::new(Numbers { byte: minor as u8 }, GFP_KERNEL)?)
+///     }
+///
+///     fn read(
+///         me: &Self,
+///         _file: &File,
+///         out: &mut UserSliceWriter,
+///         _offset: &mut i64,
+///     ) -> Result<usize> {
+///         let count = out.len();
+///         for _ in 0..count {
+///             out.write(&me.byte)?;
+///         }
+///         Ok(count)
+///     }
+/// }
+///
+/// let options = CharDeviceOptions { name: c_str!("rust_numbers"), minors: 2 };
+/// let device = CharDeviceRegistration::<Numbers>::register(options, ());
+/// let device = KBox::pin_init(device, GFP_KERNEL)?;
+/// # assert_eq!(device.minors(), 2);
+/// # let refused = |name, minors| {
+/// #     let options = CharDeviceOptions { name, minors };
+/// #     let device = CharDeviceRegistration::<Numbers>::register(options, ());
+/// #     KBox::pin_init(device, GFP_KERNEL).err()
+/// # };
+/// # assert_eq!(refused(c_str!(""), 1), Some(EINVAL));
+/// # assert_eq!(refused(c_str!("rust_numbers"), 0), Some(EINVAL));
+/// # assert_eq!(refused(c_str!("rust_numbers"), u32::MAX), Some(EINVAL));
+/// # Ok::<(), Error>(())
+/// ```
+#[pin_data]
+pub struct CharDeviceRegistration<T: CharDevice> {
+    // The fields are dropped in this order, so `open()` does not run without `data`.
+    #[pin]
+    registered: Registered,
+    data: T::Data,
+}
+
+// SAFETY: Any thread may deregister the device. `T::Data` is `Send`.
+unsafe impl<T: CharDevice> Send for CharDeviceRegistration<T> {}
+// SAFETY: The methods with `&self` only read fields that do not change while the device is
+// registered. `T::Data` is `Sync`.
+unsafe impl<T: CharDevice> Sync for CharDeviceRegistration<T> {}
+
+impl<T: CharDevice> CharDeviceRegistration<T> {
+    /// The most minor numbers of a device, as each has a node in `/dev`.
+    pub const MAX_MINORS: u32 = 1 << 10;
+
+    /// Returns an initializer that registers a character device.
+    ///
+    /// C: `alloc_chrdev_region()`, `class_create()`, `cdev_add()` and `device_create()`.
+    ///
+    /// # Errors
+    ///
+    /// The initializer returns:
+    ///
+    /// - `EINVAL`: `OwnerModule` of `T` is not the module that contains the code, the name is not
+    ///   valid (see [`CharDeviceOptions`]), or `minors` is zero or greater than
+    ///   [`Self::MAX_MINORS`].
+    /// - `EBUSY`: No major number is free.
+    /// - `EEXIST`: The name is in use. The kernel log has a stack trace then.
+    /// - `ENOMEM`: An allocation failed.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    #[doc(alias("alloc_chrdev_region", "cdev_add", "class_create", "device_create"))]
+    pub fn register(options: CharDeviceOptions, data: T::Data) -> impl PinInit<Self, Error> {
+        let module = this_module::<T::OwnerModule>().as_ptr();
+        let check = move || {
+            if !is_valid(options.name) || !(1..=Self::MAX_MINORS).contains(&options.minors) {
+                return Err(EINVAL);
+            }
+            module_going::check_owner(module, Operations::<T>::open as *const () as usize)
+        };
+
+        let parts = try_pin_init!(Self {
+            data,
+            registered: Registered::new(),
+        }? Error);
+        parts.pin_chain(move |this| {
+            check()?;
+            let this = &*this;
+            let driver = Driver {
+                registration: NonNull::from(this).cast(),
+                module,
+                table: Operations::<T>::TABLE,
+                open: Operations::<T>::open,
+            };
+            // SAFETY: `this` is pinned, and is initialized but for the registration. `check()` has
+            // found that the code of `T` is in `module`. `Operations::<T>::open()` expects a
+            // `CharDeviceRegistration<T>`, which is valid until it is dropped. If that is leaked,
+            // it is ended before the module is freed.
+            unsafe { this.registered.start(options, driver) }
+        })
+    }
+
+    /// Returns the data that the device was registered with.
+    pub fn data(&self) -> &T::Data {
+        &self.data
+    }
+
+    /// Returns the number of minor numbers.
+    pub fn minors(&self) -> u32 {
+        // SAFETY: The field does not change while the device is registered.
+        let parts = unsafe { &*self.registered.parts.get() };
+
+        parts.as_ref().map_or(0, |parts| parts.numbers.count)
+    }
+}
+
+/// A pointer that can own the data of an open file.
+///
+/// # Safety
+///
+/// What [`ForeignOwnable::borrow`] returns must own nothing. What safe code can reach through a
+/// reference to it, with the lifetime of that reference, must be valid until the pointer is
+/// dropped.
+pub unsafe trait FileData: ForeignOwnable {}
+
+// SAFETY: It owns nothing and refers to nothing.
+unsafe impl FileData for () {}
+
+// SAFETY: A borrow is a reference to the value, which is freed when the box is dropped.
+unsafe impl<T: 'static, A: Allocator> FileData for Box<T, A> where Self: ForeignOwnable {}
+
+// SAFETY: As for a box.
+unsafe impl<T: 'static, A: Allocator> FileData for Pin<Box<T, A>> where Self: ForeignOwnable {}
+
+// SAFETY: A borrow is an `ArcBorrow`, which refers to the value. The `Arc` holds a reference, so
+// the value is not freed before the `Arc` is dropped.
+unsafe impl<T: 'static> FileData for Arc<T> {}
+
+/// The operations of an open file of a character device.
+///
+/// The implementing type is the data of an open file. [`open`](Self::open) creates it. It is
+/// dropped after the last reference to the file is dropped.
+///
+/// # Context
+///
+/// Process context; may sleep.
+#[vtable]
+pub trait CharDevice: Sized + 'static {
+    /// The pointer type that owns the data, usually `KBox<Self>` or `Arc<Self>`.
+    type Ptr: FileData + Send + Sync + 'static;
+
+    /// What the files of a device share, see [`CharDeviceRegistration::data`].
+    type Data: Send + Sync + 'static;
+
+    /// Creates the data of a file that is being opened. `minor` is less than
+    /// [`CharDeviceRegistration::minors`].
+    ///
+    /// The device stays registered until this returns: its drop waits for this. So this must not
+    /// drop a registration of this kind, nor wait for a task that does.
+    fn open(file: &File, device: &CharDeviceRegistration<Self>, minor: u32) -> Result<Self::Ptr>;
+
+    /// Reads from the file at `offset`, and advances it. Returns the number of bytes, which is at
+    /// most `out.len()`, or 0 at the end.
+    fn read(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _out: &mut UserSliceWriter,
+        _offset: &mut i64,
+    ) -> Result<usize> {
+        crate::build_error!(crate::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Writes to the file at `offset`, and advances it. Returns the number of bytes, which is at
+    /// most `input.len()`.
+    fn write(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _input: &mut UserSliceReader,
+        _offset: &mut i64,
+    ) -> Result<usize> {
+        crate::build_error!(crate::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Returns which of the [`events`] there are, for `poll()`, `select()` and `epoll_wait()`.
+    ///
+    /// It first adds each queue whose wake-up may change the result to `table`, and then looks at
+    /// the state of the device. If this is not implemented, a file can always be read and written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     cdev::{events, CharDevice, CharDeviceRegistration},
+    ///     fs::File,
+    ///     sync::{atomic::{Acquire, Atomic, Release}, Arc, ArcBorrow},
+    ///     task::{PollTable, WaitQueue}, //
+    /// };
+    ///
+    /// #[pin_data]
+    /// struct Channel {
+    ///     ready: Atomic<bool>,
+    ///     #[pin]
+    ///     readers: WaitQueue,
+    /// }
+    ///
+    /// impl Channel {
+    ///     fn interrupt(&self) {
+    ///         self.ready.store(true, Release);
+    ///         self.readers.wake_up();
+    ///     }
+    /// }
+    ///
+    /// #[vtable]
+    /// impl CharDevice for Channel {
+    ///     type Ptr = Arc<Self>;
+    ///     type Data = Arc<Self>;
+    ///
+    ///     fn open(
+    ///         _file: &File,
+    ///         device: &CharDeviceRegistration<Self>,
+    ///         _minor: u32,
+    ///     ) -> Result<Arc<Self>> {
+    ///         Ok(device.data().clone())
+    ///     }
+    ///
+    ///     fn poll<'a>(
+    ///         me: &'a ArcBorrow<'_, Self>,
+    ///         _file: &'a File,
+    ///         table: &mut PollTable<'a>,
+    ///     ) -> u32 {
+    ///         table.poll_wait(&me.readers);
+    ///         match me.ready.load(Acquire) {
+    ///             true => events::EPOLLIN | events::EPOLLRDNORM,
+    ///             false => 0,
+    ///         }
+    ///     }
+    /// }
+    /// # let channel = KBox::pin_init(
+    /// #     pin_init!(Channel { ready: Atomic::new(false), readers <- WaitQueue::new() }),
+    /// #     GFP_KERNEL,
+    /// # )?;
+    /// # channel.interrupt();
+    /// # assert!(channel.ready.load(Acquire));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias = "poll_wait")]
+    fn poll<'a>(
+        _device: &'a <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &'a File,
+        _table: &mut PollTable<'a>,
+    ) -> u32 {
+        crate::build_error!(crate::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sets up a VMA when userspace maps the file.
+    ///
+    /// The implementation must not access user memory.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller holds the mmap lock for writing.
+    fn mmap(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _vma: &VmaNew,
+    ) -> Result {
+        crate::build_error!(crate::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Describes the VMA to create when userspace maps the file: see
+    /// [`vma_desc`](crate::mm::vma_desc).
+    ///
+    /// A device implements either this or [`mmap`](Self::mmap). The implementation must not access
+    /// user memory.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The caller holds the mmap lock for writing.
+    fn mmap_prepare<'a>(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'a>,
+        _file: &'a File,
+        _desc: &mut VmaDesc<'a>,
+    ) -> Result {
+        crate::build_error!(crate::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Handles an `ioctl()`. The functions of [`kernel::ioctl`](crate::ioctl) decode `cmd`.
+    fn ioctl(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _cmd: u32,
+        _arg: usize,
+    ) -> Result<isize> {
+        crate::build_error!(crate::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Handles an `ioctl()` of a 32-bit process on a 64-bit kernel.
+    ///
+    /// If this is not implemented, `compat_ptr_ioctl()` calls [`ioctl`](Self::ioctl) and converts
+    /// `arg` as a pointer.
+    #[cfg(CONFIG_COMPAT)]
+    fn compat_ioctl(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _cmd: u32,
+        _arg: usize,
+    ) -> Result<isize> {
+        crate::build_error!(crate::error::VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// The `struct file_operations` of `T`.
+struct Operations<T: CharDevice>(PhantomData<T>);
+
+impl<T: CharDevice> Operations<T> {
+    const TABLE: &'static bindings::file_operations =
+        &Self::with_mmap_prepare(bindings::file_operations {
+            // An open file holds a reference to the module, so the callbacks stay loaded while a
+            // file is open.
+            owner: this_module::<T::OwnerModule>().as_ptr(),
+            release: Some(Self::release),
+            read: if T::HAS_READ { Some(Self::read) } else { None },
+            write: if T::HAS_WRITE {
+                Some(Self::write)
+            } else {
+                None
+            },
+            poll: if T::HAS_POLL { Some(Self::poll) } else { None },
+            mmap: if T::HAS_MMAP {
+                assert!(!T::HAS_MMAP_PREPARE, "a device has one kind of hook");
+                Some(Self::mmap)
+            } else {
+                None
+            },
+            unlocked_ioctl: if T::HAS_IOCTL {
+                Some(Self::ioctl)
+            } else {
+                None
+            },
+            #[cfg(CONFIG_COMPAT)]
+            compat_ioctl: if T::HAS_COMPAT_IOCTL {
+                Some(Self::compat_ioctl)
+            } else if T::HAS_IOCTL {
+                Self::COMPAT_PTR_IOCTL
+            } else {
+                None
+            },
+            // SAFETY: The fields of `struct file_operations` are integers and nullable pointers.
+            // Zero is a valid value of each.
+            ..unsafe { MaybeUninit::zeroed().assume_init() }
+        });
+
+    /// Borrows an open file and its data.
+    ///
+    /// # Safety
+    ///
+    /// - [`Self::open`] must have opened `file`.
+    /// - `file` must not be released for the duration of `'a`.
+    /// - Either only this thread uses `file`, or each thread that uses it has its own `fdget()`.
+    unsafe fn borrow<'a>(
+        file: *mut bindings::file,
+    ) -> (<T::Ptr as ForeignOwnable>::Borrowed<'a>, &'a File) {
+        // SAFETY: `open()` stored the data in `private_data`, and only `release()` removes it. The
+        // caller guarantees that the file is not released for the duration of `'a`.
+        let device = unsafe { T::Ptr::borrow((*file).private_data.cast()) };
+        // SAFETY: The caller guarantees that the file is not released for the duration of `'a`.
+        // `fdget_pos()` takes the lock of the position of regular files and directories only.
+        (device, unsafe { File::from_raw_file(file) })
+    }
+
+    /// Creates the data of a file.
+    ///
+    /// # Safety
+    ///
+    /// - Only [`Driver::open`] may call this, for a `CharDeviceRegistration<T>`.
+    /// - `file` must be the file that is being opened, with [`Self::TABLE`] as its `f_op`.
+    unsafe fn open(registration: NonNull<c_void>, minor: u32, file: *mut bindings::file) -> Result {
+        // SAFETY: The caller guarantees the type. The device is registered while the caller holds
+        // the lock of the node, so it is not dropped.
+        let device = unsafe { registration.cast::<CharDeviceRegistration<T>>().as_ref() };
+        // SAFETY: `chrdev_open()` is still opening the file, so no other thread uses it, and there
+        // is no `fdget_pos()` on it. The reference of its caller keeps it open.
+        let data = T::open(unsafe { File::from_raw_file(file) }, device, minor)?;
+        let data: *const c_void = data.into_foreign().cast();
+        // SAFETY: The driver owns `private_data`. Only the functions of this table access it from
+        // here on.
+        unsafe { (*file).private_data = data.cast_mut() };
+        Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// Only `__fput()` may call this, for a file that [`Self::open`] has opened.
+    unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: `open()` stored the data in `private_data`. `__fput()` runs after the last
+        // reference to the file was dropped, so no other operation borrows the data now or later.
+        drop(unsafe { T::Ptr::from_foreign((*file).private_data.cast()) });
+        0
+    }
+
+    /// # Safety
+    ///
+    /// Only the functions of C that read a file may call this, for a file that [`Self::open`] has
+    /// opened. `offset` must be valid, and must not be used by another thread.
+    unsafe extern "C" fn read(
+        file: *mut bindings::file,
+        user: *mut c_char,
+        count: usize,
+        offset: *mut bindings::loff_t,
+    ) -> isize {
+        // SAFETY: The caller holds a reference to the file for the duration of the call.
+        let (device, file) = unsafe { Self::borrow(file) };
+        let mut out = UserSlice::new(UserPtr::from_addr(user as usize), count).writer();
+        // SAFETY: The caller guarantees that this is the only reference. The file is not a stream,
+        // so the pointer is not null.
+        let read = T::read(device, file, &mut out, unsafe { &mut *offset });
+
+        result_of(read, count)
+    }
+
+    /// # Safety
+    ///
+    /// Only the functions of C that write a file may call this, for a file that [`Self::open`] has
+    /// opened. `offset` must be valid, and must not be used by another thread.
+    unsafe extern "C" fn write(
+        file: *mut bindings::file,
+        user: *const c_char,
+        count: usize,
+        offset: *mut bindings::loff_t,
+    ) -> isize {
+        // SAFETY: The caller holds a reference to the file for the duration of the call.
+        let (device, file) = unsafe { Self::borrow(file) };
+        let mut input = UserSlice::new(UserPtr::from_addr(user as usize), count).reader();
+        // SAFETY: As in `read()`.
+        let written = T::write(device, file, &mut input, unsafe { &mut *offset });
+
+        result_of(written, count)
+    }
+
+    /// # Safety
+    ///
+    /// Only `vfs_poll()` may call this, for a file that [`Self::open`] has opened.
+    unsafe extern "C" fn poll(
+        raw_file: *mut bindings::file,
+        table: *mut bindings::poll_table_struct,
+    ) -> c_uint {
+        // SAFETY: The caller holds a reference to the file for the duration of the call.
+        let (device, file) = unsafe { Self::borrow(raw_file) };
+        // SAFETY: This is `->poll()` of the file. `T::poll()` accepts any lifetime, so what it
+        // passes to the table is a static, or is borrowed from `device` or `file`. Until the file
+        // is released, its data is only borrowed as shared, and the borrow could last as long. A
+        // queue is pinned, so it is not in `device` itself, which is a local variable.
+        let mut table = unsafe { PollTable::from_raw(raw_file, table) };
+
+        // The others are not events but flags of epoll and io_uring.
+        T::poll(&device, file, &mut table) & events::ALL
+    }
+
+    /// # Safety
+    ///
+    /// Only `mmap_region()` may call this, for a file that [`Self::open`] has opened.
+    unsafe extern "C" fn mmap(
+        file: *mut bindings::file,
+        vma: *mut bindings::vm_area_struct,
+    ) -> c_int {
+        // SAFETY: The caller holds a reference to the file for the duration of the call.
+        let (device, file) = unsafe { Self::borrow(file) };
+        // SAFETY: `mmap_region()` has called this hook with `vma`, which it sets up, and has not
+        // set `VM_PFNMAP`. The hook returns what `run_mmap_hook()` returns.
+        unsafe { VmaNew::run_mmap_hook(vma, |vma| T::mmap(device, file, vma)) }
+    }
+
+    /// # Safety
+    ///
+    /// Only the `ioctl()` system call may call this, for a file that [`Self::open`] has opened.
+    unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
+        // SAFETY: The caller holds a reference to the file for the duration of the call.
+        let (device, file) = unsafe { Self::borrow(file) };
+
+        T::ioctl(device, file, cmd, arg as usize)
+            .map_or_else(|err| err.to_errno() as c_long, |value| value as c_long)
+    }
+
+    /// # Safety
+    ///
+    /// Only the compat `ioctl()` system call may call this, for a file that [`Self::open`] has
+    /// opened.
+    #[cfg(CONFIG_COMPAT)]
+    unsafe extern "C" fn compat_ioctl(
+        file: *mut bindings::file,
+        cmd: c_uint,
+        arg: c_ulong,
+    ) -> c_long {
+        // SAFETY: The caller holds a reference to the file for the duration of the call.
+        let (device, file) = unsafe { Self::borrow(file) };
+
+        T::compat_ioctl(device, file, cmd, arg as usize)
+            .map_or_else(|err| err.to_errno() as c_long, |value| value as c_long)
+    }
+}
+
+/// Returns the result of a read or write of up to `count` bytes.
+fn result_of(result: Result<usize>, count: usize) -> isize {
+    match result {
+        // The caller advances its buffer by that, and does not check it.
+        // CAST: `vfs_read()` and `vfs_write()` limit `count` to `MAX_RW_COUNT`.
+        Ok(done) => done.min(count) as isize,
+        // With this error, io_uring waits for a completion, which does not come.
+        Err(err) if err == EIOCBQUEUED => EIO.to_errno() as isize,
+        Err(err) => err.to_errno() as isize,
+    }
+}

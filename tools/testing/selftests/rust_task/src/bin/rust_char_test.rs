@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Uses the nodes of the character device `/dev/rust_char_memory*`, and opens them while its module
+//! is loaded and unloaded.
+
+use anyhow::{bail, ensure, Context, Result};
+use nix::{
+    errno::Errno,
+    fcntl::{open, OFlag},
+    kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
+    poll::{poll, PollFd, PollFlags, PollTimeout},
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags},
+        mman::{MapFlags, ProtFlags},
+        stat::{major, makedev, minor, mknod, stat, Mode, SFlag},
+        uio::{pread, pwrite},
+    },
+    unistd::{close, lseek, read, unlink, write, Whence},
+};
+use rust_task::{
+    child::in_child,
+    device::map_file,
+    ioctl::{call, io},
+    ktap::{self, did, fact, Test},
+};
+use std::{
+    ffi::CStr,
+    fs::{File, OpenOptions},
+    os::fd::{AsFd, AsRawFd},
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+#[path = "../../../../../../samples/rust/rust_char_memory_abi.rs"]
+mod abi;
+
+const TESTS: &[Test] = &[
+    ("nodes and device numbers", nodes),
+    ("read and write at a position", positions),
+    ("end of the memory", end),
+    ("each node has its own memory", separate),
+    ("bad user addresses", bad_addresses),
+    ("ioctl", ioctls),
+    ("poll() until another file is written", poll_file),
+    ("epoll on a file that is closed", epoll_file),
+    ("page that is mapped", mapping),
+    ("page that a child has mapped", child),
+    ("node that mknod() creates", by_mknod),
+    ("module that is in use", in_use),
+    ("nodes opened while the module goes and comes", race),
+];
+
+const MODULE: &str = "/modules/rust_char_memory.ko";
+const NAME: &CStr = c"rust_char_memory";
+const PAGE: usize = 4096;
+const CLEAR: u32 = io(abi::MAGIC, abi::CLEAR);
+
+fn main() -> Result<()> {
+    ktap::run(TESTS)
+}
+
+fn path(node: u32) -> String {
+    format!("/dev/rust_char_memory{node}")
+}
+
+/// Opens a node, whose memory is then zero.
+fn node(node: u32) -> Result<File> {
+    let file = OpenOptions::new().read(true).write(true).open(path(node));
+    let file = file.with_context(|| path(node))?;
+    call(&file, CLEAR, 0)?;
+    Ok(file)
+}
+
+fn nodes() -> Result<()> {
+    let first = stat(path(0).as_str())?.st_rdev;
+    for node in 0..abi::NODES {
+        let status = stat(path(node).as_str())?;
+        let kind = SFlag::from_bits_truncate(status.st_mode & SFlag::S_IFMT.bits());
+        ensure!(kind == SFlag::S_IFCHR, "{} is no device", path(node));
+        fact(&path(node), "major", major(status.st_rdev), major(first));
+        fact(&path(node), "minor", minor(status.st_rdev), node);
+    }
+    ensure!(!Path::new(&path(abi::NODES)).exists());
+    let devices = std::fs::read_to_string("/proc/devices")?;
+    let line = format!("{:3} rust_char_memory", major(first));
+    ensure!(devices.contains(&line), "/proc/devices lacks {line:?}");
+    Ok(())
+}
+
+fn positions() -> Result<()> {
+    let file = node(0)?;
+    ensure!(write(&file, b"abcd")? == 4);
+    ensure!(write(&file, b"ef")? == 2);
+    let other = OpenOptions::new().read(true).open(path(0))?;
+    let mut bytes = [0; 3];
+    ensure!(read(other.as_raw_fd(), &mut bytes)? == 3 && &bytes == b"abc");
+    ensure!(read(other.as_raw_fd(), &mut bytes)? == 3 && &bytes == b"def");
+    ensure!(pwrite(&file, b"XY", 100)? == 2);
+    ensure!(pread(&other, &mut bytes, 99)? == 3 && &bytes == b"\0XY");
+    // The driver has no lseek().
+    let result = lseek(file.as_raw_fd(), 0, Whence::SeekSet);
+    ensure!(result == Err(Errno::ESPIPE), "lseek(): {result:?}");
+    let result = write(&other, b"a");
+    ensure!(
+        result == Err(Errno::EBADF),
+        "not open for writing: {result:?}"
+    );
+    Ok(())
+}
+
+fn end() -> Result<()> {
+    let file = node(0)?;
+    let size = i64::try_from(abi::SIZE)?;
+    let bytes = vec![7; abi::SIZE + 1];
+    ensure!(pwrite(&file, &bytes, 0)? == abi::SIZE);
+    ensure!(pwrite(&file, &bytes, size - 3)? == 3);
+    let result = pwrite(&file, &bytes, size);
+    ensure!(result == Err(Errno::ENOSPC), "at the end: {result:?}");
+    let mut read = vec![0; abi::SIZE + 1];
+    ensure!(pread(&file, &mut read, 0)? == abi::SIZE);
+    ensure!(read[..abi::SIZE] == bytes[..abi::SIZE]);
+    ensure!(pread(&file, &mut read, size)? == 0);
+    ensure!(pread(&file, &mut read, 1 << 62)? == 0);
+    ensure!(pread(&file, &mut read, i64::MAX).is_err());
+    ensure!(pread(&file, &mut [], 0)? == 0);
+    Ok(())
+}
+
+fn separate() -> Result<()> {
+    let files: Vec<File> = (0..abi::NODES).map(node).collect::<Result<_>>()?;
+    for (file, byte) in files.iter().zip(1..) {
+        ensure!(pwrite(file, &[byte], 0)? == 1);
+    }
+    for (file, byte) in files.iter().zip(1..) {
+        let mut read = [0];
+        ensure!(pread(file, &mut read, 0)? == 1 && read == [byte]);
+    }
+    Ok(())
+}
+
+fn bad_addresses() -> Result<()> {
+    let file = node(0)?;
+    let fd = file.as_raw_fd();
+    for bad in [1usize, usize::MAX - 8, 1 << 63] {
+        // SAFETY: The kernel must refuse the address.
+        let read = Errno::result(unsafe { libc::read(fd, bad as *mut _, 4) });
+        ensure!(read == Err(Errno::EFAULT), "read() to {bad:#x}: {read:?}");
+        // SAFETY: As above.
+        let written = Errno::result(unsafe { libc::write(fd, bad as *const _, 4) });
+        ensure!(
+            written == Err(Errno::EFAULT),
+            "write() from {bad:#x}: {written:?}"
+        );
+    }
+    // No byte was read or written, so the position is still 0.
+    let mut byte = [1];
+    ensure!(read(fd, &mut byte)? == 1 && byte == [0]);
+    Ok(())
+}
+
+fn ioctls() -> Result<()> {
+    let file = node(0)?;
+    ensure!(pwrite(&file, b"a", 5)? == 1);
+    call(&file, CLEAR, 0)?;
+    let mut byte = [1];
+    ensure!(pread(&file, &mut byte, 5)? == 1 && byte == [0]);
+    let result = call(&file, io(abi::MAGIC, abi::CLEAR + 1), 0);
+    ensure!(result == Err(Errno::ENOTTY), "unknown ioctl: {result:?}");
+    Ok(())
+}
+
+/// Returns the events of a file, after at most `timeout` milliseconds.
+fn events(file: &File, timeout: u16) -> Result<PollFlags> {
+    let mut files = [PollFd::new(
+        file.as_fd(),
+        PollFlags::POLLIN | PollFlags::POLLPRI,
+    )];
+    poll(&mut files, PollTimeout::from(timeout))?;
+    files[0].revents().context("unknown events")
+}
+
+fn poll_file() -> Result<()> {
+    let file = node(0)?;
+    let mut byte = [0];
+    ensure!(pread(&file, &mut byte, 0)? == 1);
+    ensure!(events(&file, 0)?.is_empty(), "it was not written");
+    ensure!(events(&file, 50)?.is_empty(), "it was not written");
+    let other = node(1)?;
+    ensure!(events(&file, 0)?.is_empty(), "another node");
+
+    for round in 0..20u8 {
+        let events = thread::scope(|scope| {
+            let waiter = scope.spawn(|| events(&file, 20_000));
+            thread::sleep(Duration::from_millis(round.into()));
+            OpenOptions::new()
+                .write(true)
+                .open(path(0))
+                .map(|mut file| std::io::Write::write(&mut file, &[round]))
+                .and_then(|written| written)
+                .expect("cannot write");
+            waiter.join().expect("a thread panicked")
+        })?;
+        ensure!(events == PollFlags::POLLIN, "round {round}: {events:?}");
+        ensure!(pread(&file, &mut byte, 0)? == 1 && byte == [round]);
+        ensure!(self::events(&file, 0)?.is_empty(), "it was read");
+    }
+    drop(other);
+    Ok(())
+}
+
+/// A file that is closed is removed from the queue of its memory, which stays.
+fn epoll_file() -> Result<()> {
+    const ROUNDS: u32 = 2000;
+    let writer = node(2)?;
+    let epoll = Epoll::new(EpollCreateFlags::empty())?;
+    for round in 0..ROUNDS {
+        let file = OpenOptions::new().read(true).open(path(2))?;
+        ensure!(pread(&file, &mut [0], 0)? == 1);
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, round.into());
+        epoll.add(&file, event)?;
+        let mut found = [EpollEvent::empty(); 2];
+        ensure!(epoll.wait(&mut found, 0u16)? == 0, "it was not written");
+        ensure!(pwrite(&writer, b"a", 0)? == 1);
+        ensure!(epoll.wait(&mut found, 0u16)? == 1, "no event");
+        ensure!(found[0].data() == round.into());
+        drop(file);
+        // This wakes the queue, on which the file is not any more.
+        ensure!(pwrite(&writer, b"b", 0)? == 1);
+        ensure!(epoll.wait(&mut found, 0u16)? == 0, "the file is closed");
+    }
+    did("files closed while epoll waits", ROUNDS);
+    Ok(())
+}
+
+/// Maps the page of a node and reads what it begins with.
+fn label(file: &File) -> Result<u64> {
+    let page = map_file(file, 0, PAGE, ProtFlags::PROT_READ, MapFlags::MAP_SHARED)?;
+    // SAFETY: The page is mapped for reading.
+    Ok(unsafe { page.cast::<u64>().as_ptr().read_volatile() })
+}
+
+fn mapping() -> Result<()> {
+    for minor in 0..abi::NODES {
+        let label = label(&node(minor)?)?;
+        fact("mmap", "label", label, abi::LABEL + u64::from(minor));
+    }
+    let file = node(0)?;
+    let (prot, flags) = (ProtFlags::PROT_READ, MapFlags::MAP_SHARED);
+    for (offset, len) in [(0, 2 * PAGE), (4096, PAGE)] {
+        let result = map_file(&file, offset, len, prot, flags);
+        ensure!(result == Err(Errno::EINVAL), "{offset}, {len}: {result:?}");
+    }
+    Ok(())
+}
+
+/// The page stays mapped when the file is closed, and keeps the module.
+fn child() -> Result<()> {
+    let file = node(1)?;
+    let page = map_file(&file, 0, PAGE, ProtFlags::PROT_READ, MapFlags::MAP_SHARED)?;
+    drop(file);
+    let result = delete_module(NAME, DeleteModuleFlags::O_NONBLOCK);
+    ensure!(result == Err(Errno::EAGAIN), "delete_module(): {result:?}");
+    let address = page.as_ptr() as usize;
+    in_child(move || {
+        // SAFETY: The page is mapped in the child as well.
+        let label = unsafe { (address as *const u64).read_volatile() };
+        ensure!(label == abi::LABEL + 1, "{label:#x}");
+        Ok(())
+    })?;
+    // SAFETY: No reference points to the page.
+    unsafe { nix::sys::mman::munmap(page, PAGE)? };
+    Ok(())
+}
+
+fn by_mknod() -> Result<()> {
+    const NODE: &str = "/dev/test_node";
+    let number = stat(path(0).as_str())?.st_rdev;
+    for minor in [2, abi::NODES] {
+        let number = makedev(major(number), minor.into());
+        mknod(NODE, SFlag::S_IFCHR, Mode::S_IRUSR, number)?;
+        let file = File::open(NODE);
+        unlink(NODE)?;
+        match file {
+            Ok(file) => {
+                let label = label(&file)?;
+                fact("mknod", "label", label, abi::LABEL + u64::from(minor));
+                ensure!(minor < abi::NODES, "minor {minor} exists");
+            }
+            Err(err) => ensure!(
+                minor == abi::NODES && err.raw_os_error() == Some(libc::ENXIO),
+                "{err}"
+            ),
+        }
+    }
+    Ok(())
+}
+
+fn load() -> Result<()> {
+    let file = File::open(MODULE).context(MODULE)?;
+    finit_module(&file, c"", ModuleInitFlags::empty()).context("finit_module()")
+}
+
+fn unload() -> nix::Result<()> {
+    delete_module(NAME, DeleteModuleFlags::O_NONBLOCK)
+}
+
+fn in_use() -> Result<()> {
+    let file = node(0)?;
+    let result = unload();
+    ensure!(result == Err(Errno::EAGAIN), "delete_module(): {result:?}");
+    drop(file);
+    unload()?;
+    ensure!(!Path::new(&path(0)).exists(), "{} remains", path(0));
+    load()?;
+    node(0).map(drop)
+}
+
+/// Opens nodes all the time, also one that is always there, while the module goes and comes.
+fn race() -> Result<()> {
+    const NODE: &str = "/dev/test_node";
+    const ROUNDS: u32 = 50;
+    let (stop, opened) = (AtomicBool::new(false), AtomicU64::new(0));
+    let opens = |path: String| {
+        while !stop.load(Relaxed) {
+            match open(path.as_str(), OFlag::O_RDONLY, Mode::empty()) {
+                Ok(file) => {
+                    let mut byte = [0];
+                    ensure!(read(file, &mut byte)? == 1);
+                    close(file)?;
+                    opened.fetch_add(1, Relaxed);
+                }
+                Err(Errno::ENOENT | Errno::ENXIO | Errno::ENODEV) => (),
+                Err(err) => bail!("open({path}): {err}"),
+            }
+        }
+        Ok(())
+    };
+    let number = stat(path(0).as_str())?.st_rdev;
+    mknod(NODE, SFlag::S_IFCHR, Mode::S_IRUSR, number)?;
+    let unloaded = thread::scope(|scope| {
+        let openers = [
+            scope.spawn(|| opens(path(1))),
+            scope.spawn(|| opens(NODE.to_owned())),
+        ];
+        let mut unloaded = 0;
+        let mut result = Ok(());
+        while unloaded < ROUNDS && result.is_ok() {
+            match unload() {
+                Ok(()) => {
+                    unloaded += 1;
+                    result = load();
+                }
+                Err(Errno::EAGAIN) => thread::yield_now(),
+                Err(err) => result = Err(err).context("delete_module()"),
+            }
+        }
+        stop.store(true, Relaxed);
+        for opener in openers {
+            result = result.and(opener.join().expect("a thread panicked"));
+        }
+        result.map(|()| unloaded)
+    });
+    unlink(NODE)?;
+    did("unloaded and loaded again", unloaded?);
+    did("files opened meanwhile", opened.load(Relaxed));
+    Ok(())
+}
