@@ -134,6 +134,8 @@ pub enum Driver {
     TestVma,
     /// `/dev/test_rust_vma_prepare`.
     Prepare,
+    /// A node of `/dev/rust_char_memory`.
+    Memory,
 }
 
 const DRIVERS: &[Driver] = &[
@@ -142,6 +144,7 @@ const DRIVERS: &[Driver] = &[
     Driver::Buffer,
     Driver::TestVma,
     Driver::Prepare,
+    Driver::Memory,
 ];
 
 /// A call to a driver, or another system call.
@@ -214,6 +217,17 @@ pub enum Op {
         file: usize,
     },
     ListVmas {
+        file: usize,
+    },
+    /// Reads a character device, or writes it from any address.
+    Transfer {
+        file: usize,
+        write: bool,
+        addr: u64,
+        len: usize,
+        at: i64,
+    },
+    Poll {
         file: usize,
     },
     Kind {
@@ -419,7 +433,7 @@ impl Op {
 
     fn simple(rng: &mut Rng) -> Self {
         let file = rng.usize(0..FILES);
-        match rng.u32(0..44) {
+        match rng.u32(0..46) {
             0 | 1 => Self::Open {
                 file,
                 driver: DRIVERS[rng.usize(0..DRIVERS.len())],
@@ -490,6 +504,7 @@ impl Op {
                 value: rng.u64(1..),
             },
             42 => Self::task_call(rng, file),
+            43 | 44 => Self::memory_call(rng, file),
             _ => Self::vma_call(rng, file),
         }
     }
@@ -524,6 +539,20 @@ impl Op {
                 file,
                 page: rng.usize(0..PAGES),
                 rounds: rng.u32(0..6),
+            },
+        }
+    }
+
+    /// Returns a call to `/dev/rust_char_memory`.
+    fn memory_call(rng: &mut Rng, file: usize) -> Self {
+        match rng.u32(0..4) {
+            0 => Self::Poll { file },
+            _ => Self::Transfer {
+                file,
+                write: rng.bool(),
+                addr: address(rng),
+                len: rng.usize(0..3 * PAGE),
+                at: [0, 1, rng.i64(0..20_000), i64::MAX, -1][rng.usize(0..5)],
             },
         }
     }

@@ -6,8 +6,10 @@ use crate::case::{Driver, Op, Pages, ARENA, FILES, PAGE, PAGES};
 use anyhow::{bail, ensure, Context, Result};
 use nix::{
     errno::Errno,
+    poll::{poll, PollFd, PollFlags, PollTimeout},
     sys::{
         signal::Signal,
+        uio::pread,
         wait::{wait, WaitStatus},
     },
     unistd::{fork, pipe, ForkResult},
@@ -20,10 +22,12 @@ use rust_task::{
 };
 use std::{
     fs::File,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::Arc,
     thread,
 };
+
+const MEMORY: &str = "/dev/rust_char_memory3";
 
 /// The content of a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +67,7 @@ enum OpenFile {
     Buffer(Arc<vma::Buffer>),
     TestVma(Arc<vma::Tester>),
     Prepare(Arc<vma::Prepared>),
+    Memory(Arc<File>),
 }
 
 impl OpenFile {
@@ -73,6 +78,10 @@ impl OpenFile {
             Driver::Buffer => Self::Buffer(Arc::new(vma::Buffer::open()?)),
             Driver::TestVma => Self::TestVma(Arc::new(vma::Tester::open()?)),
             Driver::Prepare => Self::Prepare(Arc::new(vma::Prepared::open()?)),
+            Driver::Memory => {
+                let file = File::options().read(true).write(true).open(MEMORY)?;
+                Self::Memory(Arc::new(file))
+            }
         })
     }
 
@@ -83,6 +92,7 @@ impl OpenFile {
             Self::Buffer(buffer) => buffer.file(),
             Self::TestVma(tester) => tester.file(),
             Self::Prepare(file) => file.file(),
+            Self::Memory(file) => file,
         }
     }
 }
@@ -326,6 +336,29 @@ impl Machine {
                     buffer.revoke()?;
                 }
             }
+            Op::Transfer {
+                file,
+                write,
+                addr,
+                len,
+                at,
+            } => {
+                if let Some(OpenFile::Memory(file)) = &self.files[file] {
+                    let result = transfer(file, write, addr, len, at);
+                    let errors = [Errno::EFAULT, Errno::EINVAL, Errno::ENOSPC];
+                    match result {
+                        Ok(done) => ensure!(done <= len, "{done} bytes"),
+                        Err(err) => ensure!(errors.contains(&err), "{err}"),
+                    }
+                }
+            }
+            Op::Poll { file } => {
+                if let Some(OpenFile::Memory(file)) = &self.files[file] {
+                    let mut files = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
+                    ensure!(poll(&mut files, PollTimeout::ZERO)? == 1);
+                    ensure!(files[0].revents() == Some(PollFlags::POLLOUT));
+                }
+            }
             Op::ListVmas { file } => {
                 if let Some(buffer) = self.buffer(file) {
                     let vmas = buffer.vmas()?;
@@ -537,6 +570,7 @@ impl Machine {
         let allowed = match file {
             OpenFile::Info(_) => first + range.count <= abi::PAGES && (shared || !write),
             OpenFile::TestTask(_) => false,
+            OpenFile::Memory(_) => first == 0 && range.count == 1 && (shared || !write),
             OpenFile::Buffer(_) => first + range.count <= vma::abi::PAGES,
             OpenFile::TestVma(_) => match first as u64 {
                 vma::test_abi::HOOK_FAILS
@@ -751,6 +785,16 @@ impl Machine {
 }
 
 /// Maps pages of the arena, and replaces existing mappings.
+/// Reads a file to memory of this program, or writes it from any address.
+fn transfer(file: &File, write: bool, addr: u64, len: usize, at: i64) -> Result<usize, Errno> {
+    if !write {
+        return pread(file, &mut vec![0; len], at);
+    }
+    // SAFETY: The kernel reads from the address, and returns an error if that faults.
+    let done = unsafe { libc::pwrite(file.as_raw_fd(), addr as *const _, len, at) };
+    Errno::result(done).map(|done| done as usize)
+}
+
 fn map(range: Pages, write: bool, flags: i32, file: i32, offset: usize) -> Result<(), Errno> {
     let prot = libc::PROT_READ | if write { libc::PROT_WRITE } else { 0 };
     // SAFETY: No Rust reference points to the arena.
