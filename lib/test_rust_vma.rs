@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Two misc devices for the selftests. `test_rust_vma` sets up VMAs in `->mmap()`, and
-//! `test_rust_vma_prepare` in `->mmap_prepare()`.
+//! `test_rust_vma_prepare` in `->mmap_prepare()`. A character device, `test_rust_char`, has results
+//! that are wrong, and a queue that is freed with its file.
 //!
 //! `test_rust_vma_abi.rs` describes the kinds of VMAs.
 
@@ -11,6 +12,12 @@ use core::{
 };
 use kernel::{
     bindings, c_str,
+    cdev::{
+        events,
+        CharDevice,
+        CharDeviceOptions,
+        CharDeviceRegistration, //
+    },
     error::to_result,
     fs::File,
     impl_has_vm_ops, ioctl,
@@ -51,9 +58,17 @@ use kernel::{
         Arc,
         ArcBorrow, //
     },
-    task::WaitError,
+    task::{
+        FilePollTable,
+        WaitError,
+        WaitQueue, //
+    },
     time::msecs_to_jiffies,
-    uaccess::UserSlice,
+    uaccess::{
+        UserSlice,
+        UserSliceReader,
+        UserSliceWriter, //
+    },
 };
 
 #[path = "test_rust_vma_abi.rs"]
@@ -148,6 +163,7 @@ fn map_without_owner(fd: i32) -> Result {
 struct TestModule {
     _device: Pin<KBox<MiscDeviceRegistration<TestDevice>>>,
     _prepare_device: Pin<KBox<MiscDeviceRegistration<PrepareDevice>>>,
+    _char_device: Pin<KBox<CharDeviceRegistration<CharTest>>>,
 }
 
 impl kernel::Module for TestModule {
@@ -162,6 +178,16 @@ impl kernel::Module for TestModule {
             )?,
             _prepare_device: KBox::pin_init(
                 MiscDeviceRegistration::register(MiscDeviceOptions { name: prepare_name }),
+                GFP_KERNEL,
+            )?,
+            _char_device: KBox::pin_init(
+                CharDeviceRegistration::register(
+                    CharDeviceOptions {
+                        name: c_str!("test_rust_char"),
+                        minors: 2,
+                    },
+                    (),
+                ),
                 GFP_KERNEL,
             )?,
         })
@@ -564,5 +590,88 @@ impl MiscDevice for PrepareDevice {
             }
             _ => desc.set_ops(data),
         }
+    }
+}
+
+/// An open file of `test_rust_char0`. That of `test_rust_char1` cannot be opened.
+#[pin_data]
+struct CharTest {
+    pages: KVec<UserPage>,
+    written: Atomic<bool>,
+    /// The queue is freed when the file is released.
+    #[pin]
+    own: WaitQueue,
+}
+
+#[vtable]
+impl CharDevice for CharTest {
+    type Ptr = Pin<KBox<Self>>;
+    type Data = ();
+
+    fn open(
+        _file: &File,
+        _device: &CharDeviceRegistration<Self>,
+        minor: u32,
+    ) -> Result<Pin<KBox<Self>>> {
+        if minor == 1 {
+            return Err(EBUSY);
+        }
+        let mut pages = KVec::with_capacity(2, GFP_KERNEL)?;
+        for _ in 0..2 {
+            pages.push(UserPage::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
+        }
+        let file = try_pin_init!(Self {
+            pages,
+            written: Atomic::new(false),
+            own <- WaitQueue::new(),
+        });
+        KBox::pin_init(file, GFP_KERNEL)
+    }
+
+    /// Returns results that are wrong.
+    fn read(
+        _me: Pin<&Self>,
+        _file: &File,
+        out: &mut UserSliceWriter,
+        offset: &mut i64,
+    ) -> Result<usize> {
+        match offset {
+            0 => Ok(out.len() + 1),
+            1 => Ok(usize::MAX),
+            _ => Err(EIOCBQUEUED),
+        }
+    }
+
+    fn write(
+        me: Pin<&Self>,
+        _file: &File,
+        input: &mut UserSliceReader,
+        _offset: &mut i64,
+    ) -> Result<usize> {
+        me.written.store(true, Relaxed);
+        me.own.wake_up();
+        Ok(input.len())
+    }
+
+    fn poll<'a>(me: &'a Pin<&Self>, _file: &'a File, table: &mut FilePollTable<'a>) -> u32 {
+        table.poll_wait(&me.own);
+        // The bits that are no events must be ignored.
+        match me.written.load(Relaxed) {
+            true => events::EPOLLIN | 1 << 30,
+            false => 1 << 30,
+        }
+    }
+
+    fn mmap_prepare<'a>(me: Pin<&'a Self>, _file: &'a File, desc: &mut VmaDesc<'a>) -> Result {
+        desc.map_kernel_pages(&me.get_ref().pages)
+    }
+
+    fn ioctl(_me: Pin<&Self>, _file: &File, _cmd: u32, arg: usize) -> Result<isize> {
+        Ok((arg & 1) as isize)
+    }
+
+    #[cfg(CONFIG_COMPAT)]
+    fn compat_ioctl(_me: Pin<&Self>, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
+        Ok(2)
     }
 }

@@ -40,7 +40,7 @@ use crate::{
     },
     prelude::*,
     sync::Arc,
-    task::PollTable,
+    task::FilePollTable,
     types::{
         ForeignOwnable,
         Opaque, //
@@ -66,9 +66,8 @@ use core::{
 
 mod mmap_prepare;
 
-/// The most bytes of a name. `devtmpfs` creates files with names of up to 255 bytes, and the number
-/// of the node is a part of it.
-const MAX_NAME: usize = 200;
+/// The maximum length of a name, in bytes: `struct char_device_struct` has room for no more.
+const MAX_NAME: usize = 63;
 
 /// The events of `poll()`, `select()` and `epoll_wait()`, by their names in
 /// `include/uapi/linux/eventpoll.h`.
@@ -108,14 +107,15 @@ pub struct CharDeviceOptions {
     /// It is also the name of the node in `/dev`. If the device has several minor numbers, the
     /// number of the node follows, beginning with 0.
     ///
-    /// It has 1 to 200 bytes, which are printable ASCII characters other than a space, `/` and `!`.
+    /// It has 1 to 63 bytes, which are printable ASCII characters other than a space, `/` and `!`.
     /// The first one is not a period.
     pub name: &'static CStr,
     /// The number of minor numbers and nodes.
     pub minors: u32,
 }
 
-/// Returns whether the name is that of a file in `/dev`. C replaces `/` by `!` in other places.
+/// Returns whether a name is valid. `kobject_set_name()` replaces `/` by `!`, and `devtmpfs`
+/// replaces `!` by `/`, which would make a directory.
 fn is_valid(name: &CStr) -> bool {
     let name = name.to_bytes();
     let is_allowed = |byte: &u8| byte.is_ascii_graphic() && !b"/!".contains(byte);
@@ -272,8 +272,9 @@ impl Driver {
     /// - [`Node::open`] must call this, for the `file` that it opens.
     /// - The caller must hold the lock of the node of which this is the `driver`.
     unsafe fn open(self, minor: u32, file: *mut bindings::file) -> Result {
-        // SAFETY: By the type invariant of `Node`, the module has not been freed, and is not while
-        // the lock is held.
+        // SAFETY: By the type invariant of `Node`, the module has not been freed. It is freed only
+        // after the drop, or `rust_module_going()`, has taken the lock for writing in
+        // `clear_driver()`. The caller holds it for reading.
         if !unsafe { bindings::try_module_get(self.module) } {
             return Err(ENXIO);
         }
@@ -429,13 +430,21 @@ impl Parts {
 ///
 /// # Invariants
 ///
-/// `parts` is written by [`start`](Self::start) before the device is added, and by
-/// [`end`](Self::end) after it has been deleted. If it is not `None` otherwise, the device has been
-/// added.
+/// - `parts` is only written while the device is not added: before `cdev_add()`, and after
+///   [`Parts::delete`].
+/// - Otherwise it is not `None`, and, unless [`start`](Self::start) is running, `cdev_add()` has
+///   succeeded for its node.
 struct Registered {
     parts: UnsafeCell<Option<Parts>>,
     leftover: Leftover,
 }
+
+// SAFETY: Any task may deregister the device, and own what `Parts` refers to.
+unsafe impl Send for Registered {}
+// SAFETY: The methods with `&self` read `parts`, which does not change while the device is added.
+// `start()` and `end()` write it when no other task has a reference: `open()` gets one after
+// `cdev_add()`, and does not run after `delete()`.
+unsafe impl Sync for Registered {}
 
 impl Registered {
     const fn new() -> Self {
@@ -476,7 +485,7 @@ impl Registered {
     ///
     /// # Safety
     ///
-    /// `self` must not be used after this, but by [`Self::start`] and [`Self::drop`].
+    /// `self` must not be used after this, except to be dropped.
     unsafe fn end(&self) {
         // SAFETY: The field does not change before the device is deleted. An `open()` that runs has
         // a shared reference as well.
@@ -515,14 +524,20 @@ unsafe fn deregister(leftover: *mut Leftover) {
 
 /// A registered character device.
 ///
-/// Dropping it deregisters the device and removes its nodes from `/dev`. Files that are open at
-/// that time stay open. If it is leaked, the device is deregistered when its module is unloaded, or
-/// when the `init()` of the module fails.
+/// Dropping it deregisters the device and removes its nodes from `/dev`. It waits for each
+/// [`CharDevice::open`] that runs, and cannot be killed meanwhile. Files that are open at that time
+/// stay open, and the functions of the driver are called for them: if the hardware is gone, they
+/// return `ENODEV`, and `poll()` returns `EPOLLHUP | EPOLLERR`. If it is leaked, the device is
+/// deregistered when its module is unloaded, or when the `init()` of the module fails.
 ///
 /// The nodes appear at once, but while the module is in its `init()`, a process that opens one
 /// waits until `init()` has returned. It can be killed. If `init()` fails, `open()` fails as for a
 /// device that does not exist. An `init()` that waits for a process that opens the device waits
-/// permanently, or until that process is killed.
+/// permanently, or until that process is killed. The context below is that of the drop.
+///
+/// # Context
+///
+/// Process context; may sleep.
 ///
 /// # Examples
 ///
@@ -575,7 +590,9 @@ unsafe fn deregister(leftover: *mut Leftover) {
 /// #     let device = CharDeviceRegistration::<Numbers>::register(options, ());
 /// #     KBox::pin_init(device, GFP_KERNEL).err()
 /// # };
-/// # assert_eq!(refused(c_str!(""), 1), Some(EINVAL));
+/// # for name in [c_str!(""), c_str!("a/b"), c_str!("a!b"), c_str!("a b"), c_str!("..")] {
+/// #     assert_eq!(refused(name, 1), Some(EINVAL));
+/// # }
 /// # assert_eq!(refused(c_str!("rust_numbers"), 0), Some(EINVAL));
 /// # assert_eq!(refused(c_str!("rust_numbers"), u32::MAX), Some(EINVAL));
 /// # Ok::<(), Error>(())
@@ -587,12 +604,6 @@ pub struct CharDeviceRegistration<T: CharDevice> {
     registered: Registered,
     data: T::Data,
 }
-
-// SAFETY: Any thread may deregister the device. `T::Data` is `Send`.
-unsafe impl<T: CharDevice> Send for CharDeviceRegistration<T> {}
-// SAFETY: The methods with `&self` only read fields that do not change while the device is
-// registered. `T::Data` is `Sync`.
-unsafe impl<T: CharDevice> Sync for CharDeviceRegistration<T> {}
 
 impl<T: CharDevice> CharDeviceRegistration<T> {
     /// The most minor numbers of a device, as each has a node in `/dev`.
@@ -706,8 +717,12 @@ pub trait CharDevice: Sized + 'static {
     /// drop a registration of this kind, nor wait for a task that does.
     fn open(file: &File, device: &CharDeviceRegistration<Self>, minor: u32) -> Result<Self::Ptr>;
 
-    /// Reads from the file at `offset`, and advances it. Returns the number of bytes, which is at
-    /// most `out.len()`, or 0 at the end.
+    /// Reads from the file at `offset`, and advances it. Returns the number of bytes, or 0 at the
+    /// end. A result greater than `out.len()` is reduced to that, and `EIOCBQUEUED` becomes `EIO`.
+    ///
+    /// C: `->read()`. Several tasks may call this for one file at the same time. If there is
+    /// nothing to read, it waits, or returns `EAGAIN` if [`File::flags`] has `O_NONBLOCK`. There is
+    /// no `->read_iter()`, so `splice()` fails with `EINVAL`.
     fn read(
         _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
         _file: &File,
@@ -717,8 +732,10 @@ pub trait CharDevice: Sized + 'static {
         crate::build_error!(crate::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Writes to the file at `offset`, and advances it. Returns the number of bytes, which is at
-    /// most `input.len()`.
+    /// Writes to the file at `offset`, and advances it. Returns the number of bytes. What is said
+    /// of [`read`](Self::read) applies.
+    ///
+    /// C: `->write()`.
     fn write(
         _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
         _file: &File,
@@ -740,7 +757,7 @@ pub trait CharDevice: Sized + 'static {
     ///     cdev::{events, CharDevice, CharDeviceRegistration},
     ///     fs::File,
     ///     sync::{atomic::{Acquire, Atomic, Release}, Arc, ArcBorrow},
-    ///     task::{PollTable, WaitQueue}, //
+    ///     task::{FilePollTable, WaitQueue}, //
     /// };
     ///
     /// #[pin_data]
@@ -773,7 +790,7 @@ pub trait CharDevice: Sized + 'static {
     ///     fn poll<'a>(
     ///         me: &'a ArcBorrow<'_, Self>,
     ///         _file: &'a File,
-    ///         table: &mut PollTable<'a>,
+    ///         table: &mut FilePollTable<'a>,
     ///     ) -> u32 {
     ///         table.poll_wait(&me.readers);
     ///         match me.ready.load(Acquire) {
@@ -794,7 +811,7 @@ pub trait CharDevice: Sized + 'static {
     fn poll<'a>(
         _device: &'a <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
         _file: &'a File,
-        _table: &mut PollTable<'a>,
+        _table: &mut FilePollTable<'a>,
     ) -> u32 {
         crate::build_error!(crate::error::VTABLE_DEFAULT_ERROR)
     }
@@ -903,7 +920,7 @@ impl<T: CharDevice> Operations<T> {
     ///
     /// - [`Self::open`] must have opened `file`.
     /// - `file` must not be released for the duration of `'a`.
-    /// - Either only this thread uses `file`, or each thread that uses it has its own `fdget()`.
+    /// - No `fdget_pos()` of `file` that did not take `f_pos_lock` must be active on this thread.
     unsafe fn borrow<'a>(
         file: *mut bindings::file,
     ) -> (<T::Ptr as ForeignOwnable>::Borrowed<'a>, &'a File) {
@@ -997,9 +1014,9 @@ impl<T: CharDevice> Operations<T> {
         // passes to the table is a static, or is borrowed from `device` or `file`. Until the file
         // is released, its data is only borrowed as shared, and the borrow could last as long. A
         // queue is pinned, so it is not in `device` itself, which is a local variable.
-        let mut table = unsafe { PollTable::from_raw(raw_file, table) };
+        let mut table = unsafe { FilePollTable::from_raw(raw_file, table) };
 
-        // The others are not events but flags of epoll and io_uring.
+        // The upper bits are flags of epoll and io_uring.
         T::poll(&device, file, &mut table) & events::ALL
     }
 

@@ -74,7 +74,7 @@ pub use wait::{
 
 mod wait_queue;
 pub use wait_queue::{
-    PollTable,
+    FilePollTable,
     WaitQueue, //
 };
 

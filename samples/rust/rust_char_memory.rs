@@ -32,7 +32,7 @@ use kernel::{
         Mutex, //
     },
     task::{
-        PollTable,
+        FilePollTable,
         WaitQueue, //
     },
     uaccess::{
@@ -96,12 +96,8 @@ impl Memory {
         for _ in 0..abi::SIZE {
             bytes.push(0, GFP_KERNEL)?;
         }
-        let label = UserPage::alloc_page(GFP_KERNEL)?;
-        let text = (abi::LABEL + u64::from(minor)).to_ne_bytes();
-        // SAFETY: `text` is valid for reads of its length. This function owns the page, so there is
-        // no data race.
-        unsafe { label.write_raw(text.as_ptr(), 0, text.len())? };
-
+        let label = (abi::LABEL + u64::from(minor)).to_ne_bytes();
+        let label = UserPage::with_bytes(&label, GFP_KERNEL)?;
         let memory = try_pin_init!(Self {
             bytes <- new_mutex!(bytes),
             version: Atomic::new(0),
@@ -119,7 +115,7 @@ impl Memory {
 }
 
 /// Returns the bytes of a memory from `offset` on, at most `len`.
-fn range(bytes: &mut [u8], offset: i64, len: usize) -> Result<&mut [u8]> {
+fn part(bytes: &mut [u8], offset: i64, len: usize) -> Result<&mut [u8]> {
     let begin = usize::try_from(offset).map_err(|_| EINVAL)?;
     let rest = bytes.get_mut(begin..).unwrap_or_default();
     let end = len.min(rest.len());
@@ -153,10 +149,10 @@ impl CharDevice for Opened {
         // is held meanwhile, so `mmap()`, which is called with the mmap lock held, must not take
         // it.
         let mut bytes = me.memory.bytes.lock();
-        let range = range(&mut bytes, *offset, out.len())?;
-        out.write_slice(range)?;
-        *offset += range.len() as i64;
-        Ok(range.len())
+        let part = part(&mut bytes, *offset, out.len())?;
+        out.write_slice(part)?;
+        *offset += part.len() as i64;
+        Ok(part.len())
     }
 
     fn write(
@@ -165,13 +161,16 @@ impl CharDevice for Opened {
         input: &mut UserSliceReader,
         offset: &mut i64,
     ) -> Result<usize> {
+        if input.is_empty() {
+            return Ok(0);
+        }
         let mut bytes = me.memory.bytes.lock();
-        let range = range(&mut bytes, *offset, input.len())?;
-        if range.is_empty() && !input.is_empty() {
+        let part = part(&mut bytes, *offset, input.len())?;
+        if part.is_empty() {
             return Err(ENOSPC);
         }
-        let result = input.read_slice(range);
-        let written = range.len();
+        let result = input.read_slice(part);
+        let written = part.len();
         drop(bytes);
         // A part may have been written before an error.
         me.memory.changed();
@@ -180,7 +179,7 @@ impl CharDevice for Opened {
         Ok(written)
     }
 
-    fn poll<'a>(me: &'a &Self, _file: &'a File, table: &mut PollTable<'a>) -> u32 {
+    fn poll<'a>(me: &'a &Self, _file: &'a File, table: &mut FilePollTable<'a>) -> u32 {
         table.poll_wait(&me.memory.readers);
         // It can always be written.
         let mut ready = events::EPOLLOUT | events::EPOLLWRNORM;
@@ -194,6 +193,8 @@ impl CharDevice for Opened {
         if vma.pgoff() != 0 || vma.vma_pages() != 1 {
             return Err(EINVAL);
         }
+        // No process may change the label. This fails if the VMA is writable.
+        vma.try_clear_maywrite()?;
         let label = &me.memory.label;
         vma.set_mixedmap().vm_insert_page(vma.start(), label)
     }

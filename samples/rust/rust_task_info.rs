@@ -2,8 +2,7 @@
 
 //! A misc device that returns information about the calling process.
 //!
-//! Tasks and VMAs are only accessed in safe Rust; the one `unsafe` block initializes a page.
-//! `rust_task_info_abi.rs` has the ioctls.
+//! The driver is written in safe Rust. `rust_task_info_abi.rs` has the ioctls.
 
 use kernel::{
     c_str,
@@ -127,13 +126,9 @@ impl MiscDevice for TaskInfo {
 
 /// Allocates page `i`.
 fn new_page(i: usize) -> Result<UserPage> {
-    let page = UserPage::alloc_page(GFP_KERNEL)?;
     let head = (abi::PAGE_MAGIC + i as u64).to_ne_bytes();
 
-    // SAFETY: `head` is valid for reads of its length. This function owns the page, so there is no
-    // data race.
-    unsafe { page.write_raw(head.as_ptr(), 0, head.len())? };
-    Ok(page)
+    UserPage::with_bytes(&head, GFP_KERNEL)
 }
 
 /// Implements [`abi::GET_INFO`].

@@ -263,11 +263,7 @@ impl Buffer {
 
 /// Allocates page `i` of the buffer.
 fn new_page(i: usize) -> Result<UserPage> {
-    let page = UserPage::alloc_page(GFP_KERNEL)?;
     let head = (abi::PAGE_MAGIC + i as u64).to_ne_bytes();
 
-    // SAFETY: `head` is valid for reads of its length. This function owns the page, so there is no
-    // data race.
-    unsafe { page.write_raw(head.as_ptr(), 0, head.len())? };
-    Ok(page)
+    UserPage::with_bytes(&head, GFP_KERNEL)
 }

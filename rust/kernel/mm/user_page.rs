@@ -16,6 +16,7 @@ use crate::{
         Flags, //
     },
     bindings,
+    error::Result,
     page::Page,
     sync::atomic::{
         atomic_load,
@@ -106,6 +107,41 @@ impl UserPage {
         // INVARIANT: The page is new, so nothing is stored in it, and with `__GFP_ZERO` and without
         // `__GFP_SKIP_ZERO` the allocator has zeroed it.
         Ok(Self { page })
+    }
+
+    /// Allocates a page that begins with `bytes`. The rest is zeroed.
+    ///
+    /// `flags` is that of [`alloc_page`](Self::alloc_page).
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: `bytes` is longer than a page.
+    /// - `ENOMEM`: The allocation failed.
+    ///
+    /// # Context
+    ///
+    /// Hard IRQ except on PREEMPT_RT, softirq, process context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::UserPage, page::PAGE_SIZE};
+    ///
+    /// let page = UserPage::with_bytes(b"version 1", GFP_KERNEL)?;
+    /// let mut bytes = [1; 10];
+    /// // SAFETY: `bytes` is valid for writes of its length. No other code accesses the page.
+    /// unsafe { page.read_raw(bytes.as_mut_ptr(), 0, bytes.len())? };
+    /// assert_eq!(&bytes, b"version 1\0");
+    /// # let long = KVec::from_elem(0u8, PAGE_SIZE + 1, GFP_KERNEL)?;
+    /// # assert_eq!(UserPage::with_bytes(&long, GFP_KERNEL).err(), Some(EINVAL));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn with_bytes(bytes: &[u8], flags: Flags) -> Result<Self> {
+        let page = Self::alloc_page(flags)?;
+        // SAFETY: `bytes` is valid for reads of its length. The page is new, so nothing else
+        // accesses it.
+        unsafe { page.write_raw(bytes.as_ptr(), 0, bytes.len())? };
+        Ok(page)
     }
 }
 

@@ -9,8 +9,8 @@
 //! - A lock protects the condition: use a `CondVar`, which unlocks it for the sleep.
 //! - Each event happens once: use a `Completion`.
 //!
-//! Processes wait for a file by `poll()`, `select()` and `epoll_wait()`. The driver of the file adds
-//! them to a queue by a [`PollTable`].
+//! Processes wait for a file by `poll()`, `select()` and `epoll_wait()`. The driver of the file
+//! adds them to a queue by a [`FilePollTable`].
 //!
 //! C headers: [`include/linux/wait.h`](srctree/include/linux/wait.h),
 //! [`include/linux/poll.h`](srctree/include/linux/poll.h)
@@ -45,7 +45,7 @@ use core::{
 /// - Each entry is one of these:
 ///   - It is on the stack of the task that it wakes, its function is `default_wake_function()`, and
 ///     it is removed before [`queued`](Self::queued) returns.
-///   - [`PollTable::poll_wait`] has added it, and it is removed before the file is released.
+///   - [`FilePollTable::poll_wait`] has added it, and it is removed before the file is released.
 ///
 /// # Examples
 ///
@@ -422,9 +422,10 @@ impl WaitQueue {
         let key = ptr::null_mut();
 
         // SAFETY: `head` is initialized by the type invariants. Each entry wakes a task that is
-        // valid while the entry is on the list, which `head.lock` protects, or is one of C, which
-        // removes it under that lock as well. `default_wake_function()` does not use the key, and
-        // the functions of `poll()` take null for any event.
+        // valid while the entry is on the list, which `head.lock` protects, or was added by
+        // `poll_wait()`: C removes it under that lock before the file is released.
+        // `default_wake_function()` does not use the key, and the functions of `poll()`, such as
+        // `pollwake()`, take 0 for any event.
         unsafe { bindings::__wake_up(self.head.get(), TASK_NORMAL, exclusive, key) };
     }
 
@@ -461,21 +462,22 @@ impl WaitQueue {
 /// state of the device: see [`CharDevice::poll`](crate::cdev::CharDevice::poll).
 ///
 /// `'a` ends when the file is released. So a queue must belong to the data of the file, or to what
-/// that owns.
+/// that owns. A `sync::poll::PollTable` of later kernels takes a `PollCondVar` instead, which may
+/// be dropped earlier, as its drop wakes epoll, though not `select()`.
 ///
 /// # Invariants
 ///
-/// - `file` is being polled, and `table` was passed to its `->poll()`. It may be null.
+/// - `file` is being polled, and `table` was passed to its `->poll()`. `table` may be null.
 /// - A reference with the lifetime `'a` is valid until the file is released.
 #[doc(alias("poll_table", "poll_table_struct"))]
-pub struct PollTable<'a> {
+pub struct FilePollTable<'a> {
     file: *mut bindings::file,
     table: *mut bindings::poll_table_struct,
     // `'a` must not be shortened.
     _data: PhantomData<*mut &'a ()>,
 }
 
-impl<'a> PollTable<'a> {
+impl<'a> FilePollTable<'a> {
     /// Creates a table from the arguments of `->poll()`.
     ///
     /// # Safety

@@ -45,6 +45,10 @@ const TESTS: &[Test] = &[
     ("ioctl", ioctls),
     ("poll() until another file is written", poll_file),
     ("epoll on a file that is closed", epoll_file),
+    ("epoll on a file that owns the queue", epoll_own),
+    ("results of a driver that are wrong", wrong_results),
+    ("open() that fails", failing_open),
+    ("pages that ->mmap_prepare() maps", prepared),
     ("page that is mapped", mapping),
     ("page that a child has mapped", child),
     ("node that mknod() creates", by_mknod),
@@ -123,7 +127,9 @@ fn end() -> Result<()> {
     ensure!(read[..abi::SIZE] == bytes[..abi::SIZE]);
     ensure!(pread(&file, &mut read, size)? == 0);
     ensure!(pread(&file, &mut read, 1 << 62)? == 0);
-    ensure!(pread(&file, &mut read, i64::MAX).is_err());
+    // The end of the range would be negative, so the driver is not called.
+    let result = pread(&file, &mut read, i64::MAX);
+    ensure!(result == Err(Errno::EINVAL), "2^63 - 1: {result:?}");
     ensure!(pread(&file, &mut [], 0)? == 0);
     Ok(())
 }
@@ -234,6 +240,78 @@ fn epoll_file() -> Result<()> {
     Ok(())
 }
 
+/// The character device of the module test_rust_vma.
+fn test_file() -> Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).open("/dev/test_rust_char0");
+    file.context("/dev/test_rust_char0")
+}
+
+/// The queue is freed when the file is released.
+fn epoll_own() -> Result<()> {
+    const ROUNDS: u32 = 500;
+    let epoll = Epoll::new(EpollCreateFlags::empty())?;
+    for _ in 0..ROUNDS {
+        let file = test_file()?;
+        epoll.add(&file, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        let mut found = [EpollEvent::empty()];
+        ensure!(epoll.wait(&mut found, 0u16)? == 0, "it was not written");
+        ensure!(write(&file, b"a")? == 1);
+        ensure!(epoll.wait(&mut found, 0u16)? == 1, "no event");
+        ensure!(found[0].events() == EpollFlags::EPOLLIN, "{found:?}");
+        drop(file);
+        ensure!(epoll.wait(&mut found, 0u16)? == 0, "the file is closed");
+    }
+    Ok(())
+}
+
+fn wrong_results() -> Result<()> {
+    let file = test_file()?;
+    let mut bytes = [0; 4];
+    ensure!(pread(&file, &mut bytes, 0)? == 4, "more than asked for");
+    ensure!(pread(&file, &mut bytes, 1)? == 4, "usize::MAX");
+    let result = pread(&file, &mut bytes, 2);
+    ensure!(result == Err(Errno::EIO), "EIOCBQUEUED: {result:?}");
+    Ok(())
+}
+
+/// A file that is not opened does not keep the module.
+fn failing_open() -> Result<()> {
+    let refcount = || std::fs::read_to_string("/sys/module/test_rust_vma/refcnt");
+    let before = refcount()?;
+    for _ in 0..100 {
+        let result = File::open("/dev/test_rust_char1").map(drop);
+        let error = result.map_err(|err| err.raw_os_error());
+        ensure!(error == Err(Some(libc::EBUSY)), "{error:?}");
+    }
+    fact("test_rust_vma", "refcnt", refcount()?.trim(), before.trim());
+    Ok(())
+}
+
+fn prepared() -> Result<()> {
+    let file = test_file()?;
+    let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let pages = map_file(&file, 0, 2 * PAGE, rights, MapFlags::MAP_SHARED)?;
+    let other = map_file(&file, 0, 2 * PAGE, rights, MapFlags::MAP_SHARED)?;
+    drop(file);
+    for page in 0..2 {
+        // SAFETY: Both ranges have two pages, and are mapped for reading and writing.
+        let (pages, other) = unsafe {
+            (
+                pages.byte_add(page * PAGE).cast::<u64>().as_ptr(),
+                other.byte_add(page * PAGE).cast::<u64>().as_ptr(),
+            )
+        };
+        // SAFETY: As above.
+        unsafe {
+            ensure!(pages.read_volatile() == 0, "the page was not zeroed");
+            pages.write_volatile(7);
+            ensure!(other.read_volatile() == 7, "another page");
+        }
+    }
+    Ok(())
+}
+
 /// Maps the page of a node and reads what it begins with.
 fn label(file: &File) -> Result<u64> {
     let page = map_file(file, 0, PAGE, ProtFlags::PROT_READ, MapFlags::MAP_SHARED)?;
@@ -252,6 +330,12 @@ fn mapping() -> Result<()> {
         let result = map_file(&file, offset, len, prot, flags);
         ensure!(result == Err(Errno::EINVAL), "{offset}, {len}: {result:?}");
     }
+    let result = map_file(&file, 0, PAGE, prot | ProtFlags::PROT_WRITE, flags);
+    ensure!(result == Err(Errno::EINVAL), "writable: {result:?}");
+    let page = map_file(&file, 0, PAGE, prot, flags)?;
+    // SAFETY: No reference points to the page.
+    let result = unsafe { nix::sys::mman::mprotect(page, PAGE, ProtFlags::PROT_WRITE) };
+    ensure!(result == Err(Errno::EACCES), "mprotect(): {result:?}");
     Ok(())
 }
 
@@ -323,8 +407,9 @@ fn race() -> Result<()> {
     const ROUNDS: u32 = 50;
     // Under the kernel's checkers, a round takes seconds.
     const LIMIT: Duration = Duration::from_secs(60);
-    let (stop, opened) = (AtomicBool::new(false), AtomicU64::new(0));
-    let opens = |path: String| {
+    let stop = AtomicBool::new(false);
+    let opened = [const { AtomicU64::new(0) }; 2];
+    let opens = |path: String, opened: &AtomicU64| {
         while !stop.load(Relaxed) {
             match open(path.as_str(), OFlag::O_RDONLY, Mode::empty()) {
                 Ok(file) => {
@@ -343,8 +428,8 @@ fn race() -> Result<()> {
     mknod(NODE, SFlag::S_IFCHR, Mode::S_IRUSR, number)?;
     let unloaded = thread::scope(|scope| {
         let openers = [
-            scope.spawn(|| opens(path(1))),
-            scope.spawn(|| opens(NODE.to_owned())),
+            scope.spawn(|| opens(path(1), &opened[0])),
+            scope.spawn(|| opens(NODE.to_owned(), &opened[1])),
         ];
         let mut unloaded = 0;
         let mut result = Ok(());
@@ -353,7 +438,11 @@ fn race() -> Result<()> {
             match unload() {
                 Ok(()) => {
                     unloaded += 1;
-                    result = load();
+                    result = load().and_then(|()| {
+                        let now = stat(path(0).as_str())?.st_rdev;
+                        ensure!(now == number, "another major number");
+                        Ok(())
+                    });
                 }
                 Err(Errno::EAGAIN) => thread::yield_now(),
                 Err(err) => result = Err(err).context("delete_module()"),
@@ -369,6 +458,10 @@ fn race() -> Result<()> {
     let unloaded = unloaded?;
     ensure!(unloaded > 0, "the module was always in use");
     did("unloaded and loaded again", unloaded);
-    did("files opened meanwhile", opened.load(Relaxed));
+    for opened in opened {
+        let opened = opened.into_inner();
+        ensure!(opened > 0, "a node was never opened");
+        did("files opened meanwhile", opened);
+    }
     Ok(())
 }

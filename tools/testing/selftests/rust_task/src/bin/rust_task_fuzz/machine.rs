@@ -570,7 +570,7 @@ impl Machine {
         let allowed = match file {
             OpenFile::Info(_) => first + range.count <= abi::PAGES && (shared || !write),
             OpenFile::TestTask(_) => false,
-            OpenFile::Memory(_) => first == 0 && range.count == 1 && (shared || !write),
+            OpenFile::Memory(_) => first == 0 && range.count == 1 && !write,
             OpenFile::Buffer(_) => first + range.count <= vma::abi::PAGES,
             OpenFile::TestVma(_) => match first as u64 {
                 vma::test_abi::HOOK_FAILS

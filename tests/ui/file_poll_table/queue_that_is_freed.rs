@@ -9,7 +9,7 @@ use kernel::{
     fs::File,
     prelude::*,
     sync::{Arc, Mutex},
-    task::{PollTable, WaitQueue},
+    task::{FilePollTable, WaitQueue},
 };
 
 pub struct LocalModule;
@@ -40,7 +40,7 @@ impl CharDevice for Device {
         Err(ENXIO)
     }
 
-    fn poll<'a>(me: &'a &Self, _file: &'a File, table: &mut PollTable<'a>) -> u32 {
+    fn poll<'a>(me: &'a &Self, _file: &'a File, table: &mut FilePollTable<'a>) -> u32 {
         #[cfg(good)]
         table.poll_wait(&me.own);
         #[cfg(bad)]
