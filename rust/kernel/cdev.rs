@@ -134,8 +134,8 @@ fn is_valid(name: &CStr) -> bool {
 ///   is dropped.
 /// - After `cdev_add()`, `driver` is accessed with `lock` held only: by readers for reading, by the
 ///   writer for writing.
-/// - If `driver` is not `None` after `cdev_add()`, the device is registered, and its module, if
-/// any, has not been freed.
+/// - If `driver` is not `None` after `cdev_add()`, the device is registered, and its module has not
+///   been freed.
 #[repr(C)]
 struct Node {
     cdev: Opaque<bindings::cdev>,
@@ -353,7 +353,8 @@ impl Drop for NodeRef {
     }
 }
 
-/// What a registration owns.
+/// What a registration owns. The fields are dropped in this order: the class has no devices any
+/// more, and the device numbers become free last.
 struct Parts {
     class: Class,
     node: NodeRef,
@@ -381,7 +382,7 @@ impl Parts {
         to_result(unsafe { bindings::cdev_add(self.node.cdev.get(), first, count) })?;
 
         for index in 0..count {
-            if let Err(err) = self.create_node(options, index) {
+            if let Err(err) = self.create_device(options, index) {
                 self.delete(index);
                 return Err(err);
             }
@@ -389,8 +390,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Creates a node in `/dev`.
-    fn create_node(&self, options: CharDeviceOptions, index: u32) -> Result {
+    /// Creates a device of the class, with a node in `/dev`.
+    fn create_device(&self, options: CharDeviceOptions, index: u32) -> Result {
         let format = match options.minors {
             1 => c_str!("%s"),
             _ => c_str!("%s%u"),
@@ -415,7 +416,7 @@ impl Parts {
     /// driver runs. Must be called once, after `cdev_add()`.
     fn delete(&self, count: u32) {
         for index in 0..count {
-            // SAFETY: `create_node()` has created a device with this class and number.
+            // SAFETY: `create_device()` has created a device with this class and number.
             unsafe { bindings::device_destroy(self.class.0, self.numbers.first + index) };
         }
         // SAFETY: `cdev_add()` has succeeded. This drops the reference that `cdev_init()` has
@@ -606,7 +607,7 @@ pub struct CharDeviceRegistration<T: CharDevice> {
 }
 
 impl<T: CharDevice> CharDeviceRegistration<T> {
-    /// The most minor numbers of a device, as each has a node in `/dev`.
+    /// The maximum number of minor numbers. Each has a node in `/dev`.
     pub const MAX_MINORS: u32 = 1 << 10;
 
     /// Returns an initializer that registers a character device.
@@ -747,8 +748,9 @@ pub trait CharDevice: Sized + 'static {
 
     /// Returns which of the [`events`] there are, for `poll()`, `select()` and `epoll_wait()`.
     ///
-    /// It first adds each queue whose wake-up may change the result to `table`, and then looks at
-    /// the state of the device. If this is not implemented, a file can always be read and written.
+    /// C: `->poll()`. It first adds each queue whose wake-up may change the result to `table`, and
+    /// then looks at the state of the device. Bits that are no events are ignored. If this is not
+    /// implemented, a file can always be read and written.
     ///
     /// # Examples
     ///
@@ -818,7 +820,7 @@ pub trait CharDevice: Sized + 'static {
 
     /// Sets up a VMA when userspace maps the file.
     ///
-    /// The implementation must not access user memory.
+    /// The implementation must not access user memory: a page fault takes the mmap lock.
     ///
     /// # Context
     ///
@@ -834,8 +836,8 @@ pub trait CharDevice: Sized + 'static {
     /// Describes the VMA to create when userspace maps the file: see
     /// [`vma_desc`](crate::mm::vma_desc).
     ///
-    /// A device implements either this or [`mmap`](Self::mmap). The implementation must not access
-    /// user memory.
+    /// A device implements either this or [`mmap`](Self::mmap). What is said there of user memory
+    /// applies.
     ///
     /// # Context
     ///
