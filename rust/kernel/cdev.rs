@@ -172,7 +172,7 @@ impl Node {
     };
 
     /// Allocates a node.
-    fn new(driver: Driver) -> Result<NodeRef> {
+    fn alloc(driver: Driver) -> Result<NodeRef> {
         let node = KBox::new(
             Self {
                 cdev: Opaque::uninit(),
@@ -220,8 +220,8 @@ impl Node {
 
     /// Removes the driver. Returns after each `open()` of it has returned.
     fn clear_driver(&self) {
-        // SAFETY: `new()` has initialized the semaphore. The callers are in process context and may
-        // sleep, and do not hold it.
+        // SAFETY: `alloc()` has initialized the semaphore. The callers are in process context and
+        // may sleep, and do not hold it.
         unsafe { bindings::down_write(self.lock.get()) };
         // SAFETY: This task holds the semaphore for writing.
         unsafe { *self.driver.get() = None };
@@ -244,8 +244,8 @@ impl Node {
         // SAFETY: The reference of `chrdev_open()` keeps `cdev` and with it the node.
         let node = unsafe { &*node };
 
-        // SAFETY: `new()` has initialized the semaphore. `open()` is called in process context, and
-        // may sleep.
+        // SAFETY: `alloc()` has initialized the semaphore. `open()` is called in process context,
+        // and may sleep.
         let interrupted = unsafe { bindings::down_read_killable(node.lock.get()) };
         if interrupted != 0 {
             return interrupted;
@@ -366,7 +366,7 @@ impl Parts {
         Ok(Self {
             numbers: Numbers::new(options)?,
             class: Class::new(options)?,
-            node: Node::new(driver)?,
+            node: Node::alloc(driver)?,
         })
     }
 
@@ -377,8 +377,8 @@ impl Parts {
     /// As for [`Registered::start`].
     unsafe fn add(&self, options: CharDeviceOptions) -> Result {
         let (first, count) = (self.numbers.first, self.numbers.count);
-        // SAFETY: `Node::new()` has initialized `cdev`, and the device numbers are its own. If this
-        // fails, nothing has a reference to `cdev`, and `cdev` has none to its parent.
+        // SAFETY: `Node::alloc()` has initialized `cdev`, and the device numbers are its own. If
+        // this fails, nothing has a reference to `cdev`, and `cdev` has none to its parent.
         to_result(unsafe { bindings::cdev_add(self.node.cdev.get(), first, count) })?;
 
         for index in 0..count {
@@ -722,8 +722,8 @@ pub trait CharDevice: Sized + 'static {
     /// end. A result greater than `out.len()` is reduced to that, and `EIOCBQUEUED` becomes `EIO`.
     ///
     /// C: `->read()`. Several tasks may call this for one file at the same time. If there is
-    /// nothing to read, it waits, or returns `EAGAIN` if [`File::flags`] has `O_NONBLOCK`. There is
-    /// no `->read_iter()`, so `splice()` fails with `EINVAL`.
+    /// nothing to read, it waits, or returns `EAGAIN` if the flags of the file have `O_NONBLOCK`.
+    /// There is no `->read_iter()`, so `splice()` fails with `EINVAL`.
     fn read(
         _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
         _file: &File,
@@ -1043,8 +1043,7 @@ impl<T: CharDevice> Operations<T> {
         // SAFETY: The caller holds a reference to the file for the duration of the call.
         let (device, file) = unsafe { Self::borrow(file) };
 
-        T::ioctl(device, file, cmd, arg as usize)
-            .map_or_else(|err| err.to_errno() as c_long, |value| value as c_long)
+        T::ioctl(device, file, cmd, arg).unwrap_or_else(|err| err.to_errno() as c_long)
     }
 
     /// # Safety
@@ -1060,8 +1059,7 @@ impl<T: CharDevice> Operations<T> {
         // SAFETY: The caller holds a reference to the file for the duration of the call.
         let (device, file) = unsafe { Self::borrow(file) };
 
-        T::compat_ioctl(device, file, cmd, arg as usize)
-            .map_or_else(|err| err.to_errno() as c_long, |value| value as c_long)
+        T::compat_ioctl(device, file, cmd, arg).unwrap_or_else(|err| err.to_errno() as c_long)
     }
 }
 

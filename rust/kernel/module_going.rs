@@ -424,8 +424,8 @@ impl TaskWorkItem for Restart {
 ///
 /// # Safety
 ///
-/// - `->open()` of `file` must call this. The owner of `f_op` must be `module`, and `f_op` must have
-///   a reference to it.
+/// - `->open()` of `file` must call this. The owner of `f_op` must be `module`, and it must have a
+///   reference to it.
 /// - The caller must hold a lock that the end of the registration takes: `misc_mtx`, which
 ///   `misc_open()` holds, or that of a character device.
 /// - If this returns an error, `->open()` must return it and must not access `file`.
