@@ -14,7 +14,7 @@ const PAGE: &str = "Documentation/rust/task-mm/soundness/attacks.rst";
 const OF_CORE: &[&str] = &["clone", "deref", "deref_mut", "eq", "fmt", "ne", "project"];
 
 /// Returns the public safe functions of our modules.
-fn functions(build: &Build) -> Result<BTreeSet<String>> {
+pub fn functions(build: &Build) -> Result<BTreeSet<String>> {
     let ours = build.root.join("rust/kernel");
     let files = tree::files(build)?.into_values();
     let modules: BTreeSet<String> = files

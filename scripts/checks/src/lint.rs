@@ -2,7 +2,7 @@
 
 //! rustfmt, clippy, rustdoc and checkpatch with the kernel's settings, and checks of our own.
 
-use crate::{api, attacks, configs, doctor, layout, patches, words};
+use crate::{api, attacks, configs, coverage, doctor, layout, patches, words};
 use anyhow::Result;
 use front::{build::Build, initramfs, kernel, outcome::Outcome, setup::Tools, step, tree};
 use std::{fs, path::PathBuf, process::Command};
@@ -150,6 +150,10 @@ pub fn kernel(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()>
         &about_ours,
     )?;
     attacks::check(&variant, outcome)?;
+    // The table is about the drivers of one kernel, and is the same on each.
+    if build.series == coverage::SERIES && build.kdir.is_none() {
+        coverage::check(&variant, outcome)?;
+    }
 
     part(
         outcome,

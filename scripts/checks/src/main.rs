@@ -9,6 +9,7 @@ mod attacks;
 mod bench;
 mod binder;
 mod configs;
+mod coverage;
 mod curves;
 mod deb;
 mod debug;
@@ -95,6 +96,8 @@ enum Command {
     Api,
     /// runs Rust Binder's tests, and compares its speed with mainline's (KERNEL=7.3)
     Binder,
+    /// counts what drivers use in C, and what of it the crate has; writes a page (KERNEL=7.3)
+    Coverage,
     /// measures instructions and time of each operation, in C and in Rust; draws curves
     Bench,
     /// prints one operation of bench as assembly, in C and in Rust (FN=)
@@ -255,6 +258,10 @@ fn run() -> Result<bool> {
     }
     if let Command::Edits = args.command {
         edits::print(&build)?;
+        return Ok(true);
+    }
+    if let Command::Coverage = args.command {
+        coverage::write(&build)?;
         return Ok(true);
     }
     let mut outcome = Outcome::default();
