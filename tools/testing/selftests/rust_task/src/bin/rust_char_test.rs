@@ -404,7 +404,7 @@ fn in_use() -> Result<()> {
 /// Opens nodes all the time, also one that is always there, while the module goes and comes.
 fn race() -> Result<()> {
     const NODE: &str = "/dev/test_node";
-    const ROUNDS: u32 = 50;
+    const ROUNDS: u32 = 25;
     // Under the kernel's checkers, a round takes seconds.
     const LIMIT: Duration = Duration::from_secs(60);
     let stop = AtomicBool::new(false);
