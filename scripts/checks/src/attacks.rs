@@ -13,8 +13,14 @@ const PAGE: &str = "Documentation/rust/task-mm/soundness/attacks.rst";
 /// only copy, compare or borrow.
 const OF_CORE: &[&str] = &["clone", "deref", "deref_mut", "eq", "fmt", "ne", "project"];
 
+/// Returns the public safe functions of the crate.
+pub fn of_crate(build: &Build) -> Result<BTreeSet<String>> {
+    let items = api::items(build, Part::Written)?;
+    Ok(items.lines().filter_map(safe_function).collect())
+}
+
 /// Returns the public safe functions of our modules.
-pub fn functions(build: &Build) -> Result<BTreeSet<String>> {
+fn functions(build: &Build) -> Result<BTreeSet<String>> {
     let ours = build.root.join("rust/kernel");
     let files = tree::files(build)?.into_values();
     let modules: BTreeSet<String> = files

@@ -373,7 +373,7 @@ pub fn write(build: &Build) -> Result<()> {
 /// Tests that the crate has each function of the table, that the page has each row, and the shares.
 pub fn check(build: &Build, outcome: &mut Outcome) -> Result<()> {
     let table = Table::read(&build.root)?;
-    let has = attacks::functions(build)?;
+    let has = attacks::of_crate(build)?;
     let named = table.rows().flat_map(|row| &row.rust);
     let missing: BTreeSet<&str> = named
         .map(String::as_str)
