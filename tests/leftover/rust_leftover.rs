@@ -107,7 +107,8 @@ impl kernel::Module for LeftoverModule {
             b"workers" => workers()?,
             b"task work" => task_work()?,
             b"device" => forget(device::<Device>()?),
-            b"char, dropped" => forget(by_ioctl()?),
+            // The device keeps itself, until the ioctl.
+            b"char, dropped" => drop(by_ioctl()?),
             b"char device" => forget(char_device::<Device>()?),
             b"char, slow" => {
                 module._char_device = Some(char_device()?);
