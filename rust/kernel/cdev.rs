@@ -27,6 +27,10 @@ use crate::{
         from_err_ptr,
         to_result, //
     },
+    file_operations::{
+        Calls,
+        FileOperations, //
+    },
     fs::File,
     mm::{
         virt::VmaNew,
@@ -59,12 +63,11 @@ use core::{
     ops::Deref,
     ptr::{
         self,
+        addr_of_mut,
         null_mut,
         NonNull, //
     },
 };
-
-mod mmap_prepare;
 
 /// The maximum length of a name, in bytes: `struct char_device_struct` has room for no more.
 const MAX_NAME: usize = 63;
@@ -184,7 +187,17 @@ impl Node {
             },
             GFP_KERNEL,
         )?;
-        let (cdev, kobj, lock) = (node.cdev.get(), node.kobj.get(), node.lock.get());
+        // `free()` and `open()` get the node from a pointer to a field, so these are derived from a
+        // pointer to the whole node.
+        let node = KBox::into_raw(node);
+        // SAFETY: `node` is valid, and this function owns it.
+        let (cdev, kobj, lock) = unsafe {
+            (
+                addr_of_mut!((*node).cdev).cast::<bindings::cdev>(),
+                addr_of_mut!((*node).kobj).cast::<bindings::kobject>(),
+                addr_of_mut!((*node).lock).cast::<bindings::rw_semaphore>(),
+            )
+        };
 
         // SAFETY: `lock` is memory for a semaphore that nothing else uses yet. It does not move, as
         // the node is not moved out of its allocation.
@@ -201,7 +214,8 @@ impl Node {
             bindings::cdev_init(cdev, Self::TABLE);
             bindings::cdev_set_parent(cdev, kobj);
         }
-        Ok(NodeRef(NonNull::from(KBox::leak(node))))
+        // SAFETY: `KBox::into_raw()` does not return null.
+        Ok(NodeRef(unsafe { NonNull::new_unchecked(node) }))
     }
 
     /// Frees a node.
@@ -879,12 +893,12 @@ pub trait CharDevice: Sized + 'static {
 struct Operations<T: CharDevice>(PhantomData<T>);
 
 impl<T: CharDevice> Operations<T> {
-    const TABLE: &'static bindings::file_operations =
-        &Self::with_mmap_prepare(bindings::file_operations {
+    const TABLE: &'static bindings::file_operations = &{
+        let table = bindings::file_operations {
             // An open file holds a reference to the module, so the callbacks stay loaded while a
             // file is open.
             owner: this_module::<T::OwnerModule>().as_ptr(),
-            release: Some(Self::release),
+            release: Some(Calls::<Self>::release),
             read: if T::HAS_READ { Some(Self::read) } else { None },
             write: if T::HAS_WRITE {
                 Some(Self::write)
@@ -894,45 +908,32 @@ impl<T: CharDevice> Operations<T> {
             poll: if T::HAS_POLL { Some(Self::poll) } else { None },
             mmap: if T::HAS_MMAP {
                 assert!(!T::HAS_MMAP_PREPARE, "a device has one kind of hook");
-                Some(Self::mmap)
+                Some(Calls::<Self>::mmap)
             } else {
                 None
             },
             unlocked_ioctl: if T::HAS_IOCTL {
-                Some(Self::ioctl)
+                Some(Calls::<Self>::ioctl)
             } else {
                 None
             },
             #[cfg(CONFIG_COMPAT)]
             compat_ioctl: if T::HAS_COMPAT_IOCTL {
-                Some(Self::compat_ioctl)
+                Some(Calls::<Self>::compat_ioctl)
             } else if T::HAS_IOCTL {
-                Self::COMPAT_PTR_IOCTL
+                Calls::<Self>::COMPAT_PTR_IOCTL
             } else {
                 None
             },
             // SAFETY: The fields of `struct file_operations` are integers and nullable pointers.
             // Zero is a valid value of each.
             ..unsafe { MaybeUninit::zeroed().assume_init() }
-        });
-
-    /// Borrows an open file and its data.
-    ///
-    /// # Safety
-    ///
-    /// - [`Self::open`] must have opened `file`.
-    /// - `file` must not be released for the duration of `'a`.
-    /// - No `fdget_pos()` of `file` that did not take `f_pos_lock` must be active on this thread.
-    unsafe fn borrow<'a>(
-        file: *mut bindings::file,
-    ) -> (<T::Ptr as ForeignOwnable>::Borrowed<'a>, &'a File) {
-        // SAFETY: `open()` stored the data in `private_data`, and only `release()` removes it. The
-        // caller guarantees that the file is not released for the duration of `'a`.
-        let device = unsafe { T::Ptr::borrow((*file).private_data.cast()) };
-        // SAFETY: The caller guarantees that the file is not released for the duration of `'a`.
-        // `fdget_pos()` takes the lock of the position of regular files and directories only.
-        (device, unsafe { File::from_raw_file(file) })
-    }
+        };
+        match T::HAS_MMAP_PREPARE {
+            true => Calls::<Self>::with_mmap_prepare(table),
+            false => table,
+        }
+    };
 
     /// Creates the data of a file.
     ///
@@ -944,24 +945,14 @@ impl<T: CharDevice> Operations<T> {
         // SAFETY: The caller guarantees the type. The device is registered while the caller holds
         // the lock of the node, so it is not dropped.
         let device = unsafe { registration.cast::<CharDeviceRegistration<T>>().as_ref() };
-        // SAFETY: `chrdev_open()` is still opening the file, so no other thread uses it, and there
-        // is no `fdget_pos()` on it. The reference of its caller keeps it open.
+        // SAFETY: `chrdev_open()` is still opening the file. Its caller holds a reference, and has
+        // not given the file a number, so there is no `fdget_pos()` on it.
         let data = T::open(unsafe { File::from_raw_file(file) }, device, minor)?;
         let data: *const c_void = data.into_foreign().cast();
-        // SAFETY: The driver owns `private_data`. Only the functions of this table access it from
-        // here on.
+        // SAFETY: The driver owns `private_data`, and only the functions of this table access it.
+        // None of them runs yet: `fd_install()` refuses the file before it is open.
         unsafe { (*file).private_data = data.cast_mut() };
         Ok(())
-    }
-
-    /// # Safety
-    ///
-    /// Only `__fput()` may call this, for a file that [`Self::open`] has opened.
-    unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: `open()` stored the data in `private_data`. `__fput()` runs after the last
-        // reference to the file was dropped, so no other operation borrows the data now or later.
-        drop(unsafe { T::Ptr::from_foreign((*file).private_data.cast()) });
-        0
     }
 
     /// # Safety
@@ -974,8 +965,9 @@ impl<T: CharDevice> Operations<T> {
         count: usize,
         offset: *mut bindings::loff_t,
     ) -> isize {
-        // SAFETY: The caller holds a reference to the file for the duration of the call.
-        let (device, file) = unsafe { Self::borrow(file) };
+        // SAFETY: The caller holds the file by `fdget()` or a reference until this returns. It is
+        // the file of a device.
+        let (device, file) = unsafe { Calls::<Self>::borrow(file) };
         let mut out = UserSlice::new(UserPtr::from_addr(user as usize), count).writer();
         // SAFETY: The caller guarantees that this is the only reference. The file is not a stream,
         // so the pointer is not null.
@@ -994,8 +986,9 @@ impl<T: CharDevice> Operations<T> {
         count: usize,
         offset: *mut bindings::loff_t,
     ) -> isize {
-        // SAFETY: The caller holds a reference to the file for the duration of the call.
-        let (device, file) = unsafe { Self::borrow(file) };
+        // SAFETY: The caller holds the file by `fdget()` or a reference until this returns. It is
+        // the file of a device.
+        let (device, file) = unsafe { Calls::<Self>::borrow(file) };
         let mut input = UserSlice::new(UserPtr::from_addr(user as usize), count).reader();
         // SAFETY: As in `read()`.
         let written = T::write(device, file, &mut input, unsafe { &mut *offset });
@@ -1010,56 +1003,54 @@ impl<T: CharDevice> Operations<T> {
         raw_file: *mut bindings::file,
         table: *mut bindings::poll_table_struct,
     ) -> c_uint {
-        // SAFETY: The caller holds a reference to the file for the duration of the call.
-        let (device, file) = unsafe { Self::borrow(raw_file) };
+        // SAFETY: The caller holds the file by `fdget()` or a reference until this returns. It is
+        // the file of a device.
+        let (device, file) = unsafe { Calls::<Self>::borrow(raw_file) };
         // SAFETY: This is `->poll()` of the file. `T::poll()` accepts any lifetime, so what it
-        // passes to the table is a static, or is borrowed from `device` or `file`. Until the file
-        // is released, its data is only borrowed as shared, and the borrow could last as long. A
-        // queue is pinned, so it is not in `device` itself, which is a local variable.
+        // passes to the table is a static, or is reached through `device` or `file`. `T::Ptr` is
+        // `FileData`: what safe code reaches through `device` with this lifetime is valid until the
+        // data is dropped, which `release()` does. `File` has no queue.
         let mut table = unsafe { FilePollTable::from_raw(raw_file, table) };
 
         // The upper bits are flags of epoll and io_uring.
         T::poll(&device, file, &mut table) & events::ALL
     }
+}
 
-    /// # Safety
-    ///
-    /// Only `mmap_region()` may call this, for a file that [`Self::open`] has opened.
-    unsafe extern "C" fn mmap(
-        file: *mut bindings::file,
-        vma: *mut bindings::vm_area_struct,
-    ) -> c_int {
-        // SAFETY: The caller holds a reference to the file for the duration of the call.
-        let (device, file) = unsafe { Self::borrow(file) };
-        // SAFETY: `mmap_region()` has called this hook with `vma`, which it sets up, and has not
-        // set `VM_PFNMAP`. The hook returns what `run_mmap_hook()` returns.
-        unsafe { VmaNew::run_mmap_hook(vma, |vma| T::mmap(device, file, vma)) }
+// SAFETY: The table is given to files of character devices only. `open()` stores the result of
+// `into_foreign()`, and no other function writes the field.
+unsafe impl<T: CharDevice> FileOperations for Operations<T> {
+    type Ptr = T::Ptr;
+
+    fn mmap(data: <T::Ptr as ForeignOwnable>::Borrowed<'_>, file: &File, vma: &VmaNew) -> Result {
+        T::mmap(data, file, vma)
     }
 
-    /// # Safety
-    ///
-    /// Only the `ioctl()` system call may call this, for a file that [`Self::open`] has opened.
-    unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
-        // SAFETY: The caller holds a reference to the file for the duration of the call.
-        let (device, file) = unsafe { Self::borrow(file) };
-
-        T::ioctl(device, file, cmd, arg).unwrap_or_else(|err| err.to_errno() as c_long)
+    fn mmap_prepare<'a>(
+        data: <T::Ptr as ForeignOwnable>::Borrowed<'a>,
+        file: &'a File,
+        desc: &mut VmaDesc<'a>,
+    ) -> Result {
+        T::mmap_prepare(data, file, desc)
     }
 
-    /// # Safety
-    ///
-    /// Only the compat `ioctl()` system call may call this, for a file that [`Self::open`] has
-    /// opened.
+    fn ioctl(
+        data: <T::Ptr as ForeignOwnable>::Borrowed<'_>,
+        file: &File,
+        cmd: u32,
+        arg: usize,
+    ) -> Result<isize> {
+        T::ioctl(data, file, cmd, arg)
+    }
+
     #[cfg(CONFIG_COMPAT)]
-    unsafe extern "C" fn compat_ioctl(
-        file: *mut bindings::file,
-        cmd: c_uint,
-        arg: c_ulong,
-    ) -> c_long {
-        // SAFETY: The caller holds a reference to the file for the duration of the call.
-        let (device, file) = unsafe { Self::borrow(file) };
-
-        T::compat_ioctl(device, file, cmd, arg).unwrap_or_else(|err| err.to_errno() as c_long)
+    fn compat_ioctl(
+        data: <T::Ptr as ForeignOwnable>::Borrowed<'_>,
+        file: &File,
+        cmd: u32,
+        arg: usize,
+    ) -> Result<isize> {
+        T::compat_ioctl(data, file, cmd, arg)
     }
 }
 

@@ -17,6 +17,10 @@ use crate::{
         to_result,
         VTABLE_DEFAULT_ERROR, //
     },
+    file_operations::{
+        Calls,
+        FileOperations, //
+    },
     fs::File,
     init::pin_init_from_closure,
     mm::{
@@ -314,56 +318,42 @@ pub trait MiscDevice: Sized {
 struct Operations<T: MiscDevice>(PhantomData<T>);
 
 impl<T: MiscDevice> Operations<T> {
-    const TABLE: bindings::file_operations = bindings::file_operations {
-        // An open file holds a reference to the module, so the callbacks stay loaded while a file
-        // is open. `do_init_module()` frees a module whose `init` fails without checking the
-        // refcount, so `open()` fails until `init` has returned.
-        owner: this_module::<T::OwnerModule>().as_ptr(),
-        open: Some(Self::open),
-        release: Some(Self::release),
-        mmap: if T::HAS_MMAP_PREPARE {
-            assert!(!T::HAS_MMAP, "a device has one kind of hook");
-            Some(Self::mmap_prepare)
-        } else if T::HAS_MMAP {
-            Some(Self::mmap)
-        } else {
-            None
-        },
-        unlocked_ioctl: if T::HAS_IOCTL {
-            Some(Self::ioctl)
-        } else {
-            None
-        },
-        #[cfg(CONFIG_COMPAT)]
-        compat_ioctl: if T::HAS_COMPAT_IOCTL {
-            Some(Self::compat_ioctl)
-        } else if T::HAS_IOCTL {
-            Some(bindings::compat_ptr_ioctl)
-        } else {
-            None
-        },
-        // SAFETY: The fields of `struct file_operations` are integers and nullable pointers. Zero
-        // is a valid value of each.
-        ..unsafe { MaybeUninit::zeroed().assume_init() }
+    const TABLE: bindings::file_operations = {
+        let table = bindings::file_operations {
+            // An open file holds a reference to the module, so the callbacks stay loaded while a
+            // file is open. `do_init_module()` frees a module whose `init` fails without checking
+            // the refcount, so `open()` fails until `init` has returned.
+            owner: this_module::<T::OwnerModule>().as_ptr(),
+            open: Some(Self::open),
+            release: Some(Calls::<Self>::release),
+            mmap: if T::HAS_MMAP {
+                assert!(!T::HAS_MMAP_PREPARE, "a device has one kind of hook");
+                Some(Calls::<Self>::mmap)
+            } else {
+                None
+            },
+            unlocked_ioctl: if T::HAS_IOCTL {
+                Some(Calls::<Self>::ioctl)
+            } else {
+                None
+            },
+            #[cfg(CONFIG_COMPAT)]
+            compat_ioctl: if T::HAS_COMPAT_IOCTL {
+                Some(Calls::<Self>::compat_ioctl)
+            } else if T::HAS_IOCTL {
+                Calls::<Self>::COMPAT_PTR_IOCTL
+            } else {
+                None
+            },
+            // SAFETY: The fields of `struct file_operations` are integers and nullable pointers.
+            // Zero is a valid value of each.
+            ..unsafe { MaybeUninit::zeroed().assume_init() }
+        };
+        match T::HAS_MMAP_PREPARE {
+            true => Calls::<Self>::with_mmap_prepare(table),
+            false => table,
+        }
     };
-
-    /// Borrows an open file and its data.
-    ///
-    /// # Safety
-    ///
-    /// - [`Self::open`] must have opened `file`.
-    /// - `file` must not be released for the duration of `'a`.
-    /// - Either only this thread uses `file`, or each thread that uses it has its own `fdget()`.
-    unsafe fn borrow<'a>(
-        file: *mut bindings::file,
-    ) -> (<T::Ptr as ForeignOwnable>::Borrowed<'a>, &'a File) {
-        // SAFETY: `open()` stored the data in `private_data`, and only `release()` removes it. The
-        // caller guarantees that the file is not released for the duration of `'a`.
-        let device = unsafe { T::Ptr::borrow((*file).private_data) };
-        // SAFETY: The caller guarantees that the file is not released for the duration of `'a`.
-        // Neither `mmap()` nor `ioctl()` uses `fdget_pos()`.
-        (device, unsafe { File::from_raw_file(file) })
-    }
 
     /// # Safety
     ///
@@ -403,70 +393,41 @@ impl<T: MiscDevice> Operations<T> {
             Err(err) => err.to_errno(),
         }
     }
+}
 
-    /// # Safety
-    ///
-    /// Only `__fput()` may call this, for a file that [`Self::open`] has opened.
-    unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: `open()` stored the data in `private_data`. `__fput()` runs after the last
-        // reference to the file was dropped, so no other operation borrows the data now or later.
-        drop(unsafe { T::Ptr::from_foreign((*file).private_data) });
-        0
+// SAFETY: The table is given to files of misc devices only. `open()` stores the result of
+// `into_foreign()`, and no other function writes the field.
+unsafe impl<T: MiscDevice> FileOperations for Operations<T> {
+    type Ptr = T::Ptr;
+
+    fn mmap(data: <T::Ptr as ForeignOwnable>::Borrowed<'_>, file: &File, vma: &VmaNew) -> Result {
+        T::mmap(data, file, vma)
     }
 
-    /// # Safety
-    ///
-    /// Only `mmap_region()` may call this, for a file that [`Self::open`] has opened.
-    unsafe extern "C" fn mmap(
-        file: *mut bindings::file,
-        vma: *mut bindings::vm_area_struct,
-    ) -> c_int {
-        // SAFETY: The caller holds a reference to the file for the duration of the call.
-        let (device, file) = unsafe { Self::borrow(file) };
-        // SAFETY: `mmap_region()` has called this hook with `vma`, which it sets up, and has not
-        // set `VM_PFNMAP`. The hook returns what `run_mmap_hook()` returns.
-        unsafe { VmaNew::run_mmap_hook(vma, |vma| T::mmap(device, file, vma)) }
+    fn mmap_prepare<'a>(
+        data: <T::Ptr as ForeignOwnable>::Borrowed<'a>,
+        file: &'a File,
+        desc: &mut VmaDesc<'a>,
+    ) -> Result {
+        T::mmap_prepare(data, file, desc)
     }
 
-    /// # Safety
-    ///
-    /// Only `mmap_region()` may call this, for a file that [`Self::open`] has opened.
-    unsafe extern "C" fn mmap_prepare(
-        file: *mut bindings::file,
-        vma: *mut bindings::vm_area_struct,
-    ) -> c_int {
-        // SAFETY: The caller holds a reference to the file for the duration of the call.
-        let (device, file) = unsafe { Self::borrow(file) };
-        // SAFETY: `mmap_region()` has called this hook with `vma`, which it sets up, and has not
-        // set `VM_PFNMAP`. The hook returns what `compat_vma_mmap()` returns. The caller's
-        // reference keeps the file and its data valid until this returns, and nothing else is
-        // borrowed.
-        unsafe { VmaDesc::compat_vma_mmap(vma, |desc| T::mmap_prepare(device, file, desc)) }
+    fn ioctl(
+        data: <T::Ptr as ForeignOwnable>::Borrowed<'_>,
+        file: &File,
+        cmd: u32,
+        arg: usize,
+    ) -> Result<isize> {
+        T::ioctl(data, file, cmd, arg)
     }
 
-    /// # Safety
-    ///
-    /// Only the `ioctl()` system call may call this, for a file that [`Self::open`] has opened.
-    unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
-        // SAFETY: The caller holds a reference to the file for the duration of the call.
-        let (device, file) = unsafe { Self::borrow(file) };
-
-        T::ioctl(device, file, cmd, arg).unwrap_or_else(|err| err.to_errno() as c_long)
-    }
-
-    /// # Safety
-    ///
-    /// Only the compat `ioctl()` system call may call this, for a file that [`Self::open`] has
-    /// opened.
     #[cfg(CONFIG_COMPAT)]
-    unsafe extern "C" fn compat_ioctl(
-        file: *mut bindings::file,
-        cmd: c_uint,
-        arg: c_ulong,
-    ) -> c_long {
-        // SAFETY: The caller holds a reference to the file for the duration of the call.
-        let (device, file) = unsafe { Self::borrow(file) };
-
-        T::compat_ioctl(device, file, cmd, arg).unwrap_or_else(|err| err.to_errno() as c_long)
+    fn compat_ioctl(
+        data: <T::Ptr as ForeignOwnable>::Borrowed<'_>,
+        file: &File,
+        cmd: u32,
+        arg: usize,
+    ) -> Result<isize> {
+        T::compat_ioctl(data, file, cmd, arg)
     }
 }

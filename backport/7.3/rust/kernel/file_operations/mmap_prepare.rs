@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a device runs its `mmap_prepare()`.
+//! The `file_operations` of this kernel: it has an `->mmap_prepare()` hook.
 
 use super::{
-    CharDevice,
-    Operations, //
+    Calls,
+    FileOperations, //
 };
 use crate::{
     bindings,
@@ -12,35 +12,34 @@ use crate::{
     prelude::*, //
 };
 
-impl<T: CharDevice> Operations<T> {
+impl<T: FileOperations> Calls<T> {
+    /// `compat_ptr_ioctl()`, which is no `Option` on earlier kernels.
     #[cfg(CONFIG_COMPAT)]
-    pub(super) const COMPAT_PTR_IOCTL: Option<
+    pub(crate) const COMPAT_PTR_IOCTL: Option<
         unsafe extern "C" fn(*mut bindings::file, c_uint, c_ulong) -> c_long,
     > = bindings::compat_ptr_ioctl;
 
-    /// Adds the hook for `mmap_prepare()` to a table, if the driver has it.
-    pub(super) const fn with_mmap_prepare(
+    /// Adds the hook for `mmap_prepare()` to a table.
+    pub(crate) const fn with_mmap_prepare(
         mut table: bindings::file_operations,
     ) -> bindings::file_operations {
-        if T::HAS_MMAP_PREPARE {
-            table.mmap_prepare = Some(Self::mmap_prepare);
-        }
+        table.mmap_prepare = Some(Self::mmap_prepare);
         table
     }
 
     /// # Safety
     ///
-    /// Only `mmap_region()` or `compat_vma_mmap()` may call this, for a file that [`Self::open`]
-    /// has opened. They hold a reference to the file until the VMA is complete.
+    /// Only `mmap_region()` or `compat_vma_mmap()` may call this, for a file whose `open()` has
+    /// succeeded. They hold a reference to the file until the VMA is complete.
     unsafe extern "C" fn mmap_prepare(desc: *mut bindings::vm_area_desc) -> c_int {
         // SAFETY: The descriptor is valid, and its `file` is the one with this hook. The caller
-        // holds a reference to it until the VMA is complete.
-        let (device, file) = unsafe { Self::borrow((*desc).file) };
+        // holds a reference to it until the VMA is complete. The file is that of a device.
+        let (data, file) = unsafe { Self::borrow((*desc).file) };
         // SAFETY: This is the `->mmap_prepare()` hook, and both borrows are valid until the VMA is
         // complete. `mmap_region()` sets neither data nor an action in the descriptor, and neither
         // `VM_PFNMAP` nor `VM_MIXEDMAP`.
         let desc = unsafe { VmaDesc::from_raw(desc) };
 
-        T::mmap_prepare(device, file, desc).map_or_else(|err| err.to_errno(), |()| 0)
+        T::mmap_prepare(data, file, desc).map_or_else(|err| err.to_errno(), |()| 0)
     }
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a device runs its `mmap_prepare()`.
-//!
-//! This kernel has only `->mmap()` hooks, in which [`VmaDesc::compat_vma_mmap`] runs it.
+//! The `file_operations` of this kernel: it has only `->mmap()` hooks, in which
+//! [`VmaDesc::compat_vma_mmap`] runs that of a driver.
 
 use super::{
-    CharDevice,
-    Operations, //
+    Calls,
+    FileOperations, //
 };
 use crate::{
     bindings,
@@ -14,35 +13,35 @@ use crate::{
     prelude::*, //
 };
 
-impl<T: CharDevice> Operations<T> {
+impl<T: FileOperations> Calls<T> {
+    /// `compat_ptr_ioctl()`, which is an `Option` on later kernels.
     #[cfg(CONFIG_COMPAT)]
-    pub(super) const COMPAT_PTR_IOCTL: Option<
+    pub(crate) const COMPAT_PTR_IOCTL: Option<
         unsafe extern "C" fn(*mut bindings::file, c_uint, c_ulong) -> c_long,
     > = Some(bindings::compat_ptr_ioctl);
 
-    /// Adds the hook for `mmap_prepare()` to a table, if the driver has it.
-    pub(super) const fn with_mmap_prepare(
+    /// Adds the hook for `mmap_prepare()` to a table.
+    pub(crate) const fn with_mmap_prepare(
         mut table: bindings::file_operations,
     ) -> bindings::file_operations {
-        if T::HAS_MMAP_PREPARE {
-            table.mmap = Some(Self::mmap_prepare);
-        }
+        table.mmap = Some(Self::mmap_prepare);
         table
     }
 
     /// # Safety
     ///
-    /// Only `mmap_region()` may call this, for a file that [`Self::open`] has opened.
+    /// Only `mmap_region()` may call this, for a file whose `open()` has succeeded.
     unsafe extern "C" fn mmap_prepare(
         file: *mut bindings::file,
         vma: *mut bindings::vm_area_struct,
     ) -> c_int {
-        // SAFETY: The caller holds a reference to the file for the duration of the call.
-        let (device, file) = unsafe { Self::borrow(file) };
+        // SAFETY: The caller of `do_mmap()` holds a reference to the file during the call. The file
+        // is that of a device.
+        let (data, file) = unsafe { Self::borrow(file) };
         // SAFETY: `mmap_region()` has called this hook with `vma`, which it sets up, and has not
         // set `VM_PFNMAP`. The hook returns what `compat_vma_mmap()` returns. The caller's
         // reference keeps the file and its data valid until this returns, and nothing else is
         // borrowed.
-        unsafe { VmaDesc::compat_vma_mmap(vma, |desc| T::mmap_prepare(device, file, desc)) }
+        unsafe { VmaDesc::compat_vma_mmap(vma, |desc| T::mmap_prepare(data, file, desc)) }
     }
 }
