@@ -28,6 +28,7 @@ use crate::{
         to_result, //
     },
     file_operations::{
+        forward_file_operations,
         Calls,
         FileOperations, //
     },
@@ -893,46 +894,15 @@ pub trait CharDevice: Sized + 'static {
 struct Operations<T: CharDevice>(PhantomData<T>);
 
 impl<T: CharDevice> Operations<T> {
-    const TABLE: &'static bindings::file_operations = &{
-        let table = bindings::file_operations {
-            // An open file holds a reference to the module, so the callbacks stay loaded while a
-            // file is open.
-            owner: this_module::<T::OwnerModule>().as_ptr(),
-            release: Some(Calls::<Self>::release),
-            read: if T::HAS_READ { Some(Self::read) } else { None },
-            write: if T::HAS_WRITE {
-                Some(Self::write)
-            } else {
-                None
-            },
-            poll: if T::HAS_POLL { Some(Self::poll) } else { None },
-            mmap: if T::HAS_MMAP {
-                assert!(!T::HAS_MMAP_PREPARE, "a device has one kind of hook");
-                Some(Calls::<Self>::mmap)
-            } else {
-                None
-            },
-            unlocked_ioctl: if T::HAS_IOCTL {
-                Some(Calls::<Self>::ioctl)
-            } else {
-                None
-            },
-            #[cfg(CONFIG_COMPAT)]
-            compat_ioctl: if T::HAS_COMPAT_IOCTL {
-                Some(Calls::<Self>::compat_ioctl)
-            } else if T::HAS_IOCTL {
-                Calls::<Self>::COMPAT_PTR_IOCTL
-            } else {
-                None
-            },
-            // SAFETY: The fields of `struct file_operations` are integers and nullable pointers.
-            // Zero is a valid value of each.
-            ..unsafe { MaybeUninit::zeroed().assume_init() }
-        };
-        match T::HAS_MMAP_PREPARE {
-            true => Calls::<Self>::with_mmap_prepare(table),
-            false => table,
-        }
+    const TABLE: &'static bindings::file_operations = &bindings::file_operations {
+        read: if T::HAS_READ { Some(Self::read) } else { None },
+        write: if T::HAS_WRITE {
+            Some(Self::write)
+        } else {
+            None
+        },
+        poll: if T::HAS_POLL { Some(Self::poll) } else { None },
+        ..Calls::<Self>::TABLE
     };
 
     /// Creates the data of a file.
@@ -946,7 +916,7 @@ impl<T: CharDevice> Operations<T> {
         // the lock of the node, so it is not dropped.
         let device = unsafe { registration.cast::<CharDeviceRegistration<T>>().as_ref() };
         // SAFETY: `chrdev_open()` is still opening the file. Its caller holds a reference, and has
-        // not given the file a number, so there is no `fdget_pos()` on it.
+        // not installed the file, so there is no `fdget_pos()` on it.
         let data = T::open(unsafe { File::from_raw_file(file) }, device, minor)?;
         let data: *const c_void = data.into_foreign().cast();
         // SAFETY: The driver owns `private_data`, and only the functions of this table access it.
@@ -1020,38 +990,7 @@ impl<T: CharDevice> Operations<T> {
 // SAFETY: The table is given to files of character devices only. `open()` stores the result of
 // `into_foreign()`, and no other function writes the field.
 unsafe impl<T: CharDevice> FileOperations for Operations<T> {
-    type Ptr = T::Ptr;
-
-    fn mmap(data: <T::Ptr as ForeignOwnable>::Borrowed<'_>, file: &File, vma: &VmaNew) -> Result {
-        T::mmap(data, file, vma)
-    }
-
-    fn mmap_prepare<'a>(
-        data: <T::Ptr as ForeignOwnable>::Borrowed<'a>,
-        file: &'a File,
-        desc: &mut VmaDesc<'a>,
-    ) -> Result {
-        T::mmap_prepare(data, file, desc)
-    }
-
-    fn ioctl(
-        data: <T::Ptr as ForeignOwnable>::Borrowed<'_>,
-        file: &File,
-        cmd: u32,
-        arg: usize,
-    ) -> Result<isize> {
-        T::ioctl(data, file, cmd, arg)
-    }
-
-    #[cfg(CONFIG_COMPAT)]
-    fn compat_ioctl(
-        data: <T::Ptr as ForeignOwnable>::Borrowed<'_>,
-        file: &File,
-        cmd: u32,
-        arg: usize,
-    ) -> Result<isize> {
-        T::compat_ioctl(data, file, cmd, arg)
-    }
+    forward_file_operations!(T: CharDevice);
 }
 
 /// Returns the result of a read or write of up to `count` bytes.

@@ -18,6 +18,7 @@ use crate::{
         VTABLE_DEFAULT_ERROR, //
     },
     file_operations::{
+        forward_file_operations,
         Calls,
         FileOperations, //
     },
@@ -318,41 +319,11 @@ pub trait MiscDevice: Sized {
 struct Operations<T: MiscDevice>(PhantomData<T>);
 
 impl<T: MiscDevice> Operations<T> {
-    const TABLE: bindings::file_operations = {
-        let table = bindings::file_operations {
-            // An open file holds a reference to the module, so the callbacks stay loaded while a
-            // file is open. `do_init_module()` frees a module whose `init` fails without checking
-            // the refcount, so `open()` fails until `init` has returned.
-            owner: this_module::<T::OwnerModule>().as_ptr(),
-            open: Some(Self::open),
-            release: Some(Calls::<Self>::release),
-            mmap: if T::HAS_MMAP {
-                assert!(!T::HAS_MMAP_PREPARE, "a device has one kind of hook");
-                Some(Calls::<Self>::mmap)
-            } else {
-                None
-            },
-            unlocked_ioctl: if T::HAS_IOCTL {
-                Some(Calls::<Self>::ioctl)
-            } else {
-                None
-            },
-            #[cfg(CONFIG_COMPAT)]
-            compat_ioctl: if T::HAS_COMPAT_IOCTL {
-                Some(Calls::<Self>::compat_ioctl)
-            } else if T::HAS_IOCTL {
-                Calls::<Self>::COMPAT_PTR_IOCTL
-            } else {
-                None
-            },
-            // SAFETY: The fields of `struct file_operations` are integers and nullable pointers.
-            // Zero is a valid value of each.
-            ..unsafe { MaybeUninit::zeroed().assume_init() }
-        };
-        match T::HAS_MMAP_PREPARE {
-            true => Calls::<Self>::with_mmap_prepare(table),
-            false => table,
-        }
+    const TABLE: bindings::file_operations = bindings::file_operations {
+        // `do_init_module()` frees a module whose `init` fails without checking the refcount, so
+        // this fails until `init` has returned.
+        open: Some(Self::open),
+        ..Calls::<Self>::TABLE
     };
 
     /// # Safety
@@ -398,36 +369,5 @@ impl<T: MiscDevice> Operations<T> {
 // SAFETY: The table is given to files of misc devices only. `open()` stores the result of
 // `into_foreign()`, and no other function writes the field.
 unsafe impl<T: MiscDevice> FileOperations for Operations<T> {
-    type Ptr = T::Ptr;
-
-    fn mmap(data: <T::Ptr as ForeignOwnable>::Borrowed<'_>, file: &File, vma: &VmaNew) -> Result {
-        T::mmap(data, file, vma)
-    }
-
-    fn mmap_prepare<'a>(
-        data: <T::Ptr as ForeignOwnable>::Borrowed<'a>,
-        file: &'a File,
-        desc: &mut VmaDesc<'a>,
-    ) -> Result {
-        T::mmap_prepare(data, file, desc)
-    }
-
-    fn ioctl(
-        data: <T::Ptr as ForeignOwnable>::Borrowed<'_>,
-        file: &File,
-        cmd: u32,
-        arg: usize,
-    ) -> Result<isize> {
-        T::ioctl(data, file, cmd, arg)
-    }
-
-    #[cfg(CONFIG_COMPAT)]
-    fn compat_ioctl(
-        data: <T::Ptr as ForeignOwnable>::Borrowed<'_>,
-        file: &File,
-        cmd: u32,
-        arg: usize,
-    ) -> Result<isize> {
-        T::compat_ioctl(data, file, cmd, arg)
-    }
+    forward_file_operations!(T: MiscDevice);
 }

@@ -15,12 +15,12 @@ use crate::{
 impl<T: FileOperations> Calls<T> {
     /// `compat_ptr_ioctl()`, which is no `Option` on earlier kernels.
     #[cfg(CONFIG_COMPAT)]
-    pub(crate) const COMPAT_PTR_IOCTL: Option<
+    pub(super) const COMPAT_PTR_IOCTL: Option<
         unsafe extern "C" fn(*mut bindings::file, c_uint, c_ulong) -> c_long,
     > = bindings::compat_ptr_ioctl;
 
     /// Adds the hook for `mmap_prepare()` to a table.
-    pub(crate) const fn with_mmap_prepare(
+    pub(super) const fn with_mmap_prepare(
         mut table: bindings::file_operations,
     ) -> bindings::file_operations {
         table.mmap_prepare = Some(Self::mmap_prepare);
