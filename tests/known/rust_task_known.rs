@@ -9,7 +9,10 @@
 use kernel::page::Page;
 use kernel::{
     c_str,
-    fs::File,
+    fs::file::{
+        File,
+        FileDescriptorReservation, //
+    },
     impl_has_hr_timer, ioctl,
     miscdevice::{
         MiscDevice,
@@ -66,18 +69,44 @@ const READS: usize = 1 << 30;
 
 struct KnownModule {
     _device: Pin<KBox<MiscDeviceRegistration<Known>>>,
+    _installs: Pin<KBox<MiscDeviceRegistration<Installs>>>,
 }
 
 impl kernel::Module for KnownModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let name = c_str!("rust_task_known");
-
         Ok(Self {
-            _device: KBox::pin_init(
-                MiscDeviceRegistration::register(MiscDeviceOptions { name }),
-                GFP_KERNEL,
-            )?,
+            _device: register(c_str!("rust_task_known"))?,
+            _installs: register(c_str!("rust_task_installs"))?,
         })
+    }
+}
+
+fn register<T: MiscDevice>(name: &'static CStr) -> Result<Pin<KBox<MiscDeviceRegistration<T>>>> {
+    KBox::pin_init(
+        MiscDeviceRegistration::register(MiscDeviceOptions { name }),
+        GFP_KERNEL,
+    )
+}
+
+/// A device whose `open()` gives its file to userspace, before it has any data.
+struct Installs {
+    fd: u32,
+}
+
+#[vtable]
+impl MiscDevice for Installs {
+    type Ptr = KBox<Self>;
+
+    fn open(file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+        let reservation = FileDescriptorReservation::get_unused_fd_flags(0)?;
+        let fd = reservation.reserved_fd();
+        reservation.fd_install(ARef::from(file));
+
+        Ok(KBox::new(Self { fd }, GFP_KERNEL)?)
+    }
+
+    fn ioctl(me: &Self, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
+        Ok(me.fd as isize)
     }
 }
 

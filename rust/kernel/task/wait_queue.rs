@@ -484,8 +484,8 @@ impl<'a> FilePollTable<'a> {
     ///
     /// - The caller must be `->poll()` of `file`, and `table` its argument. The table must be
     ///   dropped before that returns.
-    /// - A reference with the lifetime `'a` that safe code can have must be valid until the file is
-    ///   released.
+    /// - Each reference with the lifetime `'a` that safe code can get must be valid until the file
+    ///   is released.
     pub(crate) unsafe fn from_raw(
         file: *mut bindings::file,
         table: *mut bindings::poll_table_struct,

@@ -59,6 +59,7 @@ struct Row {
     #[serde(default)]
     partly: bool,
     why: Option<String>,
+    how: Option<String>,
 }
 
 impl Row {
@@ -112,6 +113,8 @@ impl Table {
             }
             let explained = row.is_covered() != row.why.is_some();
             ensure!(explained, "{TABLE}: a row has no `rust`, or no `why`");
+            let covered = row.how.is_none() || row.is_covered();
+            ensure!(covered, "{TABLE}: a row with `how` is not covered");
         }
         Ok(table)
     }
@@ -464,10 +467,11 @@ declared in the same file as a pointer to the struct. \"partly\" is not counted 
                 .collect();
             let items = items.join(", ");
             let why = row.why.as_deref().unwrap_or_default();
+            let how = row.how.as_ref().map(|how| format!(". {how}"));
             let answer = match (row.partly, items.is_empty()) {
                 (_, true) => format!("None. {why}"),
                 (true, false) => format!("Partly: {items}. {why}"),
-                (false, false) => items,
+                (false, false) => items + &how.unwrap_or_default(),
             };
             for one in row.all() {
                 let (title, count) = (one.title(), counts.get(&one));

@@ -58,6 +58,13 @@ const BUGS: &[Bug] = &[
         parameters: "",
     },
     Bug {
+        name: "install",
+        what:
+            "FileDescriptorReservation::fd_install() installs a file whose open() has not returned",
+        signs: &["a file that is not open"],
+        parameters: "",
+    },
+    Bug {
         name: "leader",
         what:
             "CurrentTask::group_leader() in an interrupt, on an exiting thread that reaps zombies",

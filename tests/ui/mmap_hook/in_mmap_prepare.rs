@@ -7,14 +7,7 @@
 use kernel::mm::{vm_ops::{MmapHook, MmapPrepareHook, VmOperations}, vma_desc::VmaDesc};
 use kernel::{impl_has_vm_ops, prelude::*, sync::Arc};
 
-pub struct LocalModule;
-
-impl kernel::ModuleMetadata for LocalModule {
-    const NAME: &'static kernel::str::CStr = kernel::c_str!("none");
-    const THIS_MODULE: ThisModule =
-        // SAFETY: Null stands for the kernel itself.
-        unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
-}
+include!("../../local_module.rs");
 
 pub struct Data;
 

@@ -17,14 +17,7 @@ type Data = rcu::Guard;
 
 pub struct Item(pub Data);
 
-pub struct LocalModule;
-
-impl kernel::ModuleMetadata for LocalModule {
-    const NAME: &'static kernel::str::CStr = kernel::c_str!("none");
-    const THIS_MODULE: ThisModule =
-        // SAFETY: Null stands for the kernel itself.
-        unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
-}
+include!("../../local_module.rs");
 
 #[vtable]
 impl TaskWorkItem for Item {

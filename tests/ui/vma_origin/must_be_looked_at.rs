@@ -12,14 +12,7 @@ use kernel::{
 #[cfg(good)]
 use kernel::mm::vm_ops::VmaOrigin;
 
-pub struct LocalModule;
-
-impl kernel::ModuleMetadata for LocalModule {
-    const NAME: &'static kernel::str::CStr = kernel::c_str!("none");
-    const THIS_MODULE: ThisModule =
-        // SAFETY: Null stands for the kernel itself.
-        unsafe { ThisModule::from_ptr(core::ptr::null_mut()) };
-}
+include!("../../local_module.rs");
 
 pub struct Data;
 

@@ -7,6 +7,7 @@
 use anyhow::{bail, ensure, Context, Result};
 use nix::{
     errno::Errno,
+    fcntl::{fcntl, FcntlArg},
     sched::{sched_setaffinity, CpuSet},
     sys::{
         mman::{madvise, MapFlags, MmapAdvise, ProtFlags},
@@ -50,6 +51,7 @@ fn main() -> Result<()> {
         Some("leader") => ktap::run(&[("group_leader() in an interrupt", leader)]),
         Some("zap") => ktap::run(&[("zap of part of a page", zap)]),
         Some("insert") => ktap::run(&[("page in a VMA of another driver", insert)]),
+        Some("install") => ktap::run(&[("file that its open() installs", install)]),
         other => bail!("known={other:?}"),
     }
 }
@@ -125,6 +127,20 @@ fn flags_once() -> Result<bool> {
         .map_err(|_| anyhow::anyhow!("the thread panicked"))?
         .context("MADV_GUARD_INSTALL")?;
     Ok(answer == 1)
+}
+
+/// Another thread could use this file before `open()` has returned, when it has no data.
+fn install() -> Result<()> {
+    let file = OpenOptions::new()
+        .write(true)
+        .open("/dev/rust_task_installs")?;
+    let fd = ioctl::call_for(&file, ioctl::io(abi::MAGIC, 0), 0)?;
+    let installed = fcntl(fd, FcntlArg::F_GETFD);
+    ensure!(
+        installed == Err(Errno::EBADF),
+        "a file that is not open was installed: {installed:?}"
+    );
+    Ok(())
 }
 
 /// The driver zaps half a page of a VMA that is followed by another one.
