@@ -209,7 +209,8 @@ fn fields_read(line: &str) -> Vec<&str> {
 /// sizes, and that rust/layout.c does not have.
 fn unknown_sizes(proven: &Proven, sources: &[Source], bindings: &str) -> Vec<String> {
     let structs = structs(bindings);
-    let used = Regex::new(r"(\*const |\*mut |cast::<|NonNull<)?\bbindings::(\w+)").unwrap();
+    let used =
+        Regex::new(r"(\*const |\*mut |cast::<|NonNull<)?(?:\$crate::)?\bbindings::(\w+)").unwrap();
     let mut missing = BTreeMap::new();
     for source in sources {
         for (number, line) in source.lines() {
@@ -427,6 +428,8 @@ mod tests {
             used("*const bindings::b, bindings::d, p.cast::<bindings::c>()"),
             0
         );
+        assert_eq!(used("*mut $crate::bindings::b"), 0);
+        assert_eq!(used("Opaque<$crate::bindings::b>"), 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! - The structs and fields of rust/layout.c, as the kernel's C compiler lays them out.
 //! - All structs of the bindings, as the libclang of bindgen lays them out.
 
-use anyhow::{bail, Context, Result};
+use anyhow::{anyhow, bail, Context, Result};
 use front::{
     build, mirror, series,
     setup::{self, Tools},
@@ -21,7 +21,7 @@ use std::{
     fmt::Write,
     fs,
     path::PathBuf,
-    thread::available_parallelism,
+    thread::{self, available_parallelism},
 };
 
 /// The file with the fields of C, in the mirror.
@@ -48,9 +48,13 @@ pub fn all() -> Result<bool> {
     let listed = proof.list()?;
     proof.bindings(&listed)?;
     let structs = Structs::read(&fs::read_to_string(proof.build.objects.join(BINDINGS))?);
-    let (mut checks, absent) = proof.layout_of_c(&listed, &structs)?;
+    let (of_c, of_libclang) = thread::scope(|scope| {
+        let of_libclang = scope.spawn(|| proof.layout_of_libclang());
+        (proof.layout_of_c(&listed, &structs), of_libclang.join())
+    });
+    let (mut checks, absent) = of_c?;
     let of_list = checks.len();
-    checks.extend(proof.layout_of_libclang()?);
+    checks.extend(of_libclang.map_err(|_| anyhow!("the comparison with libclang panicked"))??);
     let wrong = proof.compare(&checks)?;
 
     let (listed, others) = checks.split_at(of_list);
@@ -254,7 +258,7 @@ impl Proof {
     }
 
     /// Runs the kernel's make in the mirror.
-    fn make(&self, title: &str, goal: &str) -> Result<()> {
+    fn make(&self, title: &str, goal: &str, variables: &[&str]) -> Result<()> {
         let mut make = self.tools.command("make");
         let jobs = available_parallelism().map_or(2, |n| n.get()) + 1;
         make.arg("-C")
@@ -268,7 +272,7 @@ impl Proof {
         if let Some(arch) = &self.build.arch {
             make.arg(format!("ARCH={arch}"));
         }
-        step::run(title, &self.build.log(goal), make.arg(goal))
+        step::run(title, &self.build.log(goal), make.args(variables).arg(goal))
     }
 
     /// Creates the mirror, with a configuration that has Rust.
@@ -290,7 +294,7 @@ impl Proof {
         let file = self.build.objects.join(".config");
         let rust = "CONFIG_RUST=y\n";
         fs::write(&file, self.config.clone() + rust)?;
-        self.make("configuration", "olddefconfig")?;
+        self.make("configuration", "olddefconfig", &[])?;
         let now = fs::read_to_string(&file)?;
         if !now.contains("\nCONFIG_RUST=y\n") {
             bail!("CONFIG_RUST cannot be on in this configuration: `make doctor` with the same KDIR= \
@@ -313,12 +317,13 @@ impl Proof {
         Ok(parse(&text))
     }
 
-    /// Generates the bindings as kbuild does, and builds core.
+    /// Generates the bindings as kbuild does, and the metadata of core.
     fn bindings(&self, listed: &[Listed]) -> Result<()> {
         if listed.is_empty() {
             bail!("rust/layout.c has no entry");
         }
-        self.make("bindings and core", "layout-bindings")
+        self.make("scripts", "layout-prepare", &[])?;
+        self.make("bindings and core", "layout-bindings", METADATA_ONLY)
     }
 
     /// Asks the C compiler for the values. Returns also the entries that this kernel does not have.
@@ -370,7 +375,7 @@ impl Proof {
         }
         code += "}\n";
         fs::write(self.build.tree.join(C_FILE), code)?;
-        self.make("layout of C", "layout-c")?;
+        self.make("layout of C", "layout-c", &[])?;
         let assembly = self.build.objects.join(C_FILE).with_extension("s");
         let assembly = fs::read_to_string(assembly)?;
         let value = Regex::new(r"->layout (\d+) [$#]?(\d+)").unwrap();
@@ -501,11 +506,20 @@ impl Proof {
     }
 }
 
+/// Variables of make with which rustc generates no code, which takes most of its time, and with which
+/// no program is run that reads the code.
+const METADATA_ONLY: &[&str] = &[
+    "KRUSTFLAGS=-Zno-codegen",
+    "OBJCOPY=true",
+    "objtool-enabled=",
+];
+
 /// The goals that are added to the kernel's Makefile: no part of the kernel crate is built.
 const GOALS: &str = "
 ifeq ($(need-sub-make),)
-PHONY += layout-bindings layout-c
-layout-bindings: prepare0
+PHONY += layout-prepare layout-bindings layout-c
+layout-prepare: prepare0
+layout-bindings:
 	$(Q)$(MAKE) $(build)=rust rust/core.o rust/compiler_builtins.o \
 		rust/bindings/bindings_generated.rs
 layout-c:
