@@ -16,6 +16,7 @@
 #include <linux/compiler.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
+#include <linux/idr.h>
 #include <linux/kobject.h>
 #include <linux/kthread.h>
 #include <linux/miscdevice.h>
@@ -222,6 +223,7 @@ static void __used rust_layout(void)
 	FIELD(file_operations, compat_ioctl);
 
 	SIZE(cdev);
+	SIZE(ida);
 	SIZE(kobject);
 	SIZE(kobj_type);
 	FIELD(kobj_type, release);

@@ -3,6 +3,7 @@
 #include <linux/build_bug.h>
 #include <linux/eventpoll.h>
 #include <linux/fs.h>
+#include <linux/idr.h>
 #include <linux/rwsem.h>
 
 /* The constants of rust/kernel/cdev.rs, which bindgen cannot evaluate. */
@@ -28,4 +29,9 @@ __rust_helper struct cdev *rust_helper_inode_cdev(const struct inode *inode)
 __rust_helper unsigned int rust_helper_iminor(const struct inode *inode)
 {
 	return iminor(inode);
+}
+
+__rust_helper void rust_helper_ida_init(struct ida *ida)
+{
+	ida_init(ida);
 }

@@ -6,6 +6,9 @@
 //! numbers, and a node in `/dev` for each of these. A driver with a single node needs no major
 //! number: it uses a [misc device](crate::miscdevice) instead.
 //!
+//! A driver that registers a device for each piece of hardware, when it finds it, allocates a
+//! [`CharDeviceRegion`] once. Each device gets one of its minor numbers.
+//!
 //! # Implementation
 //!
 //! `cdev_del()` does not wait for `chrdev_open()`: a process that has looked up the device before
@@ -23,6 +26,7 @@ use crate::{
         Box, //
     },
     bindings, c_str, container_of,
+    device::Device,
     error::{
         from_err_ptr,
         to_result, //
@@ -60,7 +64,10 @@ use core::{
     cell::UnsafeCell,
     ffi::c_void,
     marker::PhantomData,
-    mem::MaybeUninit,
+    mem::{
+        ManuallyDrop,
+        MaybeUninit, //
+    },
     ops::Deref,
     ptr::{
         self,
@@ -103,18 +110,18 @@ pub mod events {
         | EPOLLRDHUP;
 }
 
-/// The options of a character device that is to be registered.
+/// The options of a character device, or of a region, that is to be registered.
 #[derive(Copy, Clone)]
 pub struct CharDeviceOptions {
     /// The name of the device, which `/proc/devices` has, and of its class in `/sys/class/`.
     ///
-    /// It is also the name of the node in `/dev`. If the device has several minor numbers, the
-    /// number of the node follows, beginning with 0.
+    /// It is also the name of the node in `/dev`. If there are several minor numbers, that of the
+    /// node follows, beginning with 0.
     ///
     /// It has 1 to 63 bytes, which are printable ASCII characters other than a space, `/` and `!`.
     /// The first one is not a period.
     pub name: &'static CStr,
-    /// The number of minor numbers and nodes.
+    /// The number of minor numbers.
     pub minors: u32,
 }
 
@@ -153,6 +160,8 @@ struct Node {
 struct Driver {
     /// The `CharDeviceRegistration<T>`.
     registration: NonNull<c_void>,
+    /// The first minor number of the device.
+    minor: u32,
     module: *mut bindings::module,
     table: &'static bindings::file_operations,
     /// [`Operations::open`] of `T`.
@@ -303,7 +312,7 @@ impl Driver {
         unsafe { module_going::check_open(file, self.module)? };
         // SAFETY: By the type invariant of `Node`, the device is registered while the caller holds
         // the lock, and `open` is the function for the type of `registration`.
-        unsafe { (self.open)(self.registration, minor, file) }
+        unsafe { (self.open)(self.registration, minor - self.minor, file) }
     }
 }
 
@@ -368,36 +377,169 @@ impl Drop for NodeRef {
     }
 }
 
-/// What a registration owns. The fields are dropped in this order: the class has no devices any
-/// more, and the device numbers become free last.
-struct Parts {
-    class: Class,
-    node: NodeRef,
-    numbers: Numbers,
+/// A class and device numbers, for one or more devices.
+///
+/// # Invariants
+///
+/// - `owned` is dropped by [`end`](Self::end) only.
+/// - `ida` has the numbers of the [`Minors`] of this region.
+#[pin_data(PinnedDrop)]
+struct Region {
+    owned: ManuallyDrop<(Class, Numbers)>,
+    name: &'static CStr,
+    #[pin]
+    ida: Opaque<bindings::ida>,
+    #[pin]
+    leftover: Leftover,
 }
 
-impl Parts {
-    fn new(options: CharDeviceOptions, driver: Driver) -> Result<Self> {
+// SAFETY: Any task may use and destroy a class and device numbers.
+unsafe impl Send for Region {}
+// SAFETY: The functions of an IDA take its lock, and `Leftover` is `Sync`. The other fields are read.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Allocates a region.
+    ///
+    /// # Safety
+    ///
+    /// `module` must be the module with the code that executes this.
+    unsafe fn new(options: CharDeviceOptions, module: *mut bindings::module) -> Result<Arc<Self>> {
+        // The class is dropped first.
+        let numbers = Numbers::new(options)?;
+        let owned = (Class::new(options)?, numbers);
+        // INVARIANT: No number has been allocated yet.
+        let region = Arc::pin_init::<Error>(
+            try_pin_init!(Self {
+                owned: ManuallyDrop::new(owned),
+                name: options.name,
+                // SAFETY: `ida` is memory for an IDA.
+                ida <- Opaque::ffi_init(|ida| unsafe { bindings::ida_init(ida) }),
+                leftover: Leftover::new(Kind::Registration, end_region),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        // SAFETY: `leftover` is pinned and has not been added before. The caller guarantees that the
+        // module is that of the code that executes this. `drop()` claims the object first, and
+        // `end_region()` is called after the devices of the region have been ended: these are added
+        // later, and the notifier begins with the last.
+        unsafe { Leftover::link(ptr::from_ref(&region.leftover).cast_mut(), module) };
+        Ok(region)
+    }
+
+    /// Destroys the class, and makes the device numbers free.
+    ///
+    /// # Safety
+    ///
+    /// This must be the only call. The region must have no devices, and `self` must not be used
+    /// after this, except to be dropped.
+    unsafe fn end(&self) {
+        // SAFETY: The caller guarantees that this is the only call, so the fields have not been
+        // dropped, and that they are not used any more.
+        drop(unsafe { ptr::read(&*self.owned) });
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Region {
+    fn drop(self: Pin<&mut Self>) {
+        if self.leftover.claim() {
+            // SAFETY: `claim()` returns `true` once, and not after `end_region()`. Each device has a
+            // reference, so there is none.
+            unsafe { self.end() };
+            self.leftover.unlink();
+        }
+    }
+}
+
+/// Ends a region that its module has left behind.
+///
+/// # Safety
+///
+/// `leftover` must be that of a [`Region`] that is in the list and not claimed. Its devices must
+/// have been ended.
+unsafe fn end_region(leftover: *mut Leftover) {
+    // SAFETY: `leftover` is a field of a `Region`, which is valid while it is in the list.
+    let region = unsafe { &*container_of!(leftover, Region, leftover) };
+    // SAFETY: The notifier calls this once, and after that, `claim()` returns `false`. The caller
+    // guarantees that there are no devices. Only the drop uses the region after this: no code of the
+    // module runs any more.
+    unsafe { region.end() };
+}
+
+/// The minor numbers of a device.
+///
+/// # Invariants
+///
+/// No other device has these numbers. If `one` is not `None`, `region.ida` has that number.
+struct Minors {
+    region: Arc<Region>,
+    /// One number of the region, or `None` for all.
+    one: Option<u32>,
+}
+
+impl Minors {
+    /// Allocates the lowest number that is free.
+    fn one(region: Arc<Region>) -> Result<Self> {
+        let (ida, max) = (region.ida.get(), region.owned.1.count - 1);
+        // SAFETY: `Region::new()` has initialized the IDA.
+        let minor = unsafe { bindings::ida_alloc_range(ida, 0, max, GFP_KERNEL.as_raw()) };
+        to_result(minor)?;
+        // INVARIANT: `ida_alloc_range()` has returned a number that was free.
+        // CAST: A number that is no error is not negative.
         Ok(Self {
-            numbers: Numbers::new(options)?,
-            class: Class::new(options)?,
-            node: Node::alloc(driver)?,
+            region,
+            one: Some(minor as u32),
         })
     }
 
+    fn first(&self) -> u32 {
+        self.one.unwrap_or(0)
+    }
+
+    fn count(&self) -> u32 {
+        match self.one {
+            Some(_) => 1,
+            None => self.region.owned.1.count,
+        }
+    }
+
+    /// Returns the first device number.
+    fn first_device(&self) -> bindings::dev_t {
+        self.region.owned.1.first + self.first()
+    }
+}
+
+impl Drop for Minors {
+    fn drop(&mut self) {
+        if let Some(minor) = self.one {
+            // SAFETY: `Region::new()` has initialized the IDA. By the type invariant, it has the
+            // number, and nothing else frees it.
+            unsafe { bindings::ida_free(self.region.ida.get(), minor) };
+        }
+    }
+}
+
+/// What a registration owns.
+struct Parts {
+    node: NodeRef,
+    minors: Minors,
+}
+
+impl Parts {
     /// Adds the device and its nodes in `/dev`.
     ///
     /// # Safety
     ///
     /// As for [`Registered::start`].
-    unsafe fn add(&self, options: CharDeviceOptions) -> Result {
-        let (first, count) = (self.numbers.first, self.numbers.count);
+    unsafe fn add(&self, parent: Option<&Device>) -> Result {
+        let (first, count) = (self.minors.first_device(), self.minors.count());
         // SAFETY: `Node::alloc()` has initialized `cdev`, and the device numbers are its own. If
         // this fails, nothing has a reference to `cdev`, and `cdev` has none to its parent.
         to_result(unsafe { bindings::cdev_add(self.node.cdev.get(), first, count) })?;
 
         for index in 0..count {
-            if let Err(err) = self.create_device(options, index) {
+            if let Err(err) = self.create_device(parent, index) {
                 self.delete(index);
                 return Err(err);
             }
@@ -406,22 +548,26 @@ impl Parts {
     }
 
     /// Creates a device of the class, with a node in `/dev`.
-    fn create_device(&self, options: CharDeviceOptions, index: u32) -> Result {
-        let format = match options.minors {
+    fn create_device(&self, parent: Option<&Device>, index: u32) -> Result {
+        let parent = parent.map_or(null_mut(), |parent| parent.as_raw());
+        let region = &self.minors.region;
+        let (class, numbers) = &*region.owned;
+        let format = match numbers.count {
             1 => c_str!("%s"),
             _ => c_str!("%s%u"),
         };
-        // SAFETY: The class is valid, and the number is one of this device. The arguments after the
-        // format are those that it names; one more is allowed.
+        // SAFETY: The class is valid, and the number is one of this device. `parent` is null or
+        // valid, and `device_create()` takes a reference to it. The arguments after the format are
+        // those that it names; one more is allowed.
         from_err_ptr(unsafe {
             bindings::device_create(
-                self.class.0,
-                null_mut(),
-                self.numbers.first + index,
+                class.0,
+                parent,
+                self.minors.first_device() + index,
                 null_mut(),
                 format.as_char_ptr(),
-                options.name.as_char_ptr(),
-                index,
+                region.name.as_char_ptr(),
+                self.minors.first() + index,
             )
         })?;
         Ok(())
@@ -430,9 +576,11 @@ impl Parts {
     /// Removes the device and its first `count` nodes in `/dev`. Waits until no `open()` of the
     /// driver runs. Must be called once, after `cdev_add()`.
     fn delete(&self, count: u32) {
+        let class = &self.minors.region.owned.0;
         for index in 0..count {
+            let number = self.minors.first_device() + index;
             // SAFETY: `create_device()` has created a device with this class and number.
-            unsafe { bindings::device_destroy(self.class.0, self.numbers.first + index) };
+            unsafe { bindings::device_destroy(class.0, number) };
         }
         // SAFETY: `cdev_add()` has succeeded. This drops the reference that `cdev_init()` has
         // created.
@@ -478,14 +626,18 @@ impl Registered {
     /// - This must be the first call for `self`, which must be pinned.
     /// - `driver.module` must be the module with the code of the driver, which must execute this.
     /// - `driver.open` may be called with `driver.registration` until `self` is dropped or ended.
-    unsafe fn start(&self, options: CharDeviceOptions, driver: Driver) -> Result {
-        let new = Parts::new(options, driver)?;
+    /// - `minors` must be of a region of the same module.
+    unsafe fn start(&self, minors: Minors, parent: Option<&Device>, driver: Driver) -> Result {
+        let new = Parts {
+            node: Node::alloc(driver)?,
+            minors,
+        };
         // SAFETY: The device has not been added, so nothing else uses the field.
         let parts = unsafe { &mut *self.parts.get() };
         // INVARIANT: The device is added below. If that fails, the field is set to `None`.
         let parts = &*parts.insert(new);
         // SAFETY: Guaranteed by the caller.
-        if let Err(err) = unsafe { parts.add(options) } {
+        if let Err(err) = unsafe { parts.add(parent) } {
             // SAFETY: The device is not there any more, and no `open()` runs, so nothing else uses
             // the field.
             unsafe { *self.parts.get() = None };
@@ -497,6 +649,13 @@ impl Registered {
         Ok(())
     }
 
+    /// Returns the minor numbers while the device is registered.
+    fn minors(&self) -> Option<&Minors> {
+        // SAFETY: The field does not change while the device is registered.
+        let parts = unsafe { &*self.parts.get() };
+        parts.as_ref().map(|parts| &parts.minors)
+    }
+
     /// Ends the registration, if there is one.
     ///
     /// # Safety
@@ -506,7 +665,7 @@ impl Registered {
         // SAFETY: The field does not change before the device is deleted. An `open()` that runs has
         // a shared reference as well.
         if let Some(parts) = unsafe { &*self.parts.get() } {
-            parts.delete(parts.numbers.count);
+            parts.delete(parts.minors.count());
         }
         // SAFETY: The device is not there any more, and no `open()` runs. The caller guarantees
         // that there is no other user.
@@ -536,6 +695,103 @@ unsafe fn deregister(leftover: *mut Leftover) {
     let registered = unsafe { &*container_of!(leftover, Registered, leftover) };
     // SAFETY: Only its drop uses it after this: no code of the module runs any more.
     unsafe { registered.end() };
+}
+
+/// Device numbers of one major number, from which a driver gives each of its devices one, and their
+/// class.
+///
+/// It is kept by the devices that are registered with [`CharDeviceRegistration::register_in`]. If it
+/// is leaked, it is removed when its module is unloaded, or when the `init()` of the module fails.
+/// The context below is that of the drop.
+///
+/// # Context
+///
+/// Process context; may sleep.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     c_str,
+///     cdev::{CharDevice, CharDeviceOptions, CharDeviceRegion, CharDeviceRegistration},
+///     fs::File, //
+/// };
+///
+/// /// What the driver knows of a sensor that it has found.
+/// struct Sensor {
+///     address: u16,
+/// }
+///
+/// #[vtable]
+/// impl CharDevice for Sensor {
+///     type Ptr = ();
+///     type Data = Sensor;
+///
+///     fn open(_file: &File, sensor: &CharDeviceRegistration<Self>, _minor: u32) -> Result {
+///         pr_info!("sensor {} at {:#x}\n", sensor.minor(), sensor.data().address);
+///         Ok(())
+///     }
+/// }
+///
+/// // When the module is loaded.
+/// let options = CharDeviceOptions { name: c_str!("rust_sensor"), minors: 16 };
+/// let region = CharDeviceRegion::<Sensor>::new(options)?;
+///
+/// // For each sensor: /dev/rust_sensor0, /dev/rust_sensor1.
+/// let probe = |address| {
+///     let sensor = CharDeviceRegistration::register_in(&region, Sensor { address });
+///     KBox::pin_init(sensor, GFP_KERNEL)
+/// };
+/// let first = probe(0x48)?;
+/// let second = probe(0x4a)?;
+/// # assert_eq!((first.minor(), second.minor(), second.minors()), (0, 1, 1));
+///
+/// // The first one is removed. The next one gets its number.
+/// drop(first);
+/// let third = probe(0x4c)?;
+/// # assert_eq!(third.minor(), 0);
+/// # drop(region);
+/// # Ok::<(), Error>(())
+/// ```
+pub struct CharDeviceRegion<T: CharDevice> {
+    region: Arc<Region>,
+    _device: PhantomData<fn() -> T>,
+}
+
+impl<T: CharDevice> CharDeviceRegion<T> {
+    /// The maximum number of minor numbers, which all devices of a major number share.
+    pub const MAX_MINORS: u32 = 1 << 20;
+
+    /// Allocates device numbers, and creates a class.
+    ///
+    /// C: `alloc_chrdev_region()` and `class_create()`.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: `OwnerModule` of `T` is not the module that contains the code, the name is not
+    ///   valid (see [`CharDeviceOptions`]), or `minors` is zero or greater than
+    ///   [`Self::MAX_MINORS`].
+    /// - `EBUSY`: No major number is free.
+    /// - `EEXIST`: The name is in use. The kernel log has a stack trace then.
+    /// - `ENOMEM`: An allocation failed.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    #[doc(alias("alloc_chrdev_region", "class_create"))]
+    pub fn new(options: CharDeviceOptions) -> Result<Self> {
+        if !is_valid(options.name) || !(1..=Self::MAX_MINORS).contains(&options.minors) {
+            return Err(EINVAL);
+        }
+        let module = this_module::<T::OwnerModule>().as_ptr();
+        module_going::check_owner(module, Operations::<T>::open as *const () as usize)?;
+        Ok(Self {
+            // SAFETY: `check_owner()` has found that the code of `T` is in `module`, and only the
+            // driver has `T`.
+            region: unsafe { Region::new(options, module)? },
+            _device: PhantomData,
+        })
+    }
 }
 
 /// A registered character device.
@@ -625,7 +881,7 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// The maximum number of minor numbers. Each has a node in `/dev`.
     pub const MAX_MINORS: u32 = 1 << 10;
 
-    /// Returns an initializer that registers a character device.
+    /// Returns an initializer that registers a character device with device numbers of its own.
     ///
     /// C: `alloc_chrdev_region()`, `class_create()`, `cdev_add()` and `device_create()`.
     ///
@@ -645,32 +901,77 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// Process context; may sleep.
     #[doc(alias("alloc_chrdev_region", "cdev_add", "class_create", "device_create"))]
     pub fn register(options: CharDeviceOptions, data: T::Data) -> impl PinInit<Self, Error> {
-        let module = this_module::<T::OwnerModule>().as_ptr();
-        let check = move || {
-            if !is_valid(options.name) || !(1..=Self::MAX_MINORS).contains(&options.minors) {
+        Self::init(data, None, move || {
+            if options.minors > Self::MAX_MINORS {
                 return Err(EINVAL);
             }
-            module_going::check_owner(module, Operations::<T>::open as *const () as usize)
-        };
+            let CharDeviceRegion { region, .. } = CharDeviceRegion::<T>::new(options)?;
+            // INVARIANT: The region has no other device, now or later.
+            Ok(Minors { region, one: None })
+        })
+    }
 
+    /// Returns an initializer that registers a character device with one minor number of a region,
+    /// the lowest one that is free.
+    ///
+    /// `minor` of [`CharDevice::open`] is 0, and [`Self::minor`] is the number. The node in `/dev`
+    /// has the name of the region and the number.
+    ///
+    /// C: `ida_alloc_max()`, `cdev_add()` and `device_create()`.
+    ///
+    /// # Errors
+    ///
+    /// The initializer returns:
+    ///
+    /// - `ENOSPC`: No minor number of the region is free.
+    /// - `EEXIST`: A device or a node with this name is there already. The kernel log has a stack
+    ///   trace then.
+    /// - `ENOMEM`: An allocation failed.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    #[doc(alias("ida_alloc_max", "cdev_add", "device_create"))]
+    pub fn register_in(region: &CharDeviceRegion<T>, data: T::Data) -> impl PinInit<Self, Error> {
+        Self::init_in(region, None, data)
+    }
+
+    /// Returns an initializer for a device with one minor number of a region.
+    pub(crate) fn init_in<'a>(
+        region: &CharDeviceRegion<T>,
+        parent: Option<&'a Device>,
+        data: T::Data,
+    ) -> impl PinInit<Self, Error> + 'a {
+        let region = region.region.clone();
+        Self::init(data, parent, move || Minors::one(region))
+    }
+
+    /// Returns an initializer for a device with the result of `minors`, which must be of a
+    /// [`CharDeviceRegion<T>`].
+    fn init<'a>(
+        data: T::Data,
+        parent: Option<&'a Device>,
+        minors: impl FnOnce() -> Result<Minors> + 'a,
+    ) -> impl PinInit<Self, Error> + 'a {
         let parts = try_pin_init!(Self {
             data,
             registered: Registered::new(),
         }? Error);
         parts.pin_chain(move |this| {
-            check()?;
+            let minors = minors()?;
             let this = &*this;
             let driver = Driver {
                 registration: NonNull::from(this).cast(),
-                module,
+                minor: minors.first(),
+                module: this_module::<T::OwnerModule>().as_ptr(),
                 table: Operations::<T>::TABLE,
                 open: Operations::<T>::open,
             };
-            // SAFETY: `this` is pinned, and is initialized but for the registration. `check()` has
-            // found that the code of `T` is in `module`. `Operations::<T>::open()` expects a
-            // `CharDeviceRegistration<T>`, which is valid until it is dropped. If that is leaked,
-            // it is ended before the module is freed.
-            unsafe { this.registered.start(options, driver) }
+            // SAFETY: `this` is pinned, and is initialized but for the registration.
+            // `CharDeviceRegion::new()` has found that the code of `T` is in `module`.
+            // `Operations::<T>::open()` expects a `CharDeviceRegistration<T>`, which is valid until
+            // it is dropped. If that is leaked, it is ended before the module is freed.
+            unsafe { this.registered.start(minors, parent, driver) }
         })
     }
 
@@ -679,12 +980,14 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
         &self.data
     }
 
+    /// Returns the minor number of the first node.
+    pub fn minor(&self) -> u32 {
+        self.registered.minors().map_or(0, Minors::first)
+    }
+
     /// Returns the number of minor numbers.
     pub fn minors(&self) -> u32 {
-        // SAFETY: The field does not change while the device is registered.
-        let parts = unsafe { &*self.registered.parts.get() };
-
-        parts.as_ref().map_or(0, |parts| parts.numbers.count)
+        self.registered.minors().map_or(0, Minors::count)
     }
 }
 

@@ -10,6 +10,7 @@ use kernel::{
     cdev::{
         CharDevice,
         CharDeviceOptions,
+        CharDeviceRegion,
         CharDeviceRegistration, //
     },
     fs::File,
@@ -110,6 +111,7 @@ impl kernel::Module for LeftoverModule {
             // The device keeps itself, until the ioctl.
             b"char, dropped" => drop(by_ioctl()?),
             b"char device" => forget(char_device::<Device>()?),
+            b"char region" => region()?,
             b"char, slow" => {
                 module._char_device = Some(char_device()?);
                 one_second();
@@ -328,6 +330,30 @@ fn char_device<T: CharDevice<Data = ()>>() -> Result<Pin<KBox<CharDeviceRegistra
     KBox::pin_init(CharDeviceRegistration::register(options, ()), GFP_KERNEL)
 }
 
+/// Leaves a region behind, and its two devices.
+fn region() -> Result {
+    let region = CharDeviceRegion::<Device>::new(CharDeviceOptions {
+        name: c_str!("rust_leftover"),
+        minors: 2,
+    })?;
+    let add = || {
+        let device = CharDeviceRegistration::register_in(&region, ());
+        KBox::pin_init(device, GFP_KERNEL)
+    };
+    let (first, second) = (add()?, add()?);
+    if add().err() != Some(ENOSPC) {
+        return Err(EEXIST);
+    }
+    drop(first);
+    let third = add()?;
+    if third.minor() != 0 || second.minor() != 1 {
+        return Err(EEXIST);
+    }
+    forget((second, third));
+    forget(region);
+    Ok(())
+}
+
 /// Registers devices with an empty and a long name, which must fail.
 fn bad_names() -> Result {
     static LONG: [u8; 257] = {
@@ -346,6 +372,9 @@ fn bad_names() -> Result {
         if KBox::pin_init(device, GFP_KERNEL).err() != Some(EINVAL) {
             return Err(EEXIST);
         }
+        if CharDeviceRegion::<Device>::new(options).err() != Some(EINVAL) {
+            return Err(EEXIST);
+        }
     }
     Ok(())
 }
@@ -360,6 +389,10 @@ fn foreign_device() -> Result {
             return Err(EEXIST);
         }
         if char_device::<ForeignDevice>().err() != Some(EINVAL) {
+            return Err(EEXIST);
+        }
+        let options = CharDeviceOptions { name, minors: 1 };
+        if CharDeviceRegion::<ForeignDevice>::new(options).err() != Some(EINVAL) {
             return Err(EEXIST);
         }
     }
@@ -389,8 +422,12 @@ impl CharDevice for Device {
     fn open(
         _file: &File,
         _device: &CharDeviceRegistration<Self>,
-        _minor: u32,
+        minor: u32,
     ) -> Result<KBox<Self>> {
+        // Each device has one node.
+        if minor != 0 {
+            return Err(ERANGE);
+        }
         Ok(KBox::new(Self, GFP_KERNEL)?)
     }
 

@@ -65,6 +65,7 @@ const TESTS: &[Test] = &[
     ),
     ("forgotten misc device", || device(c"device")),
     ("forgotten character device", || device(c"char device")),
+    ("forgotten region of character devices", region),
     ("character device that owns itself", || {
         device(c"char, dropped")
     }),
@@ -208,6 +209,31 @@ fn device(case: &CStr) -> Result<()> {
     // The name must be free.
     load(case)?.context("finit_module() again")?;
     unload()
+}
+
+fn region() -> Result<()> {
+    if must_not_leak() {
+        return Ok(());
+    }
+    // The second time, the name and the numbers must be free.
+    for _ in 0..2 {
+        load(c"char region")?.context("finit_module()")?;
+        for minor in 0..2 {
+            let node = format!("{NODE}{minor}");
+            let file = File::open(&node).with_context(|| node.clone())?;
+            ensure!(unload().is_err(), "unloaded while {node} is open");
+            drop(file);
+        }
+        unload()?;
+        for gone in [
+            "/dev/rust_leftover0",
+            "/dev/rust_leftover1",
+            "/sys/class/rust_leftover",
+        ] {
+            ensure!(!Path::new(gone).exists(), "{gone} remains");
+        }
+    }
+    Ok(())
 }
 
 /// An inode knows the device while a file is open, so it can be opened although the device is not

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Character devices of a driver that is bound to a device.
+
+use crate::{
+    cdev::{
+        CharDevice,
+        CharDeviceRegion,
+        CharDeviceRegistration, //
+    },
+    device::{
+        Bound,
+        Device, //
+    },
+    devres::Devres,
+    prelude::*, //
+};
+
+impl<T: CharDevice> CharDeviceRegistration<T> {
+    /// Returns an initializer that registers a character device as [`Self::register_in`] does, as a
+    /// child of `parent`.
+    ///
+    /// The device is deregistered when the driver is unbound from `parent`, or when the [`Devres`]
+    /// is dropped.
+    ///
+    /// C: `cdev_device_add()`, or `cdev_add()` and `device_create()`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::register_in`].
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use core::ptr::{addr_of_mut, null, null_mut};
+    /// # use kernel::{
+    /// #     bindings, c_str,
+    /// #     cdev::CharDeviceOptions,
+    /// #     fs::File, //
+    /// # };
+    /// use kernel::{
+    ///     cdev::{CharDevice, CharDeviceRegion, CharDeviceRegistration},
+    ///     device::{Bound, Device},
+    ///     devres::Devres,
+    /// };
+    /// # struct Channel;
+    /// # #[vtable]
+    /// # impl CharDevice for Channel {
+    /// #     type Ptr = ();
+    /// #     type Data = ();
+    /// #
+    /// #     fn open(_: &File, _: &CharDeviceRegistration<Self>, _: u32) -> Result {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    ///
+    /// /// A part of `probe()`.
+    /// fn add_node(
+    ///     region: &CharDeviceRegion<Channel>,
+    ///     dev: &Device<Bound>,
+    /// ) -> Result<Pin<KBox<Devres<CharDeviceRegistration<Channel>>>>> {
+    ///     let node = CharDeviceRegistration::register_child(region, dev, ());
+    ///     KBox::pin_init(node, GFP_KERNEL)
+    /// }
+    /// # let options = CharDeviceOptions { name: c_str!("rust_child"), minors: 4 };
+    /// # let region = CharDeviceRegion::<Channel>::new(options)?;
+    /// # let name = c_str!("rust_parent").as_char_ptr();
+    /// # // SAFETY: `name` is a string. A faux device needs neither a parent nor operations.
+    /// # let faux = unsafe { bindings::faux_device_create(name, null_mut(), null()) };
+    /// # assert!(!faux.is_null());
+    /// # // SAFETY: The faux device has not been destroyed.
+    /// # let dev = unsafe { Device::get_device(addr_of_mut!((*faux).dev)) };
+    /// # // SAFETY: A faux device is bound until it is destroyed.
+    /// # let first = add_node(&region, unsafe { dev.as_bound() })?;
+    /// # // SAFETY: As above.
+    /// # let second = add_node(&region, unsafe { dev.as_bound() })?;
+    /// # let minor = |node: &Devres<CharDeviceRegistration<Channel>>| {
+    /// #     node.try_access_with(|node| node.minor())
+    /// # };
+    /// # assert_eq!((minor(&first), minor(&second)), (Some(0), Some(1)));
+    /// # drop(first);
+    /// # // SAFETY: The device has not been destroyed. It is unbound before.
+    /// # unsafe { bindings::faux_device_destroy(faux) };
+    /// # assert_eq!(minor(&second), None);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("cdev_device_add", "cdev_add", "device_create"))]
+    pub fn register_child<'a>(
+        region: &CharDeviceRegion<T>,
+        parent: &'a Device<Bound>,
+        data: T::Data,
+    ) -> impl PinInit<Devres<Self>, Error> + 'a {
+        Devres::new(parent, Self::init_in(region, Some(parent), data))
+    }
+}

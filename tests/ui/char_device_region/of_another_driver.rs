@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+//@revisions: good bad
+//@[good] check-pass
+
+//! A region has devices of one type.
+
+use kernel::{
+    cdev::{CharDevice, CharDeviceRegion, CharDeviceRegistration},
+    fs::File,
+    prelude::*,
+};
+
+include!("../../local_module.rs");
+
+pub struct Device;
+
+#[vtable]
+impl CharDevice for Device {
+    type Ptr = ();
+    type Data = ();
+
+    fn open(_file: &File, _device: &CharDeviceRegistration<Self>, _minor: u32) -> Result {
+        Ok(())
+    }
+}
+
+pub struct Other;
+
+#[vtable]
+impl CharDevice for Other {
+    type Ptr = ();
+    type Data = ();
+
+    fn open(_file: &File, _device: &CharDeviceRegistration<Self>, _minor: u32) -> Result {
+        Ok(())
+    }
+}
+
+pub fn add(region: &CharDeviceRegion<Device>) -> Result {
+    #[cfg(good)]
+    let device = CharDeviceRegistration::<Device>::register_in(region, ());
+    #[cfg(bad)]
+    let device = CharDeviceRegistration::<Other>::register_in(region, ());
+    //~[bad]^ ERROR: mismatched types
+    KBox::pin_init(device, GFP_KERNEL)?;
+    Ok(())
+}
