@@ -19,7 +19,7 @@ ifneq ($(shell command -v cc >/dev/null && echo yes),yes)
 $(error no C compiler, which cargo needs to link: install gcc)
 endif
 
-export KERNEL KDIR ARCH LLVM M V ONLY SECONDS SEED CASE TURN FN CONFIG JSON SIGNOFF
+export KERNEL KDIR ARCH LLVM M V ONLY SECONDS SEED CASE TURN FN CONFIG JSON SIGNOFF SITES
 unexport O
 CONFIG := $(or $(CONFIG),$(if $(O),$(O)/.config))
 
