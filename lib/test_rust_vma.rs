@@ -84,6 +84,7 @@ module! {
 const EVENTS: u32 = ioctl::_IOR::<abi::Events>(abi::MAGIC, abi::EVENTS);
 const KIND: u32 = ioctl::_IOWR::<u64>(abi::MAGIC, abi::KIND);
 const MAP_WITHOUT_OWNER: u32 = ioctl::_IOW::<i32>(abi::MAGIC, abi::MAP_WITHOUT_OWNER);
+const WAKE: u32 = ioctl::_IO(abi::MAGIC, abi::WAKE);
 
 /// How often each event has occurred, in the order of [`abi::Events`].
 static EVENT: [Atomic<u64>; 14] = [const { Atomic::new(0) }; 14];
@@ -666,7 +667,10 @@ impl CharDevice for CharTest {
         desc.map_kernel_pages(&me.get_ref().pages)
     }
 
-    fn ioctl(_me: Pin<&Self>, _file: &File, _cmd: u32, arg: usize) -> Result<isize> {
+    fn ioctl(me: Pin<&Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        if cmd == WAKE {
+            me.own.wake_up_poll(arg as u32);
+        }
         Ok((arg & 1) as isize)
     }
 

@@ -100,7 +100,7 @@ pub mod events {
     /// The other end does not send any more.
     pub const EPOLLRDHUP: u32 = 0x2000;
 
-    pub(super) const ALL: u32 = EPOLLIN
+    pub(crate) const ALL: u32 = EPOLLIN
         | EPOLLPRI
         | EPOLLOUT
         | EPOLLERR

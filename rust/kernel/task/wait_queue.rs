@@ -25,12 +25,13 @@ use super::{
 };
 use crate::{
     bindings,
+    cdev::events,
     prelude::*,
     types::Opaque, //
 };
 use core::{
-    marker::PhantomData,
-    ptr, //
+    ffi::c_void,
+    marker::PhantomData, //
 };
 
 /// A queue of tasks that wait for something.
@@ -297,7 +298,7 @@ impl WaitQueue {
         // that it takes.
         let passes_on = matches!(result, Ok(_) | Err(WaitError::AtomicContext));
         if exclusive && passes_on && self.has_sleeper() {
-            self.wake(1);
+            self.wake(1, 0);
         }
         result
     }
@@ -385,7 +386,41 @@ impl WaitQueue {
     #[doc(alias("wake_up_interruptible", "__wake_up"))]
     #[inline]
     pub fn wake_up(&self) {
-        self.wake(1);
+        self.wake(1, 0);
+    }
+
+    /// Wakes tasks as [`wake_up`](Self::wake_up) does, but of those that poll a file only the ones
+    /// that wait for one of `events`.
+    ///
+    /// `events` are of [`cdev::events`](crate::cdev::events). Other bits are ignored. If there is no
+    /// event, all tasks are woken. [`wait_event`](Self::wait_event) and the like do not look at
+    /// events.
+    ///
+    /// # Context
+    ///
+    /// Hard IRQ except on PREEMPT_RT, softirq, process context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     cdev::events,
+    ///     sync::atomic::{Atomic, Release},
+    ///     task::WaitQueue,
+    /// };
+    ///
+    /// fn received(ready: &Atomic<bool>, queue: &WaitQueue) {
+    ///     ready.store(true, Release);
+    ///     queue.wake_up_poll(events::EPOLLIN | events::EPOLLRDNORM);
+    /// }
+    /// # let queue = KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?;
+    /// # received(&Atomic::new(false), &queue);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("wake_up_interruptible_poll", "poll_to_key"))]
+    #[inline]
+    pub fn wake_up_poll(&self, events: u32) {
+        self.wake(1, events & events::ALL);
     }
 
     /// Wakes all tasks on the queue, also those in
@@ -413,19 +448,23 @@ impl WaitQueue {
     #[doc(alias = "wake_up_interruptible_all")]
     #[inline]
     pub fn wake_up_all(&self) {
-        self.wake(0);
+        self.wake(0, 0);
     }
 
-    /// Wakes `exclusive` of the exclusive tasks, or all of them if it is 0, and all others.
+    /// Wakes `exclusive` of the exclusive tasks, or all of them if it is 0, and all others. If
+    /// `events`, which must be of `events::ALL`, is not 0, a task that polls is only woken if it
+    /// waits for one of them.
     #[inline]
-    fn wake(&self, exclusive: c_int) {
-        let key = ptr::null_mut();
+    fn wake(&self, exclusive: c_int, events: u32) {
+        // `poll_to_key()`.
+        let key = events as usize as *mut c_void;
 
         // SAFETY: `head` is initialized by the type invariants. Each entry wakes a task that is
         // valid while the entry is on the list, which `head.lock` protects, or was added by
         // `poll_wait()`: C removes it under that lock before the file is released.
-        // `default_wake_function()` does not use the key, and the functions of `poll()`, such as
-        // `pollwake()`, take 0 for any event.
+        // `default_wake_function()` does not use the key. The functions of `poll()`, such as
+        // `pollwake()`, take it for events, or 0 for any event. `POLLFREE`, which makes them remove
+        // their entries, is not one of `events::ALL`.
         unsafe { bindings::__wake_up(self.head.get(), TASK_NORMAL, exclusive, key) };
     }
 

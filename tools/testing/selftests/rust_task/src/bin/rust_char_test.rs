@@ -35,6 +35,8 @@ use std::{
 
 #[path = "../../../../../../samples/rust/rust_char_memory_abi.rs"]
 mod abi;
+#[path = "../../../../../../lib/test_rust_vma_abi.rs"]
+mod vma_abi;
 
 const TESTS: &[Test] = &[
     ("nodes and device numbers", nodes),
@@ -46,6 +48,7 @@ const TESTS: &[Test] = &[
     ("poll() until another file is written", poll_file),
     ("epoll on a file that is closed", epoll_file),
     ("epoll on a file that owns the queue", epoll_own),
+    ("epoll that waits for one event", epoll_event),
     ("results of a driver that are wrong", wrong_results),
     ("open() that fails", failing_open),
     ("pages that ->mmap_prepare() maps", prepared),
@@ -261,6 +264,36 @@ fn epoll_own() -> Result<()> {
         ensure!(found[0].events() == EpollFlags::EPOLLIN, "{found:?}");
         drop(file);
         ensure!(epoll.wait(&mut found, 0u16)? == 0, "the file is closed");
+    }
+    Ok(())
+}
+
+/// With `EPOLLET`, each wake-up of the file is an event.
+fn epoll_event() -> Result<()> {
+    /// Makes the functions of `poll()` remove their entries from the queue.
+    const POLLFREE: usize = 0x4000;
+    const IN: usize = 0x1;
+    const OUT: usize = 0x4;
+    const EVENTS: [(usize, usize); 6] = [
+        (OUT, 0),
+        (IN, 1),
+        (0, 1),
+        (OUT | IN, 1),
+        (POLLFREE | IN, 1),
+        (IN, 1),
+    ];
+
+    let file = test_file()?;
+    ensure!(write(&file, b"a")? == 1);
+    let epoll = Epoll::new(EpollCreateFlags::empty())?;
+    let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+    epoll.add(&file, EpollEvent::new(flags, 0))?;
+    let mut found = [EpollEvent::empty()];
+    ensure!(epoll.wait(&mut found, 0u16)? == 1, "it was written");
+    for (events, count) in EVENTS {
+        call(&file, io(vma_abi::MAGIC, vma_abi::WAKE), events)?;
+        let waited = epoll.wait(&mut found, 0u16)?;
+        ensure!(waited == count, "{waited} after a wake-up for {events:#x}");
     }
     Ok(())
 }
