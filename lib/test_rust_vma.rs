@@ -13,7 +13,6 @@ use core::{
 use kernel::{
     bindings, c_str,
     cdev::{
-        events,
         CharDevice,
         CharDeviceOptions,
         CharDeviceRegistration, //
@@ -59,6 +58,7 @@ use kernel::{
         ArcBorrow, //
     },
     task::{
+        poll_events,
         FilePollTable,
         WaitError,
         WaitQueue, //
@@ -658,7 +658,7 @@ impl CharDevice for CharTest {
         table.poll_wait(&me.own);
         // The bits that are no events must be ignored.
         match me.written.load(Relaxed) {
-            true => events::EPOLLIN | 1 << 30,
+            true => poll_events::EPOLLIN | 1 << 30,
             false => 1 << 30,
         }
     }

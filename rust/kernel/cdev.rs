@@ -48,8 +48,17 @@ use crate::{
         Leftover, //
     },
     prelude::*,
-    sync::Arc,
-    task::FilePollTable,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+    task::{
+        poll_events,
+        FilePollTable, //
+    },
     types::{
         ForeignOwnable,
         Opaque, //
@@ -80,43 +89,13 @@ use core::{
 /// The maximum length of a name, in bytes: `struct char_device_struct` has room for no more.
 const MAX_NAME: usize = 63;
 
-/// The events of `poll()`, `select()` and `epoll_wait()`, by their names in
-/// `include/uapi/linux/eventpoll.h`.
-pub mod events {
-    /// There is data to read.
-    pub const EPOLLIN: u32 = 0x1;
-    /// There is urgent data to read.
-    pub const EPOLLPRI: u32 = 0x2;
-    /// Data can be written.
-    pub const EPOLLOUT: u32 = 0x4;
-    /// There is an error. It is always reported.
-    pub const EPOLLERR: u32 = 0x8;
-    /// The device is gone. It is always reported.
-    pub const EPOLLHUP: u32 = 0x10;
-    /// The same as [`EPOLLIN`], for processes that ask for this one.
-    pub const EPOLLRDNORM: u32 = 0x40;
-    /// The same as [`EPOLLOUT`], for processes that ask for this one.
-    pub const EPOLLWRNORM: u32 = 0x100;
-    /// The other end does not send any more.
-    pub const EPOLLRDHUP: u32 = 0x2000;
-
-    pub(crate) const ALL: u32 = EPOLLIN
-        | EPOLLPRI
-        | EPOLLOUT
-        | EPOLLERR
-        | EPOLLHUP
-        | EPOLLRDNORM
-        | EPOLLWRNORM
-        | EPOLLRDHUP;
-}
-
 /// The options of a character device, or of a region, that is to be registered.
 #[derive(Copy, Clone)]
 pub struct CharDeviceOptions {
     /// The name of the device, which `/proc/devices` has, and of its class in `/sys/class/`.
     ///
-    /// It is also the name of the node in `/dev`. If there are several minor numbers, that of the
-    /// node follows, beginning with 0.
+    /// It is also the name of the node in `/dev`. In a region, and if a device has several minor
+    /// numbers, that of the node follows, beginning with 0.
     ///
     /// It has 1 to 63 bytes, which are printable ASCII characters other than a space, `/` and `!`.
     /// The first one is not a period.
@@ -415,14 +394,14 @@ impl Region {
                 name: options.name,
                 // SAFETY: `ida` is memory for an IDA.
                 ida <- Opaque::ffi_init(|ida| unsafe { bindings::ida_init(ida) }),
-                leftover: Leftover::new(Kind::Registration, end_region),
+                leftover: Leftover::new(Kind::Region, end_region),
             }? Error),
             GFP_KERNEL,
         )?;
         // SAFETY: `leftover` is pinned and has not been added before. The caller guarantees that the
-        // module is that of the code that executes this. `drop()` claims the object first, and
-        // `end_region()` is called after the devices of the region have been ended: these are added
-        // later, and the notifier begins with the last.
+        // module is that of the code that executes this. `drop()` claims the object first. The
+        // notifier calls `end_region()` when the module has no registration any more, so the devices
+        // of the region have been ended.
         unsafe { Leftover::link(ptr::from_ref(&region.leftover).cast_mut(), module) };
         Ok(region)
     }
@@ -552,8 +531,8 @@ impl Parts {
         let parent = parent.map_or(null_mut(), |parent| parent.as_raw());
         let region = &self.minors.region;
         let (class, numbers) = &*region.owned;
-        let format = match numbers.count {
-            1 => c_str!("%s"),
+        let format = match (self.minors.one, numbers.count) {
+            (None, 1) => c_str!("%s"),
             _ => c_str!("%s%u"),
         };
         // SAFETY: The class is valid, and the number is one of this device. `parent` is null or
@@ -600,6 +579,9 @@ impl Parts {
 ///   succeeded for its node.
 struct Registered {
     parts: UnsafeCell<Option<Parts>>,
+    /// The first minor number, and how many there are. They are set before `cdev_add()`.
+    minor: Atomic<u32>,
+    minors: Atomic<u32>,
     leftover: Leftover,
 }
 
@@ -615,6 +597,8 @@ impl Registered {
         // INVARIANT: The device has not been added.
         Self {
             parts: UnsafeCell::new(None),
+            minor: Atomic::new(0),
+            minors: Atomic::new(0),
             leftover: Leftover::new(Kind::Registration, deregister),
         }
     }
@@ -628,6 +612,8 @@ impl Registered {
     /// - `driver.open` may be called with `driver.registration` until `self` is dropped or ended.
     /// - `minors` must be of a region of the same module.
     unsafe fn start(&self, minors: Minors, parent: Option<&Device>, driver: Driver) -> Result {
+        self.minor.store(minors.first(), Relaxed);
+        self.minors.store(minors.count(), Relaxed);
         let new = Parts {
             node: Node::alloc(driver)?,
             minors,
@@ -647,13 +633,6 @@ impl Registered {
         // the module is that of the code that executes this. `drop()` claims the object first.
         unsafe { Leftover::link(ptr::from_ref(&self.leftover).cast_mut(), driver.module) };
         Ok(())
-    }
-
-    /// Returns the minor numbers while the device is registered.
-    fn minors(&self) -> Option<&Minors> {
-        // SAFETY: The field does not change while the device is registered.
-        let parts = unsafe { &*self.parts.get() };
-        parts.as_ref().map(|parts| &parts.minors)
     }
 
     /// Ends the registration, if there is one.
@@ -924,9 +903,11 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// The initializer returns:
     ///
     /// - `ENOSPC`: No minor number of the region is free.
-    /// - `EEXIST`: A device or a node with this name is there already. The kernel log has a stack
-    ///   trace then.
+    /// - `EEXIST`: `/sys/devices/virtual/` has a directory with the name of the region that is not
+    ///   one of a class. The kernel log has a stack trace then.
     /// - `ENOMEM`: An allocation failed.
+    ///
+    /// If `/dev` has a node of another device with this name, that stays, and this device has none.
     ///
     /// # Context
     ///
@@ -934,6 +915,19 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     #[doc(alias("ida_alloc_max", "cdev_add", "device_create"))]
     pub fn register_in(region: &CharDeviceRegion<T>, data: T::Data) -> impl PinInit<Self, Error> {
         Self::init_in(region, None, data)
+    }
+
+    /// Returns `EINVAL` if the driver that is bound to `parent` is not part of the module of `T`.
+    pub(crate) fn check_driver_of(parent: &Device) -> Result {
+        let module = this_module::<T::OwnerModule>().as_ptr();
+        // SAFETY: `parent` is valid, and the caller has found that a driver is bound to it, which
+        // therefore is not freed.
+        let owner = unsafe { bindings::device_driver_owner(parent.as_raw()) };
+        if owner == module {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        }
     }
 
     /// Returns an initializer for a device with one minor number of a region.
@@ -982,12 +976,12 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
 
     /// Returns the minor number of the first node.
     pub fn minor(&self) -> u32 {
-        self.registered.minors().map_or(0, Minors::first)
+        self.registered.minor.load(Relaxed)
     }
 
     /// Returns the number of minor numbers.
     pub fn minors(&self) -> u32 {
-        self.registered.minors().map_or(0, Minors::count)
+        self.registered.minors.load(Relaxed)
     }
 }
 
@@ -1033,7 +1027,8 @@ pub trait CharDevice: Sized + 'static {
     /// [`CharDeviceRegistration::minors`].
     ///
     /// The device stays registered until this returns: its drop waits for this. So this must not
-    /// drop a registration of this kind, nor wait for a task that does.
+    /// drop a registration of this kind, nor wait for a task that does, for example for a lock that
+    /// is held during the drop.
     fn open(file: &File, device: &CharDeviceRegistration<Self>, minor: u32) -> Result<Self::Ptr>;
 
     /// Reads from the file at `offset`, and advances it. Returns the number of bytes, or 0 at the
@@ -1064,7 +1059,7 @@ pub trait CharDevice: Sized + 'static {
         crate::build_error!(crate::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Returns which of the [`events`] there are, for `poll()`, `select()` and `epoll_wait()`.
+    /// Returns which of the [`poll_events`] there are, for `poll()`, `select()` and `epoll_wait()`.
     ///
     /// C: `->poll()`. It first adds each queue whose wake-up may change the result to `table`, and
     /// then looks at the state of the device. Bits that are no events are ignored. If this is not
@@ -1074,10 +1069,10 @@ pub trait CharDevice: Sized + 'static {
     ///
     /// ```
     /// use kernel::{
-    ///     cdev::{events, CharDevice, CharDeviceRegistration},
+    ///     cdev::{CharDevice, CharDeviceRegistration},
     ///     fs::File,
     ///     sync::{atomic::{Acquire, Atomic, Release}, Arc, ArcBorrow},
-    ///     task::{FilePollTable, WaitQueue}, //
+    ///     task::{poll_events, FilePollTable, WaitQueue}, //
     /// };
     ///
     /// #[pin_data]
@@ -1114,7 +1109,7 @@ pub trait CharDevice: Sized + 'static {
     ///     ) -> u32 {
     ///         table.poll_wait(&me.readers);
     ///         match me.ready.load(Acquire) {
-    ///             true => events::EPOLLIN | events::EPOLLRDNORM,
+    ///             true => poll_events::EPOLLIN | poll_events::EPOLLRDNORM,
     ///             false => 0,
     ///         }
     ///     }
@@ -1286,7 +1281,7 @@ impl<T: CharDevice> Operations<T> {
         let mut table = unsafe { FilePollTable::from_raw(raw_file, table) };
 
         // The upper bits are flags of epoll and io_uring.
-        T::poll(&device, file, &mut table) & events::ALL
+        T::poll(&device, file, &mut table) & poll_events::ALL
     }
 }
 

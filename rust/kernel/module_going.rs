@@ -80,6 +80,8 @@ pub(crate) enum Kind {
     Thread,
     /// The object is registered with the kernel. It is ended when no [`Kind::Thread`] is left.
     Registration,
+    /// Registrations use the object. It is ended when no [`Kind::Registration`] is left.
+    Region,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -193,8 +195,8 @@ impl Leftover {
     /// Creates an object that is not in the list.
     ///
     /// `end` is called without a lock. For a [`Kind::Thread`], it tells the thread to end and does
-    /// not wait: it is called again until the thread has removed itself. For a
-    /// [`Kind::Registration`], it ends the object, which is then removed from the list.
+    /// not wait: it is called again until the thread has removed itself. For the other kinds, it
+    /// ends the object, which is then removed from the list.
     pub(crate) const fn new(kind: Kind, end: unsafe fn(*mut Leftover)) -> Self {
         // INVARIANT: The object is not in the list.
         Self {
@@ -217,7 +219,7 @@ impl Leftover {
     /// - `this` must be valid and not in the list, and must not have been added before.
     /// - If `module` is not null, code of that module must be executing this call, and the object
     ///   must be pinned. It must be valid, and `end` must be allowed, until [`Self::unlink`] or,
-    ///   for a [`Kind::Registration`], until `end` has returned.
+    ///   unless it is a [`Kind::Thread`], until `end` has returned.
     pub(crate) unsafe fn link(this: *mut Self, module: *mut bindings::module) {
         if module.is_null() {
             return;
@@ -317,7 +319,7 @@ fn end_each(module: *mut bindings::module, kind: Kind) -> bool {
                 let inner = unsafe { lock.inner(this) };
                 inner.state = State::Linked;
                 next = inner.next;
-                if kind == Kind::Registration {
+                if kind != Kind::Thread {
                     // SAFETY: The object is in the list, and `inner` is not used any more.
                     unsafe { lock.unlink(this) };
                     removed = true;
@@ -339,16 +341,17 @@ fn end_each(module: *mut bindings::module, kind: Kind) -> bool {
 
 /// Ends the objects that `module` has left behind.
 ///
-/// It returns when one pass has found no thread, and the next one no registration, each with the
-/// lock held all the time. Only code of the module adds an object, and only threads execute it by
+/// It returns when one pass has found no thread, the next one no registration and the last one no
+/// region, each with the lock held all the time. Only code of the module adds an object, and only threads execute it by
 /// then. Work items that the module has queued and that do not end before `exit()` returns are not
 /// found: see mainline's `workqueue`.
 #[no_mangle]
 extern "C" fn rust_module_going(module: *mut bindings::module) {
     loop {
-        // No kthread may run code of the module when its registrations are ended.
+        // No kthread may run code of the module when its registrations are ended, and no
+        // registration may be left when a region is ended.
         while end_each(module, Kind::Thread) {}
-        if !end_each(module, Kind::Registration) {
+        if !end_each(module, Kind::Registration) && !end_each(module, Kind::Region) {
             return;
         }
     }

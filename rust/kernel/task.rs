@@ -40,6 +40,8 @@ pub use memalloc::{
     memalloc_noreclaim, //
 };
 
+pub mod poll_events;
+
 mod rcu;
 pub use rcu::{
     Processes,

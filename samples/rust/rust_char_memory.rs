@@ -8,7 +8,6 @@
 use kernel::{
     c_str,
     cdev::{
-        events,
         CharDevice,
         CharDeviceOptions,
         CharDeviceRegistration, //
@@ -32,6 +31,7 @@ use kernel::{
         Mutex, //
     },
     task::{
+        poll_events,
         FilePollTable,
         WaitQueue, //
     },
@@ -182,9 +182,9 @@ impl CharDevice for Opened {
     fn poll<'a>(me: &'a &Self, _file: &'a File, table: &mut FilePollTable<'a>) -> u32 {
         table.poll_wait(&me.memory.readers);
         // It can always be written.
-        let mut ready = events::EPOLLOUT | events::EPOLLWRNORM;
+        let mut ready = poll_events::EPOLLOUT | poll_events::EPOLLWRNORM;
         if me.seen.load(Relaxed) != me.memory.version.load(Acquire) {
-            ready |= events::EPOLLIN | events::EPOLLRDNORM;
+            ready |= poll_events::EPOLLIN | poll_events::EPOLLRDNORM;
         }
         ready
     }

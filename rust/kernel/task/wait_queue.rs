@@ -17,6 +17,7 @@
 
 use super::{
     may_sleep,
+    poll_events,
     CurrentTask,
     Task,
     TaskState,
@@ -25,7 +26,6 @@ use super::{
 };
 use crate::{
     bindings,
-    cdev::events,
     prelude::*,
     types::Opaque, //
 };
@@ -392,9 +392,10 @@ impl WaitQueue {
     /// Wakes tasks as [`wake_up`](Self::wake_up) does, but of those that poll a file only the ones
     /// that wait for one of `events`.
     ///
-    /// `events` are of [`cdev::events`](crate::cdev::events). Other bits are ignored. If there is no
-    /// event, all tasks are woken. [`wait_event`](Self::wait_event) and the like do not look at
-    /// events.
+    /// `events` are of [`poll_events`]. Other bits are ignored. The caller passes each event that is
+    /// there now, by all its names: a task that asked for another name is not woken, and aio and
+    /// io_uring report the events to userspace without calling `poll()`. Without an event, this is
+    /// `wake_up()`. [`wait_event`](Self::wait_event) and the like do not look at events.
     ///
     /// # Context
     ///
@@ -404,14 +405,13 @@ impl WaitQueue {
     ///
     /// ```
     /// use kernel::{
-    ///     cdev::events,
     ///     sync::atomic::{Atomic, Release},
-    ///     task::WaitQueue,
+    ///     task::{poll_events, WaitQueue},
     /// };
     ///
     /// fn received(ready: &Atomic<bool>, queue: &WaitQueue) {
     ///     ready.store(true, Release);
-    ///     queue.wake_up_poll(events::EPOLLIN | events::EPOLLRDNORM);
+    ///     queue.wake_up_poll(poll_events::EPOLLIN | poll_events::EPOLLRDNORM);
     /// }
     /// # let queue = KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?;
     /// # received(&Atomic::new(false), &queue);
@@ -420,7 +420,7 @@ impl WaitQueue {
     #[doc(alias("wake_up_interruptible_poll", "poll_to_key"))]
     #[inline]
     pub fn wake_up_poll(&self, events: u32) {
-        self.wake(1, events & events::ALL);
+        self.wake(1, events & poll_events::ALL);
     }
 
     /// Wakes all tasks on the queue, also those in
@@ -452,7 +452,7 @@ impl WaitQueue {
     }
 
     /// Wakes `exclusive` of the exclusive tasks, or all of them if it is 0, and all others. If
-    /// `events`, which must be of `events::ALL`, is not 0, a task that polls is only woken if it
+    /// `events`, which must be of `poll_events::ALL`, is not 0, a task that polls is only woken if it
     /// waits for one of them.
     #[inline]
     fn wake(&self, exclusive: c_int, events: u32) {
@@ -464,7 +464,7 @@ impl WaitQueue {
         // `poll_wait()`: C removes it under that lock before the file is released.
         // `default_wake_function()` does not use the key. The functions of `poll()`, such as
         // `pollwake()`, take it for events, or 0 for any event. `POLLFREE`, which makes them remove
-        // their entries, is not one of `events::ALL`.
+        // their entries, is not one of `poll_events::ALL`.
         unsafe { bindings::__wake_up(self.head.get(), TASK_NORMAL, exclusive, key) };
     }
 

@@ -22,12 +22,18 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     ///
     /// The device is deregistered when the driver is unbound from `parent`, or when the [`Devres`]
     /// is dropped.
+    /// The first happens after the `unbind()` of the driver, and with the lock of `parent` held, which
+    /// [`CharDevice::open`] must not take. To end it earlier, drop the result in `unbind()`.
     ///
     /// C: `cdev_device_add()`, or `cdev_add()` and `device_create()`.
     ///
     /// # Errors
     ///
-    /// As for [`Self::register_in`].
+    /// - `EINVAL`: The driver of `parent` is not part of `OwnerModule` of `T`. This includes faux
+    ///   devices, unless the code is built in.
+    /// - `EEXIST`: `parent` has an entry in sysfs with the name of the region, or, if it is itself a
+    ///   device of a class, of the device. The kernel log has a stack trace then.
+    /// - Others as for [`Self::register_in`].
     ///
     /// # Context
     ///
@@ -63,7 +69,7 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     ///     region: &CharDeviceRegion<Channel>,
     ///     dev: &Device<Bound>,
     /// ) -> Result<Pin<KBox<Devres<CharDeviceRegistration<Channel>>>>> {
-    ///     let node = CharDeviceRegistration::register_child(region, dev, ());
+    ///     let node = CharDeviceRegistration::register_child(region, dev, ())?;
     ///     KBox::pin_init(node, GFP_KERNEL)
     /// }
     /// # let options = CharDeviceOptions { name: c_str!("rust_child"), minors: 4 };
@@ -93,7 +99,13 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
         region: &CharDeviceRegion<T>,
         parent: &'a Device<Bound>,
         data: T::Data,
-    ) -> impl PinInit<Devres<Self>, Error> + 'a {
-        Devres::new(parent, Self::init_in(region, Some(parent), data))
+    ) -> Result<impl PinInit<Devres<Self>, Error> + 'a> {
+        // `parent` calls code of `T` when it is unbound, also if the result is leaked. So its driver
+        // must keep that code.
+        Self::check_driver_of(parent)?;
+        Ok(Devres::new(
+            parent,
+            Self::init_in(region, Some(parent), data),
+        ))
     }
 }

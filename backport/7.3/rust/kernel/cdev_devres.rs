@@ -20,12 +20,18 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// Registers a character device as [`Self::register_in`] does, as a child of `parent`.
     ///
     /// It is deregistered when the driver is unbound from `parent`, or when the result is dropped.
+    /// The first happens after the `unbind()` of the driver, and with the lock of `parent` held, which
+    /// [`CharDevice::open`] must not take. To end it earlier, drop the result in `unbind()`.
     ///
     /// C: `cdev_device_add()`, or `cdev_add()` and `device_create()`.
     ///
     /// # Errors
     ///
-    /// As for [`Self::register_in`].
+    /// - `EINVAL`: The driver of `parent` is not part of `OwnerModule` of `T`. This includes faux
+    ///   devices, unless the code is built in.
+    /// - `EEXIST`: `parent` has an entry in sysfs with the name of the region, or, if it is itself a
+    ///   device of a class, of the device. The kernel log has a stack trace then.
+    /// - Others as for [`Self::register_in`].
     ///
     /// # Context
     ///
@@ -91,6 +97,9 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
         parent: &Device<Bound>,
         data: T::Data,
     ) -> Result<Devres<Self>> {
+        // `parent` calls code of `T` when it is unbound, also if the result is leaked. So its driver
+        // must keep that code.
+        Self::check_driver_of(parent)?;
         Devres::new(parent, Self::init_in(region, Some(parent), data))
     }
 }
