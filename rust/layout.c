@@ -15,6 +15,7 @@
 #include <linux/cdev.h>
 #include <linux/compiler.h>
 #include <linux/cred.h>
+#include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/idr.h>
 #include <linux/kobject.h>
@@ -223,6 +224,9 @@ static void __used rust_layout(void)
 	FIELD(file_operations, compat_ioctl);
 
 	SIZE(cdev);
+	FIELD(device, driver);
+	FIELD(device_driver, owner);
+	SIZE(device_driver);
 	SIZE(ida);
 	SIZE(kobject);
 	SIZE(kobj_type);

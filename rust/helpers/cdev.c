@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 
-#include <linux/device/driver.h>
 #include <linux/fs.h>
 #include <linux/idr.h>
 #include <linux/rwsem.h>
@@ -18,12 +17,6 @@ __rust_helper struct cdev *rust_helper_inode_cdev(const struct inode *inode)
 __rust_helper unsigned int rust_helper_iminor(const struct inode *inode)
 {
 	return iminor(inode);
-}
-
-__rust_helper struct module *
-rust_helper_device_driver_owner(const struct device *dev)
-{
-	return dev->driver ? dev->driver->owner : NULL;
 }
 
 __rust_helper void rust_helper_ida_init(struct ida *ida)

@@ -372,9 +372,10 @@ struct Region {
     leftover: Leftover,
 }
 
-// SAFETY: Any task may use and destroy a class and device numbers.
+// SAFETY: Any task may free a class, device numbers and an IDA, and `Leftover` is `Send`.
 unsafe impl Send for Region {}
-// SAFETY: The functions of an IDA take its lock, and `Leftover` is `Sync`. The other fields are read.
+// SAFETY: The functions of an IDA take its lock, and `Leftover` is `Sync`. The other fields are
+// only read.
 unsafe impl Sync for Region {}
 
 impl Region {
@@ -384,10 +385,10 @@ impl Region {
     ///
     /// `module` must be the module with the code that executes this.
     unsafe fn new(options: CharDeviceOptions, module: *mut bindings::module) -> Result<Arc<Self>> {
-        // The class is dropped first.
         let numbers = Numbers::new(options)?;
+        // The class is the first field, as it is dropped first.
         let owned = (Class::new(options)?, numbers);
-        // INVARIANT: No number has been allocated yet.
+        // INVARIANT: No minor number has been allocated yet.
         let region = Arc::pin_init::<Error>(
             try_pin_init!(Self {
                 owned: ManuallyDrop::new(owned),
@@ -398,10 +399,10 @@ impl Region {
             }? Error),
             GFP_KERNEL,
         )?;
-        // SAFETY: `leftover` is pinned and has not been added before. The caller guarantees that the
-        // module is that of the code that executes this. `drop()` claims the object first. The
-        // notifier calls `end_region()` when the module has no registration any more, so the devices
-        // of the region have been ended.
+        // SAFETY: `leftover` is pinned and has not been added before. The caller guarantees that
+        // the module is that of the code that executes this. `drop()` claims the object first. The
+        // notifier calls `end_region()` when the module has no registration any more, so the
+        // devices of the region have been ended.
         unsafe { Leftover::link(ptr::from_ref(&region.leftover).cast_mut(), module) };
         Ok(region)
     }
@@ -423,8 +424,8 @@ impl Region {
 impl PinnedDrop for Region {
     fn drop(self: Pin<&mut Self>) {
         if self.leftover.claim() {
-            // SAFETY: `claim()` returns `true` once, and not after `end_region()`. Each device has a
-            // reference, so there is none.
+            // SAFETY: `claim()` returns `true` once, and not after `end_region()`. Each device has
+            // a reference to the region, so there is none.
             unsafe { self.end() };
             self.leftover.unlink();
         }
@@ -441,8 +442,8 @@ unsafe fn end_region(leftover: *mut Leftover) {
     // SAFETY: `leftover` is a field of a `Region`, which is valid while it is in the list.
     let region = unsafe { &*container_of!(leftover, Region, leftover) };
     // SAFETY: The notifier calls this once, and after that, `claim()` returns `false`. The caller
-    // guarantees that there are no devices. Only the drop uses the region after this: no code of the
-    // module runs any more.
+    // guarantees that there are no devices. Only the drop uses the region after this: no code of
+    // the module runs any more.
     unsafe { region.end() };
 }
 
@@ -450,7 +451,7 @@ unsafe fn end_region(leftover: *mut Leftover) {
 ///
 /// # Invariants
 ///
-/// No other device has these numbers. If `one` is not `None`, `region.ida` has that number.
+/// No other device has these minor numbers. If `one` is not `None`, `region.ida` has it.
 struct Minors {
     region: Arc<Region>,
     /// One number of the region, or `None` for all.
@@ -492,8 +493,8 @@ impl Minors {
 impl Drop for Minors {
     fn drop(&mut self) {
         if let Some(minor) = self.one {
-            // SAFETY: `Region::new()` has initialized the IDA. By the type invariant, it has the
-            // number, and nothing else frees it.
+            // SAFETY: `Region::new()` has initialized the IDA. By the type invariant, it has this
+            // minor number, and nothing else frees it.
             unsafe { bindings::ida_free(self.region.ida.get(), minor) };
         }
     }
@@ -579,7 +580,8 @@ impl Parts {
 ///   succeeded for its node.
 struct Registered {
     parts: UnsafeCell<Option<Parts>>,
-    /// The first minor number, and how many there are. They are set before `cdev_add()`.
+    /// The first minor number, and how many there are. `start()` stores them before `cdev_add()`,
+    /// through a shared reference. They are not read from `parts`, which the notifier writes.
     minor: Atomic<u32>,
     minors: Atomic<u32>,
     leftover: Leftover,
@@ -676,12 +678,12 @@ unsafe fn deregister(leftover: *mut Leftover) {
     unsafe { registered.end() };
 }
 
-/// Device numbers of one major number, from which a driver gives each of its devices one, and their
-/// class.
+/// A range of minor numbers of one major number, and a class. Each device that a driver registers
+/// in it gets one of the minor numbers.
 ///
-/// It is kept by the devices that are registered with [`CharDeviceRegistration::register_in`]. If it
-/// is leaked, it is removed when its module is unloaded, or when the `init()` of the module fails.
-/// The context below is that of the drop.
+/// Each device of [`CharDeviceRegistration::register_in`] holds a reference to it. If it is leaked,
+/// it is removed when its module is unloaded, or when the `init()` of the module fails. The context
+/// below is that of the drop.
 ///
 /// # Context
 ///
@@ -730,6 +732,10 @@ unsafe fn deregister(leftover: *mut Leftover) {
 /// let third = probe(0x4c)?;
 /// # assert_eq!(third.minor(), 0);
 /// # drop(region);
+/// # for minors in [0, CharDeviceRegion::<Sensor>::MAX_MINORS + 1] {
+/// #     let options = CharDeviceOptions { name: c_str!("rust_sensors"), minors };
+/// #     assert_eq!(CharDeviceRegion::<Sensor>::new(options).err(), Some(EINVAL));
+/// # }
 /// # Ok::<(), Error>(())
 /// ```
 pub struct CharDeviceRegion<T: CharDevice> {
@@ -893,8 +899,8 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// Returns an initializer that registers a character device with one minor number of a region,
     /// the lowest one that is free.
     ///
-    /// `minor` of [`CharDevice::open`] is 0, and [`Self::minor`] is the number. The node in `/dev`
-    /// has the name of the region and the number.
+    /// `minor` of [`CharDevice::open`] is 0, and [`Self::minor`] returns the minor number. The node
+    /// in `/dev` has the name of the region, and then the minor number.
     ///
     /// C: `ida_alloc_max()`, `cdev_add()` and `device_create()`.
     ///
@@ -915,19 +921,6 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     #[doc(alias("ida_alloc_max", "cdev_add", "device_create"))]
     pub fn register_in(region: &CharDeviceRegion<T>, data: T::Data) -> impl PinInit<Self, Error> {
         Self::init_in(region, None, data)
-    }
-
-    /// Returns `EINVAL` if the driver that is bound to `parent` is not part of the module of `T`.
-    pub(crate) fn check_driver_of(parent: &Device) -> Result {
-        let module = this_module::<T::OwnerModule>().as_ptr();
-        // SAFETY: `parent` is valid, and the caller has found that a driver is bound to it, which
-        // therefore is not freed.
-        let owner = unsafe { bindings::device_driver_owner(parent.as_raw()) };
-        if owner == module {
-            Ok(())
-        } else {
-            Err(EINVAL)
-        }
     }
 
     /// Returns an initializer for a device with one minor number of a region.
@@ -961,10 +954,12 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
                 table: Operations::<T>::TABLE,
                 open: Operations::<T>::open,
             };
-            // SAFETY: `this` is pinned, and is initialized but for the registration.
-            // `CharDeviceRegion::new()` has found that the code of `T` is in `module`.
-            // `Operations::<T>::open()` expects a `CharDeviceRegistration<T>`, which is valid until
-            // it is dropped. If that is leaked, it is ended before the module is freed.
+            // SAFETY: `this` is pinned, and is initialized but for the registration. `minors` is of
+            // a `CharDeviceRegion<T>`, from which both callers of this function take it.
+            // `CharDeviceRegion::new()` has found that the code of `T` is in `module`, and the
+            // region is of that module. `Operations::<T>::open()` expects a
+            // `CharDeviceRegistration<T>`, which is valid until it is dropped. If that is leaked,
+            // it is ended before the module is freed.
             unsafe { this.registered.start(minors, parent, driver) }
         })
     }

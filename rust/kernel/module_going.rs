@@ -103,7 +103,8 @@ enum State {
 /// - `module` is written by [`link`](Self::link) only, before the object is in the list.
 /// - The other fields of `inner` are accessed by the holder of the lock only.
 /// - While `state` is not [`State::Unlinked`], the object is in the list at [`HEAD`], it is pinned,
-///   `end` may be called for it, and its module has not been freed.
+///   and its module has not been freed. `end` may be called for it when the list has no object of
+///   an earlier [`Kind`] of its module.
 pub(crate) struct Leftover {
     kind: Kind,
     end: unsafe fn(*mut Leftover),
@@ -218,8 +219,9 @@ impl Leftover {
     ///
     /// - `this` must be valid and not in the list, and must not have been added before.
     /// - If `module` is not null, code of that module must be executing this call, and the object
-    ///   must be pinned. It must be valid, and `end` must be allowed, until [`Self::unlink`] or,
-    ///   unless it is a [`Kind::Thread`], until `end` has returned.
+    ///   must be pinned. It must be valid until [`Self::unlink`] or, unless it is a
+    ///   [`Kind::Thread`], until `end` has returned. Until then, `end` must be allowed when the
+    ///   list has no object of an earlier [`Kind`] of `module`.
     pub(crate) unsafe fn link(this: *mut Self, module: *mut bindings::module) {
         if module.is_null() {
             return;
@@ -294,7 +296,11 @@ impl Leftover {
 
 /// Calls `end` for each object of a kind that `module` has left behind. Returns whether there was
 /// one.
-fn end_each(module: *mut bindings::module, kind: Kind) -> bool {
+///
+/// # Safety
+///
+/// The list must have no object of an earlier [`Kind`] of `module`.
+unsafe fn end_each(module: *mut bindings::module, kind: Kind) -> bool {
     let mut found = false;
     let mut removed = false;
     let mut lock = Locked::lock();
@@ -311,8 +317,9 @@ fn end_each(module: *mut bindings::module, kind: Kind) -> bool {
             if *state == State::Linked {
                 *state = State::Busy;
                 drop(lock);
-                // SAFETY: By the type invariant, `end` may be called while the object is in the
-                // list. It stays there while it is busy: `claim()` waits.
+                // SAFETY: The caller guarantees that the list has no object of an earlier kind. So,
+                // by the type invariant, `end` may be called while the object is in the list. It
+                // stays there while it is busy: `claim()` waits.
                 unsafe { ((*this).end)(this) };
                 lock = Locked::lock();
                 // SAFETY: As above, the object is still in the list. `state` is not used any more.
@@ -342,16 +349,20 @@ fn end_each(module: *mut bindings::module, kind: Kind) -> bool {
 /// Ends the objects that `module` has left behind.
 ///
 /// It returns when one pass has found no thread, the next one no registration and the last one no
-/// region, each with the lock held all the time. Only code of the module adds an object, and only threads execute it by
-/// then. Work items that the module has queued and that do not end before `exit()` returns are not
-/// found: see mainline's `workqueue`.
+/// region, each with the lock held all the time. Only code of the module adds an object, and only
+/// threads execute it by then. Work items that the module has queued and that do not end before
+/// `exit()` returns are not found: see mainline's `workqueue`.
 #[no_mangle]
 extern "C" fn rust_module_going(module: *mut bindings::module) {
     loop {
-        // No kthread may run code of the module when its registrations are ended, and no
-        // registration may be left when a region is ended.
-        while end_each(module, Kind::Thread) {}
-        if !end_each(module, Kind::Registration) && !end_each(module, Kind::Region) {
+        // SAFETY: There is no earlier kind.
+        while unsafe { end_each(module, Kind::Thread) } {}
+        // SAFETY: No thread has been found, and only a thread adds an object by now.
+        if unsafe { end_each(module, Kind::Registration) } {
+            continue;
+        }
+        // SAFETY: No registration has been found, either.
+        if !unsafe { end_each(module, Kind::Region) } {
             return;
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The events of `poll()`, `select()` and `epoll_wait()`, by their names in
+//! The events that a driver reports to `poll()`, `select()` and `epoll_wait()`, by their names in
 //! `include/uapi/linux/eventpoll.h`.
 
 /// There is data to read.
@@ -15,16 +15,17 @@ pub const EPOLLERR: u32 = 0x8;
 pub const EPOLLHUP: u32 = 0x10;
 /// The same as [`EPOLLIN`], for processes that ask for this one.
 pub const EPOLLRDNORM: u32 = 0x40;
-/// There is urgent data to read, for processes that ask for this one.
+/// There is data of a priority band to read.
 pub const EPOLLRDBAND: u32 = 0x80;
 /// The same as [`EPOLLOUT`], for processes that ask for this one.
 pub const EPOLLWRNORM: u32 = 0x100;
-/// Urgent data can be written.
+/// Data of a priority band can be written.
 pub const EPOLLWRBAND: u32 = 0x200;
 /// The other end does not send any more.
 pub const EPOLLRDHUP: u32 = 0x2000;
 
-/// All of them. The other bits of a mask of C are flags.
+/// All events of this module. `EPOLLNVAL` and `EPOLLMSG` are not for drivers. The upper bits of a
+/// mask of C are flags, and 0x4000 is `POLLFREE`.
 pub(crate) const ALL: u32 = EPOLLIN
     | EPOLLPRI
     | EPOLLOUT

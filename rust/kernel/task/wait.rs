@@ -275,6 +275,61 @@ impl CurrentTask {
         }
     }
 
+    /// Sleeps for `timeout` jiffies.
+    ///
+    /// C: `msleep()`, for each [`TaskState`]. Unlike `schedule_timeout_uninterruptible()` and the
+    /// like, it does not return on a wake-up. To wait for something, use
+    /// [`wait_until`](Self::wait_until) or a [`WaitQueue`](super::WaitQueue).
+    ///
+    /// With zero or a negative value, it returns at once, also in an interrupt. With
+    /// [`MAX_SCHEDULE_TIMEOUT`], only a signal ends it. In the closure of a
+    /// [`KThread`](crate::kthread::KThread), use
+    /// [`CurrentKThread::sleep`](crate::kthread::CurrentKThread::sleep), which ends when the owner
+    /// stops the kthread.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::Signal`] and [`WaitError::AtomicContext`], as for
+    /// [`wait_until`](Self::wait_until).
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{task::TaskState, time::msecs_to_jiffies};
+    ///
+    /// /// Waits until the hardware has reset itself.
+    /// fn wait_for_reset() -> Result {
+    ///     Ok(current!().sleep(TaskState::Uninterruptible, msecs_to_jiffies(10) as c_long)?)
+    /// }
+    /// # // SAFETY: `jiffies` is a static. C code writes it as one word, and reads it by a volatile
+    /// # // access without a lock.
+    /// # let now = || unsafe { core::ptr::addr_of!(kernel::bindings::jiffies).read_volatile() };
+    /// # let begin = now();
+    /// wait_for_reset()?;
+    /// # assert!(now().wrapping_sub(begin) >= msecs_to_jiffies(10) as c_ulong);
+    /// # current!().sleep(TaskState::Interruptible, 0)?;
+    /// # current!().sleep(TaskState::Killable, -1)?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias(
+        "schedule_timeout_interruptible",
+        "schedule_timeout_uninterruptible",
+        "schedule_timeout_killable",
+        "schedule_timeout_idle",
+        "msleep"
+    ))]
+    #[inline]
+    pub fn sleep(&self, state: TaskState, timeout: c_long) -> Result<(), WaitError> {
+        match Self::wait(state, &mut { timeout }, || None) {
+            Err(WaitError::Timeout) => Ok(()),
+            other => other,
+        }
+    }
+
     /// Like [`wait_until`](Self::wait_until), but does not check the condition before it checks the
     /// context and the signals, and stores the remaining jiffies in `remaining`.
     // Out of line and without `self`, so that the fast path does not have to load `current`.

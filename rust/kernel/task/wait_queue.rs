@@ -392,8 +392,8 @@ impl WaitQueue {
     /// Wakes tasks as [`wake_up`](Self::wake_up) does, but of those that poll a file only the ones
     /// that wait for one of `events`.
     ///
-    /// `events` are of [`poll_events`]. Other bits are ignored. The caller passes each event that is
-    /// there now, by all its names: a task that asked for another name is not woken, and aio and
+    /// `events` are of [`poll_events`]. Other bits are ignored. The caller passes each event that
+    /// is there now, by all its names: a task that asked for another name is not woken, and aio and
     /// io_uring report the events to userspace without calling `poll()`. Without an event, this is
     /// `wake_up()`. [`wait_event`](Self::wait_event) and the like do not look at events.
     ///
@@ -420,7 +420,7 @@ impl WaitQueue {
     #[doc(alias("wake_up_interruptible_poll", "poll_to_key"))]
     #[inline]
     pub fn wake_up_poll(&self, events: u32) {
-        self.wake(1, events & poll_events::ALL);
+        self.wake(1, events);
     }
 
     /// Wakes all tasks on the queue, also those in
@@ -452,19 +452,18 @@ impl WaitQueue {
     }
 
     /// Wakes `exclusive` of the exclusive tasks, or all of them if it is 0, and all others. If
-    /// `events`, which must be of `poll_events::ALL`, is not 0, a task that polls is only woken if it
-    /// waits for one of them.
+    /// there are `events`, a task that polls is only woken if it waits for one of them.
     #[inline]
     fn wake(&self, exclusive: c_int, events: u32) {
-        // `poll_to_key()`.
-        let key = events as usize as *mut c_void;
+        // As `poll_to_key()`. The mask removes `POLLFREE`, with which the functions of `poll()`
+        // remove their entries.
+        let key = (events & poll_events::ALL) as usize as *mut c_void;
 
         // SAFETY: `head` is initialized by the type invariants. Each entry wakes a task that is
         // valid while the entry is on the list, which `head.lock` protects, or was added by
         // `poll_wait()`: C removes it under that lock before the file is released.
         // `default_wake_function()` does not use the key. The functions of `poll()`, such as
-        // `pollwake()`, take it for events, or 0 for any event. `POLLFREE`, which makes them remove
-        // their entries, is not one of `poll_events::ALL`.
+        // `pollwake()`, take it for events, or 0 for any event.
         unsafe { bindings::__wake_up(self.head.get(), TASK_NORMAL, exclusive, key) };
     }
 

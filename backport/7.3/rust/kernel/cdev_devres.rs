@@ -13,6 +13,7 @@ use crate::{
         Device, //
     },
     devres::Devres,
+    module::this_module,
     prelude::*, //
 };
 
@@ -20,8 +21,9 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// Registers a character device as [`Self::register_in`] does, as a child of `parent`.
     ///
     /// It is deregistered when the driver is unbound from `parent`, or when the result is dropped.
-    /// The first happens after the `unbind()` of the driver, and with the lock of `parent` held, which
-    /// [`CharDevice::open`] must not take. To end it earlier, drop the result in `unbind()`.
+    /// The first happens after the `unbind()` of the driver, and with `device_lock()` of `parent`
+    /// held, which [`CharDevice::open`] must not take. To end it earlier, drop the result in
+    /// `unbind()`.
     ///
     /// C: `cdev_device_add()`, or `cdev_add()` and `device_create()`.
     ///
@@ -29,8 +31,8 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     ///
     /// - `EINVAL`: The driver of `parent` is not part of `OwnerModule` of `T`. This includes faux
     ///   devices, unless the code is built in.
-    /// - `EEXIST`: `parent` has an entry in sysfs with the name of the region, or, if it is itself a
-    ///   device of a class, of the device. The kernel log has a stack trace then.
+    /// - `EEXIST`: `parent` has an entry in sysfs with the name of the region, or, if it is itself
+    ///   a device of a class, of the device. The kernel log has a stack trace then.
     /// - Others as for [`Self::register_in`].
     ///
     /// # Context
@@ -40,7 +42,7 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// # Examples
     ///
     /// ```
-    /// # use core::ptr::{addr_of_mut, null, null_mut};
+    /// # use core::ptr::{null, null_mut};
     /// # use kernel::{
     /// #     bindings, c_str,
     /// #     cdev::CharDeviceOptions,
@@ -75,8 +77,8 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// # // SAFETY: `name` is a string. A faux device needs neither a parent nor operations.
     /// # let faux = unsafe { bindings::faux_device_create(name, null_mut(), null()) };
     /// # assert!(!faux.is_null());
-    /// # // SAFETY: The faux device has not been destroyed.
-    /// # let dev = unsafe { Device::get_device(addr_of_mut!((*faux).dev)) };
+    /// # // SAFETY: The faux device has not been destroyed. It begins with its `struct device`.
+    /// # let dev = unsafe { Device::get_device(faux.cast()) };
     /// # // SAFETY: A faux device is bound until it is destroyed.
     /// # let first = add_node(&region, unsafe { dev.as_bound() })?;
     /// # // SAFETY: As above.
@@ -86,7 +88,19 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// # };
     /// # assert_eq!((minor(&first), minor(&second)), (Some(0), Some(1)));
     /// # drop(first);
-    /// # // SAFETY: The device has not been destroyed. It is unbound before.
+    /// # // A driver of another module.
+    /// # // SAFETY: Zero is a valid value of each field.
+    /// # let mut other: bindings::device_driver = unsafe { core::mem::zeroed() };
+    /// # other.owner = core::ptr::NonNull::dangling().as_ptr();
+    /// # let raw = faux.cast::<bindings::device>();
+    /// # // SAFETY: The device is valid, and nothing else uses its driver meanwhile.
+    /// # let own = unsafe { core::ptr::replace(&mut (*raw).driver, &mut other) };
+    /// # // SAFETY: As above.
+    /// # assert_eq!(add_node(&region, unsafe { dev.as_bound() }).err(), Some(EINVAL));
+    /// # // SAFETY: As above.
+    /// # unsafe { (*raw).driver = own };
+    /// # // SAFETY: The faux device has not been destroyed. This call unbinds it, and nothing uses
+    /// # // it as bound after that.
     /// # unsafe { bindings::faux_device_destroy(faux) };
     /// # assert_eq!(minor(&second), None);
     /// # Ok::<(), Error>(())
@@ -97,9 +111,15 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
         parent: &Device<Bound>,
         data: T::Data,
     ) -> Result<Devres<Self>> {
-        // `parent` calls code of `T` when it is unbound, also if the result is leaked. So its driver
-        // must keep that code.
-        Self::check_driver_of(parent)?;
+        // The driver core calls `Devres` when `parent` is unbound, also if the result is leaked,
+        // and that drops `T::Data`. The driver of `parent` is unregistered before its module is
+        // freed, so that must be the module with the code of `T`.
+        let module = this_module::<T::OwnerModule>().as_ptr();
+        // SAFETY: `parent` is valid. It is bound, so `driver` is not null, does not change and is
+        // not unregistered.
+        if unsafe { (*(*parent.as_raw()).driver).owner } != module {
+            return Err(EINVAL);
+        }
         Devres::new(parent, Self::init_in(region, Some(parent), data))
     }
 }

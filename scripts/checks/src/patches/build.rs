@@ -7,8 +7,8 @@ use anyhow::Result;
 use front::{build::Build, kernel, outcome::Outcome, setup::Tools, step};
 use std::{env, fs, time::Instant};
 
-/// Variables of make with which rustc checks the code but generates none, which takes most of its
-/// time. The objects are empty, so what reads them is left out.
+/// rustc needs most of its time to generate code. With these variables of make it does not. `touch`
+/// creates the object that make expects, which is empty, so what reads objects is left out.
 const METADATA_ONLY: &[&str] = &[
     "KRUSTFLAGS=-Zno-codegen",
     "OBJCOPY=true",
@@ -73,7 +73,7 @@ pub fn steps(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> 
         }
         outcome.report(
             &format!(
-                "{:02} builds ({} s): {subject}",
+                "{:02} compiles ({} s): {subject}",
                 i + 1,
                 begin.elapsed().as_secs()
             ),
