@@ -3,7 +3,7 @@
 //! Maps `/dev/rust_vma_buffer`, `/dev/test_rust_vma` and `/dev/test_rust_vma_prepare`, applies all
 //! operations of userspace to the VMAs, and compares the results of the drivers with /proc.
 
-use anyhow::{anyhow, bail, ensure, Context, Result};
+use anyhow::{anyhow, bail, ensure, Result};
 use nix::{
     errno::Errno,
     sys::{
