@@ -46,17 +46,20 @@ pub fn all() -> Result<bool> {
     let proof = Proof::new()?;
     proof.configure()?;
     let listed = proof.list()?;
-    proof.bindings(&listed)?;
-    let structs = Structs::read(&fs::read_to_string(proof.build.objects.join(BINDINGS))?);
-    let (of_c, of_libclang) = thread::scope(|scope| {
-        let of_libclang = scope.spawn(|| proof.layout_of_libclang());
-        let of_c = proof.layout_of_c(&listed, &structs);
-        let of_libclang = of_libclang.join();
-        (of_c, of_libclang.expect("the thread does not panic"))
+    proof.make("scripts", "layout-prepare", &[])?;
+    let (core, layouts) = thread::scope(|scope| {
+        let core = scope.spawn(|| proof.core());
+        let layouts = proof.layouts(&listed);
+        (core.join().expect("the thread does not panic"), layouts)
     });
-    let (mut checks, absent) = of_c?;
+    core?;
+    let Layouts {
+        mut checks,
+        absent,
+        of_libclang,
+    } = layouts?;
     let of_list = checks.len();
-    checks.extend(of_libclang?);
+    checks.extend(of_libclang);
     let wrong = proof.compare(&checks)?;
 
     let (listed, others) = checks.split_at(of_list);
@@ -207,6 +210,16 @@ impl Structs {
     }
 }
 
+/// What C says.
+struct Layouts {
+    /// Of rust/layout.c, by the C compiler.
+    checks: Vec<Check>,
+    /// The entries of rust/layout.c that this kernel does not have.
+    absent: Vec<String>,
+    /// Of all structs, by libclang.
+    of_libclang: Vec<Check>,
+}
+
 /// The directories and tools of a proof.
 struct Proof {
     build: Build,
@@ -316,16 +329,33 @@ impl Proof {
         if let Some(more) = more.map(|dir| dir.join(FIELDS)).find(|file| file.exists()) {
             text += &fs::read_to_string(more)?;
         }
-        Ok(parse(&text))
-    }
-
-    /// Generates the bindings as kbuild does, and the metadata of core.
-    fn bindings(&self, listed: &[Listed]) -> Result<()> {
+        let listed = parse(&text);
         if listed.is_empty() {
             bail!("rust/layout.c has no entry");
         }
-        self.make("scripts", "layout-prepare", &[])?;
-        self.make("bindings and core", "layout-bindings", METADATA_ONLY)
+        Ok(listed)
+    }
+
+    /// Generates the metadata of core.
+    fn core(&self) -> Result<()> {
+        self.make("core", "layout-core", METADATA_ONLY)
+    }
+
+    /// Generates the bindings as kbuild does, and gets the values of C and of libclang.
+    fn layouts(&self, listed: &[Listed]) -> Result<Layouts> {
+        self.make("bindings", "layout-bindings", &[])?;
+        let structs = Structs::read(&fs::read_to_string(self.build.objects.join(BINDINGS))?);
+        let (of_c, of_libclang) = thread::scope(|scope| {
+            let of_libclang = scope.spawn(|| self.layout_of_libclang());
+            let of_c = self.layout_of_c(listed, &structs);
+            (of_c, of_libclang.join().expect("the thread does not panic"))
+        });
+        let (checks, absent) = of_c?;
+        Ok(Layouts {
+            checks,
+            absent,
+            of_libclang: of_libclang?,
+        })
     }
 
     /// Asks the C compiler for the values. Returns also the entries that this kernel does not have.
@@ -509,21 +539,23 @@ impl Proof {
 }
 
 /// rustc needs most of its time to generate code. With these variables of make it does not, and what
-/// reads objects is left out. Nothing else is made from core, so it needs no object.
+/// reads objects is left out. Nothing else is made from core, so it needs no object. None of them is
+/// a tool: Kconfig asks for those, so the configuration would change.
 const METADATA_ONLY: &[&str] = &[
     "KRUSTFLAGS=-Zno-codegen",
-    "OBJCOPY=true",
+    "rustc_objcopy=",
     "objtool-enabled=",
 ];
 
 /// The goals that are added to the kernel's Makefile: no part of the kernel crate is built.
 const GOALS: &str = "
 ifeq ($(need-sub-make),)
-PHONY += layout-prepare layout-bindings layout-c
+PHONY += layout-prepare layout-core layout-bindings layout-c
 layout-prepare: prepare0
+layout-core:
+	$(Q)$(MAKE) $(build)=rust rust/core.o rust/compiler_builtins.o
 layout-bindings:
-	$(Q)$(MAKE) $(build)=rust rust/core.o rust/compiler_builtins.o \
-		rust/bindings/bindings_generated.rs
+	$(Q)$(MAKE) $(build)=rust rust/bindings/bindings_generated.rs
 layout-c:
 	$(Q)$(MAKE) $(build)=rust rust/layout_proof.s
 endif

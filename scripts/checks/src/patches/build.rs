@@ -9,10 +9,11 @@ use std::{env, fs, time::Instant};
 
 /// rustc needs most of its time to generate code. With these variables of make it does not. `touch`
 /// creates the object that make expects, which is empty, so what reads objects is left out.
+/// None of them is a tool: Kconfig asks for those, so the configuration would change.
 const METADATA_ONLY: &[&str] = &[
     "KRUSTFLAGS=-Zno-codegen",
-    "OBJCOPY=true",
-    "NM=true",
+    "rustc_objcopy=",
+    "cmd_exports=: > $@",
     "cmd_objtool=; touch $@",
     "cmd_gen_objtooldep=",
 ];
