@@ -94,8 +94,8 @@ const MAX_NAME: usize = 63;
 pub struct CharDeviceOptions {
     /// The name of the device, which `/proc/devices` has, and of its class in `/sys/class/`.
     ///
-    /// It is also the name of the node in `/dev`. In a region, and if a device has several minor
-    /// numbers, that of the node follows, beginning with 0.
+    /// It is also the name of the node in `/dev`. In a region, or if the device has several minor
+    /// numbers, the minor number of the node follows, beginning with 0.
     ///
     /// It has 1 to 63 bytes, which are printable ASCII characters other than a space, `/` and `!`.
     /// The first one is not a period.
@@ -139,8 +139,6 @@ struct Node {
 struct Driver {
     /// The `CharDeviceRegistration<T>`.
     registration: NonNull<c_void>,
-    /// The first minor number of the device.
-    minor: u32,
     module: *mut bindings::module,
     table: &'static bindings::file_operations,
     /// [`Operations::open`] of `T`.
@@ -291,7 +289,7 @@ impl Driver {
         unsafe { module_going::check_open(file, self.module)? };
         // SAFETY: By the type invariant of `Node`, the device is registered while the caller holds
         // the lock, and `open` is the function for the type of `registration`.
-        unsafe { (self.open)(self.registration, minor - self.minor, file) }
+        unsafe { (self.open)(self.registration, minor, file) }
     }
 }
 
@@ -949,7 +947,6 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
             let this = &*this;
             let driver = Driver {
                 registration: NonNull::from(this).cast(),
-                minor: minors.first(),
                 module: this_module::<T::OwnerModule>().as_ptr(),
                 table: Operations::<T>::TABLE,
                 open: Operations::<T>::open,
@@ -1210,7 +1207,8 @@ impl<T: CharDevice> Operations<T> {
         let device = unsafe { registration.cast::<CharDeviceRegistration<T>>().as_ref() };
         // SAFETY: `chrdev_open()` is still opening the file. Its caller holds a reference, and has
         // not installed the file, so there is no `fdget_pos()` on it.
-        let data = T::open(unsafe { File::from_raw_file(file) }, device, minor)?;
+        let file_ref = unsafe { File::from_raw_file(file) };
+        let data = T::open(file_ref, device, minor - device.minor())?;
         let data: *const c_void = data.into_foreign().cast();
         // SAFETY: The driver owns `private_data`, and only the functions of this table access it.
         // None of them runs yet: `fd_install()` refuses the file before it is open.

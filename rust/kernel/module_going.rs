@@ -73,7 +73,7 @@ static ENDED: Changes = Changes(Atomic::new(0));
 /// Counts the modules that have become live or going.
 static DECIDED: Changes = Changes(Atomic::new(0));
 
-/// The kind of an object, which determines when it is ended.
+/// The kind of an object, which determines when it is ended: in this order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The object runs code of the module. It removes itself from the list.

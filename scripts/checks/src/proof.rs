@@ -9,7 +9,7 @@
 
 use anyhow::{bail, Context, Result};
 use front::{
-    build, mirror, series,
+    build, kernel, mirror, series,
     setup::{self, Tools},
     step, tree, Build,
 };
@@ -338,7 +338,7 @@ impl Proof {
 
     /// Generates the metadata of core.
     fn core(&self) -> Result<()> {
-        self.make("core", "layout-core", METADATA_ONLY)
+        self.make("core", "layout-core", kernel::WITHOUT_CODE)
     }
 
     /// Generates the bindings as kbuild does, and gets the values of C and of libclang.
@@ -537,15 +537,6 @@ impl Proof {
         Ok(flags)
     }
 }
-
-/// rustc needs most of its time to generate code. With these variables of make it does not, and what
-/// reads objects is left out. Nothing else is made from core, so it needs no object. None of them is
-/// a tool: Kconfig asks for those, so the configuration would change.
-const METADATA_ONLY: &[&str] = &[
-    "KRUSTFLAGS=-Zno-codegen",
-    "rustc_objcopy=",
-    "objtool-enabled=",
-];
 
 /// The goals that are added to the kernel's Makefile: no part of the kernel crate is built.
 const GOALS: &str = "

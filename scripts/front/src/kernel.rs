@@ -13,6 +13,17 @@ use std::{
     thread::available_parallelism,
 };
 
+/// rustc needs most of its time to generate code. With these variables of make it does not. `touch`
+/// creates the object that make expects, which is empty, so what reads objects is left out.
+/// None of them is a tool: Kconfig asks for those, so the configuration would change.
+pub const WITHOUT_CODE: &[&str] = &[
+    "KRUSTFLAGS=-Zno-codegen",
+    "rustc_objcopy=",
+    "cmd_exports=: > $@",
+    "cmd_objtool=; touch $@",
+    "cmd_gen_objtooldep=",
+];
+
 /// Returns the file that is booted or run.
 pub fn image(build: &Build) -> PathBuf {
     build.objects.join(build.machine.image)

@@ -12,10 +12,10 @@ use kernel::{
 
 include!("../../local_module.rs");
 
-pub struct Device;
+pub struct Device<const KIND: u8>;
 
 #[vtable]
-impl CharDevice for Device {
+impl<const KIND: u8> CharDevice for Device<KIND> {
     type Ptr = ();
     type Data = ();
 
@@ -24,23 +24,11 @@ impl CharDevice for Device {
     }
 }
 
-pub struct Other;
-
-#[vtable]
-impl CharDevice for Other {
-    type Ptr = ();
-    type Data = ();
-
-    fn open(_file: &File, _device: &CharDeviceRegistration<Self>, _minor: u32) -> Result {
-        Ok(())
-    }
-}
-
-pub fn add(region: &CharDeviceRegion<Device>) -> Result {
+pub fn add(region: &CharDeviceRegion<Device<0>>) -> Result {
     #[cfg(good)]
-    let device = CharDeviceRegistration::<Device>::register_in(region, ());
+    let device = CharDeviceRegistration::<Device<0>>::register_in(region, ());
     #[cfg(bad)]
-    let device = CharDeviceRegistration::<Other>::register_in(region, ());
+    let device = CharDeviceRegistration::<Device<1>>::register_in(region, ());
     //~[bad]^ ERROR: mismatched types
     KBox::pin_init(device, GFP_KERNEL)?;
     Ok(())

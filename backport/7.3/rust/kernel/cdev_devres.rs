@@ -12,18 +12,20 @@ use crate::{
         Bound,
         Device, //
     },
-    devres::Devres,
     module::this_module,
     prelude::*, //
 };
 
+mod managed;
+use managed::Managed;
+
 impl<T: CharDevice> CharDeviceRegistration<T> {
     /// Registers a character device as [`Self::register_in`] does, as a child of `parent`.
     ///
-    /// It is deregistered when the driver is unbound from `parent`, or when the result is dropped.
-    /// The first happens after the `unbind()` of the driver, and with `device_lock()` of `parent`
-    /// held, which [`CharDevice::open`] must not take. To end it earlier, drop the result in
-    /// `unbind()`.
+    /// It is deregistered when the driver is unbound from `parent`, or when the result is dropped,
+    /// which is a `Devres`, in 6.18 in a box. The first happens after the `unbind()` of the driver,
+    /// and with `device_lock()` of `parent` held, which [`CharDevice::open`] must not take. To end
+    /// it earlier, drop the result in `unbind()`.
     ///
     /// C: `cdev_device_add()`, or `cdev_add()` and `device_create()`.
     ///
@@ -51,7 +53,6 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// use kernel::{
     ///     cdev::{CharDevice, CharDeviceRegion, CharDeviceRegistration},
     ///     device::{Bound, Device},
-    ///     devres::Devres,
     /// };
     /// # struct Channel;
     /// # #[vtable]
@@ -64,13 +65,10 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// #     }
     /// # }
     ///
-    /// /// A part of `probe()`.
-    /// fn add_node(
-    ///     region: &CharDeviceRegion<Channel>,
-    ///     dev: &Device<Bound>,
-    /// ) -> Result<Devres<CharDeviceRegistration<Channel>>> {
+    /// // In `probe()`, for each device node of a `dev: &Device<Bound>`.
+    /// let add_node = |region: &CharDeviceRegion<Channel>, dev: &Device<Bound>| {
     ///     CharDeviceRegistration::register_child(region, dev, ())
-    /// }
+    /// };
     /// # let options = CharDeviceOptions { name: c_str!("rust_child"), minors: 4 };
     /// # let region = CharDeviceRegion::<Channel>::new(options)?;
     /// # let name = c_str!("rust_parent").as_char_ptr();
@@ -83,10 +81,8 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// # let first = add_node(&region, unsafe { dev.as_bound() })?;
     /// # // SAFETY: As above.
     /// # let second = add_node(&region, unsafe { dev.as_bound() })?;
-    /// # let minor = |node: &Devres<CharDeviceRegistration<Channel>>| {
-    /// #     node.try_access_with(|node| node.minor())
-    /// # };
-    /// # assert_eq!((minor(&first), minor(&second)), (Some(0), Some(1)));
+    /// # assert_eq!(first.try_access_with(|node| node.minor()), Some(0));
+    /// # assert_eq!(second.try_access_with(|node| node.minor()), Some(1));
     /// # drop(first);
     /// # // A driver of another module.
     /// # // SAFETY: Zero is a valid value of each field.
@@ -102,7 +98,7 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// # // SAFETY: The faux device has not been destroyed. This call unbinds it, and nothing uses
     /// # // it as bound after that.
     /// # unsafe { bindings::faux_device_destroy(faux) };
-    /// # assert_eq!(minor(&second), None);
+    /// # assert_eq!(second.try_access_with(|node| node.minor()), None);
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias("cdev_device_add", "cdev_add", "device_create"))]
@@ -110,8 +106,8 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
         region: &CharDeviceRegion<T>,
         parent: &Device<Bound>,
         data: T::Data,
-    ) -> Result<Devres<Self>> {
-        // The driver core calls `Devres` when `parent` is unbound, also if the result is leaked,
+    ) -> Result<Managed<Self>> {
+        // The driver core drops the device when `parent` is unbound, also if the result is leaked,
         // and that drops `T::Data`. The driver of `parent` is unregistered before its module is
         // freed, so that must be the module with the code of `T`.
         let module = this_module::<T::OwnerModule>().as_ptr();
@@ -120,6 +116,6 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
         if unsafe { (*(*parent.as_raw()).driver).owner } != module {
             return Err(EINVAL);
         }
-        Devres::new(parent, Self::init_in(region, Some(parent), data))
+        managed::new(parent, Self::init_in(region, Some(parent), data))
     }
 }

@@ -7,17 +7,6 @@ use anyhow::Result;
 use front::{build::Build, kernel, outcome::Outcome, setup::Tools, step};
 use std::{env, fs, time::Instant};
 
-/// rustc needs most of its time to generate code. With these variables of make it does not. `touch`
-/// creates the object that make expects, which is empty, so what reads objects is left out.
-/// None of them is a tool: Kconfig asks for those, so the configuration would change.
-const METADATA_ONLY: &[&str] = &[
-    "KRUSTFLAGS=-Zno-codegen",
-    "rustc_objcopy=",
-    "cmd_exports=: > $@",
-    "cmd_objtool=; touch $@",
-    "cmd_gen_objtooldep=",
-];
-
 /// Compiles `rust/` and the Rust drivers of the configuration after each patch, or after those whose
 /// subject has `ONLY`, without code. The tree after the last patch is that which all other commands
 /// build. The examples of the documentation use types of other patches, so they are only compiled
@@ -69,7 +58,7 @@ pub fn steps(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> 
                 goals.push("drivers/android/binder/".into());
             }
             let mut make = kernel::make(&steps, tools);
-            make.args(METADATA_ONLY).args(goals);
+            make.args(kernel::WITHOUT_CODE).args(goals);
             done = step::watch(&format!("patch {}", i + 1), &log, &mut make, None)?;
         }
         outcome.report(
