@@ -4,11 +4,13 @@
 #include <linux/compiler.h>
 #include <linux/cred.h>
 #include <linux/kernel.h>
+#include <linux/nsproxy.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/task.h>
 #include <linux/string.h>
+#include <linux/time_namespace.h>
 
 __rust_helper bool rust_helper_in_compat_syscall(void)
 {
@@ -28,6 +30,15 @@ __rust_helper bool rust_helper_need_resched(void)
 __rust_helper int rust_helper__cond_resched(void)
 {
 	return _cond_resched();
+}
+
+/* A task that exits has no namespaces any more. */
+__rust_helper ktime_t rust_helper_timens_monotonic_to_host(ktime_t time)
+{
+	if (!current->nsproxy)
+		return time;
+
+	return timens_ktime_to_host(CLOCK_MONOTONIC, time);
 }
 
 __rust_helper struct task_struct *rust_helper_get_current(void)

@@ -70,6 +70,7 @@ pub use task_work::{
 
 mod wait;
 pub use wait::{
+    Expires,
     TaskState,
     WaitError, //
 };

@@ -119,8 +119,9 @@ impl TaskState {
 /// It converts to an [`Error`], so `?` can be used in a function that returns [`Result`]:
 ///
 /// - `ETIME`: [`Timeout`](Self::Timeout).
-/// - `ERESTARTSYS`: [`Signal`](Self::Signal), and the wait had no limit. If the handler of the
-///   signal has `SA_RESTART`, the system call is restarted.
+/// - `ERESTARTSYS`: [`Signal`](Self::Signal), and the wait had no limit, or was one of
+///   [`CurrentTask::wait_until_expires`]. If the handler of the signal has `SA_RESTART`, the system
+///   call is restarted.
 /// - `EINTR`: [`Signal`](Self::Signal), and the wait had a limit. The system call is not restarted:
 ///   a restarted call would wait for the whole time again, and signals that come more often than
 ///   that would make it wait permanently. Or [`Stop`](Self::Stop).
@@ -158,7 +159,7 @@ pub enum WaitError {
     Timeout,
     /// A signal that interrupts the [`TaskState`] is pending.
     Signal {
-        /// The remaining jiffies, or [`MAX_SCHEDULE_TIMEOUT`] if the wait had no limit.
+        /// The remaining jiffies, or [`MAX_SCHEDULE_TIMEOUT`] if the wait had no limit in jiffies.
         remaining: c_long,
     },
     /// The owner has asked the kthread to stop. Only
@@ -180,6 +181,43 @@ impl From<WaitError> for Error {
             WaitError::Signal { .. } | WaitError::Stop => EINTR,
             WaitError::AtomicContext => EBUSY,
         }
+    }
+}
+
+/// A time at which a wait ends, in nanoseconds of a clock.
+///
+/// # Examples
+///
+/// See [`CurrentTask::wait_until_expires`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expires {
+    /// A time of `CLOCK_MONOTONIC`, which `ktime_get()` reads.
+    Monotonic(i64),
+    /// A time of `CLOCK_REALTIME`, which `ktime_get_real()` reads.
+    Realtime(i64),
+}
+
+impl Expires {
+    /// Converts a time of `CLOCK_MONOTONIC` in the time namespace of the current task, such as one
+    /// that userspace has passed.
+    ///
+    /// C: `timens_ktime_to_host()`.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    ///
+    /// # Examples
+    ///
+    /// See [`CurrentTask::wait_until_expires`].
+    // `init_time_ns` is not exported by all kernels.
+    #[doc(alias = "timens_ktime_to_host")]
+    #[inline(never)]
+    pub fn from_timens(time: i64) -> Self {
+        // SAFETY: The helper accepts any time. Only the task itself changes `current->nsproxy`, by
+        // `switch_task_namespaces()`, and it runs this code. So the field does not change between
+        // the check for NULL and its use.
+        Self::Monotonic(unsafe { bindings::timens_monotonic_to_host(time) })
     }
 }
 
@@ -275,6 +313,99 @@ impl CurrentTask {
         }
     }
 
+    /// Like [`wait_until`](Self::wait_until), but gives up at `expires`, with the resolution of an
+    /// hrtimer.
+    ///
+    /// If the time has passed, `condition` is checked, and the task does not wait for it. If
+    /// `CLOCK_REALTIME` is set meanwhile, a wait for [`Expires::Realtime`] ends at the time that
+    /// the clock shows then.
+    ///
+    /// # Errors
+    ///
+    /// As for [`wait_until`](Self::wait_until). [`WaitError::Signal`] is always `ERESTARTSYS`: a
+    /// restarted system call has the same time.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::task::{Expires, TaskState, WaitError};
+    ///
+    /// /// Waits until `ready()`, or until a time that userspace has chosen.
+    /// fn wait(time: i64, ready: impl Fn() -> bool) -> Result {
+    ///     let condition = || ready().then_some(());
+    ///     let expires = Expires::from_timens(time);
+    ///     Ok(current!().wait_until_expires(TaskState::Interruptible, expires, condition)?)
+    /// }
+    /// # // SAFETY: It may be called in any context.
+    /// # let now = || unsafe { kernel::bindings::ktime_get() };
+    /// # let begin = now();
+    /// assert_eq!(wait(begin + 3_000_000, || false), Err(ETIME));
+    /// # assert!(now() - begin >= 3_000_000);
+    /// # assert_eq!(wait(0, || true), Ok(()));
+    /// # assert_eq!(wait(i64::MIN, || false), Err(ETIME));
+    /// # for time in [Expires::Monotonic(1), Expires::Realtime(1)] {
+    /// #     let waited = current!().wait_until_expires(TaskState::Idle, time, || None::<()>);
+    /// #     assert_eq!(waited, Err(WaitError::Timeout));
+    /// # }
+    /// # // Each check of the condition wakes the task, so no sleep lasts until then.
+    /// # for time in [Expires::Monotonic(i64::MAX), Expires::Realtime(i64::MAX)] {
+    /// #     let mut calls = 0;
+    /// #     current!().wait_until_expires(TaskState::Uninterruptible, time, || {
+    /// #         calls += 1;
+    /// #         current!().wake_up();
+    /// #         (calls == 10).then_some(())
+    /// #     })?;
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("schedule_hrtimeout", "schedule_hrtimeout_range_clock"))]
+    #[inline]
+    pub fn wait_until_expires<R>(
+        &self,
+        state: TaskState,
+        expires: Expires,
+        mut condition: impl FnMut() -> Option<R>,
+    ) -> Result<R, WaitError> {
+        match condition() {
+            Some(value) => Ok(value),
+            None => Self::wait_expires(state, expires, condition),
+        }
+    }
+
+    /// The part of [`wait_until_expires`](Self::wait_until_expires) that follows the first check.
+    #[inline(never)]
+    fn wait_expires<R>(
+        state: TaskState,
+        expires: Expires,
+        condition: impl FnMut() -> Option<R>,
+    ) -> Result<R, WaitError> {
+        let (clock, time) = match expires {
+            Expires::Monotonic(time) => (bindings::CLOCK_MONOTONIC, time),
+            Expires::Realtime(time) => (bindings::CLOCK_REALTIME, time),
+        };
+        // A negative time would be one in the far future: see `ktime_add_safe()`.
+        let mut time: bindings::ktime_t = time.max(0);
+        let schedule = || {
+            // SAFETY: `wait_with()` calls this where it may sleep, with the state set. Both clocks
+            // have an hrtimer base. `time` is valid during the call, which does not keep the
+            // pointer. The task does not sleep after a wake-up, as with `schedule_timeout()`.
+            let woken = unsafe {
+                bindings::schedule_hrtimeout_range_clock(
+                    &mut time,
+                    0,
+                    bindings::hrtimer_mode_HRTIMER_MODE_ABS,
+                    clock as bindings::clockid_t,
+                )
+            };
+            woken == 0
+        };
+        Self::wait_with(state, schedule, condition)
+    }
+
     /// Sleeps for `timeout` jiffies.
     ///
     /// C: `msleep()`, for each [`TaskState`]. Unlike `schedule_timeout_uninterruptible()` and the
@@ -337,11 +468,35 @@ impl CurrentTask {
     pub(crate) fn wait<R>(
         state: TaskState,
         remaining: &mut c_long,
-        mut condition: impl FnMut() -> Option<R>,
+        condition: impl FnMut() -> Option<R>,
     ) -> Result<R, WaitError> {
         if *remaining <= 0 {
             return Err(WaitError::Timeout);
         }
+        let schedule = || {
+            // SAFETY: `wait_with()` calls this where it may sleep. The timeout is not negative, as
+            // `schedule_timeout()` requires. `__schedule()` does not put the task to sleep if a
+            // signal that interrupts its state is pending, or after a wake-up has set the state to
+            // `TASK_RUNNING`.
+            *remaining = unsafe { bindings::schedule_timeout(*remaining) };
+            *remaining == 0
+        };
+        match Self::wait_with(state, schedule, condition) {
+            Err(WaitError::Signal { .. }) => Err(WaitError::Signal {
+                remaining: *remaining,
+            }),
+            other => other,
+        }
+    }
+
+    /// The loop of [`wait`](Self::wait): `schedule` sleeps, and returns whether the time has
+    /// elapsed. It is called in process context with interrupts enabled, and with the state set.
+    #[inline(always)]
+    fn wait_with<R>(
+        state: TaskState,
+        mut schedule: impl FnMut() -> bool,
+        mut condition: impl FnMut() -> Option<R>,
+    ) -> Result<R, WaitError> {
         // In an interrupt, the state belongs to the interrupted code, which may be about to
         // `schedule()` in a state like `TASK_DEAD`.
         if !may_sleep() {
@@ -350,12 +505,14 @@ impl CurrentTask {
         might_sleep();
 
         let bits = state.bits();
-        while *remaining != 0 {
+        let mut elapsed = false;
+        while !elapsed {
             // SAFETY: `signal_pending_state()` reads the thread flags and the pending signals of
             // `current`, which is valid while this code runs.
             if unsafe { bindings::signal_pending_state(bits, Task::current_raw()) } != 0 {
-                let remaining = *remaining;
-                return Err(WaitError::Signal { remaining });
+                return Err(WaitError::Signal {
+                    remaining: MAX_SCHEDULE_TIMEOUT,
+                });
             }
 
             // SAFETY: `set_current_state()` writes the state of `current`. This is process context,
@@ -367,11 +524,7 @@ impl CurrentTask {
             // `condition` may have taken a spinlock, for instance, and still hold it.
             let atomic = value.is_none() && !may_sleep();
             if value.is_none() && !atomic {
-                // SAFETY: This is process context with interrupts enabled, as checked above. The
-                // timeout is not negative, as `schedule_timeout()` requires. `__schedule()`
-                // does not put the task to sleep if a signal that interrupts this state is pending,
-                // or after a wake-up has set the state to `TASK_RUNNING`.
-                *remaining = unsafe { bindings::schedule_timeout(*remaining) };
+                elapsed = schedule();
             }
             // SAFETY: This writes the state of `current`, as above. Setting `TASK_RUNNING` needs no
             // barrier, as no later access has to be ordered after it.
