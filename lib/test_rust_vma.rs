@@ -61,7 +61,8 @@ use kernel::{
         poll_events,
         FilePollTable,
         WaitError,
-        WaitQueue, //
+        WaitQueue,
+        MAX_SCHEDULE_TIMEOUT, //
     },
     time::msecs_to_jiffies,
     uaccess::{
@@ -185,7 +186,7 @@ impl kernel::Module for TestModule {
                 CharDeviceRegistration::register(
                     CharDeviceOptions {
                         name: c_str!("test_rust_char"),
-                        minors: 2,
+                        minors: 3,
                     },
                     (),
                 ),
@@ -500,32 +501,65 @@ impl VmOperations for FileData {
     }
 }
 
-/// An open file of `test_rust_vma_prepare`.
+/// An open file of `test_rust_vma_prepare`. The queue is freed when the file is released.
+#[pin_data(PinnedDrop)]
 struct PrepareDevice {
     data: Arc<FileData>,
+    woken: Atomic<bool>,
+    #[pin]
+    queue: WaitQueue,
 }
 
-impl Drop for PrepareDevice {
-    fn drop(&mut self) {
+#[pinned_drop]
+impl PinnedDrop for PrepareDevice {
+    fn drop(self: Pin<&mut Self>) {
         count(RELEASED);
     }
 }
 
 #[vtable]
 impl MiscDevice for PrepareDevice {
-    type Ptr = KBox<Self>;
+    type Ptr = Arc<Self>;
 
-    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Arc<Self>> {
         let mut pages = KVec::with_capacity(2, GFP_KERNEL)?;
         for _ in 0..2 {
             pages.push(UserPage::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
         }
         count(ALLOCATED);
         let data = Arc::new(FileData { pages }, GFP_KERNEL)?;
-        Ok(KBox::new(Self { data }, GFP_KERNEL)?)
+        let file = try_pin_init!(Self {
+            data,
+            woken: Atomic::new(false),
+            queue <- WaitQueue::new(),
+        });
+        Arc::pin_init(file, GFP_KERNEL)
     }
 
-    fn mmap_prepare<'a>(me: &'a Self, _file: &'a File, desc: &mut VmaDesc<'a>) -> Result {
+    fn poll<'a>(me: ArcBorrow<'a, Self>, _file: &'a File, table: &mut FilePollTable<'a>) -> u32 {
+        table.poll_wait(&me.get_ref().queue);
+        // The bit that is no event must be ignored.
+        match me.woken.load(Relaxed) {
+            true => poll_events::EPOLLIN | 1 << 30,
+            false => 1 << 30,
+        }
+    }
+
+    fn ioctl(me: ArcBorrow<'_, Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        if cmd != WAKE {
+            return Err(ENOTTY);
+        }
+        me.woken.store(true, Relaxed);
+        me.queue.wake_up_poll(arg as u32);
+        Ok(0)
+    }
+
+    fn mmap_prepare<'a>(
+        me: ArcBorrow<'a, Self>,
+        _file: &'a File,
+        desc: &mut VmaDesc<'a>,
+    ) -> Result {
+        let me = me.get_ref();
         let data: ArcBorrow<'a, FileData> = me.data.as_arc_borrow();
         let pages: &'a KVec<UserPage> = &me.data.pages;
 
@@ -654,8 +688,8 @@ impl CharDevice for CharTest {
         Ok(input.len())
     }
 
-    fn poll<'a>(me: &'a Pin<&Self>, _file: &'a File, table: &mut FilePollTable<'a>) -> u32 {
-        table.poll_wait(&me.own);
+    fn poll<'a>(me: Pin<&'a Self>, _file: &'a File, table: &mut FilePollTable<'a>) -> u32 {
+        table.poll_wait(&me.get_ref().own);
         // The bits that are no events must be ignored.
         match me.written.load(Relaxed) {
             true => poll_events::EPOLLIN | 1 << 30,

@@ -15,8 +15,8 @@ pub const KIND: u32 = 2;
 /// `_IOW(MAGIC, 3, i32)`: maps the first page of a file of a misc device, while the file's
 /// `file_operations` have no `owner`, as those of built-in code.
 pub const MAP_WITHOUT_OWNER: u32 = 3;
-/// `_IO(MAGIC, 4)` of `/dev/test_rust_char0`: takes events, for which it wakes the queue of the
-/// file.
+/// `_IO(MAGIC, 4)` of `/dev/test_rust_char0` and `/dev/test_rust_vma_prepare`: takes events, for
+/// which it wakes the queue of the file. After that, `poll()` of the second reports `EPOLLIN`.
 pub const WAKE: u32 = 4;
 
 // The kinds of VMAs. The page offset of the VMA selects the kind, rounded down to a multiple of 16.

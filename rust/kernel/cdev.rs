@@ -21,10 +21,6 @@
 //! C header: [`include/linux/cdev.h`](srctree/include/linux/cdev.h)
 
 use crate::{
-    alloc::{
-        Allocator,
-        Box, //
-    },
     bindings, c_str, container_of,
     device::Device,
     error::{
@@ -33,8 +29,10 @@ use crate::{
     },
     file_operations::{
         forward_file_operations,
+        forward_read_write,
         Calls,
-        FileOperations, //
+        FileOperations,
+        ReadWrite, //
     },
     fs::File,
     mm::{
@@ -55,16 +53,12 @@ use crate::{
         },
         Arc, //
     },
-    task::{
-        poll_events,
-        FilePollTable, //
-    },
+    task::FilePollTable,
     types::{
         ForeignOwnable,
         Opaque, //
     },
     uaccess::{
-        UserSlice,
         UserSliceReader,
         UserSliceWriter, //
     },
@@ -977,28 +971,6 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     }
 }
 
-/// A pointer that can own the data of an open file.
-///
-/// # Safety
-///
-/// What [`ForeignOwnable::borrow`] returns must own nothing. What safe code can reach through a
-/// reference to it, with the lifetime of that reference, must be valid until the pointer is
-/// dropped.
-pub unsafe trait FileData: ForeignOwnable {}
-
-// SAFETY: It owns nothing and refers to nothing.
-unsafe impl FileData for () {}
-
-// SAFETY: A borrow is a reference to the value, which is freed when the box is dropped.
-unsafe impl<T: 'static, A: Allocator> FileData for Box<T, A> where Self: ForeignOwnable {}
-
-// SAFETY: As for a box.
-unsafe impl<T: 'static, A: Allocator> FileData for Pin<Box<T, A>> where Self: ForeignOwnable {}
-
-// SAFETY: A borrow is an `ArcBorrow`, which refers to the value. The `Arc` holds a reference, so
-// the value is not freed before the `Arc` is dropped.
-unsafe impl<T: 'static> FileData for Arc<T> {}
-
 /// The operations of an open file of a character device.
 ///
 /// The implementing type is the data of an open file. [`open`](Self::open) creates it. It is
@@ -1010,7 +982,7 @@ unsafe impl<T: 'static> FileData for Arc<T> {}
 #[vtable]
 pub trait CharDevice: Sized + 'static {
     /// The pointer type that owns the data, usually `KBox<Self>` or `Arc<Self>`.
-    type Ptr: FileData + Send + Sync + 'static;
+    type Ptr: ForeignOwnable + Send + Sync + 'static;
 
     /// What the files of a device share, see [`CharDeviceRegistration::data`].
     type Data: Send + Sync + 'static;
@@ -1051,11 +1023,16 @@ pub trait CharDevice: Sized + 'static {
         crate::build_error!(crate::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Returns which of the [`poll_events`] there are, for `poll()`, `select()` and `epoll_wait()`.
+    /// Returns which of the [`poll_events`](crate::task::poll_events) there are, for `poll()`,
+    /// `select()` and `epoll_wait()`.
     ///
     /// C: `->poll()`. It first adds each queue whose wake-up may change the result to `table`, and
     /// then looks at the state of the device. Bits that are no events are ignored. If this is not
     /// implemented, a file can always be read and written.
+    ///
+    /// A queue must last until the file is released, so it must be reached with the lifetime `'a`.
+    /// A dereference of an `ArcBorrow` or a `Pin` only lasts as long as the variable: use
+    /// `ArcBorrow::get_ref()` or [`Pin::get_ref`].
     ///
     /// # Examples
     ///
@@ -1095,11 +1072,11 @@ pub trait CharDevice: Sized + 'static {
     ///     }
     ///
     ///     fn poll<'a>(
-    ///         me: &'a ArcBorrow<'_, Self>,
+    ///         me: ArcBorrow<'a, Self>,
     ///         _file: &'a File,
     ///         table: &mut FilePollTable<'a>,
     ///     ) -> u32 {
-    ///         table.poll_wait(&me.readers);
+    ///         table.poll_wait(&me.get_ref().readers);
     ///         match me.ready.load(Acquire) {
     ///             true => poll_events::EPOLLIN | poll_events::EPOLLRDNORM,
     ///             false => 0,
@@ -1116,7 +1093,7 @@ pub trait CharDevice: Sized + 'static {
     /// ```
     #[doc(alias = "poll_wait")]
     fn poll<'a>(
-        _device: &'a <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'a>,
         _file: &'a File,
         _table: &mut FilePollTable<'a>,
     ) -> u32 {
@@ -1184,16 +1161,7 @@ pub trait CharDevice: Sized + 'static {
 struct Operations<T: CharDevice>(PhantomData<T>);
 
 impl<T: CharDevice> Operations<T> {
-    const TABLE: &'static bindings::file_operations = &bindings::file_operations {
-        read: if T::HAS_READ { Some(Self::read) } else { None },
-        write: if T::HAS_WRITE {
-            Some(Self::write)
-        } else {
-            None
-        },
-        poll: if T::HAS_POLL { Some(Self::poll) } else { None },
-        ..Calls::<Self>::TABLE
-    };
+    const TABLE: &'static bindings::file_operations = &Calls::<Self>::WITH_READ_WRITE;
 
     /// Creates the data of a file.
     ///
@@ -1205,76 +1173,10 @@ impl<T: CharDevice> Operations<T> {
         // SAFETY: The caller guarantees the type. The device is registered while the caller holds
         // the lock of the node, so it is not dropped.
         let device = unsafe { registration.cast::<CharDeviceRegistration<T>>().as_ref() };
-        // SAFETY: `chrdev_open()` is still opening the file. Its caller holds a reference, and has
-        // not installed the file, so there is no `fdget_pos()` on it.
-        let file_ref = unsafe { File::from_raw_file(file) };
-        let data = T::open(file_ref, device, minor - device.minor())?;
-        let data: *const c_void = data.into_foreign().cast();
-        // SAFETY: The driver owns `private_data`, and only the functions of this table access it.
-        // None of them runs yet: `fd_install()` refuses the file before it is open.
-        unsafe { (*file).private_data = data.cast_mut() };
-        Ok(())
-    }
-
-    /// # Safety
-    ///
-    /// Only the functions of C that read a file may call this, for a file that [`Self::open`] has
-    /// opened. `offset` must be valid, and must not be used by another thread.
-    unsafe extern "C" fn read(
-        file: *mut bindings::file,
-        user: *mut c_char,
-        count: usize,
-        offset: *mut bindings::loff_t,
-    ) -> isize {
-        // SAFETY: The caller holds the file by `fdget()` or a reference until this returns. It is
-        // the file of a device.
-        let (device, file) = unsafe { Calls::<Self>::borrow(file) };
-        let mut out = UserSlice::new(UserPtr::from_addr(user as usize), count).writer();
-        // SAFETY: The caller guarantees that this is the only reference. The file is not a stream,
-        // so the pointer is not null.
-        let read = T::read(device, file, &mut out, unsafe { &mut *offset });
-
-        result_of(read, count)
-    }
-
-    /// # Safety
-    ///
-    /// Only the functions of C that write a file may call this, for a file that [`Self::open`] has
-    /// opened. `offset` must be valid, and must not be used by another thread.
-    unsafe extern "C" fn write(
-        file: *mut bindings::file,
-        user: *const c_char,
-        count: usize,
-        offset: *mut bindings::loff_t,
-    ) -> isize {
-        // SAFETY: The caller holds the file by `fdget()` or a reference until this returns. It is
-        // the file of a device.
-        let (device, file) = unsafe { Calls::<Self>::borrow(file) };
-        let mut input = UserSlice::new(UserPtr::from_addr(user as usize), count).reader();
-        // SAFETY: As in `read()`.
-        let written = T::write(device, file, &mut input, unsafe { &mut *offset });
-
-        result_of(written, count)
-    }
-
-    /// # Safety
-    ///
-    /// Only `vfs_poll()` may call this, for a file that [`Self::open`] has opened.
-    unsafe extern "C" fn poll(
-        raw_file: *mut bindings::file,
-        table: *mut bindings::poll_table_struct,
-    ) -> c_uint {
-        // SAFETY: The caller holds the file by `fdget()` or a reference until this returns. It is
-        // the file of a device.
-        let (device, file) = unsafe { Calls::<Self>::borrow(raw_file) };
-        // SAFETY: This is `->poll()` of the file. `T::poll()` accepts any lifetime, so what it
-        // passes to the table is a static, or is reached through `device` or `file`. `T::Ptr` is
-        // `FileData`: what safe code reaches through `device` with this lifetime is valid until the
-        // data is dropped, which `release()` does. `File` has no queue.
-        let mut table = unsafe { FilePollTable::from_raw(raw_file, table) };
-
-        // The upper bits are flags of epoll and io_uring.
-        T::poll(&device, file, &mut table) & poll_events::ALL
+        let minor = minor - device.minor();
+        // SAFETY: `chrdev_open()` calls `->open()` of the file, which returns the error. The table
+        // is that of `T`, whose functions use `private_data` of an open file only.
+        unsafe { Calls::<Self>::open(file, |file| T::open(file, device, minor)) }
     }
 }
 
@@ -1284,14 +1186,6 @@ unsafe impl<T: CharDevice> FileOperations for Operations<T> {
     forward_file_operations!(T: CharDevice);
 }
 
-/// Returns the result of a read or write of up to `count` bytes.
-fn result_of(result: Result<usize>, count: usize) -> isize {
-    match result {
-        // The caller advances its buffer by that, and does not check it.
-        // CAST: `vfs_read()` and `vfs_write()` limit `count` to `MAX_RW_COUNT`.
-        Ok(done) => done.min(count) as isize,
-        // With this error, io_uring waits for a completion, which does not come.
-        Err(err) if err == EIOCBQUEUED => EIO.to_errno() as isize,
-        Err(err) => err.to_errno() as isize,
-    }
+impl<T: CharDevice> ReadWrite for Operations<T> {
+    forward_read_write!(T: CharDevice);
 }

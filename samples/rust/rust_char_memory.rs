@@ -179,7 +179,7 @@ impl CharDevice for Opened {
         Ok(written)
     }
 
-    fn poll<'a>(me: &'a &Self, _file: &'a File, table: &mut FilePollTable<'a>) -> u32 {
+    fn poll<'a>(me: &'a Self, _file: &'a File, table: &mut FilePollTable<'a>) -> u32 {
         table.poll_wait(&me.memory.readers);
         // It can always be written.
         let mut ready = poll_events::EPOLLOUT | poll_events::EPOLLWRNORM;

@@ -33,7 +33,7 @@ impl CharDevice for Device {
         Err(ENXIO)
     }
 
-    fn poll<'a>(me: &'a &Self, _file: &'a File, table: &mut FilePollTable<'a>) -> u32 {
+    fn poll<'a>(me: &'a Self, _file: &'a File, table: &mut FilePollTable<'a>) -> u32 {
         #[cfg(good)]
         table.poll_wait(&me.own);
         #[cfg(bad)]

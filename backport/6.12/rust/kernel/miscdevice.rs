@@ -2,11 +2,12 @@
 
 //! Misc devices: character devices with a name and a dynamically allocated minor number.
 //!
-//! Of mainline's module, this one has `open`, `mmap`, `mmap_prepare`, `ioctl` and `compat_ioctl`.
-//! Mainline's `release` is left out on purpose. `__fput()` runs with a refcount of zero, so
-//! `release` receives a `&File` without a reference to the file, and safe code could turn it into
-//! an `ARef<File>`. Here the data of the open file is dropped instead. A driver cleans up in
-//! `Drop`.
+//! Of mainline's module, this one has `open`, `mmap`, `ioctl` and `compat_ioctl`. Like that of the
+//! later series, it also has `mmap_prepare` and `poll`. Mainline's `release` is left out on
+//! purpose.
+//! `__fput()` runs with a refcount of zero, so `release` receives a `&File` without a reference to
+//! the file, and safe code could turn it into an `ARef<File>`. Here the data of the open file is
+//! dropped instead. A driver cleans up in `Drop`.
 //!
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h)
 
@@ -35,6 +36,7 @@ use crate::{
         Leftover, //
     },
     prelude::*,
+    task::FilePollTable,
     types::{
         ForeignOwnable,
         Opaque, //
@@ -313,6 +315,17 @@ pub trait MiscDevice: Sized {
     ) -> Result<isize> {
         build_error(VTABLE_DEFAULT_ERROR)
     }
+
+    /// Returns the events of a file that is polled: see [`CharDevice::poll`].
+    ///
+    /// [`CharDevice::poll`]: crate::cdev::CharDevice::poll
+    fn poll<'a>(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'a>,
+        _file: &'a File,
+        _table: &mut FilePollTable<'a>,
+    ) -> u32 {
+        build_error(VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// The `struct file_operations` of `T`.
@@ -350,17 +363,11 @@ impl<T: MiscDevice> Operations<T> {
         // `misc_open()` holds `misc_mtx` during this call, and `misc_deregister()` takes
         // `misc_mtx`, so the device stays registered.
         let misc = unsafe { &*(*file).private_data.cast::<MiscDeviceRegistration<T>>() };
-        // SAFETY: `misc_open()` is still opening the file, so no other thread uses it, and there
-        // is no `fdget_pos()` on it. The reference of `misc_open()`'s caller keeps it open.
-        let opened = T::open(unsafe { File::from_raw_file(file) }, misc);
-
-        match opened {
-            Ok(device) => {
-                // SAFETY: The driver owns `private_data` after `misc_open()` has called `open`.
-                // Only the functions of this table access it from here on.
-                unsafe { (*file).private_data = device.into_foreign().cast_mut() };
-                0
-            }
+        // SAFETY: `misc_open()` has called this as `->open()` of the file, and the error is
+        // returned. The table is that of `T`, whose functions use `private_data` of an open file
+        // only.
+        match unsafe { Calls::<Self>::open(file, |file| T::open(file, misc)) } {
+            Ok(()) => 0,
             Err(err) => err.to_errno(),
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Uses the nodes of the character device `/dev/rust_char_memory*`, and opens them while its module
-//! is loaded and unloaded.
+//! Uses the nodes of the character device `/dev/rust_char_memory*`, opens them while its module is
+//! loaded and unloaded, and uses files that a driver creates without a node.
 
 use anyhow::{bail, ensure, Context, Result};
 use nix::{
@@ -48,6 +48,7 @@ const TESTS: &[Test] = &[
     ("poll() until another file is written", poll_file),
     ("epoll on a file that is closed", epoll_file),
     ("epoll on a file that owns the queue", epoll_own),
+    ("epoll on a misc device that owns the queue", epoll_misc),
     ("epoll that waits for one event", epoll_event),
     ("results of a driver that are wrong", wrong_results),
     ("open() that fails", failing_open),
