@@ -2,7 +2,7 @@
 
 //! Two misc devices for the selftests. `test_rust_vma` sets up VMAs in `->mmap()`, and
 //! `test_rust_vma_prepare` in `->mmap_prepare()`. A character device, `test_rust_char`, has results
-//! that are wrong, and a queue that is freed with its file.
+//! that are wrong, and a queue that is freed with its file. It also creates anonymous inode files.
 //!
 //! `test_rust_vma_abi.rs` describes the kinds of VMAs.
 
@@ -11,6 +11,11 @@ use core::{
     slice, //
 };
 use kernel::{
+    anon_inode::{
+        self,
+        anon_inode_getfile,
+        AnonFile, //
+    },
     bindings, c_str,
     cdev::{
         CharDevice,
@@ -18,8 +23,13 @@ use kernel::{
         CharDeviceRegistration, //
     },
     error::to_result,
-    fs::File,
-    impl_has_vm_ops, ioctl,
+    fs::file::{
+        flags,
+        File,
+        FileDescriptorReservation,
+        LocalFile, //
+    },
+    impl_has_anon_file_ops, impl_has_vm_ops, ioctl,
     miscdevice::{
         MiscDevice,
         MiscDeviceOptions,
@@ -60,6 +70,7 @@ use kernel::{
     task::{
         poll_events,
         FilePollTable,
+        TaskState,
         WaitError,
         WaitQueue,
         MAX_SCHEDULE_TIMEOUT, //
@@ -86,6 +97,9 @@ const EVENTS: u32 = ioctl::_IOR::<abi::Events>(abi::MAGIC, abi::EVENTS);
 const KIND: u32 = ioctl::_IOWR::<u64>(abi::MAGIC, abi::KIND);
 const MAP_WITHOUT_OWNER: u32 = ioctl::_IOW::<i32>(abi::MAGIC, abi::MAP_WITHOUT_OWNER);
 const WAKE: u32 = ioctl::_IO(abi::MAGIC, abi::WAKE);
+const ANON_FILE: u32 = ioctl::_IO(abi::MAGIC, abi::ANON_FILE);
+const NUMBER_OF: u32 = ioctl::_IO(abi::MAGIC, abi::NUMBER_OF);
+const DROPPED_BY_EXIT: u32 = ioctl::_IO(abi::MAGIC, abi::DROPPED_BY_EXIT);
 
 /// How often each event has occurred, in the order of [`abi::Events`].
 static EVENT: [Atomic<u64>; 14] = [const { Atomic::new(0) }; 14];
@@ -702,8 +716,16 @@ impl CharDevice for CharTest {
     }
 
     fn ioctl(me: Pin<&Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
-        if cmd == WAKE {
-            me.own.wake_up_poll(arg as u32);
+        match cmd {
+            WAKE => me.own.wake_up_poll(arg as u32),
+            ANON_FILE => return AnonTest::create(arg as u32),
+            NUMBER_OF => {
+                let file = LocalFile::fget(arg as u32)?;
+                let data = anon_inode::downcast::<AnonTest>(&file).ok_or(EINVAL)?;
+                return Ok(data.number as isize);
+            }
+            DROPPED_BY_EXIT => return Ok(BY_EXIT.load(Relaxed) as isize),
+            _ => (),
         }
         Ok((arg & 1) as isize)
     }
@@ -711,5 +733,112 @@ impl CharDevice for CharTest {
     #[cfg(CONFIG_COMPAT)]
     fn compat_ioctl(_me: Pin<&Self>, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
         Ok(2)
+    }
+}
+
+/// The number of [`AnonTest`] that tasks have dropped in `do_exit()`, after `exit_files()`.
+static BY_EXIT: Atomic<u32> = Atomic::new(0);
+
+/// The data of an anonymous inode file: a number that is written and read.
+#[pin_data(PinnedDrop)]
+struct AnonTest {
+    number: u32,
+    pages: KVec<UserPage>,
+    written: Atomic<u32>,
+    #[pin]
+    readers: WaitQueue,
+}
+
+#[pinned_drop]
+impl PinnedDrop for AnonTest {
+    fn drop(self: Pin<&mut Self>) {
+        let found = LocalFile::fget(0).is_ok();
+        let reserved = FileDescriptorReservation::get_unused_fd_flags(0).is_ok();
+        if current!().is_exiting() && !found && !reserved {
+            BY_EXIT.add(1, Relaxed);
+        }
+    }
+}
+
+impl AnonTest {
+    /// Installs a new file. Returns the descriptor.
+    fn create(number: u32) -> Result<isize> {
+        let mut pages = KVec::with_capacity(1, GFP_KERNEL)?;
+        pages.push(UserPage::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
+        let init = try_pin_init!(Self {
+            number,
+            pages,
+            written: Atomic::new(0),
+            readers <- WaitQueue::new(),
+        }? Error);
+        let data = Arc::pin_init(init, GFP_KERNEL)?;
+        let fd = FileDescriptorReservation::get_unused_fd_flags(flags::O_CLOEXEC)?;
+        let access = match number {
+            abi::READ_ONLY => flags::O_RDONLY,
+            _ => flags::O_RDWR,
+        };
+        let file = anon_inode_getfile::<Self>(c_str!("[test_rust]"), data, access)?;
+        let number = fd.reserved_fd();
+        fd.fd_install(file);
+        Ok(number as isize)
+    }
+}
+
+impl_has_anon_file_ops!(AnonTest);
+
+#[vtable]
+impl AnonFile for AnonTest {
+    type Ptr = Arc<Self>;
+
+    /// Waits until the number is not 0, and sets it to 0.
+    fn read(
+        me: ArcBorrow<'_, Self>,
+        file: &File,
+        out: &mut UserSliceWriter,
+        _offset: &mut i64,
+    ) -> Result<usize> {
+        let take = || match me.written.xchg(0, Relaxed) {
+            0 => None,
+            number => Some(number),
+        };
+        let number = if file.flags() & flags::O_NONBLOCK != 0 {
+            take().ok_or(EAGAIN)?
+        } else {
+            let (state, timeout) = (TaskState::Interruptible, MAX_SCHEDULE_TIMEOUT);
+            me.readers.wait_event(state, timeout, take)?
+        };
+        out.write(&number)?;
+        Ok(size_of::<u32>())
+    }
+
+    fn write(
+        me: ArcBorrow<'_, Self>,
+        _file: &File,
+        input: &mut UserSliceReader,
+        _offset: &mut i64,
+    ) -> Result<usize> {
+        me.written.store(input.read()?, Relaxed);
+        me.readers.wake_up_poll(poll_events::EPOLLIN);
+        Ok(size_of::<u32>())
+    }
+
+    fn poll<'a>(me: ArcBorrow<'a, Self>, _file: &'a File, table: &mut FilePollTable<'a>) -> u32 {
+        table.poll_wait(&me.get_ref().readers);
+        match me.written.load(Relaxed) {
+            0 => poll_events::EPOLLOUT,
+            _ => poll_events::EPOLLIN | poll_events::EPOLLOUT,
+        }
+    }
+
+    fn mmap_prepare<'a>(
+        me: ArcBorrow<'a, Self>,
+        _file: &'a File,
+        desc: &mut VmaDesc<'a>,
+    ) -> Result {
+        desc.map_kernel_pages(&me.get_ref().pages)
+    }
+
+    fn ioctl(me: ArcBorrow<'_, Self>, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
+        Ok(me.number as isize)
     }
 }

@@ -391,6 +391,20 @@ pub(crate) fn check_owner(module: *mut bindings::module, address: usize) -> Resu
     }
 }
 
+/// Returns `EAGAIN` while `module` is in its `init()`: if that fails, the module is freed in spite
+/// of the references to it.
+///
+/// # Safety
+///
+/// `module` must be null, or must not be freed during this call.
+pub(crate) unsafe fn check_initialized(module: *mut bindings::module) -> Result {
+    // SAFETY: The caller guarantees that the module is valid.
+    if !module.is_null() && unsafe { bindings::module_is_coming(module) } {
+        return Err(EAGAIN);
+    }
+    Ok(())
+}
+
 /// The file operations of a file that was not opened. They have no owner.
 const NOT_OPENED: &bindings::file_operations = &{
     // SAFETY: The fields of `struct file_operations` are integers and nullable pointers. Zero is a

@@ -6,6 +6,10 @@
 
 use core::mem::forget;
 use kernel::{
+    anon_inode::{
+        anon_inode_getfile,
+        AnonFile, //
+    },
     c_str,
     cdev::{
         CharDevice,
@@ -14,7 +18,7 @@ use kernel::{
         CharDeviceRegistration, //
     },
     fs::File,
-    impl_has_kthread_work,
+    impl_has_anon_file_ops, impl_has_kthread_work,
     kthread::{
         CurrentKThread,
         KThread,
@@ -127,6 +131,7 @@ impl kernel::Module for LeftoverModule {
                 forget(device::<Device>()?);
                 return Err(ENODEV);
             }
+            b"anonymous file" => anonymous_file::<Device>()?,
             b"foreign owner" => foreign_device()?,
             b"bad names" => bad_names()?,
             b"slow" => {
@@ -376,7 +381,25 @@ fn bad_names() -> Result {
             return Err(EEXIST);
         }
     }
-    Ok(())
+    match create::<Device>(long) {
+        Some(EINVAL) => Ok(()),
+        _ => Err(EEXIST),
+    }
+}
+
+/// Creates a file, and returns the error.
+fn create<T: AnonFile<Ptr = KBox<Device>>>(name: &CStr) -> Option<Error> {
+    let data = KBox::new(Device, GFP_KERNEL).ok()?;
+    anon_inode_getfile::<T>(name, data, 0).err()
+}
+
+/// Creates a file, which must fail: if this `init()` failed as well, the file would not keep the
+/// module.
+fn anonymous_file<T: AnonFile<Ptr = KBox<Device>>>() -> Result {
+    match create::<T>(c_str!("rust_leftover")) {
+        Some(EAGAIN) => Ok(()),
+        _ => Err(EEXIST),
+    }
 }
 
 /// Registers devices, which must fail.
@@ -393,6 +416,9 @@ fn foreign_device() -> Result {
         }
         let options = CharDeviceOptions { name, minors: 1 };
         if CharDeviceRegion::<ForeignDevice>::new(options).err() != Some(EINVAL) {
+            return Err(EEXIST);
+        }
+        if create::<ForeignDevice>(name) != Some(EINVAL) {
             return Err(EEXIST);
         }
     }
@@ -434,6 +460,13 @@ impl CharDevice for Device {
     fn ioctl(_me: &Self, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
         Ok(ROUNDS.load(Relaxed) as isize & 0xff)
     }
+}
+
+impl_has_anon_file_ops!(Device);
+
+#[vtable]
+impl AnonFile for Device {
+    type Ptr = KBox<Self>;
 }
 
 /// A character device that an ioctl deregisters. It owns itself.
@@ -515,4 +548,15 @@ impl CharDevice for ForeignDevice {
     ) -> Result<KBox<Self>> {
         Ok(KBox::new(Self, GFP_KERNEL)?)
     }
+}
+
+#[cfg(CONFIG_KUNIT)]
+impl_has_anon_file_ops!(ForeignDevice);
+
+#[cfg(CONFIG_KUNIT)]
+impl AnonFile for ForeignDevice {
+    const USE_VTABLE_ATTR: () = ();
+
+    type OwnerModule = kernel::mm::kunit::FaultHandler;
+    type Ptr = KBox<Device>;
 }

@@ -15,18 +15,18 @@ use nix::{
         stat::{major, makedev, minor, mknod, stat, Mode, SFlag},
         uio::{pread, pwrite},
     },
-    unistd::{close, lseek, read, unlink, write, Whence},
+    unistd::{close, dup2, lseek, read, unlink, write, Whence},
 };
 use rust_task::{
     child::in_child,
     device::map_file,
-    ioctl::{call, io},
+    ioctl::{call, call_for, io},
     ktap::{self, did, fact, Test},
 };
 use std::{
     ffi::CStr,
     fs::{File, OpenOptions},
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd},
     path::Path,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
@@ -51,6 +51,11 @@ const TESTS: &[Test] = &[
     ("epoll on a misc device that owns the queue", epoll_misc),
     ("epoll that waits for one event", epoll_event),
     ("results of a driver that are wrong", wrong_results),
+    ("anonymous inode file", anon_file),
+    ("data of an anonymous inode file", anon_data),
+    ("epoll on an anonymous inode file", anon_poll),
+    ("anonymous inode file, mapped and closed", anon_mapped),
+    ("anonymous inode file, released by exit()", anon_exit),
     ("open() that fails", failing_open),
     ("pages that ->mmap_prepare() maps", prepared),
     ("page that is mapped", mapping),
@@ -266,6 +271,195 @@ fn epoll_own() -> Result<()> {
         drop(file);
         ensure!(epoll.wait(&mut found, 0u16)? == 0, "the file is closed");
     }
+    Ok(())
+}
+
+/// The queue of a misc device is freed when the file is released.
+fn epoll_misc() -> Result<()> {
+    const ROUNDS: u32 = 500;
+    const IN: usize = 0x1;
+    const DEVICE: &str = "/dev/test_rust_vma_prepare";
+
+    let epoll = Epoll::new(EpollCreateFlags::empty())?;
+    let mut found = [EpollEvent::empty()];
+    for round in 0..ROUNDS {
+        let file = File::open(DEVICE).context(DEVICE)?;
+        let waiter = file.try_clone()?;
+        epoll.add(&file, EpollEvent::new(EpollFlags::EPOLLIN, round.into()))?;
+        ensure!(epoll.wait(&mut found, 0u16)? == 0, "nothing has woken it");
+        ensure!(events(&file, 0)?.is_empty(), "nothing has woken it");
+
+        let events = thread::scope(|scope| {
+            let waiter = scope.spawn(|| events(&waiter, 20_000));
+            call(&file, io(vma_abi::MAGIC, vma_abi::WAKE), IN).expect("cannot wake");
+            waiter.join().expect("a thread panicked")
+        })?;
+        ensure!(events == PollFlags::POLLIN, "round {round}: {events:?}");
+        ensure!(epoll.wait(&mut found, 0u16)? == 1, "no event");
+        ensure!(found[0].data() == round.into() && found[0].events() == EpollFlags::EPOLLIN);
+
+        drop((file, waiter));
+        ensure!(epoll.wait(&mut found, 0u16)? == 0, "the file is closed");
+    }
+    did("misc devices closed while epoll waits", ROUNDS);
+    Ok(())
+}
+
+/// Returns a new file of `AnonTest`.
+fn anon(device: &File, number: u32) -> Result<File> {
+    let fd = call_for(
+        device,
+        io(vma_abi::MAGIC, vma_abi::ANON_FILE),
+        number as usize,
+    )?;
+    // SAFETY: The driver has just created the descriptor, and nothing else uses it.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+fn anon_file() -> Result<()> {
+    let device = test_file()?;
+    let file = anon(&device, 7)?;
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    fact(
+        "file of anon_inode_getfile()",
+        "name",
+        link.display(),
+        "anon_inode:[test_rust]",
+    );
+    let number = call_for(&file, io(vma_abi::MAGIC, 0), 0)?;
+    ensure!(number == 7, "{number}");
+
+    ensure!(write(&file, &9u32.to_ne_bytes())? == 4);
+    let mut bytes = [0; 4];
+    ensure!(read(file.as_raw_fd(), &mut bytes)? == 4 && bytes == 9u32.to_ne_bytes());
+    // read() waits until another thread has written.
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut bytes = [0; 4];
+            read(file.as_raw_fd(), &mut bytes).map(|_| u32::from_ne_bytes(bytes))
+        });
+        thread::sleep(Duration::from_millis(20));
+        write(&file, &10u32.to_ne_bytes())?;
+        let number = reader.join().expect("a thread panicked")?;
+        ensure!(number == 10, "{number}");
+        Ok(())
+    })?;
+
+    ensure!(pread(&file, &mut bytes, 0) == Err(Errno::ESPIPE), "pread()");
+    let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let error = again.err().and_then(|err| err.raw_os_error());
+    ensure!(error == Some(libc::ENXIO), "opened by /proc: {error:?}");
+
+    let file = anon(&device, vma_abi::READ_ONLY)?;
+    let written = write(&file, &bytes);
+    ensure!(written == Err(Errno::EBADF), "{written:?}");
+    Ok(())
+}
+
+fn anon_data() -> Result<()> {
+    let device = test_file()?;
+    let number_of =
+        |fd: i32| call_for(&device, io(vma_abi::MAGIC, vma_abi::NUMBER_OF), fd as usize);
+    let (first, second) = (anon(&device, 1)?, anon(&device, 2)?);
+    for (file, number) in [(&first, 1), (&second, 2)] {
+        let answer = number_of(file.as_raw_fd())?;
+        ensure!(answer == number, "{answer} instead of {number}");
+    }
+    // A file of the same driver, one of another, and one of C.
+    let (other, epoll) = (node(0)?, Epoll::new(EpollCreateFlags::empty())?);
+    for fd in [device.as_raw_fd(), other.as_raw_fd(), epoll.0.as_raw_fd()] {
+        let answer = number_of(fd);
+        ensure!(answer == Err(Errno::EINVAL), "{answer:?}");
+    }
+    let closed = first.as_raw_fd();
+    drop(first);
+    for fd in [closed, -1, i32::MAX] {
+        let answer = number_of(fd);
+        ensure!(answer == Err(Errno::EBADF), "{answer:?}");
+    }
+
+    // The descriptor is closed and becomes another file while the driver looks it up.
+    const ROUNDS: u32 = 2000;
+    let changing = anon(&device, 3)?.into_raw_fd();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let looking = scope.spawn(|| -> Result<()> {
+            while !done.load(Relaxed) {
+                match number_of(changing) {
+                    Ok(3) | Err(Errno::EINVAL | Errno::EBADF) => (),
+                    answer => bail!("{answer:?}"),
+                }
+            }
+            Ok(())
+        });
+        let changed = (0..ROUNDS).try_for_each(|round| -> Result<()> {
+            let file = match round % 2 {
+                0 => node(0)?,
+                _ => anon(&device, 3)?,
+            };
+            dup2(file.as_raw_fd(), changing)?;
+            Ok(())
+        });
+        done.store(true, Relaxed);
+        looking.join().expect("a thread panicked")?;
+        changed
+    })?;
+    close(changing)?;
+    did("files replaced while a driver looks them up", ROUNDS);
+    Ok(())
+}
+
+fn anon_poll() -> Result<()> {
+    const ROUNDS: u32 = 500;
+    let device = test_file()?;
+    let epoll = Epoll::new(EpollCreateFlags::empty())?;
+    let mut found = [EpollEvent::empty()];
+    for number in 1..=ROUNDS {
+        let file = anon(&device, number)?;
+        epoll.add(&file, EpollEvent::new(EpollFlags::EPOLLIN, number.into()))?;
+        ensure!(epoll.wait(&mut found, 0u16)? == 0, "it was not written");
+        ensure!(write(&file, &number.to_ne_bytes())? == 4);
+        ensure!(epoll.wait(&mut found, 0u16)? == 1, "no event");
+        ensure!(found[0].data() == number.into());
+        drop(file);
+        ensure!(epoll.wait(&mut found, 0u16)? == 0, "the file is closed");
+    }
+    Ok(())
+}
+
+/// The page stays mapped when the file is closed.
+fn anon_mapped() -> Result<()> {
+    let file = anon(&test_file()?, 1)?;
+    let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let page = map_file(&file, 0, PAGE, prot, MapFlags::MAP_SHARED)?;
+    let again = map_file(&file, 0, PAGE, prot, MapFlags::MAP_SHARED)?;
+    drop(file);
+    let (page_u64, again_u64) = (page.as_ptr().cast::<u64>(), again.as_ptr().cast::<u64>());
+    // SAFETY: The page is mapped twice, and nothing else points to it.
+    unsafe {
+        page_u64.write_volatile(0x5a5a);
+        ensure!(again_u64.read_volatile() == 0x5a5a, "another page");
+        nix::sys::mman::munmap(page, PAGE)?;
+        nix::sys::mman::munmap(again, PAGE)?;
+    }
+    Ok(())
+}
+
+/// The data is dropped when the task has no files any more. It looks for one.
+fn anon_exit() -> Result<()> {
+    const ROUNDS: u32 = 20;
+    let device = test_file()?;
+    let dropped = || call_for(&device, io(vma_abi::MAGIC, vma_abi::DROPPED_BY_EXIT), 0);
+    let before = dropped()?;
+    for _ in 0..ROUNDS {
+        in_child(|| {
+            // The process exits with the file.
+            let _ = anon(&device, 1)?.into_raw_fd();
+            Ok(())
+        })?;
+    }
+    let after = dropped()?;
+    ensure!(after - before == ROUNDS as i32, "{after} - {before}");
     Ok(())
 }
 

@@ -70,7 +70,8 @@ const TESTS: &[Test] = &[
         device(c"char, dropped")
     }),
     ("character device dropped while a file is open", dropped),
-    ("devices that name another module", foreign_owner),
+    ("file that init() creates", anonymous_file),
+    ("devices and files that name another module", foreign_owner),
     ("devices with an empty and a long name", bad_names),
     ("init() that fails and leaves all of it behind", failing),
     ("misc device opened during init()", || slow(c"slow")),
@@ -257,8 +258,13 @@ fn dropped() -> Result<()> {
     unlink(OTHER)?;
     unload()
 }
+/// The module checks that it cannot create the file.
+fn anonymous_file() -> Result<()> {
+    load(c"anonymous file")?.context("finit_module()")?;
+    unload()
+}
 
-/// The module checks that it cannot register the device.
+/// The module checks that it can neither register the devices nor create the file.
 fn foreign_owner() -> Result<()> {
     load(c"foreign owner")?.context("finit_module()")?;
     ensure!(!Path::new(NODE).exists(), "{NODE} exists");
