@@ -55,7 +55,8 @@ use kernel::{
             VmaOrigin, //
         },
         vma_desc::VmaDesc,
-        UserPage,
+        MemRegion,
+        UserPage, //
     },
     page::PAGE_SIZE,
     prelude::*,
@@ -642,10 +643,12 @@ impl MiscDevice for PrepareDevice {
     }
 }
 
-/// An open file of `test_rust_char0`. That of `test_rust_char1` cannot be opened.
+/// An open file of `test_rust_char0`, or of `test_rust_char2`, which has a region. That of
+/// `test_rust_char1` cannot be opened.
 #[pin_data]
 struct CharTest {
     pages: KVec<UserPage>,
+    region: Option<MemRegion>,
     written: Atomic<bool>,
     /// The queue is freed when the file is released.
     #[pin]
@@ -669,8 +672,17 @@ impl CharDevice for CharTest {
         for _ in 0..2 {
             pages.push(UserPage::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
         }
+        let region = match minor {
+            2 => {
+                let size = abi::REGION_PAGES * PAGE_SIZE;
+                // SAFETY: No device of the test machine has these addresses, and no RAM has them.
+                Some(unsafe { MemRegion::request(abi::REGION, size, c_str!("test_rust_char"))? })
+            }
+            _ => None,
+        };
         let file = try_pin_init!(Self {
             pages,
+            region,
             written: Atomic::new(false),
             own <- WaitQueue::new(),
         });
@@ -712,7 +724,10 @@ impl CharDevice for CharTest {
     }
 
     fn mmap_prepare<'a>(me: Pin<&'a Self>, _file: &'a File, desc: &mut VmaDesc<'a>) -> Result {
-        desc.map_kernel_pages(&me.get_ref().pages)
+        match &me.get_ref().region {
+            Some(region) => desc.io_remap_region(region, desc.pgoff(), Caching::Noncached),
+            None => desc.map_kernel_pages(&me.get_ref().pages),
+        }
     }
 
     fn ioctl(me: Pin<&Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {

@@ -18,6 +18,23 @@ pub const MAP_WITHOUT_OWNER: u32 = 3;
 /// `_IO(MAGIC, 4)` of `/dev/test_rust_char0` and `/dev/test_rust_vma_prepare`: takes events, for
 /// which it wakes the queue of the file. After that, `poll()` of the second reports `EPOLLIN`.
 pub const WAKE: u32 = 4;
+/// `_IO(MAGIC, 5)` of `/dev/test_rust_char0`: creates an anonymous inode file with this number, and
+/// returns its descriptor. Each `ioctl()` of the file returns the number.
+pub const ANON_FILE: u32 = 5;
+/// The number of a file that cannot be written.
+pub const READ_ONLY: u32 = 1_000_000;
+/// `_IO(MAGIC, 6)` of `/dev/test_rust_char0`: takes the descriptor of a file of [`ANON_FILE`], and
+/// returns its number. `EINVAL` for any other file.
+pub const NUMBER_OF: u32 = 6;
+/// `_IO(MAGIC, 7)` of `/dev/test_rust_char0`: returns how many files of [`ANON_FILE`] a task has
+/// released in `do_exit()`, after `exit_files()`.
+pub const DROPPED_BY_EXIT: u32 = 7;
+
+/// The physical address of the region that an open file of `/dev/test_rust_char2` has, and that can
+/// be mapped. A file cannot be opened while another one has the region.
+pub const REGION: u64 = 0xfe00_0000;
+/// The number of pages of the region.
+pub const REGION_PAGES: usize = 4;
 
 // The kinds of VMAs. The page offset of the VMA selects the kind, rounded down to a multiple of 16.
 // "prepare:" describes the same kind of `test_rust_vma_prepare`, if that device supports it. There,

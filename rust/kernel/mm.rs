@@ -71,6 +71,9 @@ pub mod vma_desc;
 
 mod kthread_use_mm;
 
+mod mem_region;
+pub use mem_region::MemRegion;
+
 mod mmap_lock;
 pub use mmap_lock::{
     MmapReadGuard,

@@ -259,7 +259,15 @@ unsafe fn map_file<T, R: Send>(
         };
 
         // `vm_mmap()` returns an address or an errno.
-        let result = from_err_ptr(addr as *mut c_void).and_then(|addr| f(addr as usize));
+        let result = from_err_ptr(addr as *mut c_void).and_then(|addr| {
+            let result = f(addr as usize);
+            // The hook may have kept the mm, and what it has lent must outlast the VMA. This fails
+            // if an allocation does.
+            //
+            // SAFETY: The current task uses the new mm, in which the range was mapped above.
+            while unsafe { bindings::vm_munmap(addr as usize, FILE_PAGES * PAGE_SIZE) } != 0 {}
+            result
+        });
         // SAFETY: The file is open, and only `call_hook()` reads the field. The VMA, and whatever
         // the hook has stored, may have references of their own: a later call of the hook finds
         // null.

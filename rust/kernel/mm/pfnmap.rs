@@ -8,10 +8,10 @@
 //! attached to the VMA ([`VmaNew::set_ops`]) is dropped only after the last PFN has been unmapped,
 //! in the VMA and in all VMAs that were made from it, also if the `->mmap()` hook fails.
 //!
-//! That is about CPUs. A device that userspace drives by VFIO may still access a PFN: type 1 of
-//! VFIO puts those of MMIO and of reserved pages into the IOMMU (`follow_fault_pfn()`), and removes
-//! them when userspace asks for it, not when the VMA is unmapped. It holds no reference on the
-//! driver's file. PFNs of other memory are refused.
+//! That is about the CPUs of this kernel. What userspace has put into an IOMMU by VFIO, or into the
+//! page tables of an ACRN guest, stays until userspace removes it, not until the VMA is unmapped:
+//! type 1 of VFIO (`follow_fault_pfn()`) and `acrn_vm_ram_map()` take PFNs of MMIO and of reserved
+//! pages. Neither holds a reference on the driver's file. PFNs of other memory are refused.
 //!
 //! [`flags::PFNMAP`] and [`flags::MIXEDMAP`] must not be combined: for a VMA with both, the core mm
 //! would take a mapped PFN for a page with a refcount.

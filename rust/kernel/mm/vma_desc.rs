@@ -119,14 +119,17 @@ use core::{
 
 /// The description of a VMA that userspace has requested.
 ///
-/// What the hook lends for `'a` is valid until the core mm has created the VMA, which then holds
-/// references of its own, or has failed to.
+/// What the hook lends for `'a` is valid until C code has done what the descriptor says. If the VMA
+/// has the file of the hook, it is valid until that VMA, and each VMA that is made from it, has
+/// been unmapped: a VMA holds a reference on its file, which owns what the hook lends.
 ///
 /// # Invariants
 ///
 /// - The current task runs an `->mmap_prepare()` hook that was called with this descriptor. Nothing
 ///   else accesses the descriptor meanwhile.
-/// - All that is valid for `'a` is valid until C code has done what the descriptor says.
+/// - All that is valid for `'a` is valid until C code has done what the descriptor says. If the VMA
+///   has the file of the hook, it is valid until that VMA, and each VMA that is made from it, has
+///   been unmapped.
 /// - `private_data` is null, or the pointer of an `Arc<T>` that is valid for `'a`. In the latter
 ///   case, `vm_ops` points to the `vm_ops` of `T`, `VM_DONTEXPAND` is set, and there is no action.
 /// - At most one of these three is there: `VM_PFNMAP`, `VM_MIXEDMAP`, an action.
@@ -172,7 +175,8 @@ impl<'a> VmaDesc<'a> {
     ///   `'b`, and nothing else may access the descriptor until then.
     /// - The hook must return the result of what is done with the descriptor. If that is success,
     ///   all that is valid for `'a` must stay valid until `mmap_region()` or `compat_vma_mmap()`
-    ///   has finished with the VMA.
+    ///   has finished with the VMA. If `vm_file` is `file`, it must stay valid until the VMA, and
+    ///   each VMA that is made from it, is unmapped.
     /// - `private_data` and the action must not be set, nor `VM_PFNMAP` or `VM_MIXEDMAP`.
     ///
     /// # Examples
@@ -371,6 +375,13 @@ impl<'a> VmaDesc<'a> {
     unsafe fn update_flags(&mut self, set: vm_flags_t, unset: vm_flags_t) {
         let flags = (self.flags() | set) & !unset;
         self.raw_mut().vma_flags.__vma_flags[0] = flags;
+    }
+
+    /// Returns whether the VMA will hold a reference on the file whose hook this is.
+    #[inline]
+    pub(super) fn keeps_file(&self) -> bool {
+        let desc = self.raw();
+        desc.vm_file.cast_const() == desc.file.cast_const()
     }
 
     /// Returns whether data is attached.

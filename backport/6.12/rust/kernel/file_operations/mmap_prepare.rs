@@ -30,18 +30,19 @@ impl<T: FileOperations> Calls<T> {
 
     /// # Safety
     ///
-    /// Only `mmap_region()` may call this, for a file whose `open()` has succeeded.
+    /// Only `mmap_region()` may call this, for an open file.
     unsafe extern "C" fn mmap_prepare(
-        file: *mut bindings::file,
+        raw_file: *mut bindings::file,
         vma: *mut bindings::vm_area_struct,
     ) -> c_int {
-        // SAFETY: The caller of `do_mmap()` holds a reference to the file during the call. The file
-        // is that of a device.
-        let (data, file) = unsafe { Self::borrow(file) };
-        // SAFETY: `mmap_region()` has called this hook with `vma`, which it sets up, and has not
-        // set `VM_PFNMAP`. The hook returns what `compat_vma_mmap()` returns. The caller's
-        // reference keeps the file and its data valid until this returns, and nothing else is
-        // borrowed.
-        unsafe { VmaDesc::compat_vma_mmap(vma, |desc| T::mmap_prepare(data, file, desc)) }
+        // SAFETY: The caller of `do_mmap()` holds a reference to the file during the call. The
+        // borrows may have any lifetime that the file is open for: only the hook uses them, and
+        // what it stores in the descriptor is valid while the file is open.
+        let (data, file) = unsafe { Self::borrow(raw_file) };
+        // SAFETY: `mmap_region()` has called this hook of `raw_file` with `vma`, which it sets up,
+        // and has not set `VM_PFNMAP`. The hook returns what `compat_vma_mmap()` returns. The
+        // caller holds a reference to the file until `mmap_region()` has returned, also if that
+        // fails. After that, the VMA holds one, if it has this file.
+        unsafe { VmaDesc::compat_vma_mmap(raw_file, vma, |desc| T::mmap_prepare(data, file, desc)) }
     }
 }

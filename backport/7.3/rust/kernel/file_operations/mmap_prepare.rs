@@ -29,15 +29,16 @@ impl<T: FileOperations> Calls<T> {
 
     /// # Safety
     ///
-    /// Only `mmap_region()` or `compat_vma_mmap()` may call this, for a file whose `open()` has
-    /// succeeded. They hold a reference to the file until the VMA is complete.
+    /// Only `mmap_region()` or `compat_vma_mmap()` may call this, for an open file. They hold
+    /// a reference to the file until the VMA is complete.
     unsafe extern "C" fn mmap_prepare(desc: *mut bindings::vm_area_desc) -> c_int {
         // SAFETY: The descriptor is valid, and its `file` is the one with this hook. The caller
-        // holds a reference to it until the VMA is complete. The file is that of a device.
+        // holds a reference to it until the VMA is complete.
         let (data, file) = unsafe { Self::borrow((*desc).file) };
-        // SAFETY: This is the `->mmap_prepare()` hook, and both borrows are valid until the VMA is
-        // complete. `mmap_region()` sets neither data nor an action in the descriptor, and neither
-        // `VM_PFNMAP` nor `VM_MIXEDMAP`.
+        // SAFETY: This is the `->mmap_prepare()` hook. Both borrows are valid while there is a
+        // reference on the file: the caller holds one until the VMA is complete or has failed, and
+        // a VMA that has this file holds one until it is unmapped. `mmap_region()` sets neither
+        // data nor an action in the descriptor, and neither `VM_PFNMAP` nor `VM_MIXEDMAP`.
         let desc = unsafe { VmaDesc::from_raw(desc) };
 
         T::mmap_prepare(data, file, desc).map_or_else(|err| err.to_errno(), |()| 0)

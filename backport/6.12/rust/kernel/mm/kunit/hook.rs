@@ -24,8 +24,9 @@ pub(super) fn map_by_mmap_prepare<'a, R: Send>(
         let body = |desc: &mut VmaDesc<'a>| setup.take().ok_or(EINVAL)?(desc);
         // SAFETY: `mmap_region()` has called `mmap()` with `vma`, and `mmap()` returns what this
         // returns. `mmap_region()` does not set `VM_PFNMAP` before it calls the hook. `'a` is
-        // longer than the call of this function, which maps the file.
-        unsafe { VmaDesc::compat_vma_mmap(vma, body) }
+        // longer than the call of this function, which maps the file and unmaps it. The hook is
+        // that of `vm_file`.
+        unsafe { VmaDesc::compat_vma_mmap((*vma).vm_file, vma, body) }
     };
 
     // SAFETY: `mmap()` calls `call_hook()` only, with a `vm_area_struct`.

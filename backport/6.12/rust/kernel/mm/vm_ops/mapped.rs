@@ -52,9 +52,11 @@ impl<'a> VmaDesc<'a> {
     ///
     /// # Safety
     ///
-    /// The requirements of [`VmaNew::run_mmap_hook`] must be met, and `'a` must last until this
-    /// returns.
+    /// The requirements of [`VmaNew::run_mmap_hook`] must be met for `->mmap()` of `file`, and `'a`
+    /// must last until this returns. If the VMA has that file, it must last until each VMA is
+    /// unmapped that is made from this one.
     pub(crate) unsafe fn compat_vma_mmap(
+        file: *mut bindings::file,
         vma: *mut bindings::vm_area_struct,
         hook: impl FnOnce(&mut Self) -> Result,
     ) -> c_int {
@@ -74,12 +76,11 @@ impl<'a> VmaDesc<'a> {
             // of `VmaNew`.
             desc.vm_ops = unsafe { (*vma.as_ptr()).vm_ops };
             // SAFETY: As for `vm_ops`. The VMA holds a reference to its file.
-            desc.file = unsafe { (*vma.as_ptr()).vm_file };
-            desc.vm_file = desc.file;
+            desc.vm_file = unsafe { (*vma.as_ptr()).vm_file };
+            desc.file = file;
 
             // SAFETY: `desc` describes the VMA as for an `->mmap_prepare()` hook. `do_mmap()` sets
-            // neither `VM_PFNMAP` nor `VM_MIXEDMAP`. The caller guarantees that `'a` lasts until
-            // this function returns.
+            // neither `VM_PFNMAP` nor `VM_MIXEDMAP`. The caller guarantees how long `'a` lasts.
             hook(unsafe { Self::from_raw(&mut desc) })?;
             // Without the flag, `mremap()` would grow the VMA without calling the hook.
             desc.vma_flags.__vma_flags[0] |= flags::DONTEXPAND;

@@ -35,7 +35,8 @@ pub(super) fn map_by_mmap_prepare<'a, R: Send>(
     let mut hook = |desc: *mut bindings::vm_area_desc| {
         // SAFETY: `mmap_region()` has called `mmap_prepare()` with `desc`, which nothing else uses
         // until the hook returns. It sets neither data nor an action, and neither `VM_PFNMAP` nor
-        // `VM_MIXEDMAP`. `'a` is longer than the call of this function, which maps the file.
+        // `VM_MIXEDMAP`. `'a` is longer than the call of this function, which maps the file and
+        // unmaps it.
         let desc = unsafe { VmaDesc::<'a>::from_raw(desc) };
 
         match setup.take().ok_or(EINVAL).and_then(|setup| setup(desc)) {

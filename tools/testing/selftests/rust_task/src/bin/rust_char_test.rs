@@ -18,7 +18,7 @@ use nix::{
     unistd::{close, dup2, lseek, read, unlink, write, Whence},
 };
 use rust_task::{
-    child::in_child,
+    child::{in_child, Child},
     device::map_file,
     ioctl::{call, call_for, io},
     ktap::{self, did, fact, Test},
@@ -58,6 +58,7 @@ const TESTS: &[Test] = &[
     ("anonymous inode file, released by exit()", anon_exit),
     ("open() that fails", failing_open),
     ("pages that ->mmap_prepare() maps", prepared),
+    ("registers of a device, mapped and released", region),
     ("page that is mapped", mapping),
     ("page that a child has mapped", child),
     ("node that mknod() creates", by_mknod),
@@ -564,6 +565,79 @@ fn mapping() -> Result<()> {
     // SAFETY: No reference points to the page.
     let result = unsafe { nix::sys::mman::mprotect(page, PAGE, ProtFlags::PROT_WRITE) };
     ensure!(result == Err(Errno::EACCES), "mprotect(): {result:?}");
+    Ok(())
+}
+
+/// The region is not released before the file is closed and each VMA is unmapped.
+fn region() -> Result<()> {
+    const DEVICE: &str = "/dev/test_rust_char2";
+    let open = || OpenOptions::new().read(true).write(true).open(DEVICE);
+    let is_busy = || open().err().and_then(|err| err.raw_os_error()) == Some(libc::EBUSY);
+    let listed = || -> Result<bool> {
+        let start = format!("{:08x}-", vma_abi::REGION);
+        let list = std::fs::read_to_string("/proc/iomem")?;
+        Ok(list
+            .lines()
+            .any(|line| line.trim_start().starts_with(&start) && line.ends_with("test_rust_char")))
+    };
+    ensure!(!listed()?, "reserved before open()");
+    let file = open().context(DEVICE)?;
+    ensure!(listed()? && is_busy(), "not reserved");
+
+    let (rw, shared) = (
+        ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+        MapFlags::MAP_SHARED,
+    );
+    let page = PAGE as i64;
+    for (offset, pages, prot, flags) in [
+        (0, 5, rw, shared),
+        (3, 2, rw, shared),
+        (4, 1, rw, shared),
+        (1 << 40, 1, rw, shared),
+        (0, 1, rw, MapFlags::MAP_PRIVATE),
+    ] {
+        let mapped = map_file(&file, offset * page, pages * PAGE, prot, flags);
+        ensure!(
+            mapped == Err(Errno::EINVAL),
+            "{pages} pages at {offset}: {mapped:?}"
+        );
+    }
+    let first = map_file(&file, 0, PAGE, rw, shared)?;
+    let rest = map_file(&file, page, 3 * PAGE, rw, shared)?;
+    // On arm64, an access to an address without a device is an error.
+    if cfg!(target_arch = "x86_64") {
+        // SAFETY: The page is mapped, and no device has its address.
+        unsafe { first.as_ptr().cast::<u32>().read_volatile() };
+    }
+    drop(file);
+    ensure!(listed()? && is_busy(), "released while it is mapped");
+    // SAFETY: Nothing points to the pages.
+    unsafe { nix::sys::mman::munmap(first, PAGE)? };
+    ensure!(is_busy(), "released while a part of it is mapped");
+
+    // A child has its own VMA, which it splits.
+    let (ready, tell) = nix::unistd::pipe()?;
+    let middle = rest.as_ptr() as usize + PAGE;
+    let child = Child::start(move || {
+        let middle = std::ptr::NonNull::new(middle as *mut libc::c_void).context("address 0")?;
+        // SAFETY: Nothing points to the page.
+        unsafe { nix::sys::mman::munmap(middle, PAGE)? };
+        ensure!(write(&tell, b"a")? == 1);
+        loop {
+            nix::unistd::pause();
+        }
+    })?;
+    ensure!(read(ready.as_raw_fd(), &mut [0])? == 1);
+    // SAFETY: As above.
+    unsafe { nix::sys::mman::munmap(rest, 3 * PAGE)? };
+    ensure!(
+        listed()? && is_busy(),
+        "released while a child has mapped it"
+    );
+    child.kill()?;
+    ensure!(!listed()?, "not released");
+    drop(open().context(DEVICE)?);
+    ensure!(!listed()?, "not released after it was not mapped");
     Ok(())
 }
 
