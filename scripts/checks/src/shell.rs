@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A shell in the booted kernel, with the modules of `M=`.
+//! A shell in the booted kernel, with the modules and programs of `M=`.
 
 use anyhow::{bail, Context, Result};
 use front::{
@@ -17,6 +17,7 @@ use std::{
     fmt::Write,
     fs,
     io::{self, IsTerminal, Read},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -45,6 +46,11 @@ fi
 reboot -f
 ";
 
+/// The names in `/` of the guest.
+const TAKEN: &[&str] = &[
+    "bin", "dev", "init.sh", "modules", "proc", "script", "sys", "tmp",
+];
+
 /// Commands from a pipe are killed after this time.
 const LIMIT: Duration = Duration::from_secs(600);
 
@@ -52,12 +58,12 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// they succeeded.
 pub fn open(build: &Build, tools: &Tools) -> Result<bool> {
     let module = env::var_os("M").filter(|module| !module.is_empty());
-    let modules = match module {
-        Some(folder) => modules(build, tools, Path::new(&folder))?,
+    let files = match module {
+        Some(folder) => files(build, tools, Path::new(&folder))?,
         None => Vec::new(),
     };
     if io::stdin().is_terminal() {
-        let archive = archive(build, tools, &modules, None)?;
+        let archive = archive(build, tools, &files, None)?;
         let mut qemu = qemu(build, &kernel::image(build), &archive, "quiet")?;
         println!("Ctrl-A X ends the guest");
         return Ok(qemu
@@ -69,26 +75,46 @@ pub fn open(build: &Build, tools: &Tools) -> Result<bool> {
     let mut script = String::new();
     io::stdin().read_to_string(&mut script)?;
     let image = kernel::image(build);
-    let (output, status) = run(build, tools, &image, &modules, &script)?;
+    let (output, status) = run(build, tools, &image, &files, &script)?;
     print!("{output}");
     Ok(status)
 }
 
-/// Builds the modules of a directory. Returns their files.
-fn modules(build: &Build, tools: &Tools, folder: &Path) -> Result<Vec<PathBuf>> {
+/// Builds the modules of a directory. Returns their files, and the programs in the directory itself.
+fn files(build: &Build, tools: &Tools, folder: &Path) -> Result<Vec<PathBuf>> {
     let at = folder.display();
     let folder = folder.canonicalize().with_context(|| format!("M={at}"))?;
     let mut make = kernel::make(build, tools);
     make.arg(format!("M={}", folder.display())).arg("modules");
     step::run(&format!("M={at}"), &build.log("module"), &mut make)?;
     let all = tree::walk(&folder)?.into_iter();
-    let modules: Vec<_> = all
+    let mut files: Vec<_> = all
         .filter(|file| file.extension().is_some_and(|e| e == "ko"))
         .collect();
-    if modules.is_empty() {
+    if files.is_empty() {
         bail!("M={at}: no module was built; its Makefile needs a line such as `obj-m := name.o`");
     }
-    Ok(modules)
+    let mut programs = Vec::new();
+    for entry in fs::read_dir(&folder)? {
+        let file = entry?.path();
+        let is_module = file.extension().is_some_and(|e| e == "ko");
+        if is_module || !file.is_file() || !is_program(&file)? {
+            continue;
+        }
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if TAKEN.contains(&&*name) || name.contains(char::is_whitespace) {
+            bail!("M={at}: the shell cannot have a program with the name `{name}`");
+        }
+        programs.push(file);
+    }
+    programs.sort();
+    files.extend(programs);
+    Ok(files)
+}
+
+/// Returns whether a file can be executed.
+fn is_program(file: &Path) -> Result<bool> {
+    Ok(file.metadata()?.permissions().mode() & 0o111 != 0)
 }
 
 /// Runs commands in the guest. Returns their output, and whether the last one succeeded.
@@ -96,10 +122,10 @@ pub fn run(
     build: &Build,
     tools: &Tools,
     image: &Path,
-    modules: &[PathBuf],
+    files: &[PathBuf],
     script: &str,
 ) -> Result<(String, bool)> {
-    let archive = archive(build, tools, modules, Some(script))?;
+    let archive = archive(build, tools, files, Some(script))?;
     let folder = build.objects.join("boot");
     let (console, output) = (folder.join("shell.log"), folder.join("shell.out"));
     for old in [&console, &output] {
@@ -123,11 +149,11 @@ pub fn run(
     Ok((text.to_owned(), status.trim() == "0"))
 }
 
-/// Packs the shell, the modules, and the script.
+/// Packs the shell, the modules and programs, and the script.
 fn archive(
     build: &Build,
     tools: &Tools,
-    modules: &[PathBuf],
+    files: &[PathBuf],
     script: Option<&str>,
 ) -> Result<PathBuf> {
     let busybox = setup::busybox(build)?;
@@ -155,15 +181,15 @@ fn archive(
         fs::write(&script, text)?;
         file("/script", &script, "0644")?;
     }
-    let name = |module: &Path| {
-        module
-            .file_name()
+    let name = |file: &Path| {
+        file.file_name()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned()
     };
-    for module in modules {
-        file(&format!("/{}", name(module)), module, "0644")?;
+    for from in files {
+        let mode = if is_program(from)? { "0755" } else { "0644" };
+        file(&format!("/{}", name(from)), from, mode)?;
     }
     for driver in &build.manifest.driver {
         let module = build.objects.join(driver.module());
@@ -230,7 +256,7 @@ pub fn readme(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()>
     let readme = Readme::parse(&fs::read_to_string(build.root.join("README.md"))?)?;
     let folder = build.out.join("readme").join(&build.series).join("whoami");
     readme.write(&folder)?;
-    let modules = modules(build, tools, &folder)?;
+    let modules = files(build, tools, &folder)?;
     let image = kernel::image(build);
     let (output, succeeded) = run(build, tools, &image, &modules, &readme.script)?;
     outcome.report(
