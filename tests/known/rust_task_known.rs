@@ -11,7 +11,8 @@ use kernel::{
     c_str,
     fs::file::{
         File,
-        FileDescriptorReservation, //
+        FileDescriptorReservation,
+        LocalFile, //
     },
     impl_has_hr_timer, ioctl,
     miscdevice::{
@@ -70,6 +71,7 @@ const READS: usize = 1 << 30;
 struct KnownModule {
     _device: Pin<KBox<MiscDeviceRegistration<Known>>>,
     _installs: Pin<KBox<MiscDeviceRegistration<Installs>>>,
+    _looks: Pin<KBox<MiscDeviceRegistration<Looks>>>,
 }
 
 impl kernel::Module for KnownModule {
@@ -77,6 +79,7 @@ impl kernel::Module for KnownModule {
         Ok(Self {
             _device: register(c_str!("rust_task_known"))?,
             _installs: register(c_str!("rust_task_installs"))?,
+            _looks: register(c_str!("rust_task_looks"))?,
         })
     }
 }
@@ -107,6 +110,24 @@ impl MiscDevice for Installs {
 
     fn ioctl(me: &Self, _file: &File, _cmd: u32, _arg: usize) -> Result<isize> {
         Ok(me.fd as isize)
+    }
+}
+
+/// A device whose data looks for a file when it is dropped.
+struct Looks;
+
+#[vtable]
+impl MiscDevice for Looks {
+    type Ptr = KBox<Self>;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+        Ok(KBox::new(Self, GFP_KERNEL)?)
+    }
+}
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        let _ = LocalFile::fget(0);
     }
 }
 

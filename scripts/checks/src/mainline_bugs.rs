@@ -65,6 +65,12 @@ const BUGS: &[Bug] = &[
         parameters: "",
     },
     Bug {
+        name: "exit",
+        what: "LocalFile::fget() in the drop of a file's data, while the task exits",
+        signs: &["NULL pointer dereference"],
+        parameters: "",
+    },
+    Bug {
         name: "leader",
         what:
             "CurrentTask::group_leader() in an interrupt, on an exiting thread that reaps zombies",

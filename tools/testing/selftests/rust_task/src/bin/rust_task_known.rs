@@ -18,7 +18,7 @@ use nix::{
 };
 use rust_task::{
     binder::{self, Binder},
-    child::Child,
+    child::{in_child, Child},
     device, ioctl, ktap, params, vma,
 };
 use std::{
@@ -52,6 +52,7 @@ fn main() -> Result<()> {
         Some("zap") => ktap::run(&[("zap of part of a page", zap)]),
         Some("insert") => ktap::run(&[("page in a VMA of another driver", insert)]),
         Some("install") => ktap::run(&[("file that its open() installs", install)]),
+        Some("exit") => ktap::run(&[("file of a task that exits", exit)]),
         other => bail!("known={other:?}"),
     }
 }
@@ -127,6 +128,15 @@ fn flags_once() -> Result<bool> {
         .map_err(|_| anyhow::anyhow!("the thread panicked"))?
         .context("MADV_GUARD_INSTALL")?;
     Ok(answer == 1)
+}
+
+/// The file is released by `exit()`, when the child has no file descriptor table any more.
+fn exit() -> Result<()> {
+    in_child(|| {
+        let file = File::open("/dev/rust_task_looks")?;
+        std::mem::forget(file);
+        Ok(())
+    })
 }
 
 /// Another thread could use this file before `open()` has returned, when it has no data.
