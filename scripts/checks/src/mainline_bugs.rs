@@ -31,6 +31,9 @@ const LIMIT: u64 = 400;
 /// Part of each message about a guest that does not finish.
 const HANG: &str = "did not";
 
+/// Part of the message of a crash, after which the guest would not go on.
+const OOPS: &str = "NULL pointer dereference";
+
 const BUGS: &[Bug] = &[
     Bug {
         name: "pid",
@@ -67,7 +70,7 @@ const BUGS: &[Bug] = &[
     Bug {
         name: "exit",
         what: "LocalFile::fget() in the drop of a file's data, while the task exits",
-        signs: &["NULL pointer dereference"],
+        signs: &[OOPS],
         parameters: "",
     },
     Bug {
@@ -89,6 +92,7 @@ fn reproduce(bug: &Bug, build: &Build, tools: &Tools, seconds: u64) -> Result<Op
     );
     let options = BootOptions {
         limit: Duration::from_secs(seconds),
+        until_failure: bug.signs.contains(&OOPS),
         ..BootOptions::new(&parameters)
     };
     let mut outcome = Outcome::quiet();
