@@ -302,8 +302,8 @@ pub fn anon_inode_getfile<T: AnonFile>(
         )
     });
     match file {
-        // SAFETY: This is the reference to the new file. The file has no descriptor, so
-        // there is no `fdget_pos()` on it.
+        // SAFETY: This is the reference to the new file, which is not null. The file has no
+        // descriptor, so there is no `fdget_pos()` on it.
         Ok(file) => Ok(unsafe { ARef::from_raw(NonNull::new_unchecked(file.cast::<File>())) }),
         Err(err) => {
             // SAFETY: The pointer is that of `into_foreign()`. There is no file that has it, as

@@ -320,6 +320,10 @@ impl CurrentTask {
     /// `CLOCK_REALTIME` is set meanwhile, a wait for [`Expires::Realtime`] ends at the time that
     /// the clock shows then.
     ///
+    /// The owner of a [`KThread`](crate::kthread::KThread) cannot stop or park it while it waits
+    /// here, nor can its module be unloaded. A kthread uses
+    /// [`CurrentKThread::wait_until`](crate::kthread::CurrentKThread::wait_until).
+    ///
     /// # Errors
     ///
     /// As for [`wait_until`](Self::wait_until). [`WaitError::Signal`] is always `ERESTARTSYS`: a
