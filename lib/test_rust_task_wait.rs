@@ -109,6 +109,7 @@ const LEAKED_GUARD: u32 = command(abi::LEAKED_GUARD);
 const MMAP_LOCK: u32 = command(abi::MMAP_LOCK);
 const WORKER_ORDER: u32 = command(abi::WORKER_ORDER);
 const WORKER_RACE: u32 = command(abi::WORKER_RACE);
+const WORKER_DELAYED: u32 = command(abi::WORKER_DELAYED);
 const WORKER_CONTEXT: u32 = command(abi::WORKER_CONTEXT);
 const WORKER_OWN: u32 = command(abi::WORKER_OWN);
 
@@ -146,6 +147,7 @@ pub(super) fn ioctl(cmd: u32, user: UserSlice) -> Result {
         MMAP_LOCK => mmap_lock,
         WORKER_ORDER => worker::order,
         WORKER_RACE => worker::race,
+        WORKER_DELAYED => worker::delayed,
         WORKER_CONTEXT => worker::context,
         WORKER_OWN => worker::own,
         _ => return Err(ENOTTY),

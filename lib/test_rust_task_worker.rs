@@ -5,6 +5,7 @@
 use super::{
     call_on_cpu,
     errno,
+    jiffies,
     pause,
     poll,
     within_ten_seconds,
@@ -12,10 +13,11 @@ use super::{
     Slot, //
 };
 use kernel::{
-    impl_has_kthread_work,
+    impl_has_kthread_delayed_work, impl_has_kthread_work,
     kthread::{
         CurrentKThread,
         KThread,
+        KThreadDelayedWork,
         KThreadWork,
         KThreadWorkItem,
         KThreadWorker, //
@@ -38,6 +40,7 @@ use kernel::{
 const WAIT: u64 = 0;
 const COUNT: u64 = 1;
 const ASK: u64 = 2;
+const DELAYED: u64 = 3;
 
 /// What the works of a test do.
 #[pin_data(PinnedDrop)]
@@ -53,12 +56,19 @@ struct Item {
     /// Calls functions that a work must not call.
     #[pin]
     ask: KThreadWork<Item, ASK>,
+    /// Counts only.
+    #[pin]
+    delayed: KThreadDelayedWork<Item, DELAYED>,
 }
 
 impl_has_kthread_work! {
     impl HasKThreadWork<WAIT> for Item { self.wait }
     impl HasKThreadWork<COUNT> for Item { self.count }
     impl HasKThreadWork<ASK> for Item { self.ask }
+}
+
+impl_has_kthread_delayed_work! {
+    impl HasKThreadWork<DELAYED> for Item { self.delayed }
 }
 
 #[pin_data]
@@ -104,6 +114,7 @@ impl Item {
             wait <- KThreadWork::new(worker),
             count <- KThreadWork::new(worker),
             ask <- KThreadWork::new(worker),
+            delayed <- KThreadDelayedWork::new(worker),
         });
         Arc::pin_init(init, GFP_KERNEL)
     }
@@ -129,6 +140,12 @@ impl KThreadWorkItem<COUNT> for Item {
         if this.shared.runs.fetch_add(1, Full) != this.number {
             this.shared.wrong.fetch_add(1, Relaxed);
         }
+    }
+}
+
+impl KThreadWorkItem<DELAYED> for Item {
+    fn run(this: Arc<Self>, _worker: &CurrentKThread) {
+        this.shared.runs.fetch_add(1, Full);
     }
 }
 
@@ -252,6 +269,78 @@ pub(super) fn race([rounds, _]: [i64; 2]) -> Result<Results> {
     // The handle holds no reference to the item.
     let left = shared.items.load(Acquire);
     drop(worker);
+    Ok([lost, left, result.into(), cancelled])
+}
+
+/// Returns when a jiffy ends.
+fn next_jiffy() {
+    let now = jiffies();
+    while jiffies() == now {
+        kernel::task::cond_resched();
+    }
+}
+
+/// See [`WORKER_DELAYED`](super::abi::WORKER_DELAYED).
+pub(super) fn delayed([rounds, _]: [i64; 2]) -> Result<Results> {
+    const ITEMS: usize = 100;
+
+    let shared = Shared::new()?;
+    let worker = new_worker()?;
+    let mut items = KVec::new();
+    for _ in 0..ITEMS {
+        items.push(Item::new(&worker, &shared, 0)?, GFP_KERNEL)?;
+    }
+    let items = Arc::new(items, GFP_KERNEL)?;
+
+    // How many rounds have begun and ended, and how many works were cancelled.
+    let totals: Arc<[Atomic<i64>; 3]> = Arc::new([const { Atomic::new(0) }; 3], GFP_KERNEL)?;
+    let (theirs, of_thread) = (items.clone(), totals.clone());
+    let thread = KThread::spawn(format_args!("test/delayed"), move |this| {
+        let [begun, ended, cancelled] = &*of_thread;
+        while !this.should_stop() {
+            if begun.load(Acquire) == ended.load(Relaxed) {
+                kernel::task::cond_resched();
+                continue;
+            }
+            // The timers expire on the other CPU at the same time, in the reverse order.
+            next_jiffy();
+            for item in theirs.iter().rev() {
+                match item.delayed.cancel_sync() {
+                    Ok(removed) => cancelled.fetch_add(removed.into(), Relaxed),
+                    Err(_) => return 1,
+                };
+            }
+            ended.fetch_add(1, Full);
+        }
+        0
+    })?;
+
+    let [begun, ended, cancelled] = &*totals;
+    let mut queued = 0;
+    for round in 0..rounds {
+        for item in items.iter() {
+            // One of them has no delay.
+            let delay = queued % ITEMS as i64;
+            let queue = KThreadDelayedWork::<_, DELAYED>::queue;
+            queued += i64::from(queue(item.clone(), delay.min(1) as _).is_ok());
+        }
+        begun.fetch_add(1, Full);
+        within_ten_seconds(|| ended.load(Acquire) > round);
+    }
+    let result = thread.stop();
+    // The last works may be running.
+    worker.flush()?;
+    drop(items);
+
+    let cancelled = cancelled.load(Relaxed);
+    let lost = queued - cancelled - shared.runs.load(Acquire) + shared.items.load(Acquire);
+    // One work waits for its timer, which the worker stops.
+    let other = Item::new(&worker, &shared, 1)?;
+    ensure(KThreadDelayedWork::<_, DELAYED>::queue(other, 1_000_000).is_ok())?;
+    let with_timer = shared.items.load(Acquire);
+    let runs = shared.runs.load(Acquire);
+    drop(worker);
+    let left = 10 * with_timer + shared.items.load(Acquire) + shared.runs.load(Acquire) - runs;
     Ok([lost, left, result.into(), cancelled])
 }
 

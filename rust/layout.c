@@ -106,6 +106,7 @@ static void __used rust_layout(void)
 	SIZE(kthread_worker);
 	FIELD(kthread_worker, current_work);
 	SIZE(kthread_work);
+	SIZE(kthread_delayed_work);
 	FIELD(kthread_work, func);
 	FIELD(kthread_work, worker);
 

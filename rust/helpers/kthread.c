@@ -9,6 +9,11 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
+#include <linux/timer.h>
+
+#ifndef timer_container_of	/* Linux 6.12 */
+#define timer_delete_sync_try(timer) try_to_del_timer_sync(timer)
+#endif
 
 __rust_helper void
 rust_helper_kthread_init_worker(struct kthread_worker *worker)
@@ -20,6 +25,13 @@ __rust_helper void rust_helper_kthread_init_work(struct kthread_work *work,
 						 kthread_work_func_t func)
 {
 	kthread_init_work(work, func);
+}
+
+__rust_helper void
+rust_helper_kthread_init_delayed_work(struct kthread_delayed_work *dwork,
+				      kthread_work_func_t func)
+{
+	kthread_init_delayed_work(dwork, func);
 }
 
 /*
@@ -48,6 +60,76 @@ rust_helper_kthread_worker_next(struct kthread_worker *worker)
 		list_del_init(&work->node);
 	worker->current_work = work;
 	return work;
+}
+
+/*
+ * Stops the timer of a work that is in one of the lists, and removes the work.
+ * Returns false if the lock has to be released first: the function of the timer
+ * is waiting for it.
+ *
+ * kthread_cancel_delayed_work_timer() sets `canceling` instead while it waits.
+ * Then the function of the timer removes the work, and no return value says so,
+ * so that the reference to it would be lost.
+ */
+static bool remove_delayed_work(struct kthread_delayed_work *dwork)
+{
+	if (timer_delete_sync_try(&dwork->timer) < 0)
+		return false;
+	list_del_init(&dwork->work.node);
+	return true;
+}
+
+/*
+ * kthread_cancel_delayed_work_sync(), which returns true whenever it has
+ * removed the work from a list.
+ */
+__rust_helper bool
+rust_helper_kthread_worker_cancel_delayed(struct kthread_worker *worker,
+					  struct kthread_delayed_work *dwork)
+{
+	struct kthread_work *work = &dwork->work;
+	unsigned long flags;
+	bool pending;
+
+	raw_spin_lock_irqsave(&worker->lock, flags);
+	while ((pending = !list_empty(&work->node)) &&
+	       !remove_delayed_work(dwork)) {
+		raw_spin_unlock_irqrestore(&worker->lock, flags);
+		cpu_relax();
+		raw_spin_lock_irqsave(&worker->lock, flags);
+	}
+	if (worker->current_work == work) {
+		/* Its timer is not set, as it cannot be queued meanwhile. */
+		work->canceling++;
+		raw_spin_unlock_irqrestore(&worker->lock, flags);
+		kthread_flush_work(work);
+		raw_spin_lock_irqsave(&worker->lock, flags);
+		work->canceling--;
+	}
+	raw_spin_unlock_irqrestore(&worker->lock, flags);
+	return pending;
+}
+
+/*
+ * Removes a work that waits for its timer. The worker must not take new works.
+ */
+__rust_helper struct kthread_work *
+rust_helper_kthread_worker_next_delayed(struct kthread_worker *worker)
+{
+	struct kthread_delayed_work *dwork;
+
+	for (;;) {
+		scoped_guard(raw_spinlock_irqsave, &worker->lock) {
+			dwork = list_first_entry_or_null(
+				&worker->delayed_work_list,
+				struct kthread_delayed_work, work.node);
+			if (!dwork)
+				return NULL;
+			if (remove_delayed_work(dwork))
+				return &dwork->work;
+		}
+		cpu_relax();
+	}
 }
 
 /* Says that no work is running. */

@@ -85,6 +85,7 @@ mod worker;
 
 pub use self::worker::{
     HasKThreadWork,
+    KThreadDelayedWork,
     KThreadWork,
     KThreadWorkItem,
     KThreadWorker, //

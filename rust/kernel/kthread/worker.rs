@@ -8,7 +8,7 @@
 //!
 //! A [`KThreadWork`] is a field of a struct in an [`Arc`]. While the work is queued, the queue owns
 //! a reference to the struct. It belongs to one worker from the start, so it cannot be queued on
-//! two.
+//! two. A [`KThreadDelayedWork`] can also be queued after a delay.
 //!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     bindings,
+    ffi::c_void,
     module_going,
     prelude::*,
     sync::{
@@ -40,13 +41,16 @@ use crate::{
         WaitQueue,
         MAX_SCHEDULE_TIMEOUT, //
     },
+    time::Jiffies,
     types::Opaque, //
 };
 use core::{
     cell::UnsafeCell,
     fmt,
     marker::PhantomData,
+    mem::offset_of,
     ptr::{
+        addr_of,
         null_mut,
         NonNull, //
     },
@@ -54,8 +58,9 @@ use core::{
 
 /// A handle that owns a kthread which runs works.
 ///
-/// Dropping it stops the kthread: it runs the works that are queued, and exits. The drop waits for
-/// that. Meanwhile [`CurrentKThread::should_stop`] returns `true`, so that a work that takes long
+/// Dropping it stops the kthread: it runs the works that are queued, and exits. A work whose
+/// [delay](KThreadDelayedWork) has not passed is not run; the kthread drops the reference to its
+/// struct. The drop waits for all that. Meanwhile [`CurrentKThread::should_stop`] returns `true`, so that a work that takes long
 /// can return. A work that is queued meanwhile is refused, or is run as well. The caller must not
 /// hold a lock that a work may take.
 ///
@@ -148,8 +153,11 @@ pub struct KThreadWorker {
 /// - A work in the list of `worker` is `marker`, a work on the stack of a `kthread_flush_work()` of
 ///   C code, whose `func` is not null, or the `work` of an [`Entry`], whose `func` is null, with
 ///   one reference to the `Arc` that contains it.
-/// - Works are added only in an RCU read-side critical section, after `state` has been found to be
-///   [`BEGUN`] in it, or by `kthread_flush_work()`, behind another work or the one that is running.
+/// - A work in the list of delayed works is that of an `Entry<kthread_delayed_work>`, with such a
+///   reference. Its timer is set, or the function of the timer waits for the lock of `worker`.
+/// - Works are added to either list only in an RCU read-side critical section, after `state` has
+///   been found to be [`BEGUN`] in it. Besides, timers move works to the list of `worker`, and
+///   `kthread_flush_work()` adds one behind another work or the one that is running.
 /// - `shared` is written before [`KThreadWorker::start`] returns, and is that of the kthread then.
 #[pin_data]
 struct Queue {
@@ -164,6 +172,8 @@ struct Queue {
     shared: UnsafeCell<Option<Arc<Shared>>>,
     /// [`NEW`], [`BEGUN`] or [`ENDED`].
     state: Atomic<u32>,
+    /// Whether there has been a [`KThreadDelayedWork`].
+    has_timers: Atomic<bool>,
     /// The task that creates the worker waits here while `state` is `NEW`.
     #[pin]
     begun: WaitQueue,
@@ -204,6 +214,7 @@ impl Queue {
             module,
             shared: UnsafeCell::new(None),
             state: Atomic::new(NEW),
+            has_timers: Atomic::new(false),
             begun <- WaitQueue::new(),
         });
         Arc::pin_init(init, GFP_KERNEL)
@@ -222,24 +233,25 @@ impl Queue {
         Ok(f())
     }
 
-    /// Adds a work to the list.
+    /// Adds a work to one of the lists by `queue`.
     ///
     /// # Safety
     ///
-    /// `work` must be `marker`, or the work of an `Entry` of this queue for which the caller owns a
-    /// reference. If this returns [`Inserted::Yes`], the list has taken over that reference.
-    unsafe fn insert(&self, work: *mut bindings::kthread_work) -> Inserted {
+    /// `queue` must be a call of `kthread_queue_work()` or `kthread_queue_delayed_work()`, with the
+    /// worker. The work must be `marker`, or that of an `Entry` of this queue for which the caller
+    /// owns a reference. If this returns [`Inserted::Yes`], the list has taken over that reference.
+    unsafe fn insert(&self, queue: impl FnOnce(*mut bindings::kthread_worker) -> bool) -> Inserted {
         let _guard = rcu::read_lock();
 
         if self.state.load(Relaxed) != BEGUN {
             return Inserted::Ended;
         }
-        // SAFETY: The worker and, by the safety requirements, the work are initialized and valid
-        // until the work is in the list. The work has never been in the list of another worker. The
-        // function takes a raw spinlock, with interrupts disabled. It does not use the work after
-        // it has released the lock, and until then the kthread cannot take it. The kthread has a
-        // reference to the worker until it has waited for the end of this critical section.
-        match unsafe { bindings::kthread_queue_work(self.worker.get(), work) } {
+        // By the safety requirements, the work is initialized and valid until it is in the list,
+        // and has never been in the list of another worker. The C function takes a raw spinlock,
+        // with interrupts disabled. It does not use the work after it has released the lock, and
+        // until then neither the kthread nor a timer can take it. The kthread has a reference to
+        // the worker until it has waited for the end of this critical section.
+        match queue(self.worker.get()) {
             true => Inserted::Yes,
             false => Inserted::Pending,
         }
@@ -251,6 +263,15 @@ impl Queue {
         // SAFETY: The worker is initialized. The function takes a raw spinlock, with interrupts
         // disabled.
         NonNull::new(unsafe { bindings::kthread_worker_next(self.worker.get()) })
+    }
+
+    /// Takes a work that waits for its timer. The caller must pass it to [`drop_work`]. Must be
+    /// called when no works are added any more.
+    fn next_delayed(&self) -> Option<NonNull<bindings::kthread_work>> {
+        // SAFETY: The worker is initialized. By the type invariants, the works in the list of
+        // delayed works are of type `kthread_delayed_work`, and valid while they are there: the
+        // function removes them under the lock. It takes a raw spinlock, with interrupts disabled.
+        NonNull::new(unsafe { bindings::kthread_worker_next_delayed(self.worker.get()) })
     }
 
     /// Runs a work.
@@ -269,12 +290,9 @@ impl Queue {
         match unsafe { (*work).func } {
             // SAFETY: This is the function of a `kthread_flush_work()`, which waits for this call.
             Some(func) => unsafe { func(work) },
-            None => {
-                let entry = work.cast::<Entry>();
-                // SAFETY: By the type invariants, this is the first field of an `Entry`. The work
-                // has been taken from the list, with its reference, which this passes on.
-                unsafe { ((*entry).run)(entry, this) }
-            }
+            // SAFETY: By the type invariants, this is the work of an `Entry`. It has been taken from
+            // the list, with its reference, which this passes on.
+            None => unsafe { Entry::take(work, Some(this)) },
         }
     }
 
@@ -336,6 +354,20 @@ impl Serving {
         //
         // SAFETY: This code may sleep: `end_sections()` has been called otherwise.
         unsafe { bindings::synchronize_rcu() };
+        // A timer that expires meanwhile moves its work to the other list.
+        while let Some(work) = queue.next_delayed() {
+            // SAFETY: This is the work of an `Entry`. It has been taken from the list, with its
+            // reference, which this passes on.
+            unsafe { Entry::take(work.as_ptr(), None) };
+            between_works();
+        }
+        if queue.has_timers.load(Relaxed) {
+            // The function of a timer runs with softirqs disabled. It may not have returned from
+            // the release of the lock.
+            //
+            // SAFETY: As above: `between_works()` has been called.
+            unsafe { bindings::synchronize_rcu() };
+        }
         while let Some(work) = next() {
             // SAFETY: `next()` has returned the work.
             unsafe { queue.process(work, this) };
@@ -526,8 +558,10 @@ impl KThreadWorker {
             // behind it. When it has been run, the next one is behind them, also if another flush
             // queues it.
             for _ in 0..2 {
-                // SAFETY: This is the marker, and `self` has a reference to the queue.
-                let inserted = unsafe { self.queue.insert(marker) };
+                // SAFETY: `marker` is initialized, and `self` has a reference to the queue.
+                let queue = |worker| unsafe { bindings::kthread_queue_work(worker, marker) };
+                // SAFETY: This is the marker.
+                let inserted = unsafe { self.queue.insert(queue) };
                 if inserted == Inserted::Ended {
                     return Err(ESRCH);
                 }
@@ -543,24 +577,108 @@ impl KThreadWorker {
     }
 }
 
-/// The part of a [`KThreadWork`] that does not depend on its type.
+/// The part of a work that does not depend on the type of its struct. `W` is `kthread_work` or
+/// `kthread_delayed_work`, which begins with a `kthread_work`.
+///
+/// # Invariants
+///
+/// - `work` is initialized. The `func` of its `kthread_work` is null.
+/// - `work` is in no list but those of `queue`. While it is there, the list owns a reference to the
+///   `Arc` that contains the entry.
 #[pin_data]
 #[repr(C)]
-struct Entry {
-    /// Its `func` is null.
+struct Entry<W> {
+    /// Runs the work, or does not if there is no kthread. Takes over a reference to the `Arc` in
+    /// both cases.
+    run: unsafe fn(*mut c_void, Option<&CurrentKThread>),
+    queue: Arc<Queue>,
     #[pin]
-    work: Opaque<bindings::kthread_work>,
-    /// Runs the work, and takes over the reference of the list.
-    run: unsafe fn(*mut Entry, &CurrentKThread),
+    work: Opaque<W>,
 }
 
-impl Entry {
-    fn new(run: unsafe fn(*mut Entry, &CurrentKThread)) -> impl PinInit<Self> {
-        pin_init!(Self {
-            // SAFETY: The memory belongs to a work that is not used yet, and is pinned.
-            work <- Opaque::ffi_init(|work| unsafe { bindings::kthread_init_work(work, None) }),
+type Plain = Entry<bindings::kthread_work>;
+type Delayed = Entry<bindings::kthread_delayed_work>;
+
+impl<W> Entry<W> {
+    /// Returns an initializer of an entry of `worker`.
+    ///
+    /// # Safety
+    ///
+    /// `init` must initialize the work, with a `func` that is null. `run` must be called with a
+    /// pointer to this entry.
+    unsafe fn new<'a>(
+        worker: &'a KThreadWorker,
+        run: unsafe fn(*mut c_void, Option<&CurrentKThread>),
+        init: impl FnOnce(*mut W) + 'a,
+    ) -> impl PinInit<Self, Error> + 'a
+    where
+        W: 'a,
+    {
+        let check = move || match module_going::module_of(run as usize) == worker.queue.module {
+            true => Ok(worker.queue.clone()),
+            false => Err(EINVAL),
+        };
+        // INVARIANT: The work is in no list.
+        try_pin_init!(Self {
             run,
-        })
+            queue: check()?,
+            work <- Opaque::ffi_init(init),
+        }? Error)
+    }
+
+    /// Queues the work of `owner` by `queue`. Returns the reference if it has not been queued.
+    ///
+    /// # Safety
+    ///
+    /// `owner` must come from [`Arc::into_raw`], and the caller passes on its reference. `this` must
+    /// be an entry that it contains. `queue` must be as [`Queue::insert`] requires
+    /// it, for this work.
+    unsafe fn queue<T>(
+        owner: *const T,
+        this: *const Self,
+        queue: impl FnOnce(*mut bindings::kthread_worker) -> bool,
+    ) -> Result<(), Arc<T>> {
+        // SAFETY: `this` is valid until the work is queued, as the caller has passed on a reference
+        // to `owner`. The queue is valid until the end of the critical section in `insert()`: the
+        // kthread has a reference to it. By the safety requirements, `queue` is as required.
+        match unsafe { (*this).queue.insert(queue) } {
+            Inserted::Yes => Ok(()),
+            // SAFETY: The list has not taken the reference, which comes from `into_raw()`.
+            Inserted::Pending | Inserted::Ended => Err(unsafe { Arc::from_raw(owner) }),
+        }
+    }
+
+    /// Calls `cancel` for the work, and returns its result.
+    fn cancel(&self, cancel: impl FnOnce(*mut bindings::kthread_worker) -> bool) -> Result<bool> {
+        let worker = self.queue.worker.get();
+        if may_sleep() && self.queue.shared()?.is_current() {
+            // SAFETY: The worker is initialized. Only its kthread writes `current_work`, and this
+            // is its kthread. If the work that is running has freed its struct, this may be another
+            // one at the same address, which is not cancelled: C would wait permanently.
+            if unsafe { (*worker).current_work } == self.work.get().cast() {
+                return Err(EBUSY);
+            }
+            // No other work is running, so this does not wait.
+            return Ok(cancel(worker));
+        }
+        self.queue.wait(|| cancel(worker))
+    }
+}
+
+impl Plain {
+    /// Calls the function of a work, or drops the reference if there is no kthread.
+    ///
+    /// # Safety
+    ///
+    /// `work` must be that of a `Plain` or a `Delayed`. The caller passes on a reference to the
+    /// `Arc` that contains the entry.
+    unsafe fn take(work: *mut bindings::kthread_work, this: Option<&CurrentKThread>) {
+        static_assert!(offset_of!(Plain, work) == offset_of!(Delayed, work));
+        // SAFETY: By the safety requirements, `work` is in an entry, at this offset.
+        let entry = unsafe { work.byte_sub(offset_of!(Plain, work)) }.cast::<Self>();
+        // SAFETY: The entry is valid, as the caller has a reference. Both types begin with `run`,
+        // which gets a pointer to its entry.
+        unsafe { ((*entry).run)(entry.cast(), this) }
     }
 }
 
@@ -572,9 +690,8 @@ impl Entry {
 ///
 /// # Invariants
 ///
-/// - `entry` is initialized, and its `run` is that of `T` and `ID`.
-/// - `entry` is in the list of no other queue than `queue`. While it is there, the list owns a
-///   reference to the `Arc` that contains this work.
+/// The `run` of `entry` is that of `T` and `ID`. If the work is in a list, this is a field of a `T`
+/// in an `Arc`.
 ///
 /// # Examples
 ///
@@ -642,8 +759,7 @@ impl Entry {
 #[repr(C)]
 pub struct KThreadWork<T, const ID: u64 = 0> {
     #[pin]
-    entry: Entry,
-    queue: Arc<Queue>,
+    entry: Plain,
     _owner: PhantomData<T>,
 }
 
@@ -653,7 +769,7 @@ unsafe impl<T, const ID: u64> Send for KThreadWork<T, ID> {}
 // SAFETY: As above.
 unsafe impl<T, const ID: u64> Sync for KThreadWork<T, ID> {}
 
-/// The function of a [`KThreadWork`].
+/// The function of a [`KThreadWork`] or a [`KThreadDelayedWork`].
 ///
 /// # Examples
 ///
@@ -672,9 +788,10 @@ pub trait KThreadWorkItem<const ID: u64 = 0>: Send + Sync + Sized + 'static {
     fn run(this: Arc<Self>, worker: &CurrentKThread);
 }
 
-/// A type with a [`KThreadWork`] as a field.
+/// A type with a [`KThreadWork`] or a [`KThreadDelayedWork`] as a field.
 ///
-/// [`impl_has_kthread_work!`](crate::impl_has_kthread_work) implements it.
+/// [`impl_has_kthread_work!`](crate::impl_has_kthread_work) and
+/// [`impl_has_kthread_delayed_work!`](crate::impl_has_kthread_delayed_work) implement it.
 ///
 /// # Safety
 ///
@@ -685,6 +802,9 @@ pub trait KThreadWorkItem<const ID: u64 = 0>: Send + Sync + Sized + 'static {
 ///
 /// See [`KThreadWork`].
 pub unsafe trait HasKThreadWork<const ID: u64 = 0>: KThreadWorkItem<ID> {
+    /// The type of the field.
+    type Work;
+
     /// Returns the work of a struct.
     ///
     /// # Safety
@@ -694,7 +814,7 @@ pub unsafe trait HasKThreadWork<const ID: u64 = 0>: KThreadWorkItem<ID> {
     /// # Context
     ///
     /// Any context, including NMI.
-    unsafe fn raw_work(this: *mut Self) -> *mut KThreadWork<Self, ID>;
+    unsafe fn raw_work(this: *mut Self) -> *mut Self::Work;
 
     /// Returns the struct that contains a work.
     ///
@@ -705,7 +825,7 @@ pub unsafe trait HasKThreadWork<const ID: u64 = 0>: KThreadWorkItem<ID> {
     /// # Context
     ///
     /// Any context, including NMI.
-    unsafe fn container(work: *mut KThreadWork<Self, ID>) -> *mut Self;
+    unsafe fn container(work: *mut Self::Work) -> *mut Self;
 }
 
 /// Implements [`HasKThreadWork`](crate::kthread::HasKThreadWork) for a field of a struct.
@@ -715,30 +835,47 @@ pub unsafe trait HasKThreadWork<const ID: u64 = 0>: KThreadWorkItem<ID> {
 /// See [`KThreadWork`](crate::kthread::KThreadWork).
 #[macro_export]
 macro_rules! impl_has_kthread_work {
-    ($(impl HasKThreadWork<$id:tt> for $owner:ty { self.$field:ident })*) => {$(
+    (@$type:ident, $(impl HasKThreadWork<$id:tt> for $owner:ty { self.$field:ident })*) => {$(
         // SAFETY: Both functions use the offset of the same field. `offset_of!` requires that it is
         // a field of the type itself, and the result of `raw_work()` that it is the work.
         unsafe impl $crate::kthread::HasKThreadWork<$id> for $owner {
+            type Work = $crate::kthread::$type<Self, $id>;
+
             #[inline]
-            unsafe fn raw_work(
-                this: *mut Self,
-            ) -> *mut $crate::kthread::KThreadWork<Self, $id> {
+            unsafe fn raw_work(this: *mut Self) -> *mut Self::Work {
                 // SAFETY: The caller guarantees that the struct is valid.
                 unsafe { ::core::ptr::addr_of_mut!((*this).$field) }
             }
 
             #[inline]
-            unsafe fn container(
-                work: *mut $crate::kthread::KThreadWork<Self, $id>,
-            ) -> *mut Self {
+            unsafe fn container(work: *mut Self::Work) -> *mut Self {
                 // SAFETY: The caller guarantees that this is the field of a valid struct.
                 unsafe { work.byte_sub(::core::mem::offset_of!(Self, $field)).cast() }
             }
         }
     )*};
+    ($(impl $($work:tt)*)?) => {
+        $crate::impl_has_kthread_work!(@KThreadWork, $(impl $($work)*)?);
+    };
 }
 
-impl<T: HasKThreadWork<ID>, const ID: u64> KThreadWork<T, ID> {
+/// Implements [`HasKThreadWork`](crate::kthread::HasKThreadWork) for a field of a struct that is a
+/// [`KThreadDelayedWork`](crate::kthread::KThreadDelayedWork).
+///
+/// # Examples
+///
+/// See [`KThreadDelayedWork`](crate::kthread::KThreadDelayedWork).
+#[macro_export]
+macro_rules! impl_has_kthread_delayed_work {
+    ($($work:tt)*) => {
+        $crate::impl_has_kthread_work!(@KThreadDelayedWork, $($work)*);
+    };
+}
+
+impl<T, const ID: u64> KThreadWork<T, ID>
+where
+    T: HasKThreadWork<ID, Work = Self>,
+{
     /// Returns an initializer of a work of `worker`.
     ///
     /// # Errors
@@ -757,17 +894,14 @@ impl<T: HasKThreadWork<ID>, const ID: u64> KThreadWork<T, ID> {
     /// See [`KThreadWork`].
     #[doc(alias = "kthread_init_work")]
     pub fn new(worker: &KThreadWorker) -> impl PinInit<Self, Error> + '_ {
-        let check = || {
-            let code = run::<T, ID> as *const () as usize;
-            match module_going::module_of(code) == worker.queue.module {
-                true => Ok(worker.queue.clone()),
-                false => Err(EINVAL),
-            }
-        };
-        // INVARIANT: The work is in no list. `run()` is that of `T` and `ID`.
+        // INVARIANT: `run()` is that of `T` and `ID`. The work is in no list, and `queue()` adds it
+        // as a field of a `T` in an `Arc`.
         try_pin_init!(Self {
-            queue: check()?,
-            entry <- Entry::new(run::<T, ID>),
+            // SAFETY: The memory of the work is pinned, and belongs to one that is not used yet.
+            // `entry` is the first field of `Self`, which is `repr(C)`.
+            entry <- unsafe {
+                Plain::new(worker, run::<T, ID>, |work| bindings::kthread_init_work(work, None))
+            },
             _owner: PhantomData,
         }? Error)
     }
@@ -796,18 +930,15 @@ impl<T: HasKThreadWork<ID>, const ID: u64> KThreadWork<T, ID> {
     #[doc(alias = "kthread_queue_work")]
     pub fn queue(owner: Arc<T>) -> Result<(), Arc<T>> {
         let owner = Arc::into_raw(owner);
-        // SAFETY: `owner` is valid: this function owns a reference to it.
-        let this = unsafe { T::raw_work(owner.cast_mut()) };
-        // SAFETY: As above.
-        let (queue, work) = unsafe { (&*(*this).queue, (*this).entry.work.get()) };
-
-        // SAFETY: `work` is that of an entry of `queue`, whose `Arc` is `owner`. The reference is
-        // passed to the list.
-        match unsafe { queue.insert(work) } {
-            Inserted::Yes => Ok(()),
-            // SAFETY: The list has not taken the reference, which comes from `into_raw()`.
-            Inserted::Pending | Inserted::Ended => Err(unsafe { Arc::from_raw(owner) }),
-        }
+        // SAFETY: `owner` is valid, as this function owns a reference to it. So is its field.
+        let (entry, work) = unsafe {
+            let entry = addr_of!((*T::raw_work(owner.cast_mut())).entry);
+            (entry, (*entry).work.get())
+        };
+        // SAFETY: See `Queue::insert()`, which calls this with its worker.
+        let queue = |worker| unsafe { bindings::kthread_queue_work(worker, work) };
+        // SAFETY: `entry` is in `owner`, whose reference is passed on. `work` is its work.
+        unsafe { Entry::queue(owner, entry, queue) }
     }
 
     /// Waits until the work is neither queued nor running.
@@ -832,7 +963,8 @@ impl<T: HasKThreadWork<ID>, const ID: u64> KThreadWork<T, ID> {
         // `queue`, which is valid while `self` is. This task may sleep, and is not the kthread. The
         // work of `kthread_flush_work()` is added only behind one that the kthread will take from
         // the list, or is running, and the kthread empties the list before it exits.
-        self.queue
+        self.entry
+            .queue
             .wait(|| unsafe { bindings::kthread_flush_work(self.entry.work.get()) })
     }
 
@@ -857,43 +989,239 @@ impl<T: HasKThreadWork<ID>, const ID: u64> KThreadWork<T, ID> {
     /// See [`KThreadWork`].
     #[doc(alias = "kthread_cancel_work_sync")]
     pub fn cancel_sync(&self) -> Result<bool> {
-        let work = self.entry.work.get();
-        // SAFETY: By the type invariants, the work is initialized, and in no list but that of
-        // `queue`, which is valid while `self` is. This task may sleep. If the function waits for
+        // SAFETY: By the type invariants, the work is initialized, and in no list but that of its
+        // queue, which is valid while `self` is. This task may sleep. If the function waits for
         // the work, this is not the kthread, which is running the work and then runs that of
         // `kthread_flush_work()`.
-        let cancel = || unsafe { bindings::kthread_cancel_work_sync(work) };
-        let removed = if may_sleep() && self.queue.shared()?.is_current() {
-            // SAFETY: The worker is initialized. Only its kthread writes `current_work`, and this
-            // is its kthread. If the work that is running has freed its struct, this may be another
-            // one at the same address, which is not cancelled: C would wait permanently.
-            if unsafe { (*self.queue.worker.get()).current_work } == work {
-                return Err(EBUSY);
-            }
-            // No other work is running, so this does not wait.
-            cancel()
-        } else {
-            self.queue.wait(cancel)?
-        };
+        let cancel = |_| unsafe { bindings::kthread_cancel_work_sync(self.entry.work.get()) };
+        let removed = self.entry.cancel(cancel)?;
         if removed {
-            let this = core::ptr::from_ref(self).cast_mut();
-            // SAFETY: `self` is a field of a `T`: the work was in the list, so `queue()` got it
-            // from an `Arc`. The list had a reference to that, and has it no more.
-            drop(unsafe { Arc::from_raw(T::container(this)) });
+            // SAFETY: `self` is in an `Arc`: the work was in the list, which had a reference to
+            // that, and has it no more.
+            unsafe { drop_owner::<T, ID>(self) };
         }
         Ok(removed)
     }
 }
 
-/// Runs the work of a `KThreadWork<T, ID>`. This is code of the crate of `T`.
+/// A [`KThreadWork`] that can also be queued after a delay.
+///
+/// It has a timer, which adds the work to the queue. [`KThreadWorker::flush`] does not wait for
+/// that. When the worker stops, it drops the reference to the struct of such a work.
+/// [`impl_has_kthread_delayed_work!`](crate::impl_has_kthread_delayed_work) names the field.
+///
+/// # Invariants
+///
+/// As for [`KThreadWork`].
+///
+/// # Examples
+///
+/// A device that is polled every 10 milliseconds:
+///
+/// ```
+/// use kernel::{
+///     impl_has_kthread_delayed_work,
+///     kthread::{CurrentKThread, KThreadDelayedWork, KThreadWorkItem, KThreadWorker},
+///     sync::{atomic::{Atomic, Relaxed}, Arc},
+///     time::msecs_to_jiffies,
+/// };
+/// # use kernel::ffi::c_ulong;
+///
+/// #[pin_data]
+/// struct Sensor {
+///     reads: Atomic<u32>,
+///     #[pin]
+///     poll: KThreadDelayedWork<Sensor>,
+/// }
+///
+/// impl_has_kthread_delayed_work! {
+///     impl HasKThreadWork<0> for Sensor { self.poll }
+/// }
+///
+/// impl Sensor {
+///     fn new(worker: &KThreadWorker) -> impl PinInit<Self, Error> + '_ {
+///         try_pin_init!(Self {
+///             reads: Atomic::new(0),
+///             poll <- KThreadDelayedWork::new(worker),
+///         })
+///     }
+/// }
+///
+/// impl KThreadWorkItem for Sensor {
+///     fn run(this: Arc<Self>, _worker: &CurrentKThread) {
+///         this.reads.fetch_add(1, Relaxed);
+///         // Refused when the worker ends, or while it is being cancelled.
+///         let _ = KThreadDelayedWork::queue(this, msecs_to_jiffies(10));
+///     }
+/// }
+///
+/// let worker = KThreadWorker::spawn(format_args!("sensor"), |_| ())?;
+/// let sensor = Arc::pin_init(Sensor::new(&worker), GFP_KERNEL)?;
+/// // The first poll is at once.
+/// assert!(KThreadDelayedWork::queue(sensor.clone(), 0).is_ok());
+/// # worker.flush()?;
+/// # assert!(sensor.reads.load(Relaxed) >= 1);
+///
+/// // No poll is running or queued after this.
+/// sensor.poll.cancel_sync()?;
+/// # assert_eq!(sensor.poll.cancel_sync(), Ok(false));
+/// # for delay in [1, msecs_to_jiffies(60_000), c_ulong::MAX] {
+/// #     assert!(KThreadDelayedWork::queue(sensor.clone(), delay).is_ok());
+/// #     assert!(KThreadDelayedWork::queue(sensor.clone(), 0).is_err() || delay == 1);
+/// #     // One that has a delay of a tick may have run.
+/// #     assert!(sensor.poll.cancel_sync()? || delay == 1);
+/// # }
+/// # assert!(KThreadDelayedWork::queue(sensor.clone(), msecs_to_jiffies(60_000)).is_ok());
+/// # // This does not wait for a minute.
+/// # drop(worker);
+/// # assert!(KThreadDelayedWork::queue(sensor.clone(), 1).is_err());
+/// # assert_eq!(sensor.poll.cancel_sync(), Ok(false));
+/// # assert!(Arc::into_unique_or_drop(sensor).is_some());
+/// # Ok::<(), Error>(())
+/// ```
+#[doc(alias = "kthread_delayed_work")]
+#[pin_data]
+#[repr(C)]
+pub struct KThreadDelayedWork<T, const ID: u64 = 0> {
+    #[pin]
+    entry: Delayed,
+    _owner: PhantomData<T>,
+}
+
+// SAFETY: As for `KThreadWork`. The timer runs code of the kernel only.
+unsafe impl<T, const ID: u64> Send for KThreadDelayedWork<T, ID> {}
+// SAFETY: As above.
+unsafe impl<T, const ID: u64> Sync for KThreadDelayedWork<T, ID> {}
+
+impl<T, const ID: u64> KThreadDelayedWork<T, ID>
+where
+    T: HasKThreadWork<ID, Work = Self>,
+{
+    /// Returns an initializer of a work of `worker`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`KThreadWork::new`].
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// See [`KThreadDelayedWork`].
+    #[doc(alias = "kthread_init_delayed_work")]
+    pub fn new(worker: &KThreadWorker) -> impl PinInit<Self, Error> + '_ {
+        worker.queue.has_timers.store(true, Relaxed);
+        // INVARIANT: As in `KThreadWork::new()`.
+        try_pin_init!(Self {
+            // SAFETY: As in `KThreadWork::new()`.
+            entry <- unsafe {
+                Delayed::new(worker, run::<T, ID>, |work| {
+                    bindings::kthread_init_delayed_work(work, None)
+                })
+            },
+            _owner: PhantomData,
+        }? Error)
+    }
+
+    /// Queues the work of `owner` when `delay`, in jiffies, has passed. The worker runs it once,
+    /// with this reference.
+    ///
+    /// With a delay of 0, it is queued at once. The kernel's timers cannot express delays of more
+    /// than some days, 12 with a `CONFIG_HZ` of 1000. Such a delay ends after that time.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`KThreadWork::queue`]. A work whose delay has not passed is queued already.
+    ///
+    /// # Context
+    ///
+    /// Any context except NMI.
+    ///
+    /// # Examples
+    ///
+    /// See [`KThreadDelayedWork`].
+    #[doc(alias = "kthread_queue_delayed_work")]
+    pub fn queue(owner: Arc<T>, delay: Jiffies) -> Result<(), Arc<T>> {
+        let delay = delay.min(MAX_JIFFY_OFFSET);
+        let owner = Arc::into_raw(owner);
+        // SAFETY: `owner` is valid, as this function owns a reference to it. So is its field.
+        let (entry, work) = unsafe {
+            let entry = addr_of!((*T::raw_work(owner.cast_mut())).entry);
+            (entry, (*entry).work.get())
+        };
+        // SAFETY: See `Queue::insert()`, which calls this with its worker. The work is in no list
+        // if the function sets the timer, so the timer is not set, see `cancel_sync()`.
+        let queue = |worker| unsafe { bindings::kthread_queue_delayed_work(worker, work, delay) };
+        // SAFETY: `entry` is in `owner`, whose reference is passed on. `work` is its work.
+        unsafe { Entry::queue(owner, entry, queue) }
+    }
+
+    /// Stops the timer or removes the work from the queue, and waits until it is not running.
+    /// Returns whether it was queued, or its delay had not passed.
+    ///
+    /// While this waits, the work cannot be queued. The wait is that of [`KThreadWorker::flush`].
+    /// A work may cancel others of its worker.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`KThreadWork::cancel_sync`].
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// See [`KThreadDelayedWork`].
+    #[doc(alias = "kthread_cancel_delayed_work_sync")]
+    pub fn cancel_sync(&self) -> Result<bool> {
+        let cancel = |worker| {
+            let work = self.entry.work.get();
+            // SAFETY: As in `KThreadWork::cancel_sync()`. `worker` is that of the work. The
+            // function removes the work from its list when the timer is not set and its function
+            // is not running, so both end together.
+            unsafe { bindings::kthread_worker_cancel_delayed(worker, work) }
+        };
+        let removed = self.entry.cancel(cancel)?;
+        if removed {
+            // SAFETY: `self` is in an `Arc`: the work was in a list, which had a reference to
+            // that, and has it no more.
+            unsafe { drop_owner::<T, ID>(self) };
+        }
+        Ok(removed)
+    }
+}
+
+/// C's constant of this name. A timer further in the future counts as one in the past.
+const MAX_JIFFY_OFFSET: Jiffies = (Jiffies::MAX >> 2) - 1;
+
+/// Drops a reference to the struct of a work that has been removed from its list.
 ///
 /// # Safety
 ///
-/// `entry` must be that of a `KThreadWork<T, ID>`. The caller passes on a reference to the `Arc`
-/// that contains it.
-unsafe fn run<T: HasKThreadWork<ID>, const ID: u64>(entry: *mut Entry, this: &CurrentKThread) {
-    // SAFETY: `entry` is the first field of a `KThreadWork<T, ID>`, which is `repr(C)`. It is in an
-    // `Arc`, whose reference the caller passes on.
+/// The struct must be in an `Arc`. The caller passes on a reference to that.
+unsafe fn drop_owner<T: HasKThreadWork<ID>, const ID: u64>(work: &T::Work) {
+    let work = core::ptr::from_ref(work).cast_mut();
+    // SAFETY: `work` is the field of a `T`, in an `Arc` whose reference the caller passes on.
+    drop(unsafe { Arc::from_raw(T::container(work)) });
+}
+
+/// Runs a work, or drops the reference if there is no kthread. This is code of the crate of `T`.
+///
+/// # Safety
+///
+/// `entry` must be that of the work of a `T`. The caller passes on a reference to the `Arc` that
+/// contains it.
+unsafe fn run<T: HasKThreadWork<ID>, const ID: u64>(
+    entry: *mut c_void,
+    this: Option<&CurrentKThread>,
+) {
+    // SAFETY: `entry` is the first field of the work, whose type is `repr(C)`. It is in an `Arc`,
+    // whose reference the caller passes on.
     let owner = unsafe { Arc::from_raw(T::container(entry.cast())) };
-    T::run(owner, this);
+    if let Some(this) = this {
+        T::run(owner, this);
+    }
 }
