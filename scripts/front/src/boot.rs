@@ -149,7 +149,11 @@ pub fn try_boot(
         let _ = fs::remove_file(old);
     }
 
-    let parameters = format!("kunit.stats_enabled=0 {}", options.parameters);
+    // C's softdog must not reboot the guest.
+    let parameters = format!(
+        "kunit.stats_enabled=0 softdog.soft_noboot=1 {}",
+        options.parameters
+    );
     let image = kernel::image(build);
     let mut qemu = qemu(build, options.clock, &image, initramfs, &parameters)?;
     qemu.args(logs(build, &console, &results)?);

@@ -83,6 +83,29 @@ pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
     let boot = build.objects.join("boot");
     fs::create_dir_all(&boot)?;
     let manifest = &build.manifest;
+    // Returns the path of a program. Builds it if it is a part of the kernel.
+    let path = |name: &str, folder: &Option<PathBuf>| -> Result<PathBuf> {
+        let Some(folder) = folder else {
+            return Ok(bin.join(name));
+        };
+        let program = boot.join(name);
+        let mut make = tools.command("make");
+        make.arg("-C")
+            .arg(build.tree.join(folder))
+            .arg(format!("OUTPUT={}", boot.display()))
+            .arg(format!("KHDR_INCLUDES=-isystem {}", include.display()))
+            .arg("LDFLAGS=-static")
+            .arg(&program);
+        if let Some(prefix) = build.machine.cross {
+            make.arg(format!("CROSS_COMPILE={prefix}"));
+        }
+        step::run(
+            "selftests of the kernel",
+            &build.log("kselftest"),
+            &mut make,
+        )?;
+        Ok(program)
+    };
     // The programs, each with its directory in the guest.
     let mut programs: Vec<(&str, PathBuf)> = Vec::new();
     let mut modules: Vec<(&str, PathBuf)> = Vec::new();
@@ -100,38 +123,20 @@ pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
                 continue;
             }
         }
-        let mut folder = bin.clone();
-        if let Some(source) = &test.folder {
-            let mut make = tools.command("make");
-            make.arg("-C")
-                .arg(build.tree.join(source))
-                .arg(format!("OUTPUT={}", boot.display()))
-                .arg(format!("KHDR_INCLUDES=-isystem {}", include.display()))
-                .arg("LDFLAGS=-static");
-            if let Some(prefix) = build.machine.cross {
-                make.arg(format!("CROSS_COMPILE={prefix}"));
-            }
-            step::run(
-                "selftests of the kernel",
-                &build.log("kselftest"),
-                &mut make,
-            )?;
-            folder = boot.clone();
-        }
         if let Some(name) = &test.module {
             let directory = manifest.module(name)?.directory();
             let objects = kernel::module(build, tools, name)?;
             let directory = directory.to_str().context("no UTF-8")?;
             modules.push((directory, objects.join(format!("{name}.ko"))));
         }
-        programs.push(("selftests", folder.join(&test.name)));
+        programs.push(("selftests", path(&test.name, &test.folder)?));
         tests.push(test.name.clone());
     }
     for test in &manifest.stress {
         programs.push((&test.name, bin.join(&test.program)));
     }
     for program in &manifest.program {
-        programs.push((&program.directory, bin.join(&program.name)));
+        programs.push((&program.directory, path(&program.name, &program.folder)?));
         if let Some(name) = &program.module {
             let folder = manifest.module(name)?.directory();
             let module = build.objects.join(folder).join(format!("{name}.ko"));

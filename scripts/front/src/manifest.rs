@@ -125,6 +125,7 @@ pub struct Program {
     pub name: String,
     pub directory: String,
     pub module: Option<String>,
+    pub folder: Option<PathBuf>,
 }
 
 /// An object whose size is compared.
