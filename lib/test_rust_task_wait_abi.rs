@@ -139,10 +139,9 @@ pub const WORKER_ORDER: u32 = 64;
 /// of the kthread, and how many works were cancelled.
 pub const WORKER_RACE: u32 = 65;
 /// The caller queues works with a delay of a jiffy, and a kthread cancels them when they expire,
-/// `args[0]` times. Then the worker is dropped while a work waits for its timer. Returns how many of
-/// the queued works were neither run nor cancelled, plus how many items are left; the sum of ten
-/// times how many items there were before the drop, how many there were after it and how many works
-/// it ran; the result of the kthread; and how many works were cancelled.
+/// `args[0]` times. Then the worker is dropped while a work waits for its timer. Returns how many
+/// works and items were lost, how many items were left before the drop, how many were left or run
+/// after it, and how many works were cancelled.
 pub const WORKER_DELAYED: u32 = 71;
 /// Calls in an interrupt of CPU `args[0]` what needs process context, and drops a worker there,
 /// with one work that runs and one that is queued. Returns how many of the calls did not fail with

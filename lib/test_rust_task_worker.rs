@@ -35,6 +35,7 @@ use kernel::{
         Arc,
         Mutex, //
     },
+    time::Jiffies,
 };
 
 const WAIT: u64 = 0;
@@ -320,9 +321,9 @@ pub(super) fn delayed([rounds, _]: [i64; 2]) -> Result<Results> {
     for round in 0..rounds {
         for item in items.iter() {
             // One of them has no delay.
-            let delay = queued % ITEMS as i64;
+            let delay = Jiffies::from(queued % ITEMS as i64 != 0);
             let queue = KThreadDelayedWork::<_, DELAYED>::queue;
-            queued += i64::from(queue(item.clone(), delay.min(1) as _).is_ok());
+            queued += i64::from(queue(item.clone(), delay).is_ok());
         }
         begun.fetch_add(1, Full);
         within_ten_seconds(|| ended.load(Acquire) > round);
@@ -340,8 +341,9 @@ pub(super) fn delayed([rounds, _]: [i64; 2]) -> Result<Results> {
     let with_timer = shared.items.load(Acquire);
     let runs = shared.runs.load(Acquire);
     drop(worker);
-    let left = 10 * with_timer + shared.items.load(Acquire) + shared.runs.load(Acquire) - runs;
-    Ok([lost, left, result.into(), cancelled])
+    let left = shared.items.load(Acquire) + shared.runs.load(Acquire) - runs;
+    ensure(result == 0)?;
+    Ok([lost, with_timer, left, cancelled])
 }
 
 /// See [`WORKER_CONTEXT`](super::abi::WORKER_CONTEXT).

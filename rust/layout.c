@@ -29,6 +29,7 @@
 #include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/shrinker.h>
 #include <linux/stddef.h>
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
@@ -106,9 +107,10 @@ static void __used rust_layout(void)
 	SIZE(kthread_worker);
 	FIELD(kthread_worker, current_work);
 	SIZE(kthread_work);
-	SIZE(kthread_delayed_work);
 	FIELD(kthread_work, func);
 	FIELD(kthread_work, worker);
+	SIZE(kthread_delayed_work);
+	FIELD(kthread_delayed_work, work);
 
 	SIZE(callback_head);
 	FIELD(callback_head, next);
@@ -233,6 +235,13 @@ static void __used rust_layout(void)
 	SIZE(kobj_type);
 	FIELD(kobj_type, release);
 	SIZE(rw_semaphore);
+
+	FIELD(shrinker, count_objects);
+	FIELD(shrinker, scan_objects);
+	FIELD(shrinker, seeks);
+	FIELD(shrinker, batch);
+	FIELD(shrinker, private_data);
+	FIELD(shrink_control, nr_to_scan);
 
 	SIZE(miscdevice);
 	FIELD(miscdevice, minor);

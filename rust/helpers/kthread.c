@@ -8,9 +8,11 @@
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/task_stack.h>
 #include <linux/spinlock.h>
 #include <linux/timer.h>
 
+/* timer_delete_sync_try() and timer_container_of() came with the same release. */
 #ifndef timer_container_of	/* Linux 6.12 */
 #define timer_delete_sync_try(timer) try_to_del_timer_sync(timer)
 #endif
@@ -31,6 +33,18 @@ __rust_helper void
 rust_helper_kthread_init_delayed_work(struct kthread_delayed_work *dwork,
 				      kthread_work_func_t func)
 {
+	/*
+	 * Safe code may put a work on the stack, where it cannot be queued.
+	 * CONFIG_DEBUG_OBJECTS_TIMERS warns about a timer there, unless it is
+	 * initialized in another way.
+	 */
+	if (object_is_on_stack(dwork)) {
+		kthread_init_work(&dwork->work, func);
+		timer_setup_on_stack(&dwork->timer,
+				     kthread_delayed_work_timer_fn,
+				     TIMER_IRQSAFE);
+		return;
+	}
 	kthread_init_delayed_work(dwork, func);
 }
 
@@ -63,13 +77,13 @@ rust_helper_kthread_worker_next(struct kthread_worker *worker)
 }
 
 /*
- * Stops the timer of a work that is in one of the lists, and removes the work.
- * Returns false if the lock has to be released first: the function of the timer
- * is waiting for it.
+ * Stops the timer of a pending work and removes the work from its list. Returns
+ * false if the timer function is running: the caller must release the lock and
+ * retry.
  *
- * kthread_cancel_delayed_work_timer() sets `canceling` instead while it waits.
- * Then the function of the timer removes the work, and no return value says so,
- * so that the reference to it would be lost.
+ * kthread_cancel_delayed_work_timer() sets ->canceling and waits instead. The
+ * timer function then removes the work, and the caller cannot tell that the work
+ * was pending, so it would leak the reference of the list.
  */
 static bool remove_delayed_work(struct kthread_delayed_work *dwork)
 {
@@ -80,8 +94,8 @@ static bool remove_delayed_work(struct kthread_delayed_work *dwork)
 }
 
 /*
- * kthread_cancel_delayed_work_sync(), which returns true whenever it has
- * removed the work from a list.
+ * Like kthread_cancel_delayed_work_sync(), but returns true if and only if this
+ * call has removed the work from a list.
  */
 __rust_helper bool
 rust_helper_kthread_worker_cancel_delayed(struct kthread_worker *worker,
@@ -116,13 +130,14 @@ rust_helper_kthread_worker_cancel_delayed(struct kthread_worker *worker,
 __rust_helper struct kthread_work *
 rust_helper_kthread_worker_next_delayed(struct kthread_worker *worker)
 {
+	struct list_head *list = &worker->delayed_work_list;
 	struct kthread_delayed_work *dwork;
 
 	for (;;) {
 		scoped_guard(raw_spinlock_irqsave, &worker->lock) {
-			dwork = list_first_entry_or_null(
-				&worker->delayed_work_list,
-				struct kthread_delayed_work, work.node);
+			dwork = list_first_entry_or_null(list,
+							 struct kthread_delayed_work,
+							 work.node);
 			if (!dwork)
 				return NULL;
 			if (remove_delayed_work(dwork))

@@ -58,11 +58,11 @@ use core::{
 
 /// A handle that owns a kthread which runs works.
 ///
-/// Dropping it stops the kthread: it runs the works that are queued, and exits. A work whose
-/// [delay](KThreadDelayedWork) has not passed is not run; the kthread drops the reference to its
-/// struct. The drop waits for all that. Meanwhile [`CurrentKThread::should_stop`] returns `true`, so that a work that takes long
-/// can return. A work that is queued meanwhile is refused, or is run as well. The caller must not
-/// hold a lock that a work may take.
+/// Dropping it stops the kthread, and waits until it has left this worker. The kthread drops the
+/// reference to the struct of each [delayed work](KThreadDelayedWork) whose timer has not expired,
+/// and runs the works that are queued. Meanwhile [`CurrentKThread::should_stop`]
+/// returns `true`, so that a long work can return early. A work that is queued during the drop is
+/// refused or run. The caller must not hold a lock that a work may take.
 ///
 /// Where the drop of a [`KThread`] does not wait, such as in a work of this worker, this one does
 /// not wait either. It waits for a [frozen](CurrentKThread::set_freezable) worker until it has been
@@ -172,7 +172,8 @@ struct Queue {
     shared: UnsafeCell<Option<Arc<Shared>>>,
     /// [`NEW`], [`BEGUN`] or [`ENDED`].
     state: Atomic<u32>,
-    /// Whether there has been a [`KThreadDelayedWork`].
+    /// Whether a [`KThreadDelayedWork`] was created. If not, the kthread need not wait for the
+    /// functions of timers before it exits.
     has_timers: Atomic<bool>,
     /// The task that creates the worker waits here while `state` is `NEW`.
     #[pin]
@@ -265,8 +266,9 @@ impl Queue {
         NonNull::new(unsafe { bindings::kthread_worker_next(self.worker.get()) })
     }
 
-    /// Takes a work that waits for its timer. The caller must pass it to [`drop_work`]. Must be
-    /// called when no works are added any more.
+    /// Stops the timer of a delayed work, and removes the work from its list. The caller owns the
+    /// reference to its struct. May be called only after `state` has become [`ENDED`] and a grace
+    /// period has passed.
     fn next_delayed(&self) -> Option<NonNull<bindings::kthread_work>> {
         // SAFETY: The worker is initialized. By the type invariants, the works in the list of
         // delayed works are of type `kthread_delayed_work`, and valid while they are there: the
@@ -290,9 +292,9 @@ impl Queue {
         match unsafe { (*work).func } {
             // SAFETY: This is the function of a `kthread_flush_work()`, which waits for this call.
             Some(func) => unsafe { func(work) },
-            // SAFETY: By the type invariants, this is the work of an `Entry`. It has been taken from
-            // the list, with its reference, which this passes on.
-            None => unsafe { Entry::take(work, Some(this)) },
+            // SAFETY: By the type invariants, this is the work of an `Entry`. It has been taken
+            // from the list, with its reference, which this passes on.
+            None => unsafe { Entry::run_or_drop(work, Some(this)) },
         }
     }
 
@@ -354,11 +356,14 @@ impl Serving {
         //
         // SAFETY: This code may sleep: `end_sections()` has been called otherwise.
         unsafe { bindings::synchronize_rcu() };
+        // A destructor below may cancel the work that was the last to run, or wait for a lock that
+        // is held by a task which does.
+        queue.idle();
         // A timer that expires meanwhile moves its work to the other list.
         while let Some(work) = queue.next_delayed() {
             // SAFETY: This is the work of an `Entry`. It has been taken from the list, with its
             // reference, which this passes on.
-            unsafe { Entry::take(work.as_ptr(), None) };
+            unsafe { Entry::run_or_drop(work.as_ptr(), None) };
             between_works();
         }
         if queue.has_timers.load(Relaxed) {
@@ -588,16 +593,18 @@ impl KThreadWorker {
 #[pin_data]
 #[repr(C)]
 struct Entry<W> {
-    /// Runs the work, or does not if there is no kthread. Takes over a reference to the `Arc` in
-    /// both cases.
+    /// Runs the work, or drops its reference if there is no kthread, see [`run`].
     run: unsafe fn(*mut c_void, Option<&CurrentKThread>),
     queue: Arc<Queue>,
     #[pin]
     work: Opaque<W>,
 }
 
-type Plain = Entry<bindings::kthread_work>;
-type Delayed = Entry<bindings::kthread_delayed_work>;
+type WorkEntry = Entry<bindings::kthread_work>;
+type DelayedWorkEntry = Entry<bindings::kthread_delayed_work>;
+
+static_assert!(offset_of!(WorkEntry, work) == offset_of!(DelayedWorkEntry, work));
+static_assert!(offset_of!(bindings::kthread_delayed_work, work) == 0);
 
 impl<W> Entry<W> {
     /// Returns an initializer of an entry of `worker`.
@@ -630,26 +637,55 @@ impl<W> Entry<W> {
     ///
     /// # Safety
     ///
-    /// `owner` must come from [`Arc::into_raw`], and the caller passes on its reference. `this` must
-    /// be an entry that it contains. `queue` must be as [`Queue::insert`] requires
-    /// it, for this work.
+    /// `entry` must return the entry of the work that a `T` contains. `queue` must be as
+    /// [`Queue::insert`] requires it, for the work that it gets.
     unsafe fn queue<T>(
-        owner: *const T,
-        this: *const Self,
-        queue: impl FnOnce(*mut bindings::kthread_worker) -> bool,
+        owner: Arc<T>,
+        entry: impl FnOnce(*mut T) -> *const Self,
+        queue: impl FnOnce(*mut bindings::kthread_worker, *mut W) -> bool,
     ) -> Result<(), Arc<T>> {
-        // SAFETY: `this` is valid until the work is queued, as the caller has passed on a reference
-        // to `owner`. The queue is valid until the end of the critical section in `insert()`: the
+        let owner = Arc::into_raw(owner);
+        let this = entry(owner.cast_mut());
+        // SAFETY: `this` is valid until the work is queued, as this function owns a reference to
+        // `owner`. The queue is valid until the end of the critical section in `insert()`: the
         // kthread has a reference to it. By the safety requirements, `queue` is as required.
-        match unsafe { (*this).queue.insert(queue) } {
+        let inserted = unsafe {
+            let work = (*this).work.get();
+            (*this).queue.insert(|worker| queue(worker, work))
+        };
+        match inserted {
             Inserted::Yes => Ok(()),
             // SAFETY: The list has not taken the reference, which comes from `into_raw()`.
             Inserted::Pending | Inserted::Ended => Err(unsafe { Arc::from_raw(owner) }),
         }
     }
 
-    /// Calls `cancel` for the work, and returns its result.
-    fn cancel(&self, cancel: impl FnOnce(*mut bindings::kthread_worker) -> bool) -> Result<bool> {
+    /// Cancels the work by `cancel`, and drops the reference of the list if the work was in one.
+    /// Returns whether it was.
+    ///
+    /// # Safety
+    ///
+    /// `work` must be the work of this entry. `cancel` must return whether it has removed the work
+    /// from a list.
+    unsafe fn cancel_sync<T: HasKThreadWork<ID>, const ID: u64>(
+        &self,
+        work: &T::Work,
+        cancel: impl FnOnce(*mut bindings::kthread_worker, *mut W) -> bool,
+    ) -> Result<bool> {
+        let removed = self.cancel(cancel)?;
+        if removed {
+            let work = core::ptr::from_ref(work).cast_mut();
+            // SAFETY: The work was in a list, so it is a field of a `T` in an `Arc`. The list had a
+            // reference to that, and has it no more.
+            drop(unsafe { Arc::from_raw(T::container(work)) });
+        }
+        Ok(removed)
+    }
+
+    fn cancel(
+        &self,
+        cancel: impl FnOnce(*mut bindings::kthread_worker, *mut W) -> bool,
+    ) -> Result<bool> {
         let worker = self.queue.worker.get();
         if may_sleep() && self.queue.shared()?.is_current() {
             // SAFETY: The worker is initialized. Only its kthread writes `current_work`, and this
@@ -659,23 +695,23 @@ impl<W> Entry<W> {
                 return Err(EBUSY);
             }
             // No other work is running, so this does not wait.
-            return Ok(cancel(worker));
+            return Ok(cancel(worker, self.work.get()));
         }
-        self.queue.wait(|| cancel(worker))
+        self.queue.wait(|| cancel(worker, self.work.get()))
     }
 }
 
-impl Plain {
-    /// Calls the function of a work, or drops the reference if there is no kthread.
+impl WorkEntry {
+    /// Runs a work of either type, or drops its reference if `this` is `None`.
     ///
     /// # Safety
     ///
-    /// `work` must be that of a `Plain` or a `Delayed`. The caller passes on a reference to the
-    /// `Arc` that contains the entry.
-    unsafe fn take(work: *mut bindings::kthread_work, this: Option<&CurrentKThread>) {
-        static_assert!(offset_of!(Plain, work) == offset_of!(Delayed, work));
-        // SAFETY: By the safety requirements, `work` is in an entry, at this offset.
-        let entry = unsafe { work.byte_sub(offset_of!(Plain, work)) }.cast::<Self>();
+    /// `work` must be that of a `WorkEntry` or a `DelayedWorkEntry`. The caller passes on a
+    /// reference to the `Arc` that contains the entry.
+    unsafe fn run_or_drop(work: *mut bindings::kthread_work, this: Option<&CurrentKThread>) {
+        // SAFETY: `work` is in an entry of one of the two types, both of which have it at this
+        // offset: see the assertions above.
+        let entry = unsafe { work.byte_sub(offset_of!(WorkEntry, work)) }.cast::<Self>();
         // SAFETY: The entry is valid, as the caller has a reference. Both types begin with `run`,
         // which gets a pointer to its entry.
         unsafe { ((*entry).run)(entry.cast(), this) }
@@ -759,8 +795,9 @@ impl Plain {
 #[repr(C)]
 pub struct KThreadWork<T, const ID: u64 = 0> {
     #[pin]
-    entry: Plain,
-    _owner: PhantomData<T>,
+    entry: WorkEntry,
+    // `run` is that of this `T` and of no other, also if that is a subtype or a supertype.
+    _owner: PhantomData<fn(T) -> T>,
 }
 
 // SAFETY: C accesses `entry` under the lock of the worker, and any task may queue it. The worker
@@ -900,7 +937,7 @@ where
             // SAFETY: The memory of the work is pinned, and belongs to one that is not used yet.
             // `entry` is the first field of `Self`, which is `repr(C)`.
             entry <- unsafe {
-                Plain::new(worker, run::<T, ID>, |work| bindings::kthread_init_work(work, None))
+                WorkEntry::new(worker, run::<T, ID>, |work| bindings::kthread_init_work(work, None))
             },
             _owner: PhantomData,
         }? Error)
@@ -929,15 +966,11 @@ where
     /// See [`KThreadWorker`].
     #[doc(alias = "kthread_queue_work")]
     pub fn queue(owner: Arc<T>) -> Result<(), Arc<T>> {
-        let owner = Arc::into_raw(owner);
-        // SAFETY: `owner` is valid, as this function owns a reference to it. So is its field.
-        let (entry, work) = unsafe {
-            let entry = addr_of!((*T::raw_work(owner.cast_mut())).entry);
-            (entry, (*entry).work.get())
-        };
+        // SAFETY: `Entry::queue()` calls this with a pointer that is valid. So is its field.
+        let entry = |owner| unsafe { addr_of!((*T::raw_work(owner)).entry) };
         // SAFETY: See `Queue::insert()`, which calls this with its worker.
-        let queue = |worker| unsafe { bindings::kthread_queue_work(worker, work) };
-        // SAFETY: `entry` is in `owner`, whose reference is passed on. `work` is its work.
+        let queue = |worker, work| unsafe { bindings::kthread_queue_work(worker, work) };
+        // SAFETY: `entry` returns the entry of a `Self`, which a `T` contains.
         unsafe { Entry::queue(owner, entry, queue) }
     }
 
@@ -993,22 +1026,19 @@ where
         // queue, which is valid while `self` is. This task may sleep. If the function waits for
         // the work, this is not the kthread, which is running the work and then runs that of
         // `kthread_flush_work()`.
-        let cancel = |_| unsafe { bindings::kthread_cancel_work_sync(self.entry.work.get()) };
-        let removed = self.entry.cancel(cancel)?;
-        if removed {
-            // SAFETY: `self` is in an `Arc`: the work was in the list, which had a reference to
-            // that, and has it no more.
-            unsafe { drop_owner::<T, ID>(self) };
-        }
-        Ok(removed)
+        let cancel = |_, work| unsafe { bindings::kthread_cancel_work_sync(work) };
+        // SAFETY: `entry` is that of `self`. The function returns whether it has removed the work.
+        unsafe { self.entry.cancel_sync::<T, ID>(self, cancel) }
     }
 }
 
-/// A [`KThreadWork`] that can also be queued after a delay.
+/// A delayed work: a [`KThreadWork`] with a timer that queues it.
 ///
-/// It has a timer, which adds the work to the queue. [`KThreadWorker::flush`] does not wait for
-/// that. When the worker stops, it drops the reference to the struct of such a work.
-/// [`impl_has_kthread_delayed_work!`](crate::impl_has_kthread_delayed_work) names the field.
+/// [`KThreadWorker::flush`] does not wait for the timer. A worker that stops cancels its delayed
+/// works, and drops their references. The macro
+/// [`impl_has_kthread_delayed_work!`](crate::impl_has_kthread_delayed_work) names the field. Unlike
+/// in [`workqueue`](crate::workqueue), there is no trait for structs with a delayed work:
+/// [`HasKThreadWork::Work`] says of which kind the field is.
 ///
 /// # Invariants
 ///
@@ -1084,8 +1114,9 @@ where
 #[repr(C)]
 pub struct KThreadDelayedWork<T, const ID: u64 = 0> {
     #[pin]
-    entry: Delayed,
-    _owner: PhantomData<T>,
+    entry: DelayedWorkEntry,
+    // `run` is that of this `T` and of no other, also if that is a subtype or a supertype.
+    _owner: PhantomData<fn(T) -> T>,
 }
 
 // SAFETY: As for `KThreadWork`. The timer runs code of the kernel only.
@@ -1105,7 +1136,7 @@ where
     ///
     /// # Context
     ///
-    /// Any context, including NMI.
+    /// Any context except NMI.
     ///
     /// # Examples
     ///
@@ -1117,7 +1148,7 @@ where
         try_pin_init!(Self {
             // SAFETY: As in `KThreadWork::new()`.
             entry <- unsafe {
-                Delayed::new(worker, run::<T, ID>, |work| {
+                DelayedWorkEntry::new(worker, run::<T, ID>, |work| {
                     bindings::kthread_init_delayed_work(work, None)
                 })
             },
@@ -1145,24 +1176,22 @@ where
     #[doc(alias = "kthread_queue_delayed_work")]
     pub fn queue(owner: Arc<T>, delay: Jiffies) -> Result<(), Arc<T>> {
         let delay = delay.min(MAX_JIFFY_OFFSET);
-        let owner = Arc::into_raw(owner);
-        // SAFETY: `owner` is valid, as this function owns a reference to it. So is its field.
-        let (entry, work) = unsafe {
-            let entry = addr_of!((*T::raw_work(owner.cast_mut())).entry);
-            (entry, (*entry).work.get())
-        };
+        // SAFETY: `Entry::queue()` calls this with a pointer that is valid. So is its field.
+        let entry = |owner| unsafe { addr_of!((*T::raw_work(owner)).entry) };
         // SAFETY: See `Queue::insert()`, which calls this with its worker. The work is in no list
         // if the function sets the timer, so the timer is not set, see `cancel_sync()`.
-        let queue = |worker| unsafe { bindings::kthread_queue_delayed_work(worker, work, delay) };
-        // SAFETY: `entry` is in `owner`, whose reference is passed on. `work` is its work.
+        let queue =
+            |worker, work| unsafe { bindings::kthread_queue_delayed_work(worker, work, delay) };
+        // SAFETY: `entry` returns the entry of a `Self`, which a `T` contains.
         unsafe { Entry::queue(owner, entry, queue) }
     }
 
     /// Stops the timer or removes the work from the queue, and waits until it is not running.
     /// Returns whether it was queued, or its delay had not passed.
     ///
-    /// While this waits, the work cannot be queued. The wait is that of [`KThreadWorker::flush`].
-    /// A work may cancel others of its worker.
+    /// While this waits for the work to end, it cannot be queued. If it is queued before that,
+    /// while its timer expires, that is cancelled, too. The wait is that of
+    /// [`KThreadWorker::flush`]. A work may cancel others of its worker.
     ///
     /// # Errors
     ///
@@ -1177,38 +1206,23 @@ where
     /// See [`KThreadDelayedWork`].
     #[doc(alias = "kthread_cancel_delayed_work_sync")]
     pub fn cancel_sync(&self) -> Result<bool> {
-        let cancel = |worker| {
-            let work = self.entry.work.get();
-            // SAFETY: As in `KThreadWork::cancel_sync()`. `worker` is that of the work. The
-            // function removes the work from its list when the timer is not set and its function
-            // is not running, so both end together.
-            unsafe { bindings::kthread_worker_cancel_delayed(worker, work) }
-        };
-        let removed = self.entry.cancel(cancel)?;
-        if removed {
-            // SAFETY: `self` is in an `Arc`: the work was in a list, which had a reference to
-            // that, and has it no more.
-            unsafe { drop_owner::<T, ID>(self) };
-        }
-        Ok(removed)
+        // SAFETY: As in `KThreadWork::cancel_sync()`. `worker` is that of the work. The function
+        // removes the work from its list when the timer is not set and its function is not running,
+        // so both end together.
+        let cancel =
+            |worker, work| unsafe { bindings::kthread_worker_cancel_delayed(worker, work) };
+        // SAFETY: `entry` is that of `self`. The function returns whether it has removed the work.
+        unsafe { self.entry.cancel_sync::<T, ID>(self, cancel) }
     }
 }
 
-/// C's constant of this name. A timer further in the future counts as one in the past.
+/// C's constant of this name. A timer that is more than twice as far in the future counts as one in
+/// the past.
 const MAX_JIFFY_OFFSET: Jiffies = (Jiffies::MAX >> 2) - 1;
 
-/// Drops a reference to the struct of a work that has been removed from its list.
+/// Runs a work, or drops its reference if `this` is `None`, as the worker has stopped.
 ///
-/// # Safety
-///
-/// The struct must be in an `Arc`. The caller passes on a reference to that.
-unsafe fn drop_owner<T: HasKThreadWork<ID>, const ID: u64>(work: &T::Work) {
-    let work = core::ptr::from_ref(work).cast_mut();
-    // SAFETY: `work` is the field of a `T`, in an `Arc` whose reference the caller passes on.
-    drop(unsafe { Arc::from_raw(T::container(work)) });
-}
-
-/// Runs a work, or drops the reference if there is no kthread. This is code of the crate of `T`.
+/// This is generic, so it is code of the module of `T`: see the check in [`Entry::new`].
 ///
 /// # Safety
 ///

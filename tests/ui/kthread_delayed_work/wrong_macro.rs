@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! The macro for works with a delay does not accept a field without a timer.
+//! The macro for delayed works rejects a `KThreadWork` field.
 
 use kernel::{
     impl_has_kthread_delayed_work,
