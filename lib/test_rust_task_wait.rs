@@ -68,7 +68,13 @@ use kernel::{
     time::msecs_to_jiffies,
     uaccess::UserSlice,
     user_namespace::UserNamespace,
-    workqueue::Queue, //
+    workqueue::{
+        impl_has_work,
+        new_work,
+        Queue,
+        Work,
+        WorkItem, //
+    }, //
 };
 
 #[path = "test_rust_task_wait_abi.rs"]
@@ -597,26 +603,50 @@ fn user_copy([addr, cpu]: [i64; 2]) -> Result<Results> {
     Ok(results)
 }
 
+/// A work that accesses user memory.
+#[pin_data]
+struct UserCopy {
+    addr: usize,
+    answer: Arc<Answer>,
+    #[pin]
+    work: Work<UserCopy>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for UserCopy { self.work }
+}
+
+impl WorkItem for UserCopy {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let [read, written] = access(this.addr, 0xbad);
+        let has_mm = current!().mm().is_some();
+        this.answer.set([read, written, has_mm.into(), 0]);
+    }
+}
+
 fn user_copy_in_irq([addr, cpu]: [i64; 2]) -> Result<Results> {
     let answer = Answer::new()?;
     let theirs = answer.clone();
-    let copy = move || {
-        let [read, written] = access(addr as usize, 0xbad);
-        theirs.set([read, written, current!().mm().is_some().into(), 0]);
-    };
+    let init = pin_init!(UserCopy {
+        addr: addr as usize,
+        answer: theirs,
+        work <- new_work!(),
+    });
+    let copy = Arc::pin_init(init, GFP_KERNEL)?;
     let in_softirq = || {
         // SAFETY: `system_bh_wq` is initialized at boot and is never freed.
         let queue = unsafe { Queue::from_raw(bindings::system_bh_wq) };
-        if queue.try_spawn(GFP_ATOMIC, copy.clone()).is_err() {
+        if queue.enqueue(copy.clone()).is_err() {
             answer.set([0; 4]);
         }
     };
     match cpu.checked_sub(abi::IN_SOFTIRQ) {
-        // A hard IRQ must not allocate memory there, and a kthread runs the softirq.
-        Some(0..) if cfg!(CONFIG_PREEMPT_RT) => in_softirq(),
-        // The softirq runs after the hard IRQ, before the interrupted task continues.
+        // The softirq runs after the hard IRQ, before the interrupted task continues. On RT, a
+        // kthread runs it.
         Some(cpu @ 0..) => call_on_cpu(cpu, &in_softirq),
-        _ => call_on_cpu(cpu, &copy),
+        _ => call_on_cpu(cpu, &|| UserCopy::run(copy.clone())),
     }
     Ok(answer.wait())
 }
