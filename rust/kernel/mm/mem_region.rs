@@ -4,6 +4,12 @@
 //!
 //! C header: [`include/linux/ioport.h`](srctree/include/linux/ioport.h)
 
+#[cfg(CONFIG_HAVE_IOREMAP_PROT)]
+use crate::ffi::{
+    c_int,
+    c_ulong,
+    c_void, //
+};
 use crate::{
     bindings,
     error::{
@@ -24,7 +30,10 @@ use crate::{
     prelude::*,
     str::CString,
 };
-use core::ptr::addr_of_mut;
+use core::{
+    mem::MaybeUninit,
+    ptr::addr_of_mut, //
+};
 
 /// A range of physical addresses that `request_mem_region()` has reserved for a driver.
 ///
@@ -217,7 +226,8 @@ impl<'a> VmaDesc<'a> {
     ///
     /// Unlike [`io_remap_pfn_range`](Self::io_remap_pfn_range), this is safe: the file owns the
     /// region, and the VMA holds a reference on the file. The pages cannot be taken back before
-    /// userspace has unmapped them.
+    /// userspace has unmapped them. A debugger can access the pages as well, by `ptrace()` or
+    /// `/proc/<pid>/mem`, if the architecture has `HAVE_IOREMAP_PROT`, as x86 and arm64.
     ///
     /// # Errors
     ///
@@ -233,7 +243,7 @@ impl<'a> VmaDesc<'a> {
     /// # Examples
     ///
     /// See [`MemRegion`].
-    #[doc(alias("io_remap_pfn_range", "vm_iomap_memory"))]
+    #[doc(alias("io_remap_pfn_range", "vm_iomap_memory", "generic_access_phys"))]
     pub fn io_remap_region(
         &mut self,
         region: &'a MemRegion,
@@ -250,6 +260,41 @@ impl<'a> VmaDesc<'a> {
         // SAFETY: All PFNs are of the region. It is valid for `'a`, so it is not dropped before
         // this VMA, and each VMA that is made from it, has been unmapped. By its invariants,
         // userspace may access them with any cache mode, and the region is not RAM.
-        unsafe { self.io_remap_pfn_range(pfn, caching) }
+        unsafe { self.io_remap_pfn_range(pfn, caching)? };
+        // INVARIANT: `private_data` is null: `io_remap_pfn_range()` fails for a VMA with data.
+        // These `vm_ops` use no data.
+        self.raw_mut().vm_ops = VM_OPS;
+        Ok(())
     }
+}
+
+/// The `vm_ops` of the VMAs of a region. No module has to stay loaded for them: this file is built
+/// into the kernel.
+const VM_OPS: &bindings::vm_operations_struct = &bindings::vm_operations_struct {
+    #[cfg(CONFIG_HAVE_IOREMAP_PROT)]
+    access: Some(access),
+    // SAFETY: The fields of `struct vm_operations_struct` are nullable pointers. Zero is a valid
+    // value of each.
+    ..unsafe { MaybeUninit::zeroed().assume_init() }
+};
+
+/// Reads or writes a part of one page for a debugger.
+///
+/// # Safety
+///
+/// `__access_remote_vm()` must call this for a VMA with [`VM_OPS`]. `address` must be in the VMA,
+/// and `len` must not be negative. `buffer` must be exclusive to the call, and valid for `len`
+/// bytes.
+#[cfg(CONFIG_HAVE_IOREMAP_PROT)]
+unsafe extern "C" fn access(
+    vma: *mut bindings::vm_area_struct,
+    address: c_ulong,
+    buffer: *mut c_void,
+    len: c_int,
+    write: c_int,
+) -> c_int {
+    // SAFETY: The caller holds the mmap lock, so the VMA is valid, and so is the region. The
+    // function accesses the page of `address` only, with the page table locked. It writes only if
+    // the PTE is writable.
+    unsafe { bindings::access_phys(vma, address, buffer, len, write) }
 }

@@ -225,7 +225,7 @@ impl<'a> VmaDesc<'a> {
     ///
     /// What the caller writes must keep the type invariants.
     #[inline]
-    fn raw_mut(&mut self) -> &mut bindings::vm_area_desc {
+    pub(super) fn raw_mut(&mut self) -> &mut bindings::vm_area_desc {
         // SAFETY: By the type invariants, the hook that was called with the descriptor has not
         // returned, so the descriptor is valid. It is initialized, and nothing else accesses it.
         // `self` is borrowed exclusively.
