@@ -39,6 +39,10 @@ use kernel::{
         PidType, //
     },
     prelude::*,
+    shrinker::{
+        Shrinker,
+        ShrinkerRegistration, //
+    },
     sync::{
         aref::{
             ARef,
@@ -73,6 +77,8 @@ const SATURATION: u32 = ioctl::_IOWR::<abi::Saturation>(abi::MAGIC, abi::SATURAT
 const DROP_LAST: u32 = ioctl::_IO(abi::MAGIC, abi::DROP_LAST);
 const RELEASED: u32 = ioctl::_IOR::<u32>(abi::MAGIC, abi::RELEASED);
 const SIGNAL_AS_OPENER: u32 = ioctl::_IOW::<i32>(abi::MAGIC, abi::SIGNAL_AS_OPENER);
+const SHRINKER: u32 = ioctl::_IOW::<i64>(abi::MAGIC, abi::SHRINKER);
+const SHRUNK: u32 = ioctl::_IOR::<abi::Shrunk>(abi::MAGIC, abi::SHRUNK);
 
 struct TestModule {
     _device: Pin<KBox<MiscDeviceRegistration<TestDevice>>>,
@@ -102,6 +108,68 @@ struct TestDevice {
     #[pin]
     never: CondVar,
     released: Atomic<u32>,
+    #[pin]
+    shrinker: Mutex<Option<Pin<KBox<ShrinkerRegistration<TestShrinker>>>>>,
+    counters: Arc<Counters>,
+}
+
+/// The atomic fields of [`abi::Shrunk`].
+struct Counters {
+    objects: Atomic<i64>,
+    calls: Atomic<i64>,
+    late: Atomic<i64>,
+    dropped: Atomic<i64>,
+}
+
+/// The data of a shrinker.
+struct TestShrinker {
+    counters: Arc<Counters>,
+    is_stubborn: bool,
+    is_valid: Atomic<bool>,
+}
+
+impl TestShrinker {
+    /// Two tasks that free objects at the same time may leave a negative number.
+    fn objects(&self) -> usize {
+        self.counters.objects.load(Relaxed).max(0) as usize
+    }
+
+    fn called(&self) {
+        self.counters.calls.fetch_add(1, Relaxed);
+        if !self.is_valid.load(Relaxed) {
+            self.counters.late.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Drop for TestShrinker {
+    fn drop(&mut self) {
+        self.is_valid.store(false, Relaxed);
+        self.counters.dropped.fetch_add(1, Relaxed);
+    }
+}
+
+impl Shrinker for TestShrinker {
+    type Ptr = KBox<Self>;
+    const BATCH: u16 = 10;
+
+    fn count_objects(me: &Self) -> usize {
+        me.called();
+        match me.is_stubborn {
+            true => usize::MAX,
+            false => me.objects(),
+        }
+    }
+
+    fn scan_objects(me: &Self, nr_to_scan: usize) -> Option<usize> {
+        me.called();
+        if me.is_stubborn {
+            return None;
+        }
+        let freed = nr_to_scan.min(me.objects());
+        me.counters.objects.fetch_add(-(freed as i64), Relaxed);
+        Some(freed)
+    }
 }
 
 /// The `vm_private_data` of a VMA. It owns the address space that mapped the file before.
@@ -135,6 +203,13 @@ impl MiscDevice for TestDevice {
         let task = current!();
         let opener = task.get_task_pid(PidType::Tgid).ok_or(ESRCH)?;
         let cred = ARef::from(task.cred());
+        let counters = Counters {
+            objects: Atomic::new(0),
+            calls: Atomic::new(0),
+            late: Atomic::new(0),
+            dropped: Atomic::new(0),
+        };
+        let counters = Arc::new(counters, GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
                 opener,
@@ -142,6 +217,8 @@ impl MiscDevice for TestDevice {
                 last <- new_mutex!(None),
                 never <- new_condvar!(),
                 released: Atomic::new(0),
+                shrinker <- new_mutex!(None),
+                counters,
             }),
             GFP_KERNEL,
         )
@@ -181,6 +258,23 @@ impl MiscDevice for TestDevice {
                 *last = None;
             }
             RELEASED => user.writer().write(&me.released.load(Relaxed))?,
+            SHRINKER => {
+                let number = user.reader().read::<i64>()?;
+                let new = me.register_shrinker(number)?;
+                let old = core::mem::replace(&mut *me.shrinker.lock(), new);
+                drop(old);
+            }
+            SHRUNK => {
+                let (counters, mut writer) = (&me.counters, user.writer());
+                for value in [
+                    &counters.objects,
+                    &counters.calls,
+                    &counters.late,
+                    &counters.dropped,
+                ] {
+                    writer.write(&value.load(Relaxed))?;
+                }
+            }
             SIGNAL_AS_OPENER => {
                 let signal = user.reader().read::<i32>()?;
                 me.opener.kill_pid_as_cred(signal, &me.cred)?;
@@ -192,6 +286,25 @@ impl MiscDevice for TestDevice {
 }
 
 impl TestDevice {
+    /// Registers a shrinker, see [`abi::SHRINKER`].
+    fn register_shrinker(
+        &self,
+        number: i64,
+    ) -> Result<Option<Pin<KBox<ShrinkerRegistration<TestShrinker>>>>> {
+        if number == 0 {
+            return Ok(None);
+        }
+        self.counters.objects.store(number, Relaxed);
+        let objects = TestShrinker {
+            counters: self.counters.clone(),
+            is_stubborn: number == abi::STUBBORN,
+            is_valid: Atomic::new(true),
+        };
+        let objects = KBox::new(objects, GFP_KERNEL)?;
+        let name = format_args!("test_rust_lifetime:{number}");
+        KBox::pin_init(ShrinkerRegistration::register(name, objects), GFP_KERNEL).map(Some)
+    }
+
     /// Returns the PIDs of the tasks of a walk that sleeps after the first task.
     fn walk(&self, kind: u32, pause: u32) -> Result<KVec<i32>> {
         let task = current!();

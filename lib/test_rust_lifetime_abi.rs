@@ -20,6 +20,29 @@ pub const RELEASED: u32 = 4;
 /// that it had then.
 pub const SIGNAL_AS_OPENER: u32 = 5;
 
+/// `_IOW(MAGIC, 6, i64)`: registers a shrinker with this number of objects, instead of the one that
+/// is registered. 0 registers none, [`STUBBORN`] one that has many objects and frees none.
+pub const SHRINKER: u32 = 6;
+/// `_IOR(MAGIC, 7, Shrunk)`: returns what has happened to the shrinkers of the file.
+pub const SHRUNK: u32 = 7;
+
+/// See [`SHRINKER`].
+pub const STUBBORN: i64 = i64::MAX;
+
+/// The result of [`SHRUNK`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Shrunk {
+    /// The number of objects that are left.
+    pub objects: i64,
+    /// How often a function of a shrinker was called.
+    pub calls: i64,
+    /// How often one was called whose registration had ended.
+    pub late: i64,
+    /// How many shrinkers have dropped their data.
+    pub dropped: i64,
+}
+
 /// [`Walk::kind`]: the threads of the caller.
 pub const THREADS: u32 = 0;
 /// [`Walk::kind`]: the thread groups in the PID namespace of the caller.

@@ -33,6 +33,10 @@ use kernel::{
     },
     new_mutex,
     prelude::*,
+    shrinker::{
+        Shrinker,
+        ShrinkerRegistration, //
+    },
     sync::{
         atomic::{
             Atomic,
@@ -111,6 +115,7 @@ impl kernel::Module for LeftoverModule {
             b"worker" => forget(worker("left/worker")?),
             b"workers" => workers()?,
             b"task work" => task_work()?,
+            b"shrinker" => forget(shrinker()?),
             b"device" => forget(device::<Device>()?),
             // The device keeps itself, until the ioctl.
             b"char, dropped" => drop(by_ioctl()?),
@@ -129,6 +134,7 @@ impl kernel::Module for LeftoverModule {
                 forget(cycle()?);
                 forget(KThread::create(format_args!("left/new"), run)?);
                 forget(device::<Device>()?);
+                forget(shrinker()?);
                 return Err(ENODEV);
             }
             b"anonymous file" => anonymous_file::<Device>()?,
@@ -315,6 +321,30 @@ fn task_work() -> Result {
         return Err(EEXIST);
     }
     Ok(())
+}
+
+/// A shrinker that always has something to free.
+struct Endless;
+
+impl Shrinker for Endless {
+    type Ptr = ();
+
+    fn count_objects((): ()) -> usize {
+        ROUNDS.add(1, Relaxed);
+        1
+    }
+
+    fn scan_objects((): (), _nr_to_scan: usize) -> Option<usize> {
+        ROUNDS.add(1, Relaxed);
+        None
+    }
+}
+
+fn shrinker() -> Result<Pin<KBox<ShrinkerRegistration<Endless>>>> {
+    KBox::pin_init(
+        ShrinkerRegistration::register(format_args!("rust_leftover"), ()),
+        GFP_KERNEL,
+    )
 }
 
 fn device<T: MiscDevice>() -> Result<Pin<KBox<MiscDeviceRegistration<T>>>> {

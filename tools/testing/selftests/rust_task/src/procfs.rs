@@ -263,3 +263,8 @@ pub fn rss(start: u64) -> Result<u64> {
         .context("no such VMA in smaps")?;
     Ok(u64::from_str(rss.trim().trim_end_matches(" kB"))?)
 }
+
+/// Has the kernel call each shrinker.
+pub fn drop_slab() -> Result<()> {
+    Ok(fs::write("/proc/sys/vm/drop_caches", "2")?)
+}

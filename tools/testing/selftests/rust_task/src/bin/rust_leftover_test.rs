@@ -20,6 +20,7 @@ use rust_task::{
     io_uring::Ring,
     ioctl::call_for,
     ktap::{self, did, Test},
+    procfs::drop_slab,
 };
 use std::{
     ffi::{CStr, CString},
@@ -63,6 +64,7 @@ const TESTS: &[Test] = &[
         "task work with the OwnerModule of another module",
         task_work,
     ),
+    ("forgotten shrinker", shrinker),
     ("forgotten misc device", || device(c"device")),
     ("forgotten character device", || device(c"char device")),
     ("forgotten region of character devices", region),
@@ -110,6 +112,16 @@ fn load(case: &CStr) -> Result<nix::Result<()>> {
 
 fn unload() -> Result<()> {
     delete_module(NAME, DeleteModuleFlags::O_NONBLOCK).context("delete_module()")
+}
+
+fn shrinker() -> Result<()> {
+    if must_not_leak() {
+        return Ok(());
+    }
+    load(c"shrinker")?.context("finit_module()")?;
+    drop_slab()?;
+    unload()?;
+    drop_slab()
 }
 
 /// Returns the number of kthreads whose name is `left/` and then begins with `name`.
@@ -284,6 +296,7 @@ fn failing() -> Result<()> {
     ensure!(result == Err(Errno::ENODEV), "finit_module(): {result:?}");
     gone("")?;
     ensure!(!Path::new(NODE).exists(), "{NODE} remains");
+    drop_slab()?;
     sleep(Duration::from_millis(50));
     Ok(())
 }

@@ -18,6 +18,7 @@ use rust_task::{
     device::map_file,
     ioctl::{ask, call, exchange, io, ior, iow, iowr},
     ktap::{self, did, Test},
+    procfs::drop_slab,
 };
 use std::{
     env,
@@ -51,7 +52,16 @@ const TESTS: &[Test] = &[
     ("chain of address spaces", chain),
     ("signal with the credentials of the opener", signals),
     ("signal during execve() of a thread", signal_in_exec),
+    ("shrinker that frees objects", shrinker),
+    ("shrinker that frees nothing", stubborn_shrinker),
+    (
+        "shrinker that ends while memory is reclaimed",
+        shrinker_race,
+    ),
 ];
+
+const SHRINKER: u32 = iow::<i64>(abi::MAGIC, abi::SHRINKER);
+const SHRUNK: u32 = ior::<abi::Shrunk>(abi::MAGIC, abi::SHRUNK);
 
 const DEVICE: &str = "/dev/test_rust_lifetime";
 const PAGE: usize = 4096;
@@ -94,6 +104,71 @@ fn walk(device: &File, kind: u32, pause: u32) -> Result<Vec<i32>> {
     let found = walk.found as usize;
     ensure!(found <= abi::Walk::MAX, "{found} tasks");
     Ok(walk.pids[..found].to_vec())
+}
+
+fn shrunk(device: &File) -> Result<abi::Shrunk> {
+    Ok(ask(device, SHRUNK, abi::Shrunk::default())?)
+}
+
+fn shrinker() -> Result<()> {
+    const OBJECTS: i64 = 1000;
+    let device = open()?;
+    ask(&device, SHRINKER, OBJECTS)?;
+    drop_slab()?;
+    let result = shrunk(&device)?;
+    ensure!(result.objects < OBJECTS / 2, "{result:?}");
+    // Each call frees ten.
+    ensure!(result.calls > (OBJECTS - result.objects) / 10, "{result:?}");
+    ensure!((result.late, result.dropped) == (0, 0), "{result:?}");
+    ask(&device, SHRINKER, 0i64)?;
+    drop_slab()?;
+    let end = shrunk(&device)?;
+    ensure!((end.late, end.dropped) == (0, 1), "{end:?}");
+    did("objects that were freed", OBJECTS - end.objects);
+    Ok(())
+}
+
+/// The number of objects is greater than C's `long`.
+fn stubborn_shrinker() -> Result<()> {
+    let device = open()?;
+    ask(&device, SHRINKER, abi::STUBBORN)?;
+    for _ in 0..10 {
+        drop_slab()?;
+    }
+    let result = shrunk(&device)?;
+    ensure!(result.calls >= 20, "{result:?}");
+    ensure!(result.objects == abi::STUBBORN, "{result:?}");
+    did("calls of a shrinker", result.calls);
+    Ok(())
+}
+
+fn shrinker_race() -> Result<()> {
+    const CALLS: i64 = 200;
+    let device = open()?;
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let order = std::sync::atomic::Ordering::Relaxed;
+    thread::scope(|scope| -> Result<()> {
+        let shrinking = scope.spawn(|| -> Result<()> {
+            while !stop.load(order) {
+                drop_slab()?;
+            }
+            Ok(())
+        });
+        // Each call by the other thread may meet a registration that ends.
+        let registered = wait_for("the shrinkers are not called", || {
+            ask(&device, SHRINKER, 100i64)?;
+            let result = shrunk(&device)?;
+            Ok(result.calls >= CALLS && result.dropped >= CALLS)
+        });
+        stop.store(true, order);
+        shrinking.join().expect("a thread panicked")?;
+        registered
+    })?;
+    ask(&device, SHRINKER, 0i64)?;
+    let result = shrunk(&device)?;
+    ensure!(result.late == 0, "{result:?}");
+    did("shrinkers that were registered", result.dropped);
+    Ok(())
 }
 
 /// The first threads exit while the walk stands at one of them.

@@ -13,7 +13,7 @@ use rust_task::{
     binder::{self, Binder, Event, Failure, Message, Talk, MANAGER},
     child::{in_child, in_namespace, Child},
     ktap::{self, fact, Test},
-    procfs::{self, Status},
+    procfs::{self, drop_slab, Status},
 };
 use std::{
     collections::HashSet,
@@ -649,7 +649,7 @@ fn shrinker() -> Result<()> {
         ensure!(before >= 64, "{before} kB are resident after 64 KiB");
         // Only pages of buffers that are in use remain.
         wait_until("no page was reclaimed", || {
-            fs::write("/proc/sys/vm/drop_caches", "2")?;
+            drop_slab()?;
             Ok(value(&mut talk, RESIDENT)? <= 8)
         })?;
     }
