@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/rust_softdog`: a watchdog without hardware.
+//! `/dev/rust_softdog`: a software watchdog.
 //!
 //! It has the interface of drivers/watchdog/softdog.c with `soft_noboot=1`, which
 //! Documentation/watchdog/watchdog-api.rst describes: while a program has the device open, it must
-//! write to it again and again. If it has not done so for a timeout, the kernel log says so. A
-//! program that ends for good reasons writes `V` before it closes the file.
+//! write to it periodically. If it does not do so within the timeout, the driver logs a message. A
+//! program that means to stop the watchdog writes `V` before it closes the file.
 //! `rust_softdog_abi.rs` has the ioctls.
 //!
 //! The time is counted by a kthread worker with a real-time priority, so that a program with a high
@@ -50,7 +50,7 @@ mod abi;
 module! {
     type: SoftdogModule,
     name: "rust_softdog",
-    description: "A watchdog without hardware",
+    description: "A software watchdog",
     license: "GPL",
 }
 
@@ -74,8 +74,9 @@ const TIMEOUT: u32 = 60;
 const MAX_TIMEOUT: u32 = 65535;
 
 struct SoftdogModule {
-    // The node goes first, so that no file is opened when the worker ends. That stops the watchdog.
-    _device: Pin<KBox<CharDeviceRegistration<Opened>>>,
+    // Dropped first, so that no file can be opened while the worker stops. Stopping the worker
+    // stops the watchdog.
+    _device: Pin<KBox<CharDeviceRegistration<OpenFile>>>,
     _worker: KThreadWorker,
 }
 
@@ -102,7 +103,8 @@ impl kernel::Module for SoftdogModule {
 /// The watchdog.
 #[pin_data]
 struct Dog {
-    /// Serializes the calls of programs. The work does not take it, as they wait for the work.
+    /// Serializes the file operations. The work must not lock it: `cancel_sync()` is called with it
+    /// held.
     #[pin]
     state: Mutex<State>,
     /// The seconds until the timeout. The work writes it while the watchdog is running.
@@ -122,8 +124,8 @@ struct State {
     /// In seconds.
     timeout: u32,
     /// Whether a program has written since the last [`abi::GETSTATUS`].
-    is_alive: bool,
-    /// Whether the last bytes that were written contained an [`abi::STOP`].
+    was_pinged: bool,
+    /// Whether the last bytes that were written contained an [`abi::MAGIC_CLOSE`].
     may_stop: bool,
 }
 
@@ -135,7 +137,7 @@ impl KThreadWorkItem for Dog {
             pr_crit!("{}\n", abi::TRIGGERED);
             return;
         }
-        // It is refused if a program waits for this work, to start the timeout again.
+        // Fails while `cancel_sync()` waits for this work. `restart()` then queues it itself.
         let _ = this.count();
     }
 }
@@ -146,7 +148,7 @@ impl Dog {
             is_open: false,
             is_running: false,
             timeout: TIMEOUT,
-            is_alive: false,
+            was_pinged: false,
             may_stop: false,
         };
         try_pin_init!(Self {
@@ -156,7 +158,7 @@ impl Dog {
         })
     }
 
-    /// Counts down in a second.
+    /// Queues the work to run in one second.
     fn count(self: Arc<Self>) -> Result {
         KThreadDelayedWork::queue(self, msecs_to_jiffies(1000)).map_err(|_| ENODEV)
     }
@@ -165,7 +167,7 @@ impl Dog {
     fn restart(self: &Arc<Self>, state: &mut State) -> Result {
         self.second.cancel_sync()?;
         self.left.store(state.timeout, Relaxed);
-        state.is_alive = true;
+        state.was_pinged = true;
         self.clone().count()
     }
 
@@ -205,9 +207,9 @@ impl Dog {
 }
 
 /// The open file. There is one at most.
-struct Opened(Arc<Dog>);
+struct OpenFile(Arc<Dog>);
 
-impl Drop for Opened {
+impl Drop for OpenFile {
     fn drop(&mut self) {
         if self.0.close().is_err() {
             pr_err!("The watchdog cannot be started again\n");
@@ -216,7 +218,7 @@ impl Drop for Opened {
 }
 
 #[vtable]
-impl CharDevice for Opened {
+impl CharDevice for OpenFile {
     type Ptr = KBox<Self>;
     type Data = Arc<Dog>;
 
@@ -237,7 +239,7 @@ impl CharDevice for Opened {
     }
 
     fn write(
-        Self(dog): &Self,
+        me: &Self,
         _file: &File,
         input: &mut UserSliceReader,
         _offset: &mut i64,
@@ -246,12 +248,15 @@ impl CharDevice for Opened {
         if len == 0 {
             return Ok(0);
         }
+        let dog = &me.0;
+        // Only the last write counts, also if it fails.
+        dog.state.lock().may_stop = false;
         let mut may_stop = false;
         let mut bytes = [0; 64];
         while !input.is_empty() {
             let part = input.len().min(bytes.len());
             input.read_slice(&mut bytes[..part])?;
-            may_stop |= bytes[..part].contains(&abi::STOP);
+            may_stop |= bytes[..part].contains(&abi::MAGIC_CLOSE);
         }
 
         let mut state = dog.state.lock();
@@ -260,20 +265,21 @@ impl CharDevice for Opened {
         Ok(len)
     }
 
-    fn ioctl(Self(dog): &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+    fn ioctl(me: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         // A page fault may wait, so the argument is copied before the mutex is taken, and the
         // result after it has been released.
         let value = match cmd {
-            SETOPTIONS | SETTIMEOUT => read_u32(arg)?,
+            SETOPTIONS | SETTIMEOUT | SETPRETIMEOUT => read_u32(arg)?,
             _ => 0,
         };
+        let dog = &me.0;
         let mut state = dog.state.lock();
         let result = match cmd {
             GETSTATUS => {
                 let flag = |is_set, flag: u32| if is_set { flag } else { 0 };
-                let is_alive = core::mem::take(&mut state.is_alive);
+                let was_pinged = core::mem::take(&mut state.was_pinged);
                 flag(state.may_stop, abi::WDIOF_MAGICCLOSE)
-                    | flag(is_alive, abi::WDIOF_KEEPALIVEPING)
+                    | flag(was_pinged, abi::WDIOF_KEEPALIVEPING)
             }
             SETOPTIONS => {
                 if value & abi::WDIOS_DISABLECARD != 0 {
@@ -317,7 +323,9 @@ fn info() -> abi::Info {
 }
 
 fn read_u32(arg: usize) -> Result<u32> {
-    UserSlice::new(UserPtr::from_addr(arg), 4).reader().read::<u32>()
+    UserSlice::new(UserPtr::from_addr(arg), 4)
+        .reader()
+        .read::<u32>()
 }
 
 fn write_bytes(arg: usize, bytes: &[u8]) -> Result<isize> {

@@ -33,7 +33,7 @@ pub const GETTIMELEFT: u32 = 10;
 
 /// The timeout can be set.
 pub const WDIOF_SETTIMEOUT: u32 = 0x80;
-/// The watchdog stops if the file is closed after a [`STOP`].
+/// The watchdog stops if the file is closed after a [`MAGIC_CLOSE`].
 pub const WDIOF_MAGICCLOSE: u32 = 0x100;
 /// The timeout has been started again since the last look at this flag.
 pub const WDIOF_KEEPALIVEPING: u32 = 0x8000;
@@ -44,6 +44,6 @@ pub const WDIOS_DISABLECARD: u32 = 1;
 pub const WDIOS_ENABLECARD: u32 = 2;
 
 /// The byte that a program writes before it closes the file.
-pub const STOP: u8 = b'V';
-/// What the kernel log has when the timeout has passed.
+pub const MAGIC_CLOSE: u8 = b'V';
+/// The log message of a timeout that has passed.
 pub const TRIGGERED: &str = "Triggered - Reboot ignored";

@@ -168,13 +168,9 @@ fn open(device: &str) -> std::io::Result<File> {
     OpenOptions::new().write(true).open(device)
 }
 
-fn set(file: &File, command: u32, value: u32) -> Result<u32, Errno> {
-    ask(file, command, value)
-}
-
 /// Stops the watchdog.
 fn stop(mut file: File) -> Result<()> {
-    file.write_all(&[abi::STOP])?;
+    file.write_all(&[abi::MAGIC_CLOSE])?;
     Ok(())
 }
 
@@ -196,6 +192,7 @@ fn bad_arguments() -> Result<()> {
             (GETSTATUS, Errno::EFAULT),
             (SETOPTIONS, Errno::EFAULT),
             (SETTIMEOUT, Errno::EFAULT),
+            (iowr::<u32>(abi::MAGIC, abi::SETPRETIMEOUT), Errno::EFAULT),
             (ior::<u64>(abi::MAGIC, abi::GETSTATUS), Errno::ENOTTY),
             (ior::<u32>(abi::MAGIC, 11), Errno::ENOTTY),
         ] {
@@ -213,7 +210,7 @@ fn bad_arguments() -> Result<()> {
 fn timeout() -> Result<()> {
     let mut log = Log::open()?;
     let file = open(OURS)?;
-    ensure!(set(&file, SETTIMEOUT, 3)? == 3);
+    ensure!(ask(&file, SETTIMEOUT, 3)? == 3);
     let begin = Instant::now();
     let left = ask(&file, GETTIMELEFT, 0u32)?;
     ensure!((2..=3).contains(&left), "{left}");
@@ -226,33 +223,33 @@ fn timeout() -> Result<()> {
     );
     ensure!(ask(&file, GETTIMELEFT, 1u32)? == 0);
     // It runs again after the next ping.
-    set(&file, SETTIMEOUT, 1)?;
+    ask(&file, SETTIMEOUT, 1)?;
     ensure!(log.has(abi::TRIGGERED, limit)?, "it does not pass again");
     // A watchdog that is stopped does not trigger.
-    set(&file, SETTIMEOUT, 1)?;
-    set(&file, SETOPTIONS, abi::WDIOS_DISABLECARD)?;
+    ask(&file, SETTIMEOUT, 1)?;
+    ask(&file, SETOPTIONS, abi::WDIOS_DISABLECARD)?;
     let after = Duration::from_millis(2500);
     ensure!(
         !log.has(abi::TRIGGERED, after)?,
         "it passes when it is stopped"
     );
-    set(&file, SETTIMEOUT, 60)?;
+    ask(&file, SETTIMEOUT, 60)?;
     stop(file)
 }
 
 fn closed() -> Result<()> {
     let mut log = Log::open()?;
     let mut file = open(OURS)?;
-    set(&file, SETTIMEOUT, 1)?;
+    ask(&file, SETTIMEOUT, 1)?;
     // Only the last write counts.
-    file.write_all(&[abi::STOP])?;
+    file.write_all(&[abi::MAGIC_CLOSE])?;
     file.write_all(b"-")?;
     drop(file);
     let limit = Duration::from_secs(20);
     ensure!(log.has("did not stop", limit)?, "the watchdog stops");
     ensure!(log.has(abi::TRIGGERED, limit)?, "the timeout does not pass");
     let file = open(OURS)?;
-    set(&file, SETTIMEOUT, 60)?;
+    ask(&file, SETTIMEOUT, 60)?;
     stop(file)
 }
 
@@ -263,7 +260,7 @@ fn module() -> Result<()> {
     }
     let mut log = Log::open()?;
     let file = open(OURS)?;
-    set(&file, SETTIMEOUT, 1)?;
+    ask(&file, SETTIMEOUT, 1)?;
     drop(file);
     let mut result = Err(Errno::EAGAIN);
     while result == Err(Errno::EAGAIN) {
