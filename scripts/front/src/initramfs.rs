@@ -76,35 +76,57 @@ pub fn programs(build: &Build) -> Result<PathBuf> {
     Ok(target.join(machine.target).join("release"))
 }
 
+/// Builds a program of the kernel's selftests, and returns its path. `sources` are compiled without the
+/// Makefile of the folder if there are any.
+fn kernel_selftest(
+    build: &Build,
+    tools: &Tools,
+    name: &str,
+    folder: &Path,
+    sources: &[PathBuf],
+) -> Result<PathBuf> {
+    let boot = build.objects.join("boot");
+    let program = boot.join(name);
+    let folder = build.tree.join(folder);
+    let include = uapi(build, tools)?;
+    let prefix = build.machine.cross.unwrap_or_default();
+    let mut compile = if sources.is_empty() {
+        let mut make = tools.command("make");
+        make.arg("-C")
+            .arg(folder)
+            .arg(format!("OUTPUT={}", boot.display()))
+            .arg(format!("KHDR_INCLUDES=-isystem {}", include.display()))
+            .arg(format!("CROSS_COMPILE={prefix}"))
+            .arg("LDFLAGS=-static")
+            .arg(&program);
+        make
+    } else {
+        let mut cc = tools.command(&format!("{prefix}gcc"));
+        cc.args(["-O2", "-static", "-D_GNU_SOURCE=", "-isystem"])
+            .arg(&include)
+            .arg("-I")
+            .arg(build.tree.join("tools/testing/selftests"))
+            .arg("-I")
+            .arg(build.tree.join("tools/include"))
+            .args(sources.iter().map(|source| folder.join(source)))
+            .arg("-o")
+            .arg(&program);
+        cc
+    };
+    let log = build.log("kselftest");
+    step::run("selftests of the kernel", &log, &mut compile)?;
+    Ok(program)
+}
+
 /// Builds the programs, and packs them together with the modules of `build`.
 pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
-    let include = uapi(build, tools)?;
     let bin = programs(build)?;
     let boot = build.objects.join("boot");
     fs::create_dir_all(&boot)?;
     let manifest = &build.manifest;
-    // Returns the path of a program. Builds it if it is a part of the kernel.
-    let path = |name: &str, folder: &Option<PathBuf>| -> Result<PathBuf> {
-        let Some(folder) = folder else {
-            return Ok(bin.join(name));
-        };
-        let program = boot.join(name);
-        let mut make = tools.command("make");
-        make.arg("-C")
-            .arg(build.tree.join(folder))
-            .arg(format!("OUTPUT={}", boot.display()))
-            .arg(format!("KHDR_INCLUDES=-isystem {}", include.display()))
-            .arg("LDFLAGS=-static")
-            .arg(&program);
-        if let Some(prefix) = build.machine.cross {
-            make.arg(format!("CROSS_COMPILE={prefix}"));
-        }
-        step::run(
-            "selftests of the kernel",
-            &build.log("kselftest"),
-            &mut make,
-        )?;
-        Ok(program)
+    let path = |name: &str, folder: &Option<PathBuf>, sources: &[PathBuf]| match folder {
+        Some(folder) => kernel_selftest(build, tools, name, folder, sources),
+        None => Ok(bin.join(name)),
     };
     // The programs, each with its directory in the guest.
     let mut programs: Vec<(&str, PathBuf)> = Vec::new();
@@ -129,14 +151,18 @@ pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
             let directory = directory.to_str().context("no UTF-8")?;
             modules.push((directory, objects.join(format!("{name}.ko"))));
         }
-        programs.push(("selftests", path(&test.name, &test.folder)?));
+        programs.push(("selftests", path(&test.name, &test.folder, &[])?));
         tests.push(test.name.clone());
     }
     for test in &manifest.stress {
         programs.push((&test.name, bin.join(&test.program)));
     }
     for program in &manifest.program {
-        programs.push((&program.directory, path(&program.name, &program.folder)?));
+        if program.except.contains(&build.series) {
+            continue;
+        }
+        let file = path(&program.name, &program.folder, &program.sources)?;
+        programs.push((&program.directory, file));
         if let Some(name) = &program.module {
             let folder = manifest.module(name)?.directory();
             let module = build.objects.join(folder).join(format!("{name}.ko"));

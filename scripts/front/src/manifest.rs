@@ -125,7 +125,11 @@ pub struct Program {
     pub name: String,
     pub directory: String,
     pub module: Option<String>,
+    #[serde(default)]
+    pub except: Vec<String>,
     pub folder: Option<PathBuf>,
+    #[serde(default)]
+    pub sources: Vec<PathBuf>,
 }
 
 /// An object whose size is compared.
@@ -254,10 +258,12 @@ mod tests {
                 .map(|file| file.display().to_string()),
         );
         let tests = manifest.test.iter().filter(|test| test.folder.is_none());
+        let own = manifest.program.iter();
+        let own = own.filter(|program| program.folder.is_none());
         let names = tests
             .map(|test| &test.name)
             .chain(manifest.stress.iter().map(|test| &test.program))
-            .chain(manifest.program.iter().map(|program| &program.name));
+            .chain(own.map(|program| &program.name));
         listed.extend(names.map(|name| format!("program {name}")));
         let symbols = manifest.driver.iter().map(|driver| &driver.config);
         listed.extend(symbols.map(|symbol| format!("config {symbol}")));
