@@ -78,8 +78,8 @@ struct Report<'a> {
     text: &'a [Text<'a>],
 }
 
-/// The architecture of the limits. The compiler emits other instructions on others.
-const LIMITED: &str = "x86_64";
+/// The limits in `tests/bench.toml` are instructions of this architecture.
+const LIMITS_ARCH: &str = "x86_64";
 /// Set if the helpers are called by request.
 const CALLS: &str = "# CONFIG_RUST_INLINE_HELPERS is not set";
 
@@ -237,8 +237,8 @@ pub fn compare(
         println!("The limits are not checked, as C's inline functions are called.");
         return Ok(());
     }
-    if ours.machine.name != LIMITED {
-        println!("The limits are those of {LIMITED}, and are not checked.");
+    if ours.machine.name != LIMITS_ARCH {
+        println!("The limits are those of {LIMITS_ARCH}, and are not checked.");
         return Ok(());
     }
 
