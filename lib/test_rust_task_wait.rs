@@ -1238,7 +1238,9 @@ fn calls_after(exclusive: bool, wake: impl FnOnce(&WaitQueue)) -> Result<i64> {
 }
 
 fn wait_queue([cpu, _]: [i64; 2]) -> Result<Results> {
-    let wake_in_irq = |queue: &WaitQueue| match cfg!(CONFIG_PREEMPT_RT) {
+    // The second option checks the rules of the first one.
+    let is_rt = cfg!(CONFIG_PREEMPT_RT) || cfg!(CONFIG_PROVE_RAW_LOCK_NESTING);
+    let wake_in_irq = |queue: &WaitQueue| match is_rt {
         true => queue.wake_up(),
         false => call_on_cpu(cpu, &|| queue.wake_up()),
     };
