@@ -81,6 +81,7 @@ pub fn programs(build: &Build) -> Result<PathBuf> {
 fn kernel_selftest(
     build: &Build,
     tools: &Tools,
+    include: &Path,
     name: &str,
     folder: &Path,
     sources: &[PathBuf],
@@ -88,7 +89,6 @@ fn kernel_selftest(
     let boot = build.objects.join("boot");
     let program = boot.join(name);
     let folder = build.tree.join(folder);
-    let include = uapi(build, tools)?;
     let prefix = build.machine.cross.unwrap_or_default();
     let mut compile = if sources.is_empty() {
         let mut make = tools.command("make");
@@ -103,7 +103,7 @@ fn kernel_selftest(
     } else {
         let mut cc = tools.command(&format!("{prefix}gcc"));
         cc.args(["-O2", "-static", "-D_GNU_SOURCE=", "-isystem"])
-            .arg(&include)
+            .arg(include)
             .arg("-I")
             .arg(build.tree.join("tools/testing/selftests"))
             .arg("-I")
@@ -120,12 +120,14 @@ fn kernel_selftest(
 
 /// Builds the programs, and packs them together with the modules of `build`.
 pub fn create(build: &Build, tools: &Tools) -> Result<Initramfs> {
+    // The programs need what this generates.
+    let include = uapi(build, tools)?;
     let bin = programs(build)?;
     let boot = build.objects.join("boot");
     fs::create_dir_all(&boot)?;
     let manifest = &build.manifest;
     let path = |name: &str, folder: &Option<PathBuf>, sources: &[PathBuf]| match folder {
-        Some(folder) => kernel_selftest(build, tools, name, folder, sources),
+        Some(folder) => kernel_selftest(build, tools, &include, name, folder, sources),
         None => Ok(bin.join(name)),
     };
     // The programs, each with its directory in the guest.
