@@ -166,6 +166,7 @@ pub trait Shrinker: 'static {
 #[pin_data(PinnedDrop)]
 pub struct ShrinkerRegistration<T: Shrinker> {
     shrinker: NonNull<bindings::shrinker>,
+    // Also in `private_data`, but `end()` frees the shrinker, and not the data.
     data: *const c_void,
     #[pin]
     leftover: Leftover,

@@ -60,9 +60,9 @@ use core::{
 ///
 /// Dropping it stops the kthread, and waits until it has left this worker. The kthread drops the
 /// reference to the struct of each [delayed work](KThreadDelayedWork) whose timer has not expired,
-/// and runs the works that are queued. Meanwhile [`CurrentKThread::should_stop`]
-/// returns `true`, so that a long work can return early. A work that is queued during the drop is
-/// refused or run. The caller must not hold a lock that a work may take.
+/// and runs the works that are queued. Meanwhile [`CurrentKThread::should_stop`] returns `true`, so
+/// that a long work can return early. A work that is queued during the drop is refused or run. The
+/// caller must not hold a lock that a work, or the drop of such a struct, may take.
 ///
 /// Where the drop of a [`KThread`] does not wait, such as in a work of this worker, this one does
 /// not wait either. It waits for a [frozen](CurrentKThread::set_freezable) worker until it has been

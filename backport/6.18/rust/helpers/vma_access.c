@@ -2,7 +2,6 @@
 
 #include <linux/errno.h>
 #include <linux/kconfig.h>
-#include <linux/minmax.h>
 #include <linux/mm.h>
 
 #ifdef CONFIG_HAVE_IOREMAP_PROT
@@ -16,8 +15,6 @@ __rust_helper int rust_helper_access_phys(struct vm_area_struct *vma,
 	 */
 	if (IS_ENABLED(CONFIG_ARM64))
 		return -EIO;
-	/* The function does not stop at the end of the page. */
-	len = min_t(int, len, PAGE_SIZE - offset_in_page(addr));
 	return generic_access_phys(vma, addr, buf, len, write);
 }
 #endif

@@ -185,6 +185,11 @@ fn second_open() -> Result<()> {
     Ok(())
 }
 
+fn write_from_nowhere(file: &File) -> Result<isize, Errno> {
+    // SAFETY: The kernel finds no memory at this address.
+    Errno::result(unsafe { libc::write(file.as_raw_fd(), 8 as *const _, 100) })
+}
+
 fn bad_arguments() -> Result<()> {
     for device in [C, OURS] {
         let file = open(device).context(device)?;
@@ -199,8 +204,7 @@ fn bad_arguments() -> Result<()> {
             let result = call(&file, command, 8);
             ensure!(result == Err(error), "{device}: {command:#x}: {result:?}");
         }
-        // SAFETY: The kernel finds no memory at this address.
-        let result = Errno::result(unsafe { libc::write(file.as_raw_fd(), 8 as *const _, 100) });
+        let result = write_from_nowhere(&file);
         ensure!(result == Err(Errno::EFAULT), "{device}: {result:?}");
         stop(file)?;
     }
@@ -238,26 +242,27 @@ fn timeout() -> Result<()> {
 }
 
 fn closed() -> Result<()> {
-    let mut log = Log::open()?;
-    let mut file = open(OURS)?;
-    ask(&file, SETTIMEOUT, 1)?;
-    // Only the last write counts.
-    file.write_all(&[abi::MAGIC_CLOSE])?;
-    file.write_all(b"-")?;
-    drop(file);
     let limit = Duration::from_secs(20);
-    ensure!(log.has("did not stop", limit)?, "the watchdog stops");
-    ensure!(log.has(abi::TRIGGERED, limit)?, "the timeout does not pass");
+    // Only the last write counts, also if it fails.
+    for fails in [false, true] {
+        let mut log = Log::open()?;
+        let mut file = open(OURS)?;
+        ask(&file, SETTIMEOUT, 1)?;
+        file.write_all(&[abi::MAGIC_CLOSE])?;
+        match fails {
+            true => ensure!(write_from_nowhere(&file) == Err(Errno::EFAULT)),
+            false => file.write_all(b"-")?,
+        }
+        drop(file);
+        ensure!(log.has("did not stop", limit)?, "{fails}: it stops");
+        ensure!(log.has(abi::TRIGGERED, limit)?, "{fails}: no timeout");
+    }
     let file = open(OURS)?;
     ask(&file, SETTIMEOUT, 60)?;
     stop(file)
 }
 
 fn module() -> Result<()> {
-    if !Path::new(MODULE).exists() {
-        // The driver is built in.
-        return Ok(());
-    }
     let mut log = Log::open()?;
     let file = open(OURS)?;
     ask(&file, SETTIMEOUT, 1)?;
