@@ -294,7 +294,7 @@ unsafe extern "C" fn access(
     write: c_int,
 ) -> c_int {
     // CAST: The result is at most `PAGE_SIZE`.
-    let page_end = (PAGE_SIZE - address as usize % PAGE_SIZE) as c_int;
+    let page_end = (PAGE_SIZE - address % PAGE_SIZE) as c_int;
     // Up to Linux 7.2, the function does not stop at the end of the page, and so not at that of the
     // VMA or the region. The caller goes on with the next page.
     let len = len.min(page_end);
