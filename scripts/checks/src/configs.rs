@@ -7,7 +7,8 @@ use anyhow::{bail, Context, Result};
 use front::{
     boot::{self, BootOptions},
     build::Build,
-    initramfs, kernel,
+    initramfs::{self, Initramfs},
+    kernel,
     manifest::{Configuration, Driver},
     outcome::Outcome,
     report, series,
@@ -189,10 +190,16 @@ fn boot(
         }
         let initramfs = initramfs::create(&variant, tools)?;
         let failed = outcome.failures();
-        let options = BootOptions::new("programs=/selftests");
-        let guest = boot::boot(&variant, &initramfs.archive, &options, outcome)?;
-        report::kunit(&variant, &guest.console, outcome)?;
-        outcome.programs(&initramfs.programs, &guest.results);
+        run_tests(&variant, &initramfs, "", outcome)?;
+        let again = configuration.again.iter();
+        for again in again.filter(|again| again.arch == variant.machine.name) {
+            let console = run_tests(&variant, &initramfs, &again.parameters, outcome)?;
+            outcome.check(
+                &format!("{} has an effect", again.parameters),
+                console.contains(&again.message),
+                &format!("the kernel's log lacks {:?}", again.message),
+            );
+        }
         Ok(outcome.failures() - failed)
     };
     let result: Result<usize> = run();
@@ -207,6 +214,21 @@ fn boot(
     let passed = result.is_ok_and(|failed| failed == 0);
     outcome.report(&name, passed, &why);
     passed
+}
+
+/// Boots a kernel with these parameters, and runs the tests. Returns the kernel's log.
+fn run_tests(
+    build: &Build,
+    initramfs: &Initramfs,
+    parameters: &str,
+    outcome: &mut Outcome,
+) -> Result<String> {
+    let parameters = format!("programs=/selftests {parameters}");
+    let options = BootOptions::new(&parameters);
+    let guest = boot::boot(build, &initramfs.archive, &options, outcome)?;
+    report::kunit(build, &guest.console, outcome)?;
+    outcome.programs(&initramfs.programs, &guest.results);
+    Ok(guest.console)
 }
 
 /// Builds a kernel with Debian's configuration, and of its thousands of modules those of this

@@ -153,6 +153,18 @@ pub struct Configuration {
     pub debian: bool,
     #[serde(default)]
     pub slow: bool,
+    #[serde(default)]
+    pub again: Vec<Again>,
+}
+
+/// Another boot of a configuration.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Again {
+    pub arch: String,
+    pub parameters: String,
+    /// What the kernel logs if it has obeyed.
+    pub message: String,
 }
 
 impl Configuration {
