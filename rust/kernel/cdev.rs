@@ -46,6 +46,7 @@ use crate::{
         Leftover, //
     },
     prelude::*,
+    str::CString,
     sync::{
         atomic::{
             Atomic,
@@ -82,6 +83,11 @@ use core::{
 
 /// The maximum length of a name, in bytes: `struct char_device_struct` has room for no more.
 const MAX_NAME: usize = 63;
+/// The maximum length of the name of a node, in bytes: a directory of sysfs has this name, with `!`
+/// in place of `/`.
+const MAX_NODE_NAME: usize = bindings::NAME_MAX as usize;
+/// What a file can be opened for, by its owner, its group and others.
+const PERMISSIONS: u16 = 0o777;
 
 /// The options of a character device, or of a region, that is to be registered.
 #[derive(Copy, Clone)]
@@ -89,7 +95,7 @@ pub struct CharDeviceOptions {
     /// The name of the device, which `/proc/devices` has, and of its class in `/sys/class/`.
     ///
     /// It is also the name of the node in `/dev`. In a region, or if the device has several minor
-    /// numbers, the minor number of the node follows, beginning with 0.
+    /// numbers, the minor number of the node follows. A [`CharDeviceNode`] can have another name.
     ///
     /// It has 1 to 63 bytes, which are printable ASCII characters other than a space, `/` and `!`.
     /// The first one is not a period.
@@ -98,13 +104,51 @@ pub struct CharDeviceOptions {
     pub minors: u32,
 }
 
-/// Returns whether a name is valid. `kobject_set_name()` replaces `/` by `!`, and `devtmpfs`
-/// replaces `!` by `/`, which would make a directory.
+/// The node in `/dev` of a device in a region, see [`CharDeviceRegistration::register_in`].
+///
+/// The default is the lowest minor number that is free, the name of the region with the minor
+/// number, and the mode 0600.
+#[derive(Copy, Clone, Default)]
+pub struct CharDeviceNode<'a> {
+    /// The minor number, which must be one of the region.
+    pub minor: Option<u32>,
+    /// The name of the device in `/sys/class/`, where `!` replaces `/`.
+    ///
+    /// It has 1 to 255 bytes, which are printable ASCII characters other than a space and `!`.
+    /// No component is empty or begins with a period.
+    pub name: Option<&'a CStr>,
+    /// The path in `/dev`, if it is not the name. What is said of the name applies.
+    pub path: Option<&'a CStr>,
+    /// The permission bits, or 0 for 0600. The node belongs to root.
+    pub mode: u16,
+}
+
+impl CharDeviceNode<'_> {
+    fn is_valid(&self) -> bool {
+        let is_valid_path = |path: &CStr| {
+            let path = path.to_bytes();
+            path.len() <= MAX_NODE_NAME && path.split(|byte| *byte == b'/').all(is_component)
+        };
+        [self.name, self.path]
+            .into_iter()
+            .flatten()
+            .all(is_valid_path)
+            && self.mode <= PERMISSIONS
+    }
+}
+
+/// Returns whether a name is valid.
 fn is_valid(name: &CStr) -> bool {
     let name = name.to_bytes();
+    name.len() <= MAX_NAME && is_component(name)
+}
+
+/// Returns whether a name is valid as a component of a path. `kobject_set_name()` replaces `/` by
+/// `!`, and `devtmpfs` replaces `!` by `/`, which would make a directory.
+fn is_component(name: &[u8]) -> bool {
     let is_allowed = |byte: &u8| byte.is_ascii_graphic() && !b"/!".contains(byte);
 
-    (1..=MAX_NAME).contains(&name.len()) && name[0] != b'.' && name.iter().all(is_allowed)
+    !name.is_empty() && name[0] != b'.' && name.iter().all(is_allowed)
 }
 
 /// The part of a character device that the kernel can reach after its registration has ended.
@@ -287,19 +331,36 @@ impl Driver {
     }
 }
 
-/// Device numbers, allocated by `alloc_chrdev_region()`.
+/// Device numbers, all with the same major number, allocated by `alloc_chrdev_region()` or
+/// `register_chrdev_region()`.
 struct Numbers {
     first: bindings::dev_t,
     count: u32,
 }
 
 impl Numbers {
-    fn new(options: CharDeviceOptions) -> Result<Self> {
+    /// Allocates device numbers: with this major and first minor number, or with a major number
+    /// that the kernel chooses.
+    fn new(options: CharDeviceOptions, fixed: Option<(u32, u32)>) -> Result<Self> {
         let (name, count) = (options.name.as_char_ptr(), options.minors);
         let mut first = 0;
-        // SAFETY: `first` is valid for writes, and `name` is a string.
-        to_result(unsafe { bindings::alloc_chrdev_region(&mut first, 0, count, name) })?;
+        to_result(match fixed {
+            // SAFETY: `first` is valid for writes, and `name` is a string.
+            None => unsafe { bindings::alloc_chrdev_region(&mut first, 0, count, name) },
+            Some((major, minor)) => {
+                first = major << bindings::MINORBITS | minor;
+                // SAFETY: `name` is a string. `with_major()` has checked that the major number is
+                // not 0, for which C would choose another one, and that the minor numbers end
+                // before those of the next major number.
+                unsafe { bindings::register_chrdev_region(first, count, name) }
+            }
+        })?;
         Ok(Self { first, count })
+    }
+
+    /// Returns the first minor number.
+    fn minor(&self) -> u32 {
+        self.first & bindings::MINORMASK
     }
 }
 
@@ -318,7 +379,40 @@ impl Class {
         let name = options.name.as_char_ptr();
         // SAFETY: `name` is a string. The class keeps the pointer. The string is part of the
         // driver, and the class is destroyed before the module is freed.
-        Ok(Self(from_err_ptr(unsafe { bindings::class_create(name) })?))
+        let class = from_err_ptr(unsafe { bindings::class_create(name) })?;
+        // SAFETY: `class_create()` has returned a valid class, which has no device yet, so nothing
+        // reads the field.
+        unsafe { (*class).devnode = Some(Self::devnode) };
+        Ok(Self(class))
+    }
+
+    /// Returns the path of the node of a device, which the caller frees, or null if that is the
+    /// name. Stores the mode of the node in `mode`, unless that is null.
+    ///
+    /// # Safety
+    ///
+    /// Only `device_get_devnode()` may call this, for a device that [`Parts::create_device`] has
+    /// created.
+    unsafe extern "C" fn devnode(
+        dev: *const bindings::device,
+        mode: *mut bindings::umode_t,
+    ) -> *mut c_char {
+        // SAFETY: The caller passes a valid device. `device_create()` has stored a pointer to the
+        // `Place` before it added the device, and nothing changes it, as the device has no driver.
+        // The driver core calls this for a device that is added, up to the end of `device_del()`.
+        // `Parts` owns the `Place` longer than that.
+        let place = unsafe { &*(*dev).driver_data.cast::<Place>() };
+        if !mode.is_null() {
+            // SAFETY: The caller passes a pointer that is valid for writes, or null.
+            unsafe { *mode = place.mode };
+        }
+        let path = place
+            .path
+            .as_ref()
+            .map_or(ptr::null(), |path| path.as_char_ptr());
+        // SAFETY: `path` is a string, or null, for which `kstrdup()` returns null. The callers may
+        // sleep: they send events to userspace, or wait for the thread of `devtmpfs`.
+        unsafe { bindings::kstrdup(path, GFP_KERNEL.as_raw()) }
     }
 }
 
@@ -376,8 +470,12 @@ impl Region {
     /// # Safety
     ///
     /// `module` must be the module with the code that executes this.
-    unsafe fn new(options: CharDeviceOptions, module: *mut bindings::module) -> Result<Arc<Self>> {
-        let numbers = Numbers::new(options)?;
+    unsafe fn new(
+        options: CharDeviceOptions,
+        fixed: Option<(u32, u32)>,
+        module: *mut bindings::module,
+    ) -> Result<Arc<Self>> {
+        let numbers = Numbers::new(options, fixed)?;
         // The class is the first field, as it is dropped first.
         let owned = (Class::new(options)?, numbers);
         // INVARIANT: No minor number has been allocated yet.
@@ -446,27 +544,39 @@ unsafe fn end_region(leftover: *mut Leftover) {
 /// No other device has these minor numbers. If `one` is not `None`, `region.ida` has it.
 struct Minors {
     region: Arc<Region>,
-    /// One number of the region, or `None` for all.
+    /// One minor number, counted from the first one of the region, or `None` for all.
     one: Option<u32>,
 }
 
 impl Minors {
-    /// Allocates the lowest number that is free.
-    fn one(region: Arc<Region>) -> Result<Self> {
-        let (ida, max) = (region.ida.get(), region.owned.1.count - 1);
+    /// Allocates this minor number, or the lowest one that is free.
+    fn one(region: Arc<Region>, minor: Option<u32>) -> Result<Self> {
+        let numbers = &region.owned.1;
+        let (min, max, none) = match minor {
+            None => (0, numbers.count - 1, ENOSPC),
+            Some(minor) => {
+                let index = minor.checked_sub(numbers.minor()).ok_or(EINVAL)?;
+                if index >= numbers.count {
+                    return Err(EINVAL);
+                }
+                (index, index, EBUSY)
+            }
+        };
         // SAFETY: `Region::new()` has initialized the IDA.
-        let minor = unsafe { bindings::ida_alloc_range(ida, 0, max, GFP_KERNEL.as_raw()) };
-        to_result(minor)?;
+        let index =
+            unsafe { bindings::ida_alloc_range(region.ida.get(), min, max, GFP_KERNEL.as_raw()) };
+        to_result(index).map_err(|err| if err == ENOSPC { none } else { err })?;
         // INVARIANT: `ida_alloc_range()` has returned a number that was free.
         // CAST: A number that is no error is not negative.
         Ok(Self {
             region,
-            one: Some(minor as u32),
+            one: Some(index as u32),
         })
     }
 
+    /// Returns the first minor number.
     fn first(&self) -> u32 {
-        self.one.unwrap_or(0)
+        self.first_device() & bindings::MINORMASK
     }
 
     fn count(&self) -> u32 {
@@ -478,24 +588,32 @@ impl Minors {
 
     /// Returns the first device number.
     fn first_device(&self) -> bindings::dev_t {
-        self.region.owned.1.first + self.first()
+        self.region.owned.1.first + self.one.unwrap_or(0)
     }
 }
 
 impl Drop for Minors {
     fn drop(&mut self) {
-        if let Some(minor) = self.one {
+        if let Some(index) = self.one {
             // SAFETY: `Region::new()` has initialized the IDA. By the type invariant, it has this
-            // minor number, and nothing else frees it.
-            unsafe { bindings::ida_free(self.region.ida.get(), minor) };
+            // number, and nothing else frees it.
+            unsafe { bindings::ida_free(self.region.ida.get(), index) };
         }
     }
+}
+
+/// The path of a node, if it is not the name of the device, and its mode.
+struct Place {
+    path: Option<CString>,
+    mode: u16,
 }
 
 /// What a registration owns.
 struct Parts {
     node: NodeRef,
     minors: Minors,
+    /// The data of each device of the class.
+    place: KBox<Place>,
 }
 
 impl Parts {
@@ -504,14 +622,14 @@ impl Parts {
     /// # Safety
     ///
     /// As for [`Registered::start`].
-    unsafe fn add(&self, parent: Option<&Device>) -> Result {
+    unsafe fn add(&self, parent: Option<&Device>, name: Option<&CStr>) -> Result {
         let (first, count) = (self.minors.first_device(), self.minors.count());
         // SAFETY: `Node::alloc()` has initialized `cdev`, and the device numbers are its own. If
         // this fails, nothing has a reference to `cdev`, and `cdev` has none to its parent.
         to_result(unsafe { bindings::cdev_add(self.node.cdev.get(), first, count) })?;
 
         for index in 0..count {
-            if let Err(err) = self.create_device(parent, index) {
+            if let Err(err) = self.create_device(parent, name, index) {
                 self.delete(index);
                 return Err(err);
             }
@@ -520,25 +638,26 @@ impl Parts {
     }
 
     /// Creates a device of the class, with a node in `/dev`.
-    fn create_device(&self, parent: Option<&Device>, index: u32) -> Result {
+    fn create_device(&self, parent: Option<&Device>, name: Option<&CStr>, index: u32) -> Result {
         let parent = parent.map_or(null_mut(), |parent| parent.as_raw());
         let region = &self.minors.region;
         let (class, numbers) = &*region.owned;
-        let format = match (self.minors.one, numbers.count) {
-            (None, 1) => c_str!("%s"),
+        let format = match (name, self.minors.one, numbers.count) {
+            (Some(_), ..) | (None, None, 1) => c_str!("%s"),
             _ => c_str!("%s%u"),
         };
         // SAFETY: The class is valid, and the number is one of this device. `parent` is null or
-        // valid, and `device_create()` takes a reference to it. The arguments after the format are
-        // those that it names; one more is allowed.
+        // valid, and `device_create()` takes a reference to it. The data is what `devnode()` of
+        // the class expects, and outlives the device: `delete()` is called before `self` is
+        // dropped. The arguments after the format are those that it names; one more is allowed.
         from_err_ptr(unsafe {
             bindings::device_create(
                 class.0,
                 parent,
                 self.minors.first_device() + index,
-                null_mut(),
+                ptr::from_ref::<Place>(&self.place).cast_mut().cast(),
                 format.as_char_ptr(),
-                region.name.as_char_ptr(),
+                name.unwrap_or(region.name).as_char_ptr(),
                 self.minors.first() + index,
             )
         })?;
@@ -605,19 +724,28 @@ impl Registered {
     /// - `driver.module` must be the module with the code of the driver, which must execute this.
     /// - `driver.open` may be called with `driver.registration` until `self` is dropped or ended.
     /// - `minors` must be of a region of the same module.
-    unsafe fn start(&self, minors: Minors, parent: Option<&Device>, driver: Driver) -> Result {
+    unsafe fn start(
+        &self,
+        minors: Minors,
+        parent: Option<&Device>,
+        node: CharDeviceNode<'_>,
+        driver: Driver,
+    ) -> Result {
         self.minor.store(minors.first(), Relaxed);
         self.minors.store(minors.count(), Relaxed);
+        let path = node.path.map(CStr::to_cstring).transpose()?;
+        let mode = node.mode;
         let new = Parts {
             node: Node::alloc(driver)?,
             minors,
+            place: KBox::new(Place { path, mode }, GFP_KERNEL)?,
         };
         // SAFETY: The device has not been added, so nothing else uses the field.
         let parts = unsafe { &mut *self.parts.get() };
         // INVARIANT: The device is added below. If that fails, the field is set to `None`.
         let parts = &*parts.insert(new);
         // SAFETY: Guaranteed by the caller.
-        if let Err(err) = unsafe { parts.add(parent) } {
+        if let Err(err) = unsafe { parts.add(parent, node.name) } {
             // SAFETY: The device is not there any more, and no `open()` runs, so nothing else uses
             // the field.
             unsafe { *self.parts.get() = None };
@@ -686,7 +814,10 @@ unsafe fn deregister(leftover: *mut Leftover) {
 /// ```
 /// use kernel::{
 ///     c_str,
-///     cdev::{CharDevice, CharDeviceOptions, CharDeviceRegion, CharDeviceRegistration},
+///     cdev::{
+///         CharDevice, CharDeviceNode, CharDeviceOptions, CharDeviceRegion,
+///         CharDeviceRegistration, //
+///     },
 ///     fs::File, //
 /// };
 ///
@@ -712,8 +843,8 @@ unsafe fn deregister(leftover: *mut Leftover) {
 ///
 /// // For each sensor: /dev/rust_sensor0, /dev/rust_sensor1.
 /// let probe = |address| {
-///     let sensor = CharDeviceRegistration::register_in(&region, Sensor { address });
-///     KBox::pin_init(sensor, GFP_KERNEL)
+///     let (node, sensor) = (CharDeviceNode::default(), Sensor { address });
+///     KBox::pin_init(CharDeviceRegistration::register_in(&region, node, sensor), GFP_KERNEL)
 /// };
 /// let first = probe(0x48)?;
 /// let second = probe(0x4a)?;
@@ -737,7 +868,7 @@ pub struct CharDeviceRegion<T: CharDevice> {
 
 impl<T: CharDevice> CharDeviceRegion<T> {
     /// The maximum number of minor numbers, which all devices of a major number share.
-    pub const MAX_MINORS: u32 = 1 << 20;
+    pub const MAX_MINORS: u32 = 1 << bindings::MINORBITS;
 
     /// Allocates device numbers, and creates a class.
     ///
@@ -757,6 +888,82 @@ impl<T: CharDevice> CharDeviceRegion<T> {
     /// Process context; may sleep.
     #[doc(alias("alloc_chrdev_region", "class_create"))]
     pub fn new(options: CharDeviceOptions) -> Result<Self> {
+        Self::allocate(options, None)
+    }
+
+    /// Allocates device numbers with this major number, beginning with this minor number, and
+    /// creates a class.
+    ///
+    /// For a major number that userspace relies on, such as those of
+    /// `Documentation/admin-guide/devices.txt`.
+    ///
+    /// C: `register_chrdev_region()` or `register_chrdev()`, and `class_create()`.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: The major number is zero or greater than 511, or the minor numbers are not less
+    ///   than [`Self::MAX_MINORS`].
+    /// - `EBUSY`: Some of the device numbers are in use.
+    /// - Others as for [`Self::new`].
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::{
+    /// #     cdev::CharDeviceRegistration,
+    /// #     fs::File, //
+    /// # };
+    /// use kernel::{
+    ///     c_str,
+    ///     cdev::{CharDevice, CharDeviceOptions, CharDeviceRegion}, //
+    /// };
+    /// # struct Tape;
+    /// # #[vtable]
+    /// # impl CharDevice for Tape {
+    /// #     type Ptr = ();
+    /// #     type Data = ();
+    /// #
+    /// #     fn open(_: &File, _: &CharDeviceRegistration<Self>, _: u32) -> Result {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    ///
+    /// // 240 to 254 are for local use.
+    /// const MAJOR: u32 = 240;
+    ///
+    /// let options = CharDeviceOptions { name: c_str!("rust_tape"), minors: 8 };
+    /// let region = CharDeviceRegion::<Tape>::with_major(options, MAJOR, 8)?;
+    /// # let other = CharDeviceOptions { name: c_str!("rust_tapes"), minors: 8 };
+    /// # let refused = |major, minor| {
+    /// #     CharDeviceRegion::<Tape>::with_major(other, major, minor).err()
+    /// # };
+    /// # assert_eq!(refused(MAJOR, 15), Some(EBUSY));
+    /// # assert_eq!(refused(MAJOR, 1), Some(EBUSY));
+    /// # for (major, minor) in [(0, 0), (512, 0), (u32::MAX, 0), (MAJOR, (1 << 20) - 7)] {
+    /// #     assert_eq!(refused(major, minor), Some(EINVAL));
+    /// # }
+    /// # assert_eq!(refused(MAJOR, u32::MAX), Some(EINVAL));
+    /// # // The ends of the range.
+    /// # assert!(refused(511, (1 << 20) - 8).is_none());
+    /// # assert!(refused(MAJOR, 0).is_none());
+    /// # drop(region);
+    /// # assert!(refused(MAJOR, 15).is_none());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("register_chrdev_region", "register_chrdev"))]
+    pub fn with_major(options: CharDeviceOptions, major: u32, first_minor: u32) -> Result<Self> {
+        let room = Self::MAX_MINORS.saturating_sub(first_minor);
+        if !(1..bindings::CHRDEV_MAJOR_MAX).contains(&major) || options.minors > room {
+            return Err(EINVAL);
+        }
+        Self::allocate(options, Some((major, first_minor)))
+    }
+
+    fn allocate(options: CharDeviceOptions, fixed: Option<(u32, u32)>) -> Result<Self> {
         if !is_valid(options.name) || !(1..=Self::MAX_MINORS).contains(&options.minors) {
             return Err(EINVAL);
         }
@@ -765,7 +972,7 @@ impl<T: CharDevice> CharDeviceRegion<T> {
         Ok(Self {
             // SAFETY: `check_owner()` has found that the code of `T` is in `module`, and only the
             // driver has `T`.
-            region: unsafe { Region::new(options, module)? },
+            region: unsafe { Region::new(options, fixed, module)? },
             _device: PhantomData,
         })
     }
@@ -878,7 +1085,7 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// Process context; may sleep.
     #[doc(alias("alloc_chrdev_region", "cdev_add", "class_create", "device_create"))]
     pub fn register(options: CharDeviceOptions, data: T::Data) -> impl PinInit<Self, Error> {
-        Self::init(data, None, move || {
+        Self::init(data, None, CharDeviceNode::default(), move || {
             if options.minors > Self::MAX_MINORS {
                 return Err(EINVAL);
             }
@@ -888,11 +1095,9 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
         })
     }
 
-    /// Returns an initializer that registers a character device with one minor number of a region,
-    /// the lowest one that is free.
+    /// Returns an initializer that registers a character device with one minor number of a region.
     ///
-    /// `minor` of [`CharDevice::open`] is 0, and [`Self::minor`] returns the minor number. The node
-    /// in `/dev` has the name of the region, and then the minor number.
+    /// [`Self::minor`] returns the minor number, and `minor` of [`CharDevice::open`] is 0.
     ///
     /// C: `ida_alloc_max()`, `cdev_add()` and `device_create()`.
     ///
@@ -900,9 +1105,13 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     ///
     /// The initializer returns:
     ///
+    /// - `EINVAL`: The node has a minor number that the region does not have, a name that is not
+    ///   valid (see [`CharDeviceNode`]), or a mode greater than 0777.
+    /// - `EBUSY`: The minor number is in use.
     /// - `ENOSPC`: No minor number of the region is free.
-    /// - `EEXIST`: `/sys/devices/virtual/` has a directory with the name of the region that is not
-    ///   one of a class. The kernel log has a stack trace then.
+    /// - `EEXIST`: A device of the region has the name, or `/sys/devices/virtual/` has a directory
+    ///   with the name of the region that is not one of a class. The kernel log has a stack trace
+    ///   then. So a driver checks a name that userspace chooses.
     /// - `ENOMEM`: An allocation failed.
     ///
     /// If `/dev` has a node of another device with this name, that stays, and this device has none.
@@ -910,19 +1119,101 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// # Context
     ///
     /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// A port with the number that the hardware has for it, in a directory, for all users to read:
+    ///
+    /// ```
+    /// # use kernel::fs::File;
+    /// use kernel::{
+    ///     c_str,
+    ///     cdev::{
+    ///         CharDevice, CharDeviceNode, CharDeviceOptions, CharDeviceRegion,
+    ///         CharDeviceRegistration, //
+    ///     },
+    ///     fmt,
+    ///     str::CString, //
+    /// };
+    /// # struct Port;
+    /// # #[vtable]
+    /// # impl CharDevice for Port {
+    /// #     type Ptr = ();
+    /// #     type Data = ();
+    /// #
+    /// #     fn open(_: &File, _: &CharDeviceRegistration<Self>, _: u32) -> Result {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    ///
+    /// let add_port = |region: &CharDeviceRegion<Port>, card: u32, port: u32| {
+    ///     let name = CString::try_from_fmt(fmt!("rust_card{card}/port{port}"))?;
+    ///     let node = CharDeviceNode {
+    ///         minor: Some(port),
+    ///         name: Some(&name),
+    ///         mode: 0o444,
+    ///         ..CharDeviceNode::default()
+    ///     };
+    ///     KBox::pin_init(CharDeviceRegistration::register_in(region, node, ()), GFP_KERNEL)
+    /// };
+    /// # let options = CharDeviceOptions { name: c_str!("rust_card"), minors: 4 };
+    /// # let region = CharDeviceRegion::<Port>::new(options)?;
+    /// # let port = add_port(&region, 0, 2)?;
+    /// # assert_eq!((port.minor(), port.minors()), (2, 1));
+    /// # assert_eq!(add_port(&region, 1, 2).err(), Some(EBUSY));
+    /// # assert_eq!(add_port(&region, 1, 4).err(), Some(EINVAL));
+    /// # let add = |node| {
+    /// #     KBox::pin_init(CharDeviceRegistration::register_in(&region, node, ()), GFP_KERNEL)
+    /// # };
+    /// # let any = CharDeviceNode::default();
+    /// # for name in [
+    /// #     c_str!(""), c_str!("/a"), c_str!("a/"), c_str!("a//b"), c_str!("../a"), c_str!("a/."),
+    /// #     c_str!("a!b"), c_str!("a b"), //
+    /// # ] {
+    /// #     assert_eq!(add(CharDeviceNode { name: Some(name), ..any }).err(), Some(EINVAL));
+    /// #     assert_eq!(add(CharDeviceNode { path: Some(name), ..any }).err(), Some(EINVAL));
+    /// # }
+    /// # assert_eq!(add(CharDeviceNode { mode: 0o1000, ..any }).err(), Some(EINVAL));
+    /// # // The lowest number, as often as there is one.
+    /// # let others = [add(any)?, add(any)?, add(any)?];
+    /// # assert_eq!(others.each_ref().map(|other| other.minor()), [0, 1, 3]);
+    /// # assert_eq!(add(any).err(), Some(ENOSPC));
+    /// # drop(port);
+    /// # assert_eq!(add_port(&region, 1, 2)?.minor(), 2);
+    /// # // Minor numbers that do not begin with 0.
+    /// # let options = CharDeviceOptions { name: c_str!("rust_cards"), minors: 4 };
+    /// # let region = CharDeviceRegion::<Port>::with_major(options, 241, 8)?;
+    /// # for minor in [0, 7, 12, u32::MAX] {
+    /// #     assert_eq!(add_port(&region, 0, minor).err(), Some(EINVAL));
+    /// # }
+    /// # let port = add_port(&region, 0, 8)?;
+    /// # assert_eq!(port.minor(), 8);
+    /// # assert_eq!(add_port(&region, 0, 11)?.minor(), 11);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[doc(alias("ida_alloc_max", "cdev_add", "device_create"))]
-    pub fn register_in(region: &CharDeviceRegion<T>, data: T::Data) -> impl PinInit<Self, Error> {
-        Self::init_in(region, None, data)
+    pub fn register_in<'a>(
+        region: &CharDeviceRegion<T>,
+        node: CharDeviceNode<'a>,
+        data: T::Data,
+    ) -> impl PinInit<Self, Error> + 'a {
+        Self::init_in(region, None, node, data)
     }
 
     /// Returns an initializer for a device with one minor number of a region.
     pub(crate) fn init_in<'a>(
         region: &CharDeviceRegion<T>,
         parent: Option<&'a Device>,
+        node: CharDeviceNode<'a>,
         data: T::Data,
     ) -> impl PinInit<Self, Error> + 'a {
         let region = region.region.clone();
-        Self::init(data, parent, move || Minors::one(region))
+        Self::init(data, parent, node, move || {
+            if !node.is_valid() {
+                return Err(EINVAL);
+            }
+            Minors::one(region, node.minor)
+        })
     }
 
     /// Returns an initializer for a device with the result of `minors`, which must be of a
@@ -930,6 +1221,7 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     fn init<'a>(
         data: T::Data,
         parent: Option<&'a Device>,
+        node: CharDeviceNode<'a>,
         minors: impl FnOnce() -> Result<Minors> + 'a,
     ) -> impl PinInit<Self, Error> + 'a {
         let parts = try_pin_init!(Self {
@@ -951,7 +1243,7 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
             // region is of that module. `Operations::<T>::open()` expects a
             // `CharDeviceRegistration<T>`, which is valid until it is dropped. If that is leaked,
             // it is ended before the module is freed.
-            unsafe { this.registered.start(minors, parent, driver) }
+            unsafe { this.registered.start(minors, parent, node, driver) }
         })
     }
 

@@ -13,6 +13,7 @@ use kernel::{
     c_str,
     cdev::{
         CharDevice,
+        CharDeviceNode,
         CharDeviceOptions,
         CharDeviceRegion,
         CharDeviceRegistration, //
@@ -121,6 +122,7 @@ impl kernel::Module for LeftoverModule {
             b"char, dropped" => drop(by_ioctl()?),
             b"char device" => forget(char_device::<Device>()?),
             b"char region" => region()?,
+            b"char nodes" => nodes()?,
             b"char, slow" => {
                 module._char_device = Some(char_device()?);
                 one_second();
@@ -372,7 +374,8 @@ fn region() -> Result {
         minors: 2,
     })?;
     let add = || {
-        let device = CharDeviceRegistration::register_in(&region, ());
+        let node = CharDeviceNode::default();
+        let device = CharDeviceRegistration::register_in(&region, node, ());
         KBox::pin_init(device, GFP_KERNEL)
     };
     let (first, second) = (add()?, add()?);
@@ -387,6 +390,29 @@ fn region() -> Result {
     forget((second, third));
     forget(region);
     Ok(())
+}
+
+/// Leaves a region with a fixed major number behind, and two devices with different nodes.
+fn nodes() -> Result {
+    let options = CharDeviceOptions {
+        name: c_str!("rust_leftover"),
+        minors: 2,
+    };
+    let region = CharDeviceRegion::<Device>::with_major(options, 242, 8)?;
+    let add = |node| {
+        let device = CharDeviceRegistration::register_in(&region, node, ());
+        KBox::pin_init(device, GFP_KERNEL).map(forget)
+    };
+    add(CharDeviceNode {
+        minor: Some(9),
+        name: Some(c_str!("rust_leftover/nine")),
+        path: None,
+        mode: 0o640,
+    })?;
+    add(CharDeviceNode {
+        path: Some(c_str!("rust_leftover/eight")),
+        ..CharDeviceNode::default()
+    })
 }
 
 /// Registers devices with an empty and a long name, which must fail.

@@ -5,7 +5,7 @@
 //! A region has devices of one type.
 
 use kernel::{
-    cdev::{CharDevice, CharDeviceRegion, CharDeviceRegistration},
+    cdev::{CharDevice, CharDeviceNode, CharDeviceRegion, CharDeviceRegistration},
     fs::File,
     prelude::*,
 };
@@ -25,10 +25,11 @@ impl<const KIND: u8> CharDevice for Device<KIND> {
 }
 
 pub fn add(region: &CharDeviceRegion<Device<0>>) -> Result {
+    let node = CharDeviceNode::default();
     #[cfg(good)]
-    let device = CharDeviceRegistration::<Device<0>>::register_in(region, ());
+    let device = CharDeviceRegistration::<Device<0>>::register_in(region, node, ());
     #[cfg(bad)]
-    let device = CharDeviceRegistration::<Device<1>>::register_in(region, ());
+    let device = CharDeviceRegistration::<Device<1>>::register_in(region, node, ());
     //~[bad]^ ERROR: mismatched types
     KBox::pin_init(device, GFP_KERNEL)?;
     Ok(())

@@ -5,6 +5,7 @@
 use crate::{
     cdev::{
         CharDevice,
+        CharDeviceNode,
         CharDeviceRegion,
         CharDeviceRegistration, //
     },
@@ -51,7 +52,7 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// #     fs::File, //
     /// # };
     /// use kernel::{
-    ///     cdev::{CharDevice, CharDeviceRegion, CharDeviceRegistration},
+    ///     cdev::{CharDevice, CharDeviceNode, CharDeviceRegion, CharDeviceRegistration},
     ///     device::{Bound, Device},
     /// };
     /// # struct Channel;
@@ -67,7 +68,7 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     ///
     /// // In `probe()`, for each device node of a `dev: &Device<Bound>`.
     /// let add_node = |region: &CharDeviceRegion<Channel>, dev: &Device<Bound>| {
-    ///     CharDeviceRegistration::register_child(region, dev, ())
+    ///     CharDeviceRegistration::register_child(region, dev, CharDeviceNode::default(), ())
     /// };
     /// # let options = CharDeviceOptions { name: c_str!("rust_child"), minors: 4 };
     /// # let region = CharDeviceRegion::<Channel>::new(options)?;
@@ -105,6 +106,7 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     pub fn register_child(
         region: &CharDeviceRegion<T>,
         parent: &Device<Bound>,
+        node: CharDeviceNode<'_>,
         data: T::Data,
     ) -> Result<Managed<Self>> {
         // The driver core drops the device when `parent` is unbound, also if the result is leaked,
@@ -116,6 +118,6 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
         if unsafe { (*(*parent.as_raw()).driver).owner } != module {
             return Err(EINVAL);
         }
-        managed::new(parent, Self::init_in(region, Some(parent), data))
+        managed::new(parent, Self::init_in(region, Some(parent), node, data))
     }
 }

@@ -11,7 +11,7 @@ use nix::{
     kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
     sys::{
         prctl,
-        stat::{mknod, stat, Mode, SFlag},
+        stat::{makedev, mknod, stat, Mode, SFlag},
     },
     unistd::{close, unlink},
 };
@@ -68,6 +68,7 @@ const TESTS: &[Test] = &[
     ("forgotten misc device", || device(c"device")),
     ("forgotten character device", || device(c"char device")),
     ("forgotten region of character devices", region),
+    ("numbers, names and modes of character devices", nodes),
     ("character device that owns itself", || {
         device(c"char, dropped")
     }),
@@ -245,6 +246,43 @@ fn region() -> Result<()> {
         ] {
             ensure!(!Path::new(gone).exists(), "{gone} remains");
         }
+    }
+    Ok(())
+}
+
+fn nodes() -> Result<()> {
+    if must_not_leak() {
+        return Ok(());
+    }
+    const DIR: &str = "/dev/rust_leftover";
+    for _ in 0..2 {
+        load(c"char nodes")?.context("finit_module()")?;
+        let devices = fs::read_to_string("/proc/devices")?;
+        ensure!(
+            devices.contains("\n242 rust_leftover\n"),
+            "/proc/devices: {devices}"
+        );
+        let nodes = [
+            ("/dev/rust_leftover/nine", 9, 0o640),
+            ("/dev/rust_leftover/eight", 8, 0o600),
+        ];
+        for (node, minor, mode) in nodes {
+            let found = stat(node).context(node)?;
+            let permissions = found.st_mode & 0o7777;
+            ensure!(
+                found.st_rdev == makedev(242, minor),
+                "{node}: {:#x}",
+                found.st_rdev
+            );
+            ensure!(permissions == mode, "{node}: {permissions:o}");
+            drop(File::open(node).context(node)?);
+        }
+        for name in ["rust_leftover!nine", "rust_leftover8"] {
+            let device = Path::new("/sys/class/rust_leftover").join(name);
+            ensure!(device.exists(), "{} is missing", device.display());
+        }
+        unload()?;
+        ensure!(!Path::new(DIR).exists(), "{DIR} remains");
     }
     Ok(())
 }
