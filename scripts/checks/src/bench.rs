@@ -26,9 +26,29 @@ const MODULE: &str = "rust_task_bench";
 /// `tests/bench.toml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Limits {
+pub struct Limits {
     #[serde(default)]
     extra: Vec<Extra>,
+    #[serde(default)]
+    pub binder: Vec<BinderExtra>,
+}
+
+impl Limits {
+    pub fn read(build: &Build) -> Result<Self> {
+        let path = build.root.join("tests/bench.toml");
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        toml::from_str(&text).with_context(|| path.display().to_string())
+    }
+}
+
+/// The instructions that a transaction of Binder may take in addition to those on mainline's files.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BinderExtra {
+    pub case: String,
+    pub instructions: f64,
+    /// The reason.
+    pub why: String,
 }
 
 /// The instructions that an operation may take in addition to C's.
@@ -187,9 +207,7 @@ pub fn compare(
     tools: &Tools,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    let path = ours.root.join("tests/bench.toml");
-    let limits: Limits =
-        toml::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
+    let limits = Limits::read(ours)?;
     let is_here = |extra: &&Extra| {
         let series = extra.series.as_ref();
         series.is_none_or(|series| ours.like.contains(series))
