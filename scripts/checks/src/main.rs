@@ -19,6 +19,7 @@ mod edits;
 mod imports;
 mod jobs;
 mod layout;
+mod limits;
 mod lint;
 mod mainline_bugs;
 mod mutants;
