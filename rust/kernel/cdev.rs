@@ -2,9 +2,10 @@
 
 //! Character devices with a major number of their own.
 //!
-//! A [`CharDeviceRegistration`] has one major number, which the kernel chooses, one or more minor
-//! numbers, and a node in `/dev` for each of these. A driver with a single node needs no major
-//! number: it uses a [misc device](crate::miscdevice) instead.
+//! A [`CharDeviceRegistration`] has one major number, one or more minor numbers, and a node in
+//! `/dev` for each of these. The kernel chooses the major number, unless
+//! [`CharDeviceRegion::with_major`] names it. A driver with a single node needs no major number: it
+//! uses a [misc device](crate::miscdevice) instead.
 //!
 //! A driver that registers a device for each piece of hardware, when it finds it, allocates a
 //! [`CharDeviceRegion`] once. Each device gets one of its minor numbers.
@@ -117,10 +118,11 @@ pub struct CharDeviceNode<'a> {
     /// It has 1 to 255 bytes, which are printable ASCII characters other than a space and `!`.
     /// No component is empty or begins with a period.
     pub name: Option<&'a CStr>,
-    /// The path in `/dev`, if it is not the name. What is said of the name applies.
+    /// The path in `/dev`, if it is not the name. The rules of the name apply. If there is no memory
+    /// for a copy of it, the node has the name instead, or is not removed with the device.
     pub path: Option<&'a CStr>,
-    /// The permission bits, or 0 for 0600. The node belongs to root.
-    pub mode: u16,
+    /// The permission bits. The default is 0600. The node belongs to root.
+    pub mode: Option<u16>,
 }
 
 impl CharDeviceNode<'_> {
@@ -133,7 +135,7 @@ impl CharDeviceNode<'_> {
             .into_iter()
             .flatten()
             .all(is_valid_path)
-            && self.mode <= PERMISSIONS
+            && self.mode.map_or(true, |mode| mode <= PERMISSIONS)
     }
 }
 
@@ -348,10 +350,14 @@ impl Numbers {
             // SAFETY: `first` is valid for writes, and `name` is a string.
             None => unsafe { bindings::alloc_chrdev_region(&mut first, 0, count, name) },
             Some((major, minor)) => {
+                // For 0, C would choose another major number. Minor numbers beyond the last one
+                // would be those of the next major number.
+                let room = (bindings::MINORMASK + 1).saturating_sub(minor);
+                if !(1..bindings::CHRDEV_MAJOR_MAX).contains(&major) || count > room {
+                    return Err(EINVAL);
+                }
                 first = major << bindings::MINORBITS | minor;
-                // SAFETY: `name` is a string. `with_major()` has checked that the major number is
-                // not 0, for which C would choose another one, and that the minor numbers end
-                // before those of the next major number.
+                // SAFETY: `name` is a string.
                 unsafe { bindings::register_chrdev_region(first, count, name) }
             }
         })?;
@@ -398,15 +404,15 @@ impl Class {
         mode: *mut bindings::umode_t,
     ) -> *mut c_char {
         // SAFETY: The caller passes a valid device. `device_create()` has stored a pointer to the
-        // `Place` before it added the device, and nothing changes it, as the device has no driver.
-        // The driver core calls this for a device that is added, up to the end of `device_del()`.
-        // `Parts` owns the `Place` longer than that.
-        let place = unsafe { &*(*dev).driver_data.cast::<Place>() };
+        // `DevnodeData` before it added the device, and nothing changes it, as the device has no
+        // driver. The driver core calls this for a device that is added, up to the end of
+        // `device_del()`. `Parts` owns the `DevnodeData` longer than that.
+        let data = unsafe { &*(*dev).driver_data.cast::<DevnodeData>() };
         if !mode.is_null() {
             // SAFETY: The caller passes a pointer that is valid for writes, or null.
-            unsafe { *mode = place.mode };
+            unsafe { *mode = data.mode };
         }
-        let path = place
+        let path = data
             .path
             .as_ref()
             .map_or(ptr::null(), |path| path.as_char_ptr());
@@ -596,14 +602,14 @@ impl Drop for Minors {
     fn drop(&mut self) {
         if let Some(index) = self.one {
             // SAFETY: `Region::new()` has initialized the IDA. By the type invariant, it has this
-            // number, and nothing else frees it.
+            // index, and nothing else frees it.
             unsafe { bindings::ida_free(self.region.ida.get(), index) };
         }
     }
 }
 
 /// The path of a node, if it is not the name of the device, and its mode.
-struct Place {
+struct DevnodeData {
     path: Option<CString>,
     mode: u16,
 }
@@ -613,7 +619,7 @@ struct Parts {
     node: NodeRef,
     minors: Minors,
     /// The data of each device of the class.
-    place: KBox<Place>,
+    devnode: KBox<DevnodeData>,
 }
 
 impl Parts {
@@ -655,7 +661,9 @@ impl Parts {
                 class.0,
                 parent,
                 self.minors.first_device() + index,
-                ptr::from_ref::<Place>(&self.place).cast_mut().cast(),
+                ptr::from_ref::<DevnodeData>(&self.devnode)
+                    .cast_mut()
+                    .cast(),
                 format.as_char_ptr(),
                 name.unwrap_or(region.name).as_char_ptr(),
                 self.minors.first() + index,
@@ -734,11 +742,12 @@ impl Registered {
         self.minor.store(minors.first(), Relaxed);
         self.minors.store(minors.count(), Relaxed);
         let path = node.path.map(CStr::to_cstring).transpose()?;
-        let mode = node.mode;
+        // `devtmpfs` takes 0600 for 0, and the callers have checked the bits.
+        let mode = node.mode.unwrap_or(0);
         let new = Parts {
             node: Node::alloc(driver)?,
             minors,
-            place: KBox::new(Place { path, mode }, GFP_KERNEL)?,
+            devnode: KBox::new(DevnodeData { path, mode }, GFP_KERNEL)?,
         };
         // SAFETY: The device has not been added, so nothing else uses the field.
         let parts = unsafe { &mut *self.parts.get() };
@@ -901,8 +910,8 @@ impl<T: CharDevice> CharDeviceRegion<T> {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: The major number is zero or greater than 511, or the minor numbers are not less
-    ///   than [`Self::MAX_MINORS`].
+    /// - `EINVAL`: The major number is 0 or at least 512 (`CHRDEV_MAJOR_MAX`), or the last minor
+    ///   number exceeds 1,048,575 (`MINORMASK`).
     /// - `EBUSY`: Some of the device numbers are in use.
     /// - Others as for [`Self::new`].
     ///
@@ -956,10 +965,6 @@ impl<T: CharDevice> CharDeviceRegion<T> {
     /// ```
     #[doc(alias("register_chrdev_region", "register_chrdev"))]
     pub fn with_major(options: CharDeviceOptions, major: u32, first_minor: u32) -> Result<Self> {
-        let room = Self::MAX_MINORS.saturating_sub(first_minor);
-        if !(1..bindings::CHRDEV_MAJOR_MAX).contains(&major) || options.minors > room {
-            return Err(EINVAL);
-        }
         Self::allocate(options, Some((major, first_minor)))
     }
 
@@ -1151,7 +1156,7 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     ///     let node = CharDeviceNode {
     ///         minor: Some(port),
     ///         name: Some(&name),
-    ///         mode: 0o444,
+    ///         mode: Some(0o444),
     ///         ..CharDeviceNode::default()
     ///     };
     ///     KBox::pin_init(CharDeviceRegistration::register_in(region, node, ()), GFP_KERNEL)
@@ -1173,7 +1178,7 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// #     assert_eq!(add(CharDeviceNode { name: Some(name), ..any }).err(), Some(EINVAL));
     /// #     assert_eq!(add(CharDeviceNode { path: Some(name), ..any }).err(), Some(EINVAL));
     /// # }
-    /// # assert_eq!(add(CharDeviceNode { mode: 0o1000, ..any }).err(), Some(EINVAL));
+    /// # assert_eq!(add(CharDeviceNode { mode: Some(0o1000), ..any }).err(), Some(EINVAL));
     /// # // The lowest number, as often as there is one.
     /// # let others = [add(any)?, add(any)?, add(any)?];
     /// # assert_eq!(others.each_ref().map(|other| other.minor()), [0, 1, 3]);

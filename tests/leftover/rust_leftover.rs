@@ -407,7 +407,7 @@ fn nodes() -> Result {
         minor: Some(9),
         name: Some(c_str!("rust_leftover/nine")),
         path: None,
-        mode: 0o640,
+        mode: Some(0o640),
     })?;
     add(CharDeviceNode {
         path: Some(c_str!("rust_leftover/eight")),
