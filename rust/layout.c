@@ -227,7 +227,9 @@ static void __used rust_layout(void)
 	FIELD(file_operations, compat_ioctl);
 
 	SIZE(cdev);
+	FIELD(class, devnode);
 	FIELD(device, driver);
+	FIELD(device, driver_data);
 	FIELD(device_driver, owner);
 	SIZE(device_driver);
 	SIZE(ida);
