@@ -126,3 +126,9 @@ __rust_helper int rust_helper_io_remap_pfn_range(struct vm_area_struct *vma,
 {
 	return io_remap_pfn_range(vma, addr, pfn, size, prot);
 }
+
+/* C has no function for it. Drivers that pin pages change the field. */
+__rust_helper s64 rust_helper_mm_pinned_vm_add(struct mm_struct *mm, s64 pages)
+{
+	return atomic64_add_return(pages, &mm->pinned_vm);
+}

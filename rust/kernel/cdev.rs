@@ -118,8 +118,8 @@ pub struct CharDeviceNode<'a> {
     /// It has 1 to 255 bytes, which are printable ASCII characters other than a space and `!`.
     /// No component is empty or begins with a period.
     pub name: Option<&'a CStr>,
-    /// The path in `/dev`, if it is not the name. The rules of the name apply. If there is no memory
-    /// for a copy of it, the node has the name instead, or is not removed with the device.
+    /// The path in `/dev`, if it is not the name. The rules of the name apply. If there is no
+    /// memory for a copy of it, the node has the name instead, or is not removed with the device.
     pub path: Option<&'a CStr>,
     /// The permission bits. The default is 0600. The node belongs to root.
     pub mode: Option<u16>,
@@ -135,7 +135,7 @@ impl CharDeviceNode<'_> {
             .into_iter()
             .flatten()
             .all(is_valid_path)
-            && self.mode.map_or(true, |mode| mode <= PERMISSIONS)
+            && self.mode.unwrap_or(0) <= PERMISSIONS
     }
 }
 

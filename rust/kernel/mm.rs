@@ -64,6 +64,8 @@ use core::{
 
 pub mod fault;
 pub mod pfnmap;
+#[cfg(CONFIG_MMU)]
+pub mod pin;
 pub mod revoke;
 pub mod virt;
 pub mod vm_ops;

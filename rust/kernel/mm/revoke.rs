@@ -112,8 +112,8 @@ use core::ptr::{
 ///
 ///     /// Accesses of userspace raise `SIGBUS` after this. Returns whether there was a page.
 ///     ///
-///     /// The page is dropped, and not used for anything else: C code may have pinned it, and goes
-///     /// on writing to it, or lets userspace read it.
+///     /// The page is dropped, and not used for anything else: another driver may have pinned it,
+///     /// and goes on writing to it, or lets userspace read it.
 ///     fn take_back(&self) -> bool {
 ///         self.page.revoke(Option::take).is_some()
 ///     }
@@ -174,10 +174,10 @@ impl<S> RevocableMapping<S> {
     /// These pages stay:
     ///
     /// - the copies that userspace has made by writing to a private VMA,
-    /// - those that C code has pinned by `get_user_pages()`, until it unpins them: for a transfer
-    ///   that has been started, in a pipe (`vmsplice()`), or in an IOMMU (VFIO). Such a page stays
-    ///   allocated, but a driver must not use it again for what userspace must not see or change.
-    ///   Allocate another one.
+    /// - those that C code or a [`PinnedPages`](crate::mm::pin::PinnedPages) has pinned, until it
+    ///   unpins them: for a transfer that has been started, in a pipe (`vmsplice()`), or in an
+    ///   IOMMU (VFIO). Such a page stays allocated, but a driver must not use it again for what
+    ///   userspace must not see or change. Allocate another one.
     /// - those that the driver has mapped by other methods than these two. An `->mmap()` hook maps
     ///   a page before `revoke` finds the VMA, and [`VmFault::return_page`] has it mapped when the
     ///   handler has returned.

@@ -101,6 +101,8 @@ fn kernel_selftest(
             .arg(&program);
         make
     } else {
+        let all = sources.iter().map(|source| folder.join(source));
+        let present = all.filter(|source| source.exists());
         let mut cc = tools.command(&format!("{prefix}gcc"));
         cc.args(["-O2", "-static", "-D_GNU_SOURCE=", "-isystem"])
             .arg(include)
@@ -108,7 +110,11 @@ fn kernel_selftest(
             .arg(build.tree.join("tools/testing/selftests"))
             .arg("-I")
             .arg(build.tree.join("tools/include"))
-            .args(sources.iter().map(|source| folder.join(source)))
+            .arg("-I")
+            .arg(build.root.join("tests/gup"))
+            .arg("-idirafter")
+            .arg(&build.tree)
+            .args(present)
             .arg("-o")
             .arg(&program);
         cc

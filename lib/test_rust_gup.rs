@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A misc device with those ioctls of `mm/gup_test.c` that pin pages, on `kernel::mm::pin`.
+//!
+//! So the kernel's selftests `gup_test` and `gup_longterm` can be run on it. `test_rust_gup_abi.rs`
+//! describes the ioctls.
+
+use kernel::{
+    c_str,
+    fs::File,
+    ioctl,
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
+    mm::pin::{
+        Accounting,
+        LongtermPages,
+        PinAccess,
+        PinnedPages,
+        ReadOnly,
+        ReadWrite, //
+    },
+    new_mutex, new_spinlock,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        Mutex,
+        SpinLock, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    },
+};
+
+#[path = "test_rust_gup_abi.rs"]
+mod abi;
+
+module! {
+    type: TestModule,
+    name: "test_rust_gup",
+    description: "Pinned pages, for the kernel's selftests",
+    license: "GPL",
+}
+
+const PIN_FAST_BENCHMARK: u32 = ioctl::_IOWR::<abi::Test>(abi::MAGIC, abi::PIN_FAST_BENCHMARK);
+const PIN_LONGTERM_BENCHMARK: u32 =
+    ioctl::_IOWR::<abi::Test>(abi::MAGIC, abi::PIN_LONGTERM_BENCHMARK);
+const PIN_BASIC_TEST: u32 = ioctl::_IOWR::<abi::Test>(abi::MAGIC, abi::PIN_BASIC_TEST);
+const START: u32 = ioctl::_IOW::<abi::LongtermTest>(abi::MAGIC, abi::PIN_LONGTERM_TEST_START);
+const STOP: u32 = ioctl::_IO(abi::MAGIC, abi::PIN_LONGTERM_TEST_STOP);
+const READ: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::PIN_LONGTERM_TEST_READ);
+const WRITE: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::WRITE);
+const STOP_ATOMIC: u32 = ioctl::_IO(abi::MAGIC, abi::STOP_ATOMIC);
+
+/// The offset of `addr` in `struct gup_test`, whose fields before it are written only.
+const DELTAS: usize = 16;
+
+struct TestModule {
+    _device: Pin<KBox<MiscDeviceRegistration<TestDevice>>>,
+}
+
+impl kernel::Module for TestModule {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let name = c_str!("test_rust_gup");
+
+        Ok(Self {
+            _device: KBox::pin_init(
+                MiscDeviceRegistration::register(MiscDeviceOptions { name }),
+                GFP_KERNEL,
+            )?,
+        })
+    }
+}
+
+/// What an open file has pinned.
+enum Pinned {
+    ReadOnly(LongtermPages<ReadOnly>),
+    ReadWrite(LongtermPages<ReadWrite>),
+}
+
+impl Pinned {
+    fn len(&self) -> usize {
+        match self {
+            Self::ReadOnly(pages) => pages.len(),
+            Self::ReadWrite(pages) => pages.len(),
+        }
+    }
+
+    fn read(&self, offset: usize, out: &mut [u8]) -> Result {
+        match self {
+            Self::ReadOnly(pages) => pages.read(offset, out),
+            Self::ReadWrite(pages) => pages.read(offset, out),
+        }
+    }
+}
+
+/// An open file.
+#[pin_data]
+struct TestDevice {
+    #[pin]
+    pinned: Mutex<Option<Pinned>>,
+    #[pin]
+    lock: SpinLock<()>,
+}
+
+#[vtable]
+impl MiscDevice for TestDevice {
+    type Ptr = Pin<KBox<Self>>;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Pin<KBox<Self>>> {
+        KBox::try_pin_init(
+            try_pin_init!(Self {
+                pinned <- new_mutex!(None),
+                lock <- new_spinlock!(()),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn ioctl(me: Pin<&Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        match cmd {
+            PIN_FAST_BENCHMARK | PIN_BASIC_TEST => benchmark(arg, false)?,
+            PIN_LONGTERM_BENCHMARK => benchmark(arg, true)?,
+            START => me.start(arg)?,
+            STOP => *me.pinned.lock() = None,
+            READ => me.read(arg)?,
+            WRITE => me.write(arg)?,
+            STOP_ATOMIC => {
+                let pinned = me.pinned.lock().take();
+                let guard = me.lock.lock();
+                drop(pinned);
+                drop(guard);
+            }
+            _ => return Err(EINVAL),
+        }
+        Ok(0)
+    }
+}
+
+impl TestDevice {
+    fn start(&self, arg: usize) -> Result {
+        let mut reader = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(START)).reader();
+        let (addr, size) = (
+            reader.read::<u64>()? as usize,
+            reader.read::<u64>()? as usize,
+        );
+        let flags = reader.read::<u32>()?;
+        let is_aligned = (addr | size) % PAGE_SIZE == 0;
+        if flags & !(abi::USE_WRITE | abi::USE_FAST) != 0 || !is_aligned {
+            return Err(EINVAL);
+        }
+        let mut pinned = self.pinned.lock();
+        if pinned.is_some() {
+            return Err(EINVAL);
+        }
+        let is_fast = flags & abi::USE_FAST != 0;
+        *pinned = Some(match flags & abi::USE_WRITE {
+            0 => Pinned::ReadOnly(pin(addr, size, is_fast)?),
+            _ => Pinned::ReadWrite(pin(addr, size, is_fast)?),
+        });
+        Ok(())
+    }
+
+    fn read(&self, arg: usize) -> Result {
+        let to = address(arg, READ)?;
+        let pinned = self.pinned.lock();
+        let pinned = pinned.as_ref().ok_or(EINVAL)?;
+        let mut bytes = KVec::from_elem(0, PAGE_SIZE, GFP_KERNEL)?;
+        let mut writer = UserSlice::new(UserPtr::from_addr(to), pinned.len()).writer();
+        for offset in (0..pinned.len()).step_by(PAGE_SIZE) {
+            pinned.read(offset, &mut bytes)?;
+            writer.write_slice(&bytes)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, arg: usize) -> Result {
+        let from = address(arg, WRITE)?;
+        let pinned = self.pinned.lock();
+        let pages = match pinned.as_ref().ok_or(EINVAL)? {
+            Pinned::ReadOnly(_) => return Err(EPERM),
+            Pinned::ReadWrite(pages) => pages,
+        };
+        let mut bytes = KVec::from_elem(0, PAGE_SIZE, GFP_KERNEL)?;
+        let mut reader = UserSlice::new(UserPtr::from_addr(from), pages.len()).reader();
+        for offset in (0..pages.len()).step_by(PAGE_SIZE) {
+            reader.read_slice(&mut bytes)?;
+            pages.write(offset, &bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the address that the argument of an ioctl points to.
+fn address(arg: usize, cmd: u32) -> Result<usize> {
+    let mut reader = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(cmd)).reader();
+    Ok(reader.read::<u64>()? as usize)
+}
+
+/// Pins pages of the calling process for a long time, in one of two ways.
+fn pin<A: PinAccess>(addr: usize, size: usize, is_fast: bool) -> Result<LongtermPages<A>> {
+    let (task, accounting) = (current!(), Accounting::PinnedVm);
+    match is_fast {
+        true => task.pin_user_pages_longterm(addr, size, accounting),
+        false => task
+            .mm()
+            .ok_or(EFAULT)?
+            .pin_user_pages_remote_longterm(addr, size, accounting),
+    }
+}
+
+/// The fields of [`abi::Test`] that are read.
+struct Test {
+    addr: usize,
+    size: usize,
+    per_call: usize,
+}
+
+/// Returns the time in microseconds.
+fn now() -> i64 {
+    // SAFETY: This function can be called in any context.
+    (unsafe { kernel::bindings::ktime_get() }) / 1000
+}
+
+/// Pins the pages of a range, unpins them, and returns how long that has taken, and how many bytes
+/// have been pinned.
+fn benchmark(arg: usize, is_long: bool) -> Result {
+    let size = ioctl::_IOC_SIZE(PIN_BASIC_TEST);
+    let (mut reader, mut writer) = UserSlice::new(UserPtr::from_addr(arg), size).reader_writer();
+    reader.skip(DELTAS)?;
+    let test = Test {
+        addr: reader.read::<u64>()? as usize,
+        size: reader.read::<u64>()? as usize,
+        per_call: reader.read::<u32>()? as usize,
+    };
+    if test.size == 0 || test.per_call == 0 {
+        return Err(EINVAL);
+    }
+    let is_write = reader.read::<u32>()? & abi::FOLL_WRITE != 0;
+    let (get, put, done) = match (is_long, is_write) {
+        (true, false) => long::<ReadOnly>(&test)?,
+        (true, true) => long::<ReadWrite>(&test)?,
+        (false, false) => short::<ReadOnly>(&test),
+        (false, true) => short::<ReadWrite>(&test),
+    };
+    writer.write(&(get as u64))?;
+    writer.write(&(put as u64))?;
+    writer.write(&(test.addr as u64))?;
+    writer.write(&(done as u64))
+}
+
+/// Pins as many pages at a time as the request says.
+fn long<A: PinAccess>(test: &Test) -> Result<(i64, i64, usize)> {
+    let mut pinned = KVVec::new();
+    let mut done = 0;
+    let begin = now();
+    while done < test.size {
+        let step = test
+            .per_call
+            .saturating_mul(PAGE_SIZE)
+            .min(test.size - done);
+        match current!().pin_user_pages_longterm::<A>(test.addr + done, step, Accounting::None) {
+            Ok(pages) => pinned.push(pages, GFP_KERNEL)?,
+            Err(_) => break,
+        }
+        done += step;
+    }
+    let middle = now();
+    drop(pinned);
+    Ok((middle - begin, now() - middle, done))
+}
+
+/// Pins all pages at once, as they stay pinned for the time of one closure.
+fn short<A: PinAccess>(test: &Test) -> (i64, i64, usize) {
+    let begin = now();
+    let middle =
+        current!().with_pinned_user_pages(test.addr, test.size, |_: &PinnedPages<A>| now());
+    match middle {
+        Ok(middle) => (middle - begin, now() - middle, test.size),
+        Err(_) => (now() - begin, 0, 0),
+    }
+}
