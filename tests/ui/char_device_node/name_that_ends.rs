@@ -29,7 +29,7 @@ pub fn add(region: &CharDeviceRegion<Device>) -> Result {
         #[cfg(good)]
         let name = kernel::c_str!("first");
         #[cfg(bad)]
-        let name = &*kernel::str::CString::try_from_fmt(kernel::fmt!("first"))?;
+        let name = &*kernel::str::CString::try_from_fmt(format_args!("first"))?;
         //~[bad]^ ERROR: temporary value dropped while borrowed
         let node = CharDeviceNode {
             name: Some(name),
