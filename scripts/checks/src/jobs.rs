@@ -127,11 +127,11 @@ fn failures(output: &[String]) -> Vec<String> {
     lines.cloned().collect()
 }
 
-/// Returns the kernels of this turn: all that are tested as a whole, and one of the others.
+/// Returns the kernels of this turn: one of those that take turns, and all others.
 pub fn in_turn(tested: &[Tested], turn: usize) -> Vec<&Tested> {
-    let (mut all, others): (Vec<_>, Vec<_>) = tested.iter().partition(|kernel| kernel.whole);
-    if !others.is_empty() {
-        all.push(others[turn % others.len()]);
+    let (turns, mut all): (Vec<_>, Vec<_>) = tested.iter().partition(|kernel| kernel.turns);
+    if !turns.is_empty() {
+        all.push(turns[turn % turns.len()]);
     }
     all
 }
@@ -231,6 +231,7 @@ mod tests {
             arch: None,
             whole,
             checkers: false,
+            turns: !whole,
         }
     }
 
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_that_are_not_whole_take_turns() {
+    fn some_kernels_take_turns() {
         let all = [
             tested("7.3", true),
             tested("7.2", false),

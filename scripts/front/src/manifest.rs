@@ -39,6 +39,8 @@ pub struct Tested {
     pub whole: bool,
     #[serde(default)]
     pub checkers: bool,
+    #[serde(default)]
+    pub turns: bool,
 }
 
 #[derive(Deserialize)]
