@@ -21,6 +21,7 @@ use front::{
 use std::{
     env,
     fs::{self, File},
+    path::Path,
 };
 
 /// Returns the build of mainline's own files.
@@ -60,6 +61,34 @@ pub fn selftest(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> 
     let guest = boot::boot(build, &initramfs.archive, &options, outcome)?;
     outcome.programs(&initramfs.programs, &guest.results);
     Ok(guest)
+}
+
+/// What the symbol of a work item's function contains, and that of a type whose work items may run when
+/// the module that has queued them is gone.
+const WORK_ITEM: &str = "WorkItemPointer";
+const OF_THE_CRATE: &str = "2mm3pin4Pins";
+
+/// Tests that the function of such a work item is part of the crate, and of no driver.
+fn work_items(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let has = |object: &Path| -> Result<bool> {
+        let path = build.objects.join(object);
+        let symbols = step::output(tools.command("llvm-nm").arg("--defined-only").arg(path))?;
+        let mut symbols = symbols.lines();
+        Ok(symbols.any(|line| line.contains(WORK_ITEM) && line.contains(OF_THE_CRATE)))
+    };
+    let mut where_else = Vec::new();
+    for driver in &build.manifest.driver {
+        let object = driver.object();
+        if build.objects.join(&object).exists() && has(&object)? {
+            where_else.push(object.display().to_string());
+        }
+    }
+    outcome.check(
+        "the functions of the crate's work items are part of the crate",
+        has(Path::new("rust/kernel.o"))? && where_else.is_empty(),
+        &format!("they are in {where_else:?}"),
+    );
+    Ok(())
 }
 
 /// Boots the kernel, and runs the examples and the test programs. Returns the examples of the kernel's
@@ -192,6 +221,7 @@ pub fn kernel(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()>
     shell::readme(build, tools, outcome)?;
     wrong_layout(build, tools, outcome)?;
     configs::in_turn(build, tools, outcome)?;
+    work_items(build, tools, outcome)?;
     let examples = everything(build, &initramfs, outcome)?;
     let Some(mainline) = tree::mainline(build)? else {
         return bench::compare(build, None, tools, outcome);
