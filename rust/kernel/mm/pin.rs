@@ -209,10 +209,15 @@ impl Pins {
     ///
     /// `pin` gets an address, a number of pages and an array with as many elements. It returns an
     /// error, or how many pages it has pinned and stored.
+    ///
+    /// # Safety
+    ///
+    /// `pin` must store the pages that it pins at the beginning of the array, and must return how
+    /// many these are.
     // Not inlined: `new_work!()` stores the address of a function, which must be part of the crate,
     // and that of a name.
     #[inline(never)]
-    fn new(
+    unsafe fn new(
         start: usize,
         count: usize,
         write: bool,
@@ -238,7 +243,7 @@ impl Pins {
             if pinned == 0 {
                 return Err(EFAULT);
             }
-            // INVARIANT: `pin()` has pinned and stored these.
+            // INVARIANT: The caller guarantees that `pin()` has pinned and stored these.
             array.pinned += pinned;
         }
         KBox::pin_init(
@@ -272,8 +277,13 @@ pub struct PinnedPages<A: PinAccess> {
 impl<A: PinAccess> PinnedPages<A> {
     /// Pins the pages of a range.
     ///
-    /// `charge` gets the number of pages before they are pinned. `pin` is that of [`Pins::new`].
-    fn new(
+    /// `charge` gets the number of pages before they are pinned. `pin` is that of [`Pins::new`]. It
+    /// is called where the task may sleep.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Pins::new`].
+    unsafe fn new(
         addr: usize,
         len: usize,
         charge: impl FnOnce(usize) -> Result<Option<Charge>>,
@@ -294,16 +304,13 @@ impl<A: PinAccess> PinnedPages<A> {
         if count > MAX_PAGES {
             return Err(ENOMEM);
         }
+        let (start, charge) = (addr - offset, charge(count)?);
+        // SAFETY: Guaranteed by the caller.
+        let pins = unsafe { Pins::new(start, count, A::WRITE, charge, &mut pin)? };
         // INVARIANT: `Pins::new()` has pinned all pages, and `count` is the number of those of the
         // range.
         Ok(Self {
-            pins: ManuallyDrop::new(Pins::new(
-                addr - offset,
-                count,
-                A::WRITE,
-                charge(count)?,
-                &mut pin,
-            )?),
+            pins: ManuallyDrop::new(pins),
             offset,
             len,
             _access: PhantomData,
@@ -505,7 +512,12 @@ impl<A: PinAccess> Drop for PinnedPages<A> {
 ///
 /// Dropping it unpins the pages, after it has marked those of [`ReadWrite`] as dirty. Where the
 /// task may not sleep, a work item does that. The driver must not drop it while a device may still
-/// access the pages. If it is leaked, they stay pinned, and charged.
+/// access the pages. If it is leaked, they stay pinned, and charged. The context below is that of
+/// the drop.
+///
+/// # Context
+///
+/// Any context except NMI.
 ///
 /// # Examples
 ///
@@ -625,10 +637,15 @@ impl CurrentTask {
     ) -> Result<LongtermPages<A>> {
         let mm = self.mm().ok_or(EFAULT)?;
         let charge = |count| accounting.charge(mm, count);
+        let flags = PinnedPages::<A>::flags(true);
+        let pin = |start, count, pages| {
+            // SAFETY: The task has an mm, as checked above, and may sleep where this is called. The
+            // array has `count` elements.
+            unsafe { pin_fast(start, count, flags, pages) }
+        };
+        // SAFETY: `pin_user_pages_fast()` stores the pages that it pins and returns how many.
+        let pages = unsafe { PinnedPages::new(addr, len, charge, pin)? };
         // INVARIANT: `flags(true)` has `FOLL_LONGTERM`.
-        let pages = PinnedPages::new(addr, len, charge, |start, count, pages| {
-            pin_fast(start, count, PinnedPages::<A>::flags(true), pages)
-        })?;
         Ok(LongtermPages { pages })
     }
 
@@ -688,23 +705,32 @@ impl CurrentTask {
         f: impl FnOnce(&PinnedPages<A>) -> R,
     ) -> Result<R> {
         self.mm().ok_or(EFAULT)?;
-        let pages = PinnedPages::new(
-            addr,
-            len,
-            |_| Ok(None),
-            |start, count, pages| pin_fast(start, count, PinnedPages::<A>::flags(false), pages),
-        )?;
+        let flags = PinnedPages::<A>::flags(false);
+        let pin = |start, count, pages| {
+            // SAFETY: As in `pin_user_pages_longterm()`.
+            unsafe { pin_fast(start, count, flags, pages) }
+        };
+        // SAFETY: As in `pin_user_pages_longterm()`.
+        let pages = unsafe { PinnedPages::new(addr, len, |_| Ok(None), pin)? };
         Ok(f(&pages))
     }
 }
 
-/// Pins pages of the current task, which must have an address space and may sleep. `pages` must
-/// have `count` elements.
-fn pin_fast(start: usize, count: usize, flags: c_uint, pages: *mut *mut bindings::page) -> c_long {
-    // SAFETY: The task has a `current->mm` and may sleep, as the callers have checked. C checks
-    // the addresses. The array has `count` elements.
+/// Pins pages of the current task by `pin_user_pages_fast()`, and returns its result.
+///
+/// # Safety
+///
+/// The task must have a `current->mm`, and may sleep. `pages` must have `count` elements, at most
+/// [`MAX_PAGES`].
+unsafe fn pin_fast(
+    start: usize,
+    count: usize,
+    flags: c_uint,
+    pages: *mut *mut bindings::page,
+) -> c_long {
+    // SAFETY: The caller guarantees the mm, the context and the array. C checks the addresses.
     //
-    // CAST: `count` is at most `MAX_PAGES`.
+    // CAST: `MAX_PAGES` is less than `c_int::MAX`.
     let pinned = unsafe { bindings::pin_user_pages_fast(start, count as c_int, flags, pages) };
     pinned as c_long
 }
@@ -758,8 +784,7 @@ impl MmWithUser {
         accounting: Accounting,
     ) -> Result<LongtermPages<A>> {
         let charge = |count| accounting.charge(self, count);
-        // INVARIANT: `flags(true)` has `FOLL_LONGTERM`.
-        let pages = PinnedPages::new(addr, len, charge, |start, count, pages| {
+        let pin = |start, count, pages| {
             let mut locked = 1;
             // SAFETY: The address space is allocated, and the task may sleep.
             let result = unsafe { bindings::mmap_read_lock_killable(self.as_raw()) };
@@ -784,7 +809,10 @@ impl MmWithUser {
                 unsafe { bindings::mmap_read_unlock(self.as_raw()) };
             }
             pinned
-        })?;
+        };
+        // SAFETY: `pin_user_pages_remote()` stores the pages that it pins and returns how many.
+        let pages = unsafe { PinnedPages::new(addr, len, charge, pin)? };
+        // INVARIANT: `flags(true)` has `FOLL_LONGTERM`.
         Ok(LongtermPages { pages })
     }
 }
