@@ -49,6 +49,13 @@ const PAGE: usize = 4096;
 const OURS: &str = "/dev/test_rust_gup";
 const C: &str = "/sys/kernel/debug/gup_test";
 const DIR: &str = "/gup";
+/// The combinations of flags.
+const EACH: [u32; 4] = [
+    0,
+    abi::USE_FAST,
+    abi::USE_WRITE,
+    abi::USE_WRITE | abi::USE_FAST,
+];
 /// A limit for what should take no time.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -238,12 +245,7 @@ fn is_dirty(addr: u64) -> Result<bool> {
 
 fn contents() -> Result<()> {
     const PAGES: usize = 5;
-    for flags in [
-        abi::USE_WRITE,
-        abi::USE_WRITE | abi::USE_FAST,
-        0,
-        abi::USE_FAST,
-    ] {
+    for flags in EACH {
         balanced(|| {
             let (file, memory) = (open()?, Memory::new(PAGES)?);
             memory.fill(1);
@@ -309,12 +311,7 @@ fn unmapped() -> Result<()> {
 }
 
 fn read_only() -> Result<()> {
-    for flags in [
-        0,
-        abi::USE_FAST,
-        abi::USE_WRITE,
-        abi::USE_WRITE | abi::USE_FAST,
-    ] {
+    for flags in EACH {
         balanced(|| {
             let (file, memory) = (open()?, Memory::new(2)?);
             memory.fill(1);
@@ -333,12 +330,7 @@ fn read_only() -> Result<()> {
 }
 
 fn holes() -> Result<()> {
-    for flags in [
-        0,
-        abi::USE_FAST,
-        abi::USE_WRITE,
-        abi::USE_WRITE | abi::USE_FAST,
-    ] {
+    for flags in EACH {
         balanced(|| {
             let (file, memory) = (open()?, Memory::new(8)?);
             memory.fill(1);
