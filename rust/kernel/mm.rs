@@ -66,6 +66,8 @@ pub mod fault;
 pub mod pfnmap;
 #[cfg(CONFIG_MMU)]
 pub mod pin;
+#[cfg(CONFIG_MMU)]
+pub mod remote;
 pub mod revoke;
 pub mod virt;
 pub mod vm_ops;
@@ -282,7 +284,7 @@ unsafe impl Sync for MmWithUser {}
 // SAFETY: `mm_users` keeps the address space alive, and all of its users together hold one
 // reference on `mm_count`, which keeps the `mm_struct` allocated. By the type invariant, an
 // `MmWithUser` exists only while `mm_users` is not zero. Other Rust code that changes `mm_users` is
-// `mmget_not_zero()`, which calls `saturate()`, and `MmWithUserAsync`, whose implementation is the
+// `from_taken()`, which calls `saturate()`, and `MmWithUserAsync`, whose implementation is the
 // same.
 #[cfg(CONFIG_MMU)]
 impl_refcounted!(unsafe MmWithUser(mm_struct): mmget, mmput_async, __bindgen_anon_1.mm_users);
@@ -382,18 +384,8 @@ impl Mm {
             return None;
         }
 
-        // CAST: An `atomic_t` consists of an `int`.
-        // SAFETY: The `mm_struct` is allocated by the type invariant, and the reference taken above
-        // has not been released.
-        unsafe {
-            saturate(ptr::addr_of_mut!((*self.as_raw()).__bindgen_anon_1.mm_users).cast());
-        }
-
-        // CAST: `MmWithUser` is transparent around `Mm`.
-        let mm = NonNull::from(self).cast();
-        // INVARIANT: `mmget_not_zero()` has incremented `mm_users`.
-        // SAFETY: That reference was taken above and passes to the `ARef`.
-        Some(unsafe { ARef::from_raw(mm) })
+        // SAFETY: `mmget_not_zero()` has taken a reference on `mm_users`.
+        Some(unsafe { MmWithUser::from_taken(NonNull::from(self).cast()) })
     }
 }
 
@@ -432,3 +424,23 @@ impl MmWithUser {
         unsafe { &*ptr }
     }
 }
+
+    /// Creates the owner of a reference that has been taken.
+    ///
+    /// # Safety
+    ///
+    /// `mm` must point to an `mm_struct`, and a reference on its `mm_users` must have been taken,
+    /// which passes to the result.
+    #[inline]
+    unsafe fn from_taken(mm: NonNull<bindings::mm_struct>) -> ARef<Self> {
+        // CAST: An `atomic_t` consists of an `int`.
+        // SAFETY: The `mm_struct` is allocated, as the reference has not been released.
+        unsafe {
+            saturate(ptr::addr_of_mut!((*mm.as_ptr()).__bindgen_anon_1.mm_users).cast());
+        }
+
+        // CAST: `MmWithUser` is transparent around `Mm`, and that around `mm_struct`.
+        // INVARIANT: `mm_users` is not zero, as the reference has not been released.
+        // SAFETY: The caller passes the reference on.
+        unsafe { ARef::from_raw(mm.cast()) }
+    }

@@ -62,7 +62,7 @@ unsafe impl Sync for MmWithUserAsync {}
 // SAFETY: `mm_users` is not zero while an `MmWithUserAsync` exists, by the type invariant. All
 // users together hold one reference on `mm_count`, which keeps the `mm_struct` allocated.
 // `mmput_async()` releases one reference on `mm_users`. Other Rust code that changes `mm_users` is
-// `mmget_not_zero()`, which calls `saturate()`, and `MmWithUser`, whose implementation is the same.
+// `from_taken()`, which calls `saturate()`, and `MmWithUser`, whose implementation is the same.
 impl_refcounted!(unsafe MmWithUserAsync(mm_struct): mmget, mmput_async, __bindgen_anon_1.mm_users);
 
 impl Deref for MmWithUserAsync {
