@@ -149,17 +149,16 @@ impl TestDevice {
         );
         let flags = reader.read::<u32>()?;
         let is_aligned = (addr | size) % PAGE_SIZE == 0;
-        if flags & !(abi::USE_WRITE | abi::USE_FAST) != 0 || !is_aligned {
+        if flags & !(abi::USE_WRITE | abi::USE_FAST | abi::USE_LOCKED_VM) != 0 || !is_aligned {
             return Err(EINVAL);
         }
         let mut pinned = self.pinned.lock();
         if pinned.is_some() {
             return Err(EINVAL);
         }
-        let is_fast = flags & abi::USE_FAST != 0;
         *pinned = Some(match flags & abi::USE_WRITE {
-            0 => Pinned::ReadOnly(pin(addr, size, is_fast)?),
-            _ => Pinned::ReadWrite(pin(addr, size, is_fast)?),
+            0 => Pinned::ReadOnly(pin(addr, size, flags)?),
+            _ => Pinned::ReadWrite(pin(addr, size, flags)?),
         });
         Ok(())
     }
@@ -201,15 +200,17 @@ fn address(arg: usize, cmd: u32) -> Result<usize> {
 }
 
 /// Pins pages of the calling process for a long time, in one of two ways.
-fn pin<A: PinAccess>(addr: usize, size: usize, is_fast: bool) -> Result<LongtermPages<A>> {
-    let (task, accounting) = (current!(), Accounting::PinnedVm);
-    match is_fast {
-        true => task.pin_user_pages_longterm(addr, size, accounting),
-        false => task
-            .mm()
-            .ok_or(EFAULT)?
-            .pin_user_pages_remote_longterm(addr, size, accounting),
+fn pin<A: PinAccess>(addr: usize, size: usize, flags: u32) -> Result<LongtermPages<A>> {
+    let accounting = match flags & abi::USE_LOCKED_VM {
+        0 => Accounting::PinnedVm,
+        _ => Accounting::LockedVm,
+    };
+    let task = current!();
+    if flags & abi::USE_FAST != 0 {
+        return task.pin_user_pages_longterm(addr, size, accounting);
     }
+    let mm = task.mm().ok_or(EFAULT)?;
+    mm.pin_user_pages_remote_longterm(addr, size, accounting)
 }
 
 /// The fields of [`abi::Test`] that are read.

@@ -57,3 +57,6 @@ pub struct LongtermTest {
 pub const USE_WRITE: u32 = 1;
 /// The bit of `flags` for `pin_user_pages_fast()`.
 pub const USE_FAST: u32 = 2;
+/// The bit of `flags` for pages that are charged to `locked_vm`, not to `pinned_vm`. C has no such
+/// flag.
+pub const USE_LOCKED_VM: u32 = 1 << 8;

@@ -70,6 +70,8 @@ pub mod pin;
 pub mod remote;
 pub mod revoke;
 pub mod virt;
+#[cfg(CONFIG_MMU)]
+pub mod vm_mmap;
 pub mod vm_ops;
 pub mod vma_desc;
 
@@ -423,7 +425,6 @@ impl MmWithUser {
         // INVARIANT: The caller guarantees that `mm_users` is not zero.
         unsafe { &*ptr }
     }
-}
 
     /// Creates the owner of a reference that has been taken.
     ///
@@ -444,3 +445,4 @@ impl MmWithUser {
         // SAFETY: The caller passes the reference on.
         unsafe { ARef::from_raw(mm.cast()) }
     }
+}

@@ -28,6 +28,7 @@ use crate::{
         capable,
         Capability, //
     },
+    error::to_result,
     impl_has_work,
     mm::{
         Mm,
@@ -100,6 +101,13 @@ pub enum Accounting {
     /// With these pages, it must not exceed `RLIMIT_MEMLOCK` of the task that pins them, unless
     /// that has `CAP_IPC_LOCK`. A page that is pinned twice is charged twice.
     PinnedVm,
+    /// `locked_vm` of the address space, the field `VmLck` of `/proc/<pid>/status`, which has the
+    /// pages of `mlock()` as well.
+    ///
+    /// The limit is the same. The mmap lock is taken for writing, when the pages are pinned and when
+    /// they are unpinned; if it is contended then, or if the task holds it, a work item unpins them.
+    #[doc(alias("account_locked_vm", "__account_locked_vm"))]
+    LockedVm,
     /// Nothing. The driver limits what a process pins in another way: memory that is pinned can be
     /// neither reclaimed nor moved, and after two million pins of one page, its refcount is full,
     /// about which C warns.
@@ -144,38 +152,77 @@ impl Drop for PageArray {
 ///
 /// # Invariants
 ///
-/// `pinned_vm` of `mm` includes `pages`.
+/// `locked_vm` of `mm`, or `pinned_vm` if not `is_locked_vm`, includes `pages`.
 struct Charge {
     mm: ARef<Mm>,
-    pages: i64,
+    pages: usize,
+    is_locked_vm: bool,
 }
 
 impl Charge {
-    /// Charges `mm` for this number of pages.
-    fn new(mm: &Mm, pages: usize) -> Result<Self> {
-        // CAST: A number of pages is not greater than `i64::MAX`.
-        let limit = (crate::current!().rlimit(Rlimit::Memlock) / PAGE_SIZE) as i64;
-        // CAST: The callers pass at most `MAX_PAGES`.
-        let pages = pages as i64;
+    /// Adds this number of pages to `pinned_vm`.
+    fn pinned_vm(mm: &Mm, pages: usize) -> Result<Self> {
+        let limit = crate::current!().rlimit(Rlimit::Memlock) / PAGE_SIZE;
         // SAFETY: `mm` is allocated. The field is atomic.
-        let charged = unsafe { bindings::mm_pinned_vm_add(mm.as_raw(), pages) };
+        //
+        // CAST: The callers pass at most `MAX_PAGES`.
+        let charged = unsafe { bindings::mm_pinned_vm_add(mm.as_raw(), pages as i64) };
         // INVARIANT: The pages have been added above.
         let charge = Self {
             mm: mm.into(),
             pages,
+            is_locked_vm: false,
         };
-        if charged > limit && !capable(Capability::IPC_LOCK) {
+        // CAST: A number of pages is not greater than `i64::MAX`.
+        if charged > limit as i64 && !capable(Capability::IPC_LOCK) {
             return Err(ENOMEM);
         }
         Ok(charge)
+    }
+
+    /// Adds this number of pages to `locked_vm`. May sleep.
+    fn locked_vm(mm: &Mm, pages: usize) -> Result<Self> {
+        // SAFETY: `mm` is allocated. The callers are functions that may sleep, and have checked
+        // `may_sleep()`. C takes the mmap lock and checks the limit.
+        to_result(unsafe { bindings::account_locked_vm(mm.as_raw(), pages, true) })?;
+        // INVARIANT: The pages have been added above.
+        Ok(Self {
+            mm: mm.into(),
+            pages,
+            is_locked_vm: true,
+        })
+    }
+
+    /// Returns whether the drop would have to wait for the mmap lock, which the task itself may
+    /// hold.
+    fn must_wait(&self) -> bool {
+        if !self.is_locked_vm {
+            return false;
+        }
+        // SAFETY: `mm` is allocated, as this has a reference.
+        let is_free = unsafe { bindings::mmap_write_trylock(self.mm.as_raw()) };
+        if is_free {
+            // SAFETY: This task has taken the lock above.
+            unsafe { bindings::mmap_write_unlock(self.mm.as_raw()) };
+        }
+        !is_free
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        // SAFETY: `mm` is allocated, as this has a reference. The field is atomic, and includes
-        // these pages by the type invariant.
-        unsafe { bindings::mm_pinned_vm_add(self.mm.as_raw(), -self.pages) };
+        let (mm, pages) = (self.mm.as_raw(), self.pages);
+        if self.is_locked_vm {
+            // SAFETY: `mm` is allocated, as this has a reference, and its `locked_vm` includes these
+            // pages by the type invariant. The task may sleep: a `Charge` is dropped with the pages,
+            // see `PageArray`.
+            unsafe { bindings::account_locked_vm(mm, pages, false) };
+        } else {
+            // SAFETY: As above. The field is atomic.
+            //
+            // CAST: At most `MAX_PAGES` have been added.
+            unsafe { bindings::mm_pinned_vm_add(mm, -(pages as i64)) };
+        }
     }
 }
 
@@ -500,7 +547,7 @@ impl<A: PinAccess> Drop for PinnedPages<A> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants, nothing else takes it.
         let pins = unsafe { ManuallyDrop::take(&mut self.pins) };
-        if may_sleep() {
+        if may_sleep() && !pins.charge.as_ref().is_some_and(Charge::must_wait) {
             drop(pins);
         } else {
             workqueue::system_long().enqueue(pins);
@@ -574,7 +621,8 @@ impl Accounting {
     /// Charges `mm` for pages, if it is to be charged.
     fn charge(self, mm: &Mm, pages: usize) -> Result<Option<Charge>> {
         match self {
-            Self::PinnedVm => Charge::new(mm, pages).map(Some),
+            Self::PinnedVm => Charge::pinned_vm(mm, pages).map(Some),
+            Self::LockedVm => Charge::locked_vm(mm, pages).map(Some),
             Self::None => Ok(None),
         }
     }
@@ -602,8 +650,7 @@ impl CurrentTask {
     /// - `EOPNOTSUPP`: A page belongs to a file of a filesystem in persistent memory (fsdax).
     /// - `EEXIST`: A `VM_MIXEDMAP` VMA has a PFN without a `struct page`.
     /// - `EREMOTEIO`: A page is memory of a PCI device.
-    /// - `ENOMEM`: The limit of [`Accounting::PinnedVm`] would be exceeded, or an allocation
-    ///   failed.
+    /// - `ENOMEM`: The limit of the [`Accounting`] would be exceeded, or an allocation failed.
     /// - `EBUSY`: The task may not sleep here.
     /// - `EINTR`, `EAGAIN`: The task has been killed.
     /// - `EHWPOISON`: A page has a memory error.

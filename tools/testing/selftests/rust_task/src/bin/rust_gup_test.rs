@@ -42,7 +42,8 @@ const TESTS: &[Test] = &[
     ("pages that must not be written", read_only),
     ("pages that are not mapped", holes),
     ("unpinned where the task may not sleep", atomic),
-    ("RLIMIT_MEMLOCK", limit),
+    ("RLIMIT_MEMLOCK", || limit(0)),
+    ("RLIMIT_MEMLOCK and locked_vm", || limit(abi::USE_LOCKED_VM)),
 ];
 
 const PAGE: usize = 4096;
@@ -199,12 +200,21 @@ fn copy(file: &File, command: u32, buffer: &mut [u8]) -> Result<(), Errno> {
     ioctl::exchange(file, command, &mut (buffer.as_mut_ptr() as u64))
 }
 
-/// Returns the KiB that this process is charged for.
-fn charged() -> Result<usize> {
+/// Returns the KiB that this process is charged for, in `pinned_vm`, and in `locked_vm`.
+fn charges() -> Result<(usize, usize)> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmPin:"));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    Ok(number.context("no VmPin")?.parse()?)
+    let field = |name| -> Result<usize> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        Ok(number.context(name)?.parse()?)
+    };
+    Ok((field("VmPin:")?, field("VmLck:")?))
+}
+
+/// Returns the sum of both.
+fn charged() -> Result<usize> {
+    let (pinned, locked) = charges()?;
+    Ok(pinned + locked)
 }
 
 /// Returns how many pins there are in the kernel.
@@ -344,25 +354,29 @@ fn holes() -> Result<()> {
 }
 
 fn atomic() -> Result<()> {
-    let before = pins()?;
-    let (file, memory) = (open()?, Memory::new(6)?);
-    memory.fill(1);
-    pin(&file, &memory, abi::USE_WRITE)?;
-    ioctl::call(&file, STOP_ATOMIC, 0)?;
-    let begin = Instant::now();
-    while pins()? != before || charged()? != 0 {
-        ensure!(
-            begin.elapsed() < SOON,
-            "{} pins, {} KiB",
-            pins()? - before,
-            charged()?
-        );
-        sleep(Duration::from_millis(10));
+    for flags in [abi::USE_WRITE, abi::USE_WRITE | abi::USE_LOCKED_VM] {
+        let before = pins()?;
+        let (file, memory) = (open()?, Memory::new(6)?);
+        memory.fill(1);
+        pin(&file, &memory, flags)?;
+        ioctl::call(&file, STOP_ATOMIC, 0)?;
+        let begin = Instant::now();
+        while pins()? != before || charged()? != 0 {
+            ensure!(
+                begin.elapsed() < SOON,
+                "{} pins, {} KiB",
+                pins()? - before,
+                charged()?
+            );
+            sleep(Duration::from_millis(10));
+        }
+        memory.unmap(0, 6)?;
     }
-    memory.unmap(0, 6)
+    Ok(())
 }
 
-fn limit() -> Result<()> {
+/// `accounting` is a flag.
+fn limit(accounting: u32) -> Result<()> {
     const LIMIT: usize = 4;
     let before = pins()?;
     Child::start(|| {
@@ -374,11 +388,18 @@ fn limit() -> Result<()> {
         some.fill(1);
         more.fill(1);
         // With CAP_IPC_LOCK.
-        pin(&file, &more, abi::USE_WRITE)?;
+        pin(&file, &more, abi::USE_WRITE | accounting)?;
+        let kib = (LIMIT + 1) * PAGE / 1024;
+        let expected = match accounting {
+            0 => (kib, 0),
+            _ => (0, kib),
+        };
+        ensure!(charges()? == expected, "{:?} are charged", charges()?);
         ioctl::call(&file, STOP, 0)?;
 
         setuid(Uid::from_raw(1000))?;
         for flags in [abi::USE_WRITE, abi::USE_WRITE | abi::USE_FAST] {
+            let flags = flags | accounting;
             let pinned = pin(&file, &more, flags);
             ensure!(pinned == Err(Errno::ENOMEM), "pinned more: {pinned:?}");
             ensure!(charged()? == 0, "{} KiB are charged", charged()?);
@@ -392,7 +413,7 @@ fn limit() -> Result<()> {
             ensure!(charged()? == 0, "{} KiB are left", charged()?);
         }
         // The pages are unpinned when the process has exited.
-        pin(&file, &some, abi::USE_WRITE)?;
+        pin(&file, &some, abi::USE_WRITE | accounting)?;
         Ok(())
     })?
     .join()?;
