@@ -16,6 +16,7 @@
 #include <linux/kthread.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
@@ -34,6 +35,7 @@
 #include "counter.h"
 
 #define ROUNDS 1000
+#define PINNED 512
 
 /*
  * The arguments of an operation; ops.rs has the same layout. The VMAs are only
@@ -51,6 +53,9 @@ struct bench {
 	/* A WaitQueue of more.rs, and the CurrentKThread of the kthread. */
 	const void *rust_queue;
 	const void *kthread;
+	/* Anonymous memory of PINNED pages in userspace, and a page of the kernel. */
+	unsigned long user;
+	void *buffer;
 	/* The rest is not in ops.rs. */
 	struct wait_queue_head *c_queue;
 	/* VMAs with a fault handler in C and in Rust. */
@@ -90,7 +95,9 @@ operation rust_mmap_write_lock, rust_vma_each, rust_vma_file, rust_vma_typed,
 	rust_queue_wake_up, rust_queue_has_sleeper, rust_cond_resched,
 	rust_need_resched, rust_noio, rust_set_nice, rust_compat,
 	rust_current_uid, rust_current_fsuid, rust_uid_munged,
-	rust_ns_capable_noaudit, rust_should_stop;
+	rust_ns_capable_noaudit, rust_should_stop, rust_task_mm,
+	rust_remote_read, rust_remote_write, rust_pin, rust_pin_many,
+	rust_pin_short;
 typedef int hook(struct vm_area_struct *vma);
 hook rust_mmap;
 typedef const void *(create)(void);
@@ -463,6 +470,102 @@ static noinline void c_wait_event_exclusive(struct bench *b)
 		use(addr);
 }
 
+static noinline void c_task_mm(struct bench *b)
+{
+	struct mm_struct *mm = get_task_mm(b->task);
+
+	if (mm) {
+		barrier();
+		mmput(mm);
+	}
+}
+
+static noinline void c_remote_read(struct bench *b)
+{
+	access_process_vm(b->task, b->user, b->buffer, PAGE_SIZE, 0);
+}
+
+static noinline void c_remote_write(struct bench *b)
+{
+	access_process_vm(b->task, b->user, b->buffer, PAGE_SIZE, FOLL_WRITE);
+}
+
+/* What a driver keeps of pinned pages. */
+struct c_pins {
+	struct page **pages;
+	struct mm_struct *mm;
+	long count;
+};
+
+static int c_pin_pages(struct c_pins *pins, unsigned long addr, int count)
+{
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	struct mm_struct *mm = current->mm;
+	long charged = atomic64_add_return(count, &mm->pinned_vm);
+
+	if (charged > limit && !capable(CAP_IPC_LOCK))
+		goto uncharge;
+	pins->pages = kvmalloc_array(count, sizeof(*pins->pages),
+				     GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	if (!pins->pages)
+		goto uncharge;
+	pins->count = pin_user_pages_fast(addr, count,
+					  FOLL_WRITE | FOLL_LONGTERM,
+					  pins->pages);
+	if (pins->count != count)
+		goto unpin;
+	mmgrab(mm);
+	pins->mm = mm;
+	return 0;
+
+unpin:
+	if (pins->count > 0)
+		unpin_user_pages(pins->pages, pins->count);
+	kvfree(pins->pages);
+uncharge:
+	atomic64_sub(count, &mm->pinned_vm);
+	return -ENOMEM;
+}
+
+static void c_unpin_pages(struct c_pins *pins)
+{
+	unpin_user_pages_dirty_lock(pins->pages, pins->count, true);
+	kvfree(pins->pages);
+	atomic64_sub(pins->count, &pins->mm->pinned_vm);
+	mmdrop(pins->mm);
+}
+
+static noinline void c_pin(struct bench *b)
+{
+	struct c_pins pins;
+
+	if (!c_pin_pages(&pins, b->user, 1))
+		c_unpin_pages(&pins);
+}
+
+static noinline void c_pin_many(struct bench *b)
+{
+	struct c_pins pins;
+
+	if (!c_pin_pages(&pins, b->user, PINNED))
+		c_unpin_pages(&pins);
+}
+
+static noinline void c_pin_short(struct bench *b)
+{
+	struct page **pages = kvmalloc_array(1, sizeof(*pages),
+					     GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	int count;
+
+	if (!pages)
+		return;
+	count = pin_user_pages_fast(b->user, 1, FOLL_WRITE, pages);
+	barrier();
+	if (count > 0)
+		unpin_user_pages_dirty_lock(pages, count, true);
+	kvfree(pages);
+}
+
 static noinline void c_queue_wake_up(struct bench *b)
 {
 	wake_up(b->c_queue);
@@ -804,6 +907,12 @@ static const struct row sleeping_rows[] = {
 	row("wait_event(), the condition is true", wait_event),
 	row("wait_event_exclusive(), the condition is true",
 	    wait_event_exclusive),
+	row("get_task_mm() and drop", task_mm),
+	row("remote memory: read 4 KiB", remote_read),
+	row("remote memory: write 4 KiB", remote_write),
+	row("pin and unpin a page, long-term", pin),
+	row("pin and unpin 512 pages, long-term", pin_many),
+	row("pin and unpin a page, short", pin_short),
 #endif
 };
 
@@ -827,6 +936,17 @@ static noinline u64 ticks(operation *what, struct bench *b, u32 rounds)
 	return end - begin;
 }
 
+static void clean_up(struct bench *b)
+{
+	if (b->page)
+		__free_page(b->page);
+#ifdef CONFIG_RUST_TASK_BENCH
+	if (b->user && !IS_ERR_VALUE(b->user))
+		vm_munmap(b->user, PINNED * PAGE_SIZE);
+	kfree(b->buffer);
+#endif
+}
+
 static int prepare(struct bench *b)
 {
 	b->task = current;
@@ -840,6 +960,13 @@ static int prepare(struct bench *b)
 #ifdef CONFIG_RUST_TASK_BENCH
 	b->rust_queue = rust_queue;
 	b->c_queue = &c_queue;
+	b->buffer = kzalloc(PAGE_SIZE, GFP_KERNEL);
+	b->user = vm_mmap(NULL, 0, PINNED * PAGE_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, 0);
+	if (!b->buffer || IS_ERR_VALUE(b->user)) {
+		clean_up(b);
+		return -ENOMEM;
+	}
 #endif
 	return b->page ? 0 : -ENOMEM;
 }
@@ -948,7 +1075,7 @@ static int rust_task_bench_show(struct seq_file *m, void *unused)
 		err = show_kthread_rows(m, &b);
 	}
 
-	__free_page(b.page);
+	clean_up(&b);
 	return err;
 }
 
@@ -1005,7 +1132,7 @@ static int run(struct rust_task_bench_run *run, const struct state *state)
 	}
 	if (of_vmas)
 		mmap_read_unlock(b.mm);
-	__free_page(b.page);
+	clean_up(&b);
 	return err;
 }
 

@@ -13,6 +13,7 @@ use core::{
         null,
         null_mut, //
     },
+    slice::from_raw_parts_mut, //
 };
 use kernel::{
     c_str,
@@ -32,12 +33,20 @@ use kernel::{
             FaultResult,
             VmFault, //
         },
+        pin::{
+            Accounting,
+            LongtermPages,
+            PinnedPages,
+            ReadWrite, //
+        },
+        remote::UserMemory,
         virt::VmaNew,
         vm_ops::{
             MmapHook,
             VmOperations, //
         },
     },
+    page::PAGE_SIZE,
     pid::{
         Pid,
         PidType, //
@@ -200,6 +209,24 @@ impl Bench {
     }
 
     #[inline(always)]
+    #[allow(clippy::mut_from_ref)]
+    fn buffer(&self) -> &mut [u8] {
+        // SAFETY: By the type invariants, this is a page that no other operation uses. Each
+        // operation calls this once.
+        unsafe { from_raw_parts_mut(self.buffer.cast(), PAGE_SIZE) }
+    }
+
+    /// Pins pages for a long time, and unpins them.
+    #[inline(always)]
+    fn pin(&self, pages: usize) {
+        let addr = self.user as usize;
+        let pinned: Result<LongtermPages<ReadWrite>> =
+            current!().pin_user_pages_longterm(addr, pages * PAGE_SIZE, Accounting::PinnedVm);
+        between();
+        drop(pinned);
+    }
+
+    #[inline(always)]
     fn pid(&self) -> &Pid {
         // SAFETY: `main.c` has set it to `task_pid(current)`. The current task is attached to that
         // `struct pid`, which holds a reference.
@@ -284,6 +311,21 @@ operations! {
         if let Ok(addr) = b.queue().wait_event_exclusive(state, MAX_SCHEDULE_TIMEOUT, condition) {
             keep!(addr);
         }
+    };
+    rust_task_mm: |b| if let Some(_mm) = b.task().get_task_mm() {
+        between();
+    };
+    rust_remote_read: |b| if let Some(mm) = b.task().get_task_mm() {
+        let _ = mm.read(b.user as usize, b.buffer());
+    };
+    rust_remote_write: |b| if let Some(mm) = b.task().get_task_mm() {
+        let _ = mm.write(b.user as usize, b.buffer());
+    };
+    rust_pin: |b| b.pin(1);
+    rust_pin_many: |b| b.pin(512);
+    rust_pin_short: |b| {
+        let f = |_: &PinnedPages<ReadWrite>| between();
+        let _ = current!().with_pinned_user_pages(b.user as usize, PAGE_SIZE, f);
     };
     rust_queue_wake_up: |b| b.queue().wake_up();
     rust_queue_has_sleeper: |b| if b.queue().has_sleeper() {

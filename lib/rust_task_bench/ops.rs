@@ -49,7 +49,8 @@ use kernel::page::Page as UserPage;
 ///   the driver's own, and has `VM_MIXEDMAP` and no huge pages.
 /// - `page` is a page that was zeroed when it was allocated, and that is used for nothing else.
 /// - With `CONFIG_RUST_TASK_BENCH`, `queue` is a `WaitQueue` that outlives this structure. In
-///   `kthread_rows` of `main.c`, `kthread` is the `CurrentKThread` of the current task.
+///   `kthread_rows` of `main.c`, `kthread` is the `CurrentKThread` of the current task. `buffer` is
+///   a page of memory that only one operation at a time uses.
 #[repr(C)]
 pub struct Bench {
     task: NonNull<bindings::task_struct>,
@@ -67,6 +68,10 @@ pub struct Bench {
     queue: *const c_void,
     #[allow(dead_code)]
     kthread: *const c_void,
+    #[allow(dead_code)]
+    user: c_ulong,
+    #[allow(dead_code)]
+    buffer: *mut c_void,
 }
 
 const _: () = assert!(size_of::<UserPage>() == size_of::<*mut bindings::page>());

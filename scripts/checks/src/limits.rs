@@ -45,6 +45,9 @@ pub struct Extra {
     pub instructions: i64,
     /// The same with `CONFIG_CC_OPTIMIZE_FOR_SIZE`, if it differs.
     pub for_size: Option<i64>,
+    /// Whether the operation may take less, as what the allocator does depends on its state.
+    #[serde(default)]
+    pub varies: bool,
     /// The reason, as a rule a check that C leaves to the caller.
     pub why: String,
 }
