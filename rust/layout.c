@@ -123,6 +123,8 @@ static void __used rust_layout(void)
 	FIELD_AT(mm_struct, __bindgen_anon_1.__bindgen_anon_1.mm_count,
 		 mm_count);
 	FIELD_AT(mm_struct, __bindgen_anon_1.mm_users, mm_users);
+	FIELD_AT(mm_struct, __bindgen_anon_1.total_vm, total_vm);
+	FIELD_AT(mm_struct, __bindgen_anon_1.locked_vm, locked_vm);
 
 	SIZE(vm_area_struct);
 	FIELD_AT(vm_area_struct, __bindgen_anon_1.__bindgen_anon_1.vm_start,

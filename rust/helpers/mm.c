@@ -127,7 +127,17 @@ __rust_helper int rust_helper_io_remap_pfn_range(struct vm_area_struct *vma,
 	return io_remap_pfn_range(vma, addr, pfn, size, prot);
 }
 
-/* C has no function for it. Drivers that pin pages change the field. */
+__rust_helper unsigned long rust_helper_get_mm_rss(struct mm_struct *mm)
+{
+	return get_mm_rss(mm);
+}
+
+/* C has no functions for these. Drivers that pin pages access the field. */
+__rust_helper s64 rust_helper_mm_pinned_vm_read(struct mm_struct *mm)
+{
+	return atomic64_read(&mm->pinned_vm);
+}
+
 __rust_helper s64 rust_helper_mm_pinned_vm_add(struct mm_struct *mm, s64 pages)
 {
 	return atomic64_add_return(pages, &mm->pinned_vm);

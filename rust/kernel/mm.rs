@@ -86,6 +86,8 @@ pub use mmap_lock::{
     MmapWriteGuard, //
 };
 
+mod usage;
+
 mod user_page;
 pub use user_page::UserPage;
 
