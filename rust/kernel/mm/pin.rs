@@ -8,8 +8,9 @@
 //!
 //! These are cases 1 and 2 of `Documentation/core-api/pin_user_pages.rst`:
 //!
-//! - A short pin, by [`CurrentTask::with_pinned_user_pages`], lasts as long as a closure, which
-//!   gets the [`PinnedPages`]. It is for direct I/O.
+//! - A short pin, by [`CurrentTask::with_pinned_user_pages`] or
+//!   [`MmWithUser::with_pinned_user_pages_remote`], lasts as long as a closure, which gets the
+//!   [`PinnedPages`]. It is for direct I/O.
 //! - A long-term pin lasts as long as its owner, [`LongtermPages`]. It is for memory that a device
 //!   keeps. The pages are first moved out of memory that must stay movable.
 //!
@@ -41,7 +42,8 @@ use crate::{
     task::{
         may_sleep,
         CurrentTask,
-        Rlimit, //
+        Rlimit,
+        Task, //
     },
     workqueue::{
         self,
@@ -104,8 +106,9 @@ pub enum Accounting {
     /// `locked_vm` of the address space, the field `VmLck` of `/proc/<pid>/status`, which has the
     /// pages of `mlock()` as well.
     ///
-    /// The limit is the same. The mmap lock is taken for writing, when the pages are pinned and when
-    /// they are unpinned; if it is contended then, or if the task holds it, a work item unpins them.
+    /// The limit is the same. The mmap lock is taken for writing, when the pages are pinned and
+    /// when they are unpinned. If it is contended then, a work item unpins the pages, so the drop
+    /// may be called with the lock held, or under a lock that is taken within it.
     #[doc(alias("account_locked_vm", "__account_locked_vm"))]
     LockedVm,
     /// Nothing. The driver limits what a process pins in another way: memory that is pinned can be
@@ -193,19 +196,24 @@ impl Charge {
         })
     }
 
-    /// Returns whether the drop would have to wait for the mmap lock, which the task itself may
-    /// hold.
-    fn must_wait(&self) -> bool {
+    /// Removes the charge unless that has to wait for the mmap lock. Returns whether it did.
+    fn try_remove(&mut self) -> bool {
+        let mm = self.mm.as_raw();
         if !self.is_locked_vm {
-            return false;
+            return true;
         }
         // SAFETY: `mm` is allocated, as this has a reference.
-        let is_free = unsafe { bindings::mmap_write_trylock(self.mm.as_raw()) };
-        if is_free {
-            // SAFETY: This task has taken the lock above.
-            unsafe { bindings::mmap_write_unlock(self.mm.as_raw()) };
+        if !unsafe { bindings::mmap_write_trylock(mm) } {
+            return false;
         }
-        !is_free
+        // SAFETY: `mm` is allocated, and this task has taken the lock above. `locked_vm` includes
+        // the pages by the type invariant. The task and its rights only matter for an increase.
+        unsafe { bindings::__account_locked_vm(mm, self.pages, false, Task::current_raw(), true) };
+        // SAFETY: This task has taken the lock above.
+        unsafe { bindings::mmap_write_unlock(mm) };
+        // INVARIANT: The charge has been removed above.
+        self.pages = 0;
+        true
     }
 }
 
@@ -213,9 +221,9 @@ impl Drop for Charge {
     fn drop(&mut self) {
         let (mm, pages) = (self.mm.as_raw(), self.pages);
         if self.is_locked_vm {
-            // SAFETY: `mm` is allocated, as this has a reference, and its `locked_vm` includes these
-            // pages by the type invariant. The task may sleep: a `Charge` is dropped with the pages,
-            // see `PageArray`.
+            // SAFETY: `mm` is allocated, as this has a reference, and its `locked_vm` includes
+            // these pages by the type invariant. The task may sleep: a `Charge` is dropped with the
+            // pages, see `PageArray`. Without pages, C does nothing.
             unsafe { bindings::account_locked_vm(mm, pages, false) };
         } else {
             // SAFETY: As above. The field is atomic.
@@ -232,7 +240,6 @@ impl Drop for Charge {
 /// freed before that is run.
 #[pin_data]
 struct Pins {
-    // The pages are unpinned before the charge is removed.
     array: PageArray,
     charge: Option<Charge>,
     #[pin]
@@ -252,6 +259,16 @@ impl WorkItem for Pins {
 }
 
 impl Pins {
+    /// As [`Charge::try_remove`].
+    fn try_remove_charge(self: Pin<&mut Self>) -> bool {
+        // SAFETY: Nothing is moved out of the struct. The charge is not pinned.
+        let charge = unsafe { &mut self.get_unchecked_mut().charge };
+        match charge {
+            Some(charge) => charge.try_remove(),
+            None => true,
+        }
+    }
+
     /// Pins pages, from this page address on.
     ///
     /// `pin` gets an address, a number of pages and an array with as many elements. It returns an
@@ -546,8 +563,8 @@ impl PinnedPages<ReadWrite> {
 impl<A: PinAccess> Drop for PinnedPages<A> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants, nothing else takes it.
-        let pins = unsafe { ManuallyDrop::take(&mut self.pins) };
-        if may_sleep() && !pins.charge.as_ref().is_some_and(Charge::must_wait) {
+        let mut pins = unsafe { ManuallyDrop::take(&mut self.pins) };
+        if may_sleep() && pins.as_mut().try_remove_charge() {
             drop(pins);
         } else {
             workqueue::system_long().enqueue(pins);
@@ -558,7 +575,7 @@ impl<A: PinAccess> Drop for PinnedPages<A> {
 /// The owner of [`PinnedPages`] that are pinned for a long time.
 ///
 /// Dropping it unpins the pages, after it has marked those of [`ReadWrite`] as dirty. Where the
-/// task may not sleep, a work item does that. The driver must not drop it while a device may still
+/// task may not sleep, a work item does that; see also [`Accounting::LockedVm`]. The driver must not drop it while a device may still
 /// access the pages. If it is leaked, they stay pinned, and charged. The context below is that of
 /// the drop.
 ///
@@ -831,35 +848,113 @@ impl MmWithUser {
         accounting: Accounting,
     ) -> Result<LongtermPages<A>> {
         let charge = |count| accounting.charge(self, count);
+        let flags = PinnedPages::<A>::flags(true);
         let pin = |start, count, pages| {
-            let mut locked = 1;
-            // SAFETY: The address space is allocated, and the task may sleep.
-            let result = unsafe { bindings::mmap_read_lock_killable(self.as_raw()) };
-            if result != 0 {
-                return result as c_long;
-            }
-            // SAFETY: `mm_users` is not zero, and this task has taken the mmap lock above. C
-            // checks the addresses. The array has `count` elements. `locked` says whether the lock
-            // is still held after the call.
-            let pinned = unsafe {
-                bindings::pin_user_pages_remote(
-                    self.as_raw(),
-                    start,
-                    count,
-                    PinnedPages::<A>::flags(true),
-                    pages,
-                    &mut locked,
-                )
-            };
-            if locked != 0 {
-                // SAFETY: The lock has been taken above, and has not been released.
-                unsafe { bindings::mmap_read_unlock(self.as_raw()) };
-            }
-            pinned
+            // SAFETY: The task may sleep where this is called. The array has `count` elements.
+            unsafe { pin_remote(self, start, count, flags, pages) }
         };
-        // SAFETY: `pin_user_pages_remote()` stores the pages that it pins and returns how many.
+        // SAFETY: `pin_remote()` stores the pages that it pins and returns how many.
         let pages = unsafe { PinnedPages::new(addr, len, charge, pin)? };
         // INVARIANT: `flags(true)` has `FOLL_LONGTERM`.
         Ok(LongtermPages { pages })
     }
+
+    /// Calls `f` with the pages of a range of this address space, which stay pinned meanwhile.
+    ///
+    /// As for [`CurrentTask::with_pinned_user_pages`], this is for an operation that ends soon. To
+    /// copy bytes, [`UserMemory`](super::remote::UserMemory) is simpler.
+    ///
+    /// The rights of the current task do not matter, and the mmap lock is taken, as for
+    /// [`pin_user_pages_remote_longterm`](Self::pin_user_pages_remote_longterm).
+    ///
+    /// C: `pin_user_pages_remote()`, and `unpin_user_pages()` or `unpin_user_pages_dirty_lock()`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`CurrentTask::with_pinned_user_pages`]. The current task may be a kthread.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::mm::{
+    ///     pin::{PinnedPages, ReadWrite},
+    ///     MmWithUser, //
+    /// };
+    ///
+    /// /// Increments a counter in the memory of a process, and returns its old value.
+    /// fn increment(mm: &MmWithUser, addr: usize) -> Result<u8> {
+    ///     let add = |pages: &PinnedPages<ReadWrite>| {
+    ///         let mut byte = [0];
+    ///         pages.read(0, &mut byte)?;
+    ///         pages.write(0, &[byte[0].wrapping_add(1)])?;
+    ///         Ok(byte[0])
+    ///     };
+    ///     mm.with_pinned_user_pages_remote(addr, 1, add)?
+    /// }
+    /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
+    /// #     assert_eq!(increment(mm, addr + 9), Ok(0));
+    /// #     assert_eq!(increment(mm, addr + 9), Ok(1));
+    /// #     assert_eq!(increment(mm, addr + 8), Ok(0));
+    /// #     assert_eq!(increment(mm, 0), Err(EFAULT));
+    /// #     let refused = |len| {
+    /// #         let f = |_: &PinnedPages<ReadWrite>| ();
+    /// #         mm.with_pinned_user_pages_remote(addr, len, f)
+    /// #     };
+    /// #     assert_eq!(refused(0), Err(EINVAL));
+    /// #     assert_eq!(refused(kernel::page::PAGE_SIZE + 1), Err(EFAULT));
+    /// #     Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("pin_user_pages_remote", "get_user_pages_remote"))]
+    pub fn with_pinned_user_pages_remote<A: PinAccess, R>(
+        &self,
+        addr: usize,
+        len: usize,
+        f: impl FnOnce(&PinnedPages<A>) -> R,
+    ) -> Result<R> {
+        let flags = PinnedPages::<A>::flags(false);
+        let pin = |start, count, pages| {
+            // SAFETY: As in `pin_user_pages_remote_longterm()`.
+            unsafe { pin_remote(self, start, count, flags, pages) }
+        };
+        // SAFETY: As in `pin_user_pages_remote_longterm()`.
+        let pages = unsafe { PinnedPages::new(addr, len, |_| Ok(None), pin)? };
+        Ok(f(&pages))
+    }
+}
+
+/// Pins pages of an address space by `pin_user_pages_remote()`, and returns its result.
+///
+/// # Safety
+///
+/// The task must be allowed to sleep. `pages` must have `count` elements.
+unsafe fn pin_remote(
+    mm: &MmWithUser,
+    start: usize,
+    count: usize,
+    flags: c_uint,
+    pages: *mut *mut bindings::page,
+) -> c_long {
+    let mut locked = 1;
+    // SAFETY: The address space is allocated, and the caller guarantees that the task may sleep.
+    let result = unsafe { bindings::mmap_read_lock_killable(mm.as_raw()) };
+    if result != 0 {
+        return result as c_long;
+    }
+    // SAFETY: `mm_users` is not zero, and this task has taken the mmap lock above. C checks the
+    // addresses. The caller guarantees that the array has `count` elements. `locked` says whether
+    // the lock is still held after the call.
+    let pinned = unsafe {
+        bindings::pin_user_pages_remote(mm.as_raw(), start, count, flags, pages, &mut locked)
+    };
+    if locked != 0 {
+        // SAFETY: The lock has been taken above, and has not been released.
+        unsafe { bindings::mmap_read_unlock(mm.as_raw()) };
+    }
+    pinned
 }
