@@ -3,7 +3,8 @@
 //! A misc device that copies memory between processes.
 //!
 //! It does what `process_vm_readv()` and `process_vm_writev()` do, under the same checks, for a
-//! process that a pidfd refers to. `rust_remote_abi.rs` has the ioctls.
+//! process that a pidfd refers to. It does not wait for `userfaultfd()`, and also copies memory of
+//! devices whose drivers permit that. `rust_remote_abi.rs` has the ioctls.
 
 use kernel::{
     c_str,
@@ -108,9 +109,9 @@ fn read_request(arg: usize) -> Result<abi::Request> {
 
 /// Returns the number of bytes.
 fn serve(cmd: u32, mm: &MmWithUser, request: &abi::Request) -> Result<usize, PartialCopy> {
-    let (remote, local) = (request.remote as usize, request.local as usize);
-    let len = request.len as usize;
-    let task = current!();
+    let word = |value: u64| usize::try_from(value).map_err(|_| failed(EINVAL));
+    let (remote, local) = (word(request.remote)?, word(request.local)?);
+    let (len, task) = (word(request.len)?, current!());
 
     match cmd {
         READ => copy(mm, remote, task, local, len)?,
@@ -119,10 +120,11 @@ fn serve(cmd: u32, mm: &MmWithUser, request: &abi::Request) -> Result<usize, Par
         _ => {
             let mut buf = [0; 256];
             let buf = &mut buf[..len.min(256)];
-            let string = mm.strcpy_into_buf(remote, buf).map_err(failed)?;
-            let bytes = string.to_bytes_with_nul();
-            task.write(local, bytes)?;
-            return Ok(bytes.len());
+            mm.strcpy_into_buf(remote, buf).map_err(failed)?;
+            let nul = buf.iter().position(|byte| *byte == 0);
+            let copied = nul.map_or(len, |at| at + 1);
+            task.write(local, &buf[..copied])?;
+            return Ok(copied);
         }
     }
     Ok(len)

@@ -8,7 +8,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 /// The type byte of each ioctl.
-pub const MAGIC: u32 = 0xbb;
+pub const MAGIC: u32 = 0xbd;
 /// `_IOWR(MAGIC, 1, Request)`: copies from the memory of the process to that of the caller.
 pub const READ: u32 = 1;
 /// `_IOWR(MAGIC, 2, Request)`: copies from the memory of the caller to that of the process.

@@ -72,15 +72,19 @@ impl Task {
     /// one. The current task keeps the access when it or the process changes its credentials.
     ///
     /// The credentials are those of the current task. A kthread has those of the kernel, so it may
-    /// access all processes. A task may access its own address space, and that of its thread group.
-    /// On 7.3, a task with `CAP_PERFMON` may access any in the two modes that read.
+    /// access all processes, unless a security module refuses. A task may access its own address
+    /// space, and that of its thread group. On 7.3, a task with `CAP_PERFMON` may access any in the
+    /// two modes that read.
     ///
-    /// Another `execve()` of the same thread group, as far as it drops the old address space, keeps
-    /// this waiting. A callback of a VMA must therefore not call it on the current thread group.
+    /// This waits for an `execve()` of the task, which takes mmap locks and, on 6.12, calls the
+    /// callbacks of the VMAs of the old address space. If the access is refused, C drops a reference
+    /// by `mmput()`, which may call such callbacks here. So the caller must hold neither an mmap
+    /// lock nor a lock that a callback of a VMA takes.
     ///
     /// # Errors
     ///
-    /// - `ESRCH`: The task has no address space: it exits, has exited, or is a kthread.
+    /// - `ESRCH`: The task has no address space: it exits, has exited, is a kthread, or a helper of
+    ///   the kernel that has not called `execve()` yet.
     /// - `EACCES`: The current task may not access it.
     /// - `EINTR`: The current task has been killed.
     /// - `EBUSY`: The task may not sleep here.
@@ -186,7 +190,7 @@ impl Task {
 impl CurrentTask {
     /// Returns the process that a file descriptor of the current task refers to.
     ///
-    /// The task is the thread-group leader. With Linux 6.18 and later, `PIDFD_SELF_THREAD` and
+    /// The task is the thread-group leader. On 6.18 and later, `PIDFD_SELF_THREAD` and
     /// `PIDFD_SELF_THREAD_GROUP` stand for the current task and its thread group.
     ///
     /// # Errors
@@ -290,10 +294,12 @@ impl From<PartialCopy> for Error {
 /// part of it that is copied is mapped, and the process may access it in this way, at that time.
 /// Bytes are copied in no particular order.
 ///
-/// The methods of an `MmWithUser` take the mmap lock for reading, so the caller must not hold it,
-/// nor a lock that is taken within it. They also copy device memory, if the driver that has mapped
-/// it permits that ([`VmOperations::access`](super::vm_ops::VmOperations::access)). Protection keys
-/// do not matter.
+/// A page fault takes the mmap lock, and the methods of an `MmWithUser` do so in any case. So the
+/// caller must not hold it, nor a lock that is taken within it.
+///
+/// Of an `MmWithUser`, device memory is copied as well, if the driver that has mapped it permits
+/// that ([`VmOperations::access`](super::vm_ops::VmOperations::access)). Pages that `userfaultfd()`
+/// would have to provide are not. Protection keys do not matter.
 ///
 /// # Examples
 ///
@@ -333,10 +339,8 @@ pub trait UserMemory {
     /// - `EFAULT`: The memory at `addr + copied` is not mapped or must not be read, or could not be
     ///   faulted in. Of the current task: it has no mm, or this is an interrupt, or interrupts are
     ///   disabled.
-    /// - `EINTR`: The current task has been killed.
+    /// - `EINTR`: The current task has been killed (of an [`MmWithUser`] only).
     /// - `EBUSY`: The task may not sleep here.
-    ///
-    /// The last two are errors of an [`MmWithUser`] only.
     ///
     /// # Context
     ///
@@ -410,7 +414,7 @@ pub trait UserMemory {
     #[doc(alias("access_remote_vm", "copy_to_user", "FOLL_WRITE"))]
     fn write(&self, addr: usize, bytes: &[u8]) -> Result<(), PartialCopy>;
 
-    /// Sets `len` bytes of the memory to `byte`, beginning at `addr`.
+    /// Sets `len` bytes of the memory to `byte`, beginning at `addr`, by writes of 256 bytes.
     ///
     /// # Errors
     ///
@@ -484,20 +488,18 @@ pub trait UserMemory {
     /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
     /// mm.write(addr, b"name\0")?;
     /// let mut buf = [1; 16];
-    /// assert_eq!(mm.strcpy_into_buf(addr, &mut buf)?.to_bytes(), b"name");
-    /// # let read = |buf: &mut [u8]| {
-    /// #     Ok::<_, Error>(current!().strcpy_into_buf(addr, buf)?.to_bytes().len())
-    /// # };
-    /// # assert_eq!(read(&mut buf[..5]), Ok(4));
-    /// # assert_eq!(read(&mut buf[..4]), Ok(3));
-    /// # assert_eq!(read(&mut buf[..1]), Ok(0));
-    /// # assert_eq!(read(&mut []), Err(EINVAL));
+    /// assert_eq!(mm.strcpy_into_buf(addr, &mut buf)?.to_str(), Ok("name"));
+    /// # let task = current!();
+    /// # assert_eq!(task.strcpy_into_buf(addr, &mut buf[..5])?.to_str(), Ok("name"));
+    /// # assert_eq!(task.strcpy_into_buf(addr, &mut buf[..4])?.to_str(), Ok("nam"));
+    /// # assert_eq!(task.strcpy_into_buf(addr, &mut buf[..1])?.to_str(), Ok(""));
+    /// # assert_eq!(task.strcpy_into_buf(addr, &mut []).err(), Some(EINVAL));
     /// # let last = addr + PAGE_SIZE - 2;
     /// # mm.write(last, b"a\0")?;
-    /// # assert_eq!(mm.strcpy_into_buf(last, &mut buf)?.to_bytes(), b"a");
+    /// # assert_eq!(mm.strcpy_into_buf(last, &mut buf)?.to_str(), Ok("a"));
     /// # mm.write(last, b"ab")?;
     /// # assert_eq!(mm.strcpy_into_buf(last, &mut buf).err(), Some(EFAULT));
-    /// # assert_eq!(mm.strcpy_into_buf(last, &mut buf[..2])?.to_bytes(), b"a");
+    /// # assert_eq!(mm.strcpy_into_buf(last, &mut buf[..2])?.to_str(), Ok("a"));
     /// # assert_eq!(mm.strcpy_into_buf(usize::MAX, &mut buf).err(), Some(EFAULT));
     /// # Ok(())
     /// # })?;
@@ -525,20 +527,33 @@ pub trait UserMemory {
     }
 }
 
-impl UserMemory for MmWithUser {
-    // Neither is inlined, as C does not export `access_remote_vm()`.
-    #[inline(never)]
-    fn read(&self, addr: usize, out: &mut [u8]) -> Result<(), PartialCopy> {
-        // SAFETY: The bytes of `out` may be written.
-        unsafe { self.access_remote(addr, out.as_mut_ptr(), out.len(), 0) }
+/// Copies `len` bytes by calls of `step`, which gets an offset and a number of bytes, and returns how
+/// many of them it has copied. `error` tells why it has copied less.
+#[inline]
+fn copy(
+    len: usize,
+    step: impl Fn(usize, usize) -> usize,
+    error: fn() -> Error,
+) -> Result<(), PartialCopy> {
+    let mut copied = 0;
+    while copied < len {
+        if !may_sleep() {
+            return Err(PartialCopy {
+                copied,
+                error: EBUSY,
+            });
+        }
+        let asked = MAX_LEN.min(len - copied);
+        let done = step(copied, asked);
+        copied += done;
+        if done < asked {
+            return Err(PartialCopy {
+                copied,
+                error: error(),
+            });
+        }
     }
-
-    #[inline(never)]
-    fn write(&self, addr: usize, bytes: &[u8]) -> Result<(), PartialCopy> {
-        let start = bytes.as_ptr().cast_mut();
-        // SAFETY: The bytes may be read. They are not written, as `FOLL_WRITE` is set.
-        unsafe { self.access_remote(addr, start, bytes.len(), bindings::FOLL_WRITE) }
-    }
+    Ok(())
 }
 
 impl MmWithUser {
@@ -555,83 +570,83 @@ impl MmWithUser {
         len: usize,
         flags: c_uint,
     ) -> Result<(), PartialCopy> {
-        let mut copied = 0;
-        while copied < len {
-            if !may_sleep() {
-                return Err(PartialCopy {
-                    copied,
-                    error: EBUSY,
-                });
-            }
-            let step = MAX_LEN.min(len - copied);
-            // SAFETY: `mm_users` is not zero, and the task may sleep. C looks up the address under
-            // the mmap lock, which it takes and releases, and checks whether it may be accessed.
-            // The caller guarantees that the buffer has these bytes, and may be accessed.
+        let step = |offset: usize, asked: usize| {
+            // SAFETY: `mm_users` is not zero, and the task may sleep: `copy()` has checked that. C
+            // looks up the address under the mmap lock, which it takes and releases, and checks
+            // whether it may be accessed. The caller guarantees that the buffer has these bytes,
+            // and may be accessed.
             //
-            // CAST: `step` is at most `MAX_LEN`, which is less than `c_int::MAX`.
-            let done = unsafe {
+            // CAST: `asked` is at most `MAX_LEN`, which is less than `c_int::MAX`. The result is a
+            // number of bytes, at most `asked`.
+            unsafe {
                 bindings::access_remote_vm(
                     self.as_raw(),
-                    addr.wrapping_add(copied),
-                    buf.add(copied).cast(),
-                    step as c_int,
+                    addr.wrapping_add(offset),
+                    buf.add(offset).cast(),
+                    asked as c_int,
                     flags,
-                )
-            };
-            // CAST: The result is a number of bytes, which is not negative.
-            let done = done as usize;
-            copied += done;
-            if done < step {
-                // C does not tell the reason.
-                let killed = crate::current!().fatal_signal_pending();
-                let error = if killed { EINTR } else { EFAULT };
-                return Err(PartialCopy { copied, error });
+                ) as usize
             }
-        }
-        Ok(())
+        };
+        // C does not tell the reason.
+        copy(len, step, || {
+            match crate::current!().fatal_signal_pending() {
+                true => EINTR,
+                false => EFAULT,
+            }
+        })
     }
 }
 
-/// Returns the result of a copy of `len` bytes, of which `rest` have not been copied.
-fn copied(len: usize, rest: usize) -> Result<(), PartialCopy> {
-    if rest == 0 {
-        return Ok(());
+impl UserMemory for MmWithUser {
+    // Neither is inlined, as C does not export `access_remote_vm()`.
+    #[inline(never)]
+    fn read(&self, addr: usize, out: &mut [u8]) -> Result<(), PartialCopy> {
+        // SAFETY: The bytes of `out` may be written.
+        unsafe { self.access_remote(addr, out.as_mut_ptr(), out.len(), 0) }
     }
-    Err(PartialCopy {
-        copied: len - rest,
-        error: EFAULT,
-    })
+
+    #[inline(never)]
+    fn write(&self, addr: usize, bytes: &[u8]) -> Result<(), PartialCopy> {
+        let start = bytes.as_ptr().cast_mut();
+        // SAFETY: The bytes may be read. They are not written, as `FOLL_WRITE` is set.
+        unsafe { self.access_remote(addr, start, bytes.len(), bindings::FOLL_WRITE) }
+    }
+}
+
+/// Checks that userspace addresses are those of the current task.
+fn check_own() -> Result<(), PartialCopy> {
+    check_user_access().map_err(|error| PartialCopy { copied: 0, error })
 }
 
 impl UserMemory for CurrentTask {
     fn read(&self, addr: usize, out: &mut [u8]) -> Result<(), PartialCopy> {
-        let len = out.len();
-        if check_user_access().is_err() {
-            return copied(len, len);
-        }
-        // SAFETY: `out` is valid for writes of `len` bytes. C checks the address, which is that of
-        // memory of this task, as checked above. It returns how many bytes have not been copied, at
-        // most `len`.
-        //
-        // CAST: A userspace address.
-        let rest = unsafe {
-            bindings::copy_from_user(out.as_mut_ptr().cast(), addr as *const c_void, len)
+        check_own()?;
+        let (len, out) = (out.len(), out.as_mut_ptr());
+        let step = |offset: usize, asked: usize| {
+            // CAST: A userspace address.
+            let from = addr.wrapping_add(offset) as *const c_void;
+            // SAFETY: `out` has these bytes, which may be written. C checks the address, which is
+            // one of this task, as checked above. It returns how many bytes have not been copied,
+            // at most `asked`. That is less than `INT_MAX`, beyond which C warns.
+            let rest = unsafe { bindings::copy_from_user(out.add(offset).cast(), from, asked) };
+            // CAST: A number of bytes.
+            asked - rest as usize
         };
-        // CAST: A number of bytes.
-        copied(len, rest as usize)
+        copy(len, step, || EFAULT)
     }
 
     fn write(&self, addr: usize, bytes: &[u8]) -> Result<(), PartialCopy> {
-        let len = bytes.len();
-        if check_user_access().is_err() {
-            return copied(len, len);
-        }
-        // SAFETY: As in `read()`: `bytes` is valid for reads of `len` bytes.
-        //
-        // CAST: A userspace address.
-        let rest =
-            unsafe { bindings::copy_to_user(addr as *mut c_void, bytes.as_ptr().cast(), len) };
-        // CAST: A number of bytes.
-        copied(len, rest as usize)
+        check_own()?;
+        let step = |offset: usize, asked: usize| {
+            // CAST: A userspace address.
+            let to = addr.wrapping_add(offset) as *mut c_void;
+            let from = bytes[offset..].as_ptr().cast();
+            // SAFETY: As in `read()`: `bytes` has these bytes.
+            let rest = unsafe { bindings::copy_to_user(to, from, asked) };
+            // CAST: A number of bytes.
+            asked - rest as usize
+        };
+        copy(bytes.len(), step, || EFAULT)
     }
 }
