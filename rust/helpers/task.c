@@ -41,6 +41,12 @@ __rust_helper ktime_t rust_helper_timens_monotonic_to_host(ktime_t time)
 	return timens_ktime_to_host(CLOCK_MONOTONIC, time);
 }
 
+/* A bit-field, for which bindgen has no address. */
+__rust_helper bool rust_helper_current_in_execve(void)
+{
+	return current->in_execve;
+}
+
 __rust_helper struct task_struct *rust_helper_get_current(void)
 {
 	return current;

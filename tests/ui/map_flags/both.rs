@@ -2,8 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! Bits that are no flags for a driver, such as `MAP_ANONYMOUS` together with a file, are not
-//! passed on.
+//! A mapping is shared or private. Both bits would be `MAP_SHARED_VALIDATE`.
 
 use kernel::{
     fs::File,
@@ -13,9 +12,9 @@ use kernel::{
 
 pub fn map(file: &File, len: usize) -> Result<usize> {
     #[cfg(good)]
-    let flags = MapFlags::SHARED;
+    let flags = MapFlags::SHARED.populate();
     #[cfg(bad)]
-    let flags = MapFlags(0x21);
-    //~[bad]^ ERROR: E0423: cannot initialize a tuple struct which contains private fields
+    let flags = MapFlags::SHARED | MapFlags::PRIVATE;
+    //~[bad]^ ERROR: no implementation for `MapFlags | MapFlags`
     current!().vm_mmap(Some(file), 0, len, Prot::READ, flags, 0)
 }
