@@ -8,24 +8,44 @@
 use kernel::{
     c_str,
     fs::File,
-    ioctl,
+    impl_has_vm_ops, ioctl,
     miscdevice::{
         MiscDevice,
         MiscDeviceOptions,
         MiscDeviceRegistration, //
     },
-    mm::pin::{
-        Accounting,
-        LongtermPages,
-        PinAccess,
-        PinnedPages,
-        ReadOnly,
-        ReadWrite, //
+    mm::{
+        pin::{
+            Accounting,
+            LongtermPages,
+            PinAccess,
+            PinnedPages,
+            ReadOnly,
+            ReadWrite, //
+        },
+        remote::PtraceMode,
+        virt::VmaNew,
+        vm_mmap::{
+            MapFlags,
+            Prot, //
+        },
+        vm_ops::{
+            InactiveVma,
+            MmapHook,
+            VmOperations, //
+        },
+        Mm, //
     },
     new_mutex, new_spinlock,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
         Mutex,
         SpinLock, //
     },
@@ -54,6 +74,10 @@ const STOP: u32 = ioctl::_IO(abi::MAGIC, abi::PIN_LONGTERM_TEST_STOP);
 const READ: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::PIN_LONGTERM_TEST_READ);
 const WRITE: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::WRITE);
 const STOP_ATOMIC: u32 = ioctl::_IO(abi::MAGIC, abi::STOP_ATOMIC);
+const MAP: u32 = ioctl::_IOWR::<abi::Map>(abi::MAGIC, abi::MAP);
+const UNMAP: u32 = ioctl::_IOW::<abi::Map>(abi::MAGIC, abi::UNMAP);
+const LAST_UNMAP: u32 = ioctl::_IOR::<i32>(abi::MAGIC, abi::LAST_UNMAP);
+const USAGE: u32 = ioctl::_IOWR::<abi::Usage>(abi::MAGIC, abi::USAGE);
 
 /// The offset of `addr` in `struct gup_test`, whose fields before it are written only.
 const DELTAS: usize = 16;
@@ -120,7 +144,17 @@ impl MiscDevice for TestDevice {
         )
     }
 
-    fn ioctl(me: Pin<&Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+    fn mmap(_me: Pin<&Self>, _file: &File, vma: &VmaNew) -> Result {
+        let task = current!();
+        let mm = task.mm().ok_or(EFAULT)?;
+        let mapped = Mapped {
+            mm: ARef::from(&**mm),
+        };
+        vma.set_ops(Arc::new(mapped, GFP_KERNEL)?)?;
+        Ok(())
+    }
+
+    fn ioctl(me: Pin<&Self>, file: &File, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
             PIN_FAST_BENCHMARK | PIN_BASIC_TEST => benchmark(arg, false)?,
             PIN_LONGTERM_BENCHMARK => benchmark(arg, true)?,
@@ -134,10 +168,109 @@ impl MiscDevice for TestDevice {
                 drop(pinned);
                 drop(guard);
             }
+            USAGE => usage(arg)?,
+            MAP => map(file, arg)?,
+            UNMAP => {
+                let request = Map::read(arg, UNMAP)?;
+                current!().vm_munmap(request.addr, request.len)?;
+            }
+            LAST_UNMAP => {
+                let size = ioctl::_IOC_SIZE(LAST_UNMAP);
+                let mut writer = UserSlice::new(UserPtr::from_addr(arg), size).writer();
+                writer.write(&LAST.load(Relaxed))?;
+            }
             _ => return Err(EINVAL),
         }
         Ok(0)
     }
+}
+
+/// The result of the last attempt to unmap memory during `execve()`, as an error number.
+static LAST: Atomic<i32> = Atomic::new(0);
+
+/// The `vm_private_data` of a VMA.
+struct Mapped {
+    mm: ARef<Mm>,
+}
+
+impl_has_vm_ops!(Mapped);
+
+#[vtable]
+impl VmOperations for Mapped {
+    type Hook = MmapHook;
+
+    fn close(vma: &InactiveVma<Self>) {
+        let task = current!();
+        match task.mm() {
+            Some(mm) if **mm != *vma.data().mm => {}
+            _ => return,
+        }
+        // The task executes `execve()`, and has the new address space. This would unmap all of it,
+        // with the stack.
+        let start = 16 * PAGE_SIZE;
+        let len = (usize::MAX >> 17).saturating_sub(2 * start);
+        let error = task
+            .vm_munmap(start, len)
+            .map_or_else(Error::to_errno, |()| 0);
+        LAST.store(-error, Relaxed);
+    }
+}
+
+/// [`abi::Map`], with addresses and lengths of this kernel.
+struct Map {
+    addr: usize,
+    len: usize,
+    offset: usize,
+    prot: u32,
+    flags: u32,
+}
+
+impl Map {
+    fn read(arg: usize, cmd: u32) -> Result<Self> {
+        let mut reader = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(cmd)).reader();
+        Ok(Self {
+            addr: reader.read::<u64>()? as usize,
+            len: reader.read::<u64>()? as usize,
+            offset: reader.read::<u64>()? as usize,
+            prot: reader.read()?,
+            flags: reader.read()?,
+        })
+    }
+}
+
+/// Implements [`abi::MAP`].
+fn map(file: &File, arg: usize) -> Result {
+    let request = Map::read(arg, MAP)?;
+    let has = |flag| request.flags & flag != 0;
+    let mut prot = Prot::NONE;
+    for (bit, value) in [(1, Prot::READ), (2, Prot::WRITE), (4, Prot::EXEC)] {
+        if request.prot & bit != 0 {
+            prot = prot | value;
+        }
+    }
+    let mut flags = match has(abi::MAP_SHARED) {
+        true => MapFlags::SHARED,
+        false => MapFlags::PRIVATE,
+    };
+    if has(abi::MAP_FIXED) {
+        flags = flags.fixed();
+    }
+    if has(abi::MAP_FIXED_NOREPLACE) {
+        flags = flags.fixed_noreplace();
+    }
+    if has(abi::MAP_POPULATE) {
+        flags = flags.populate();
+    }
+    if has(abi::MAP_NORESERVE) {
+        flags = flags.noreserve();
+    }
+    let file = has(abi::MAP_DEVICE).then_some(file);
+    let (addr, len, offset) = (request.addr, request.len, request.offset);
+    let addr = current!().vm_mmap(file, addr, len, prot, flags, offset)?;
+
+    let size = ioctl::_IOC_SIZE(MAP);
+    let mut writer = UserSlice::new(UserPtr::from_addr(arg), size).writer();
+    writer.write(&(addr as u64))
 }
 
 impl TestDevice {
@@ -211,6 +344,27 @@ fn pin<A: PinAccess>(addr: usize, size: usize, flags: u32) -> Result<LongtermPag
     }
     let mm = task.mm().ok_or(EFAULT)?;
     mm.pin_user_pages_remote_longterm(addr, size, accounting)
+}
+
+/// Implements [`abi::USAGE`].
+fn usage(arg: usize) -> Result {
+    let user = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(USAGE));
+    let (mut reader, mut writer) = user.reader_writer();
+    let pidfd = reader.read::<i32>()?;
+    let task = current!();
+    let mm = task
+        .pidfd_get_task(pidfd)?
+        .mm_access(PtraceMode::ReadFsCreds)?;
+    let own = task.mm().ok_or(EFAULT)?;
+    let program = |mm: &Mm| Some(mm.get_mm_exe_file()?.as_ptr());
+    let same_program = program(&mm).is_some() && program(&mm) == program(own);
+
+    writer.write(&pidfd)?;
+    writer.write(&u32::from(same_program))?;
+    writer.write(&(mm.get_mm_rss() as u64))?;
+    writer.write(&(mm.total_vm() as u64))?;
+    writer.write(&(mm.locked_vm() as u64))?;
+    writer.write(&(mm.pinned_vm() as u64))
 }
 
 /// The fields of [`abi::Test`] that are read.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ioctls of `/dev/test_rust_gup`: those of `mm/gup_test.c` that pin pages, and one more.
+//! The ioctls of `/dev/test_rust_gup`: those of `mm/gup_test.c` that pin pages, and others.
 
 // Each user needs only a part of it.
 #![allow(dead_code, unreachable_pub)]
@@ -24,6 +24,56 @@ pub const PIN_LONGTERM_TEST_READ: u32 = 9;
 pub const WRITE: u32 = 64;
 /// `_IO(MAGIC, 65)`: unpins them in a context that may not sleep.
 pub const STOP_ATOMIC: u32 = 65;
+
+/// `_IOWR(MAGIC, 66, Usage)`: returns figures of a process.
+pub const USAGE: u32 = 66;
+
+/// The argument and result of [`USAGE`]: numbers of pages.
+#[repr(C)]
+#[derive(Copy, Clone, Default, Debug)]
+pub struct Usage {
+    /// In: a pidfd of the process, which the caller must be permitted to read.
+    pub pidfd: i32,
+    /// Out: 1 if it executes the file that the caller executes.
+    pub same_program: u32,
+    pub rss: u64,
+    pub total: u64,
+    pub locked: u64,
+    pub pinned: u64,
+}
+
+/// `_IOWR(MAGIC, 67, Map)`: maps memory in the calling process.
+pub const MAP: u32 = 67;
+/// `_IOW(MAGIC, 68, Map)`: unmaps it. Of the argument, `addr` and `len` are used.
+pub const UNMAP: u32 = 68;
+/// `_IOR(MAGIC, 69, i32)`: returns the error number of the last attempt to unmap memory in a
+/// callback of a VMA of the file, or 0.
+///
+/// When such a VMA is closed while the task has another address space, the driver tries to unmap
+/// that.
+pub const LAST_UNMAP: u32 = 69;
+
+/// The argument and result of [`MAP`].
+#[repr(C)]
+#[derive(Copy, Clone, Default, Debug)]
+pub struct Map {
+    /// The address, or a hint. Out: the address of the mapping.
+    pub addr: u64,
+    pub len: u64,
+    pub offset: u64,
+    /// Bits of `PROT_READ`, `PROT_WRITE` and `PROT_EXEC`.
+    pub prot: u32,
+    /// Bits from here on.
+    pub flags: u32,
+}
+
+/// The file of the device is mapped, not anonymous memory.
+pub const MAP_DEVICE: u32 = 1;
+pub const MAP_SHARED: u32 = 2;
+pub const MAP_FIXED: u32 = 4;
+pub const MAP_FIXED_NOREPLACE: u32 = 8;
+pub const MAP_POPULATE: u32 = 16;
+pub const MAP_NORESERVE: u32 = 32;
 
 /// `struct gup_test`.
 #[repr(C)]

@@ -11,4 +11,6 @@ pub mod ktap;
 pub mod leaks;
 pub mod params;
 pub mod procfs;
+pub mod remote;
+pub mod userfaultfd;
 pub mod vma;

@@ -9,27 +9,29 @@ use nix::{
     sys::{
         mman::{mmap_anonymous, mprotect, munmap, MapFlags, ProtFlags},
         resource::{setrlimit, Resource},
+        wait::WaitStatus,
     },
-    unistd::{setuid, Uid},
+    unistd::{dup2, execv, pause, setuid, Pid, Uid},
 };
 use rust_task::{
     child::Child,
-    ioctl,
     ktap::{self, did, Test},
+    remote::{gup_abi as abi, pidfd_open, Gup},
+    userfaultfd,
 };
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     num::NonZeroUsize,
-    os::unix::fs::FileExt,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::FileExt,
+    },
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     ptr::NonNull,
     thread::sleep,
     time::{Duration, Instant},
 };
-
-#[path = "../../../../../../lib/test_rust_gup_abi.rs"]
-mod abi;
 
 const TESTS: &[Test] = &[
     ("gup_test of the kernel's selftests", gup_test),
@@ -44,6 +46,10 @@ const TESTS: &[Test] = &[
     ("unpinned where the task may not sleep", atomic),
     ("RLIMIT_MEMLOCK", || limit(0)),
     ("RLIMIT_MEMLOCK and locked_vm", || limit(abi::USE_LOCKED_VM)),
+    ("figures of a process, and its program", usage),
+    ("page faults that release the mmap lock", served),
+    ("mappings that the driver makes", mappings),
+    ("mappings during execve()", in_exec),
 ];
 
 const PAGE: usize = 4096;
@@ -59,12 +65,6 @@ const EACH: [u32; 4] = [
 ];
 /// A limit for what should take no time.
 const SOON: Duration = Duration::from_secs(5);
-
-const START: u32 = ioctl::iow::<abi::LongtermTest>(abi::MAGIC, abi::PIN_LONGTERM_TEST_START);
-const STOP: u32 = ioctl::io(abi::MAGIC, abi::PIN_LONGTERM_TEST_STOP);
-const READ: u32 = ioctl::iow::<u64>(abi::MAGIC, abi::PIN_LONGTERM_TEST_READ);
-const WRITE: u32 = ioctl::iow::<u64>(abi::MAGIC, abi::WRITE);
-const STOP_ATOMIC: u32 = ioctl::io(abi::MAGIC, abi::STOP_ATOMIC);
 
 fn main() -> Result<()> {
     ktap::run(TESTS)
@@ -179,36 +179,27 @@ impl Memory {
     }
 }
 
-fn open() -> Result<File> {
-    let file = OpenOptions::new().read(true).write(true).open(OURS);
-    file.context(OURS)
-}
-
 /// Pins pages of `memory`.
-fn pin(file: &File, memory: &Memory, flags: u32) -> Result<(), Errno> {
-    let mut request = abi::LongtermTest {
-        addr: memory.addr(0),
-        size: (memory.pages * PAGE) as u64,
-        flags,
-        ..Default::default()
-    };
-    ioctl::exchange(file, START, &mut request)
+fn pin(gup: &Gup, memory: &Memory, flags: u32) -> Result<(), Errno> {
+    gup.pin(memory.addr(0) as usize, memory.pages * PAGE, flags)
 }
 
-/// Copies all pinned pages to a buffer, or from it.
-fn copy(file: &File, command: u32, buffer: &mut [u8]) -> Result<(), Errno> {
-    ioctl::exchange(file, command, &mut (buffer.as_mut_ptr() as u64))
+/// Returns fields of `/proc/<process>/status`, in KiB.
+fn status<const N: usize>(process: &str, names: [&'static str; N]) -> Result<[usize; N]> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let mut fields = [0; N];
+    for (field, name) in fields.iter_mut().zip(names) {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        *field = number.context(name)?.parse()?;
+    }
+    Ok(fields)
 }
 
 /// Returns the KiB that this process is charged for, in `pinned_vm`, and in `locked_vm`.
 fn charges() -> Result<(usize, usize)> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let field = |name| -> Result<usize> {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let number = line.and_then(|line| line.split_whitespace().next());
-        Ok(number.context(name)?.parse()?)
-    };
-    Ok((field("VmPin:")?, field("VmLck:")?))
+    let [pinned, locked] = status("self", ["VmPin:", "VmLck:"])?;
+    Ok((pinned, locked))
 }
 
 /// Returns the sum of both.
@@ -257,10 +248,10 @@ fn contents() -> Result<()> {
     const PAGES: usize = 5;
     for flags in EACH {
         balanced(|| {
-            let (file, memory) = (open()?, Memory::new(PAGES)?);
+            let (gup, memory) = (Gup::open()?, Memory::new(PAGES)?);
             memory.fill(1);
             let before = pins()?;
-            pin(&file, &memory, flags)?;
+            pin(&gup, &memory, flags)?;
             ensure!(
                 pins()? - before == PAGES as i64,
                 "{} pins",
@@ -268,19 +259,19 @@ fn contents() -> Result<()> {
             );
             let kib = charged()?;
             ensure!(kib == PAGES * PAGE / 1024, "{kib} KiB are charged");
-            let again = pin(&file, &memory, flags);
+            let again = pin(&gup, &memory, flags);
             ensure!(again == Err(Errno::EINVAL), "pinned again: {again:?}");
 
             // What the process writes can be read through the pages.
             memory.fill(10);
             let mut bytes = vec![0; PAGES * PAGE];
-            copy(&file, READ, &mut bytes)?;
+            gup.read(&mut bytes)?;
             let expected = (0..PAGES).flat_map(|page| [10 + page as u8; PAGE]);
             ensure!(bytes.iter().copied().eq(expected), "other bytes are read");
 
             // What is written there can be read by the process.
             bytes.fill(77);
-            let written = copy(&file, WRITE, &mut bytes);
+            let written = gup.write(&bytes);
             if flags & abi::USE_WRITE == 0 {
                 ensure!(written == Err(Errno::EPERM), "written: {written:?}");
             } else {
@@ -290,11 +281,11 @@ fn contents() -> Result<()> {
                 }
             }
             ensure!(!is_dirty(memory.addr(0))?, "a page is dirty before");
-            ioctl::call(&file, STOP, 0)?;
+            gup.unpin()?;
             let is_dirty = is_dirty(memory.addr(0))?;
             let is_write = flags & abi::USE_WRITE != 0;
             ensure!(is_dirty == is_write, "a page is dirty: {is_dirty}");
-            let stopped = copy(&file, READ, &mut bytes);
+            let stopped = gup.read(&mut bytes);
             ensure!(stopped == Err(Errno::EINVAL), "read later: {stopped:?}");
             memory.unmap(0, PAGES)
         })?;
@@ -304,15 +295,15 @@ fn contents() -> Result<()> {
 
 fn unmapped() -> Result<()> {
     balanced(|| {
-        let (file, memory) = (open()?, Memory::new(3)?);
+        let (gup, memory) = (Gup::open()?, Memory::new(3)?);
         memory.fill(1);
-        pin(&file, &memory, abi::USE_WRITE)?;
+        pin(&gup, &memory, abi::USE_WRITE)?;
         memory.unmap(0, 3)?;
         // A page that the allocator has given to another user would have other bytes.
         let other = Memory::new(512)?;
         other.fill(0);
         let mut bytes = vec![0; 3 * PAGE];
-        copy(&file, READ, &mut bytes)?;
+        gup.read(&mut bytes)?;
         let expected = (0..3).flat_map(|page| [1 + page as u8; PAGE]);
         ensure!(bytes.iter().copied().eq(expected), "other bytes are read");
         other.unmap(0, 512)
@@ -323,16 +314,16 @@ fn unmapped() -> Result<()> {
 fn read_only() -> Result<()> {
     for flags in EACH {
         balanced(|| {
-            let (file, memory) = (open()?, Memory::new(2)?);
+            let (gup, memory) = (Gup::open()?, Memory::new(2)?);
             memory.fill(1);
             memory.protect(ProtFlags::PROT_READ)?;
-            let pinned = pin(&file, &memory, flags);
+            let pinned = pin(&gup, &memory, flags);
             let expected = match flags & abi::USE_WRITE {
                 0 => Ok(()),
                 _ => Err(Errno::EFAULT),
             };
             ensure!(pinned == expected, "pinned: {pinned:?}");
-            drop(file);
+            drop(gup);
             memory.unmap(0, 2)
         })?;
     }
@@ -342,10 +333,10 @@ fn read_only() -> Result<()> {
 fn holes() -> Result<()> {
     for flags in EACH {
         balanced(|| {
-            let (file, memory) = (open()?, Memory::new(8)?);
+            let (gup, memory) = (Gup::open()?, Memory::new(8)?);
             memory.fill(1);
             memory.unmap(5, 1)?;
-            let pinned = pin(&file, &memory, flags);
+            let pinned = pin(&gup, &memory, flags);
             ensure!(pinned == Err(Errno::EFAULT), "pinned: {pinned:?}");
             memory.unmap(0, 8)
         })?;
@@ -356,10 +347,10 @@ fn holes() -> Result<()> {
 fn atomic() -> Result<()> {
     for flags in [abi::USE_WRITE, abi::USE_WRITE | abi::USE_LOCKED_VM] {
         let before = pins()?;
-        let (file, memory) = (open()?, Memory::new(6)?);
+        let (gup, memory) = (Gup::open()?, Memory::new(6)?);
         memory.fill(1);
-        pin(&file, &memory, flags)?;
-        ioctl::call(&file, STOP_ATOMIC, 0)?;
+        pin(&gup, &memory, flags)?;
+        gup.unpin_atomic()?;
         let begin = Instant::now();
         while pins()? != before || charged()? != 0 {
             ensure!(
@@ -381,43 +372,272 @@ fn limit(accounting: u32) -> Result<()> {
     let before = pins()?;
     Child::start(|| {
         // The user of the limit cannot open the driver.
-        let (file, other) = (open()?, open()?);
+        let (gup, other) = (Gup::open()?, Gup::open()?);
         let limit = (LIMIT * PAGE) as u64;
         setrlimit(Resource::RLIMIT_MEMLOCK, limit, limit)?;
         let (some, more) = (Memory::new(LIMIT)?, Memory::new(LIMIT + 1)?);
         some.fill(1);
         more.fill(1);
         // With CAP_IPC_LOCK.
-        pin(&file, &more, abi::USE_WRITE | accounting)?;
+        pin(&gup, &more, abi::USE_WRITE | accounting)?;
         let kib = (LIMIT + 1) * PAGE / 1024;
         let expected = match accounting {
             0 => (kib, 0),
             _ => (0, kib),
         };
         ensure!(charges()? == expected, "{:?} are charged", charges()?);
-        ioctl::call(&file, STOP, 0)?;
+        gup.unpin()?;
 
         setuid(Uid::from_raw(1000))?;
         for flags in [abi::USE_WRITE, abi::USE_WRITE | abi::USE_FAST] {
             let flags = flags | accounting;
-            let pinned = pin(&file, &more, flags);
+            let pinned = pin(&gup, &more, flags);
             ensure!(pinned == Err(Errno::ENOMEM), "pinned more: {pinned:?}");
             ensure!(charged()? == 0, "{} KiB are charged", charged()?);
-            pin(&file, &some, flags)?;
+            pin(&gup, &some, flags)?;
             // The same pages again.
             let pinned = pin(&other, &some, flags);
             ensure!(pinned == Err(Errno::ENOMEM), "pinned twice: {pinned:?}");
             let kib = charged()?;
             ensure!(kib == LIMIT * PAGE / 1024, "{kib} KiB are charged");
-            ioctl::call(&file, STOP, 0)?;
+            gup.unpin()?;
             ensure!(charged()? == 0, "{} KiB are left", charged()?);
         }
         // The pages are unpinned when the process has exited.
-        pin(&file, &some, abi::USE_WRITE | accounting)?;
+        pin(&gup, &some, abi::USE_WRITE | accounting)?;
         Ok(())
     })?
     .join()?;
     let left = pins()? - before;
     ensure!(left == 0, "{left} pins are left");
+    Ok(())
+}
+
+fn usage() -> Result<()> {
+    const PAGES: usize = 300;
+    let gup = Gup::open()?;
+    let own = pidfd_open(Pid::this())?;
+    let check = |pid: Pid, pidfd: &OwnedFd, same_program: bool| -> Result<abi::Usage> {
+        let usage = gup.usage(pidfd.as_raw_fd())?;
+        let names = ["VmSize:", "VmLck:", "VmPin:", "VmRSS:"];
+        let [total, locked, pinned, rss] = status(&pid.to_string(), names)?;
+        let kib = |pages: u64| pages as usize * PAGE / 1024;
+        let found = [usage.total, usage.locked, usage.pinned].map(kib);
+        ensure!(
+            found == [total, locked, pinned],
+            "{usage:?}: {found:?} instead of {total}, {locked}, {pinned}"
+        );
+        // The counters of the CPUs are not added in the same way.
+        let off = kib(usage.rss).abs_diff(rss);
+        ensure!(off < 1024, "RSS is {} instead of {rss}", kib(usage.rss));
+        ensure!((usage.same_program == 1) == same_program, "{usage:?}");
+        Ok(usage)
+    };
+    let before = check(Pid::this(), &own, true)?;
+    let memory = Memory::new(PAGES)?;
+    let mapped = check(Pid::this(), &own, true)?;
+    ensure!(mapped.total == before.total + PAGES as u64, "{mapped:?}");
+    memory.fill(1);
+    let filled = check(Pid::this(), &own, true)?;
+    let grown = filled.rss.saturating_sub(mapped.rss);
+    ensure!(
+        grown.abs_diff(PAGES as u64) < 128,
+        "RSS has grown by {grown}"
+    );
+    pin(&gup, &memory, abi::USE_WRITE)?;
+    ensure!(check(Pid::this(), &own, true)?.pinned == PAGES as u64);
+    gup.unpin()?;
+    pin(&gup, &memory, abi::USE_WRITE | abi::USE_LOCKED_VM)?;
+    ensure!(check(Pid::this(), &own, true)?.locked == PAGES as u64);
+    gup.unpin()?;
+    memory.unmap(0, PAGES)?;
+
+    // A child has the same program, until it executes another one.
+    let child = Child::start(|| {
+        pause();
+        Ok(())
+    })?;
+    check(child.pid(), &pidfd_open(child.pid())?, true)?;
+    child.kill()?;
+    let mut other = Command::new(Path::new(DIR).join("gup_longterm"));
+    let mut other = other.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    // It is still in execve(), or has ended, or has another program.
+    let pid = Pid::from_raw(other.id() as i32);
+    let same = gup
+        .usage(pidfd_open(pid)?.as_raw_fd())
+        .map(|usage| usage.same_program);
+    other.wait()?;
+    ensure!(
+        matches!(same, Ok(0) | Err(Errno::ESRCH)),
+        "another program: {same:?}"
+    );
+    Ok(())
+}
+
+fn served() -> Result<()> {
+    const PAGES: usize = 6;
+    for flags in EACH {
+        balanced(|| {
+            let (gup, memory) = (Gup::open()?, Memory::new(PAGES)?);
+            let (addr, len) = (memory.addr(0) as usize, PAGES * PAGE);
+            let server = userfaultfd::serve(addr, len, PAGE, PAGES, 0x5a)?;
+            pin(&gup, &memory, flags)?;
+            let mut bytes = vec![0; len];
+            gup.read(&mut bytes)?;
+            ensure!(bytes.iter().all(|byte| *byte == 0x5a), "other bytes");
+            server.join().expect("the thread panicked")?;
+            memory.unmap(0, PAGES)
+        })?;
+    }
+    Ok(())
+}
+
+fn mappings() -> Result<()> {
+    const LEN: usize = 3 * PAGE - 5;
+    let gup = Gup::open()?;
+    let request = abi::Map {
+        len: LEN as u64,
+        prot: 3,
+        ..Default::default()
+    };
+    let line = |addr: usize| -> Result<Option<String>> {
+        let maps = fs::read_to_string("/proc/self/maps")?;
+        let start = format!("{addr:x}-");
+        Ok(maps
+            .lines()
+            .find(|line| line.starts_with(&start))
+            .map(str::to_owned))
+    };
+    let check = |addr: usize, letters: &str, path: &str| -> Result<()> {
+        let found = line(addr)?.context("not mapped")?;
+        let range = format!("{addr:x}-{:x} {letters} ", addr + 3 * PAGE);
+        ensure!(
+            found.starts_with(&range) && found.ends_with(path),
+            "{found}"
+        );
+        Ok(())
+    };
+    // Between pages without access, so that the kernel merges no VMAs.
+    let room = Memory::new(9)?;
+    room.protect(ProtFlags::PROT_NONE)?;
+    let at = room.addr(3) as usize;
+    let fixed = |flags| abi::Map {
+        addr: at as u64,
+        flags: abi::MAP_FIXED | flags,
+        ..request
+    };
+    for (flags, letters, path) in [
+        (0, "rw-p", " 0 "),
+        (abi::MAP_POPULATE | abi::MAP_NORESERVE, "rw-p", " 0 "),
+        (abi::MAP_SHARED, "rw-s", "/dev/zero (deleted)"),
+        (abi::MAP_DEVICE, "rw-p", OURS),
+        (abi::MAP_DEVICE | abi::MAP_SHARED, "rw-s", OURS),
+    ] {
+        ensure!(gup.map(fixed(flags)) == Ok(at), "{flags}");
+        check(at, letters, path)?;
+        if flags & abi::MAP_DEVICE == 0 {
+            let bytes = at as *mut u8;
+            // SAFETY: The pages have been mapped above, and nothing has a reference to them.
+            let value = unsafe {
+                bytes.write_volatile(7);
+                bytes.add(3 * PAGE - 1).write_volatile(8);
+                bytes.read_volatile()
+            };
+            ensure!(value == 7, "{value}");
+        }
+        let again = gup.map(abi::Map {
+            flags: abi::MAP_FIXED_NOREPLACE | flags,
+            ..fixed(0)
+        });
+        ensure!(again == Err(Errno::EEXIST), "{again:?}");
+    }
+    for prot in 0..8 {
+        gup.map(abi::Map { prot, ..fixed(0) })?;
+        let letter = |bit, letter| if prot & bit != 0 { letter } else { '-' };
+        let letters: String = [letter(1, 'r'), letter(2, 'w'), letter(4, 'x'), 'p']
+            .iter()
+            .collect();
+        if prot != 0 {
+            check(at, &letters, " 0 ")?;
+        }
+    }
+    for (addr, len, offset, error) in [
+        (at + 1, LEN, 0, Errno::EINVAL),
+        (at, 0, 0, Errno::EINVAL),
+        (at, usize::MAX, 0, Errno::ENOMEM),
+        (at, 1 << 62, 0, Errno::ENOMEM),
+        (at, LEN, 1, Errno::EINVAL),
+        (at, LEN, usize::MAX - PAGE + 1, Errno::EINVAL),
+        (1 << 63, LEN, 0, Errno::ENOMEM),
+    ] {
+        let mapped = gup.map(abi::Map {
+            addr: addr as u64,
+            len: len as u64,
+            offset: offset as u64,
+            ..fixed(0)
+        });
+        ensure!(
+            mapped == Err(error),
+            "{addr:#x}, {len:#x}, {offset:#x}: {mapped:?}"
+        );
+    }
+
+    gup.map(fixed(0))?;
+    for (addr, len) in [(at + 1, PAGE), (at, 0), (at, usize::MAX), (1 << 63, PAGE)] {
+        let unmapped = gup.unmap(addr, len);
+        ensure!(
+            unmapped == Err(Errno::EINVAL),
+            "{addr:#x}, {len:#x}: {unmapped:?}"
+        );
+    }
+    check(at, "rw-p", " 0 ")?;
+    gup.unmap(at + PAGE, 1)?;
+    let first = line(at)?.context("the first page is gone")?;
+    ensure!(
+        first.starts_with(&format!("{at:x}-{:x} rw-p", at + PAGE)),
+        "{first}"
+    );
+    ensure!(line(at + 2 * PAGE)?.is_some(), "the third page is gone");
+    // A part of it is not mapped.
+    gup.unmap(at, 3 * PAGE)?;
+    ensure!(line(at)?.is_none() && line(at + 2 * PAGE)?.is_none());
+    ensure!(line(at + 3 * PAGE)?.is_some(), "a page beyond it is gone");
+    gup.unmap(at, 3 * PAGE)?;
+
+    // A hint, and none.
+    for addr in [at, 0] {
+        let mapped = gup.map(abi::Map {
+            addr: addr as u64,
+            ..request
+        })?;
+        ensure!(addr == 0 || mapped == addr, "{mapped:#x}");
+        gup.unmap(mapped, LEN)?;
+    }
+    room.unmap(0, 9)
+}
+
+fn in_exec() -> Result<()> {
+    let gup = Gup::open()?;
+    ensure!(
+        gup.last_unmap()? == Errno::UnknownErrno,
+        "it has been tried before"
+    );
+    let child = Child::start(|| {
+        gup.map(abi::Map {
+            len: PAGE as u64,
+            prot: 1,
+            flags: abi::MAP_DEVICE,
+            ..Default::default()
+        })?;
+        // The results of that program are not ours.
+        dup2(File::create("/dev/null")?.as_raw_fd(), 1)?;
+        execv(c"/gup/gup_longterm", &[c"gup_longterm"])?;
+        Ok(())
+    })?;
+    // Its result does not matter. If it had lost its stack, it would have been killed.
+    let status = child.wait()?;
+    ensure!(matches!(status, WaitStatus::Exited(..)), "{status:?}");
+    let last = gup.last_unmap()?;
+    ensure!(last == Errno::EBUSY, "{last}");
     Ok(())
 }

@@ -16,21 +16,18 @@ use nix::{
 };
 use rust_task::{
     child::Child,
-    ioctl,
     ktap::{self, did, Test},
+    remote::{pidfd_open, Remote},
 };
 use std::{
     ffi::CStr,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{IoSlice, IoSliceMut, Read, Write},
     num::NonZeroUsize,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsRawFd, OwnedFd},
     ptr::NonNull,
     time::{Duration, Instant},
 };
-
-#[path = "../../../../../../samples/rust/rust_remote_abi.rs"]
-mod abi;
 
 const TESTS: &[Test] = &[
     ("bytes that are read and written", contents),
@@ -45,12 +42,6 @@ const TESTS: &[Test] = &[
 ];
 
 const PAGE: usize = 4096;
-const DEVICE: &str = "/dev/rust_remote";
-
-const READ: u32 = ioctl::iowr::<abi::Request>(abi::MAGIC, abi::READ);
-const WRITE: u32 = ioctl::iowr::<abi::Request>(abi::MAGIC, abi::WRITE);
-const FILL: u32 = ioctl::iowr::<abi::Request>(abi::MAGIC, abi::FILL);
-const STRING: u32 = ioctl::iowr::<abi::Request>(abi::MAGIC, abi::STRING);
 
 /// The argument with which `restless()` executes this program.
 const WAIT: &CStr = c"--wait";
@@ -168,68 +159,31 @@ impl Target {
         })
     }
 
+    fn fd(&self) -> i32 {
+        self.pidfd.as_raw_fd()
+    }
+
     fn end(self) -> Result<()> {
         drop(self.end);
         self.child.join()
     }
 }
 
-fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
-    // SAFETY: The system call has no pointer.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
-    // SAFETY: The descriptor is new.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
-fn open() -> Result<File> {
-    let file = OpenOptions::new().read(true).write(true).open(DEVICE);
-    file.context(DEVICE)
-}
-
-/// Returns the result of an ioctl, and how many bytes it says have been copied.
-fn call(file: &File, command: u32, request: abi::Request) -> (Result<(), Errno>, usize) {
-    let mut request = request;
-    let result = ioctl::exchange(file, command, &mut request);
-    (result, request.copied as usize)
-}
-
-fn read(file: &File, pidfd: &OwnedFd, remote: usize, out: &mut [u8]) -> (Result<(), Errno>, usize) {
-    let request = abi::Request {
-        pidfd: pidfd.as_raw_fd(),
-        remote: remote as u64,
-        local: out.as_mut_ptr() as u64,
-        len: out.len() as u64,
-        ..Default::default()
-    };
-    call(file, READ, request)
-}
-
-fn write(file: &File, pidfd: &OwnedFd, remote: usize, bytes: &[u8]) -> (Result<(), Errno>, usize) {
-    let request = abi::Request {
-        pidfd: pidfd.as_raw_fd(),
-        remote: remote as u64,
-        local: bytes.as_ptr() as u64,
-        len: bytes.len() as u64,
-        ..Default::default()
-    };
-    call(file, WRITE, request)
-}
-
 /// Reads by the driver and by `process_vm_readv()`, and checks that both give the same. Returns the
 /// bytes.
-fn compare(file: &File, target: &Target, remote: usize, len: usize) -> Result<Vec<u8>> {
+fn compare(remote: &Remote, target: &Target, addr: usize, len: usize) -> Result<Vec<u8>> {
     let mut expected = vec![0; len];
-    let range = RemoteIoVec { base: remote, len };
+    let range = RemoteIoVec { base: addr, len };
     let slices = &mut [IoSliceMut::new(&mut expected)];
     let c = process_vm_readv(target.child.pid(), slices, &[range]);
     let mut bytes = vec![0; len];
-    let (result, copied) = read(file, &target.pidfd, remote, &mut bytes);
+    let (result, copied) = remote.read(target.fd(), addr, &mut bytes);
 
     // C returns how many bytes it has copied, if there are any.
     let expected_copied = c.unwrap_or(0);
     ensure!(
         copied == expected_copied,
-        "{remote:#x}, {len}: {copied} instead of {expected_copied} bytes"
+        "{addr:#x}, {len}: {copied} instead of {expected_copied} bytes"
     );
     let expected_result = match c {
         Ok(copied) if copied == len => Ok(()),
@@ -239,11 +193,11 @@ fn compare(file: &File, target: &Target, remote: usize, len: usize) -> Result<Ve
     };
     ensure!(
         result == expected_result,
-        "{remote:#x}, {len}: {result:?} instead of {expected_result:?}"
+        "{addr:#x}, {len}: {result:?} instead of {expected_result:?}"
     );
     ensure!(
         bytes[..copied] == expected[..copied],
-        "{remote:#x}, {len}: other bytes"
+        "{addr:#x}, {len}: other bytes"
     );
     bytes.truncate(copied);
     did("reads compared", 1);
@@ -252,7 +206,7 @@ fn compare(file: &File, target: &Target, remote: usize, len: usize) -> Result<Ve
 
 fn contents() -> Result<()> {
     const PAGES: usize = 5;
-    let (file, memory) = (open()?, Memory::new(PAGES)?);
+    let (remote, memory) = (Remote::open()?, Memory::new(PAGES)?);
     memory.fill(1);
     // The child has pages of its own.
     let target = Target::start(|| {
@@ -267,7 +221,7 @@ fn contents() -> Result<()> {
         (17, 3 * PAGE),
         (0, PAGES * PAGE),
     ] {
-        let bytes = compare(&file, &target, memory.addr() + at, len)?;
+        let bytes = compare(&remote, &target, memory.addr() + at, len)?;
         let right = (0..len).all(|i| bytes[i] == byte(2, at + i));
         ensure!(right, "bytes of another process at {at}");
     }
@@ -276,9 +230,9 @@ fn contents() -> Result<()> {
     // Written by the driver, read by C, and the reverse.
     let addr = memory.addr() + 3 * PAGE - 20;
     let text: Vec<u8> = (0..100).collect();
-    ensure!(write(&file, &target.pidfd, addr, &text) == (Ok(()), 100));
-    ensure!(compare(&file, &target, addr, 100)? == text);
-    let ends = compare(&file, &target, addr - 1, 102)?;
+    ensure!(remote.write(target.fd(), addr, &text) == (Ok(()), 100));
+    ensure!(compare(&remote, &target, addr, 100)? == text);
+    let ends = compare(&remote, &target, addr - 1, 102)?;
     let outside = (byte(2, 3 * PAGE - 21), byte(2, 3 * PAGE + 80));
     ensure!((ends[0], ends[101]) == outside, "written beside the range");
     let range = RemoteIoVec {
@@ -287,94 +241,79 @@ fn contents() -> Result<()> {
     };
     let slices = &[IoSlice::new(&[9; 50])];
     ensure!(process_vm_writev(target.child.pid(), slices, &[range])? == 50);
-    ensure!(compare(&file, &target, addr, 100)?[49..51] == [9, 50]);
+    ensure!(compare(&remote, &target, addr, 100)?[49..51] == [9, 50]);
 
     // Each length around that of the buffer on the stack.
     for len in [0, 1, 255, 256, 257, PAGE + 1] {
-        let request = abi::Request {
-            pidfd: target.pidfd.as_raw_fd(),
-            remote: memory.addr() as u64 + 100,
-            byte: 0xab,
-            len: len as u64,
-            ..Default::default()
-        };
         memory.fill(2);
-        ensure!(call(&file, FILL, request) == (Ok(()), len), "{len}");
-        let bytes = compare(&file, &target, memory.addr() + 99, len + 2)?;
+        ensure!(
+            remote.fill(target.fd(), memory.addr() + 100, len, 0xab) == (Ok(()), len),
+            "{len}"
+        );
+        let bytes = compare(&remote, &target, memory.addr() + 99, len + 2)?;
         let filled = bytes[1..=len].iter().all(|byte| *byte == 0xab);
         ensure!(filled && bytes[0] == byte(2, 99), "{len}: not filled");
     }
     // The caller itself.
     let own = pidfd_open(Pid::this())?;
-    ensure!(write(&file, &own, memory.addr() + 5, b"self") == (Ok(()), 4));
+    ensure!(remote.write(own.as_raw_fd(), memory.addr() + 5, b"self") == (Ok(()), 4));
     ensure!(memory.byte(5) == b's' && memory.byte(8) == b'f');
     target.end()
 }
 
 fn holes() -> Result<()> {
     const PAGES: usize = 8;
-    let (file, memory) = (open()?, Memory::new(PAGES)?);
+    let (remote, memory) = (Remote::open()?, Memory::new(PAGES)?);
     let target = Target::start(|| {
         memory.fill(3);
         memory.unmap(5, 1)
     })?;
     let hole = memory.addr() + 5 * PAGE;
     for (before, len) in [(1, 2), (PAGE, 2 * PAGE), (3 * PAGE + 1, 4 * PAGE), (0, 1)] {
-        let bytes = compare(&file, &target, hole - before, len)?;
+        let bytes = compare(&remote, &target, hole - before, len)?;
         ensure!(bytes.len() == before, "{} bytes", bytes.len());
-        let written = write(&file, &target.pidfd, hole - before, &vec![1; len]);
+        let written = remote.write(target.fd(), hole - before, &vec![1; len]);
         ensure!(written == (Err(Errno::EFAULT), before), "{written:?}");
-        let request = abi::Request {
-            pidfd: target.pidfd.as_raw_fd(),
-            remote: (hole - before) as u64,
-            len: len as u64,
-            ..Default::default()
-        };
-        let filled = call(&file, FILL, request);
+        let filled = remote.fill(target.fd(), hole - before, len, 0);
         ensure!(filled == (Err(Errno::EFAULT), before), "{filled:?}");
     }
     // Addresses that no process has.
-    for remote in [0, 1 << 47, 1 << 63, usize::MAX, usize::MAX - PAGE + 1] {
-        ensure!(compare(&file, &target, remote, 8)?.is_empty());
-        let written = write(&file, &target.pidfd, remote, b"x");
+    for addr in [0, 1 << 47, 1 << 63, usize::MAX, usize::MAX - PAGE + 1] {
+        ensure!(compare(&remote, &target, addr, 8)?.is_empty());
+        let written = remote.write(target.fd(), addr, b"x");
         ensure!(written == (Err(Errno::EFAULT), 0), "{written:?}");
     }
     // The address of the caller is wrong.
-    let request = abi::Request {
-        pidfd: target.pidfd.as_raw_fd(),
-        remote: memory.addr() as u64,
-        len: 8,
-        ..Default::default()
-    };
-    for command in [READ, WRITE, STRING] {
-        let result = call(&file, command, request);
-        ensure!(result == (Err(Errno::EFAULT), 0), "{result:?}");
-    }
+    // SAFETY: Nothing is mapped at address 0 of this process.
+    let result = unsafe { remote.read_to(target.fd(), memory.addr(), 0, 8) };
+    ensure!(result == (Err(Errno::EFAULT), 0), "{result:?}");
+    let result = remote.write_from(target.fd(), memory.addr(), 0, 8);
+    ensure!(result == (Err(Errno::EFAULT), 0), "{result:?}");
     target.end()
 }
 
 fn protected() -> Result<()> {
-    let (file, memory) = (open()?, Memory::new(3)?);
+    let (remote, memory) = (Remote::open()?, Memory::new(3)?);
     let target = Target::start(|| {
         memory.fill(4);
         memory.protect(1, ProtFlags::PROT_READ)?;
         memory.protect(2, ProtFlags::PROT_NONE)
     })?;
     let addr = memory.addr();
-    let bytes = compare(&file, &target, addr + PAGE, PAGE + 1)?;
+    let bytes = compare(&remote, &target, addr + PAGE, PAGE + 1)?;
     ensure!(bytes.len() == PAGE, "a page without access has been read");
-    let written = write(&file, &target.pidfd, addr + PAGE - 4, b"12345678");
+    let written = remote.write(target.fd(), addr + PAGE - 4, b"12345678");
     ensure!(
         written == (Err(Errno::EFAULT), 4),
         "read-only page: {written:?}"
     );
-    let bytes = compare(&file, &target, addr + PAGE - 4, 8)?;
+    let bytes = compare(&remote, &target, addr + PAGE - 4, 8)?;
     ensure!(bytes[..4] == *b"1234" && bytes[4] == byte(4, PAGE));
     target.end()
 }
 
 fn strings() -> Result<()> {
-    let (file, memory) = (open()?, Memory::new(2)?);
+    let (remote, memory) = (Remote::open()?, Memory::new(2)?);
     let target = Target::start(|| {
         memory.fill(5);
         memory.put(0, b"first\0");
@@ -384,14 +323,7 @@ fn strings() -> Result<()> {
     })?;
     let string = |at: usize, len: usize| {
         let mut out = vec![0xee; 300];
-        let request = abi::Request {
-            pidfd: target.pidfd.as_raw_fd(),
-            remote: (memory.addr() + at) as u64,
-            local: out.as_mut_ptr() as u64,
-            len: len as u64,
-            ..Default::default()
-        };
-        let (result, copied) = call(&file, STRING, request);
+        let (result, copied) = remote.string(target.fd(), memory.addr() + at, &mut out[..len]);
         let rest = out.split_off(copied);
         let clean = rest.iter().all(|byte| *byte == 0xee);
         (result, out, clean)
@@ -422,13 +354,13 @@ fn strings() -> Result<()> {
 }
 
 fn copies() -> Result<()> {
-    let (file, memory) = (open()?, Memory::new(1)?);
+    let (remote, memory) = (Remote::open()?, Memory::new(1)?);
     memory.fill(6);
     // The child shares the page with this process, until one of them writes.
     let target = Target::start(|| Ok(()))?;
-    ensure!(compare(&file, &target, memory.addr(), 64)?[3] == byte(6, 3));
-    ensure!(write(&file, &target.pidfd, memory.addr() + 3, &[99]) == (Ok(()), 1));
-    ensure!(compare(&file, &target, memory.addr(), 64)?[3] == 99);
+    ensure!(compare(&remote, &target, memory.addr(), 64)?[3] == byte(6, 3));
+    ensure!(remote.write(target.fd(), memory.addr() + 3, &[99]) == (Ok(()), 1));
+    ensure!(compare(&remote, &target, memory.addr(), 64)?[3] == 99);
     ensure!(
         memory.byte(3) == byte(6, 3),
         "a page of this process has been written"
@@ -475,12 +407,12 @@ fn permissions() -> Result<()> {
     memory.fill(7);
     for (_, target_setup) in setups {
         for (name, caller_setup) in setups {
-            let file = open()?;
+            let remote = Remote::open()?;
             let target = Target::start(target_setup)?;
             // compare() has the rights of the caller for both.
             let allowed = Child::start(|| {
                 caller_setup()?;
-                let read = compare(&file, &target, memory.addr(), 16)?;
+                let read = compare(&remote, &target, memory.addr(), 16)?;
                 std::process::exit(if read.is_empty() { 3 } else { 0 })
             })?;
             match allowed.wait()? {
@@ -498,7 +430,7 @@ fn permissions() -> Result<()> {
 }
 
 fn gone() -> Result<()> {
-    let (file, memory) = (open()?, Memory::new(1)?);
+    let (remote, memory) = (Remote::open()?, Memory::new(1)?);
     memory.fill(8);
     let mut out = [0; 4];
     // A zombie, and one that has been reaped.
@@ -507,24 +439,20 @@ fn gone() -> Result<()> {
     drop(end);
     let stat = format!("/proc/{}/stat", child.pid());
     wait_for(|| Ok(fs::read_to_string(&stat)?.contains(") Z ")))?;
-    let zombie = read(&file, &pidfd, memory.addr(), &mut out);
+    let zombie = remote.read(pidfd.as_raw_fd(), memory.addr(), &mut out);
     ensure!(zombie == (Err(Errno::ESRCH), 0), "zombie: {zombie:?}");
     child.join()?;
-    let reaped = read(&file, &pidfd, memory.addr(), &mut out);
+    let reaped = remote.read(pidfd.as_raw_fd(), memory.addr(), &mut out);
     ensure!(reaped == (Err(Errno::ESRCH), 0), "reaped: {reaped:?}");
 
     // kthreadd has no address space.
     let kthread = pidfd_open(Pid::from_raw(2))?;
-    let kthread = read(&file, &kthread, memory.addr(), &mut out);
+    let kthread = remote.read(kthread.as_raw_fd(), memory.addr(), &mut out);
     ensure!(kthread == (Err(Errno::ESRCH), 0), "kthread: {kthread:?}");
 
     // No pidfd, and no descriptor.
-    for fd in [file.as_raw_fd(), -1, 1_000_000] {
-        let request = abi::Request {
-            pidfd: fd,
-            ..Default::default()
-        };
-        let result = call(&file, READ, request);
+    for fd in [remote.file().as_raw_fd(), -1, 1_000_000] {
+        let result = remote.read(fd, memory.addr(), &mut out);
         ensure!(result == (Err(Errno::EBADF), 0), "{fd}: {result:?}");
     }
     Ok(())
@@ -546,7 +474,7 @@ fn wait_for(condition: impl Fn() -> Result<bool>) -> Result<()> {
 /// Reads and writes memory of a child that changes its mappings all the time.
 fn restless() -> Result<()> {
     const PAGES: usize = 4;
-    let (file, memory) = (open()?, Memory::new(PAGES)?);
+    let (remote, memory) = (Remote::open()?, Memory::new(PAGES)?);
     let child = Child::start(|| {
         let mut round = 0u64;
         loop {
@@ -581,7 +509,7 @@ fn restless() -> Result<()> {
     let (mut whole, mut none) = (0, 0);
     let mut out = vec![0; PAGES * PAGE];
     while begin.elapsed() < Duration::from_millis(1500) {
-        match read(&file, &pidfd, memory.addr(), &mut out) {
+        match remote.read(pidfd.as_raw_fd(), memory.addr(), &mut out) {
             (Ok(()), len) => {
                 ensure!(len == out.len());
                 whole += 1;
@@ -592,7 +520,7 @@ fn restless() -> Result<()> {
             }
             other => anyhow::bail!("{other:?}"),
         }
-        let _ = write(&file, &pidfd, memory.addr(), &out[..PAGE]);
+        let _ = remote.write(pidfd.as_raw_fd(), memory.addr(), &out[..PAGE]);
     }
     ensure!(whole > 0, "nothing has been read");
     did("reads", whole);
@@ -608,7 +536,7 @@ fn restless() -> Result<()> {
     let pidfd = pidfd_open(target.pid())?;
     wait_for(|| {
         let mut byte = [0];
-        let (result, _) = read(&file, &pidfd, memory.addr(), &mut byte);
+        let (result, _) = remote.read(pidfd.as_raw_fd(), memory.addr(), &mut byte);
         match result {
             Ok(()) => Ok(false),
             Err(Errno::EFAULT) => Ok(true),
@@ -620,7 +548,7 @@ fn restless() -> Result<()> {
 
 fn dying() -> Result<()> {
     const PAGES: usize = 64;
-    let (file, memory) = (open()?, Memory::new(PAGES)?);
+    let (remote, memory) = (Remote::open()?, Memory::new(PAGES)?);
     memory.fill(9);
     let mut out = vec![0; PAGES * PAGE];
     let (mut whole, mut gone) = (0, 0);
@@ -634,7 +562,7 @@ fn dying() -> Result<()> {
             result
         });
         loop {
-            match read(&file, &pidfd, memory.addr(), &mut out) {
+            match remote.read(pidfd.as_raw_fd(), memory.addr(), &mut out) {
                 (Ok(()), _) => {
                     let right = out.iter().enumerate().all(|(at, b)| *b == byte(9, at));
                     ensure!(right, "other bytes");

@@ -5,6 +5,7 @@
 use fastrand::Rng;
 use rust_task::{
     device::{abi, test_abi as task_abi},
+    remote::gup_abi,
     vma::{abi as buffer_abi, test_abi as vma_abi},
 };
 use std::{fmt, num::ParseIntError, str::FromStr};
@@ -136,6 +137,10 @@ pub enum Driver {
     Prepare,
     /// A node of `/dev/rust_char_memory`.
     Memory,
+    /// `/dev/test_rust_gup`.
+    Gup,
+    /// `/dev/rust_remote`.
+    Remote,
 }
 
 const DRIVERS: &[Driver] = &[
@@ -145,6 +150,8 @@ const DRIVERS: &[Driver] = &[
     Driver::TestVma,
     Driver::Prepare,
     Driver::Memory,
+    Driver::Gup,
+    Driver::Remote,
 ];
 
 /// A call to a driver, or another system call.
@@ -229,6 +236,37 @@ pub enum Op {
     },
     Poll {
         file: usize,
+    },
+    Pin {
+        file: usize,
+        range: Pages,
+        flags: u32,
+    },
+    Unpin {
+        file: usize,
+        atomic: bool,
+    },
+    /// Reads pinned pages.
+    CopyPinned {
+        file: usize,
+    },
+    /// Reads a value of this process as that of another one.
+    RemoteRead {
+        file: usize,
+        page: usize,
+    },
+    /// Writes it.
+    RemoteWrite {
+        file: usize,
+        page: usize,
+        value: u64,
+    },
+    /// Reads any address to memory that is not in the arena.
+    RemoteAny {
+        file: usize,
+        string: bool,
+        addr: u64,
+        len: usize,
     },
     Kind {
         file: usize,
@@ -433,7 +471,7 @@ impl Op {
 
     fn simple(rng: &mut Rng) -> Self {
         let file = rng.usize(0..FILES);
-        match rng.u32(0..46) {
+        match rng.u32(0..50) {
             0 | 1 => Self::Open {
                 file,
                 driver: DRIVERS[rng.usize(0..DRIVERS.len())],
@@ -505,6 +543,8 @@ impl Op {
             },
             42 => Self::task_call(rng, file),
             43 | 44 => Self::memory_call(rng, file),
+            46 | 47 => Self::pin_call(rng, file),
+            48 | 49 => Self::remote_call(rng, file),
             _ => Self::vma_call(rng, file),
         }
     }
@@ -553,6 +593,46 @@ impl Op {
                 addr: address(rng),
                 len: rng.usize(0..3 * PAGE),
                 at: [0, 1, rng.i64(0..20_000), i64::MAX, -1][rng.usize(0..5)],
+            },
+        }
+    }
+
+    /// Returns a call to `/dev/test_rust_gup`.
+    fn pin_call(rng: &mut Rng, file: usize) -> Self {
+        match rng.u32(0..6) {
+            0 | 1 => Self::Unpin {
+                file,
+                atomic: rng.bool(),
+            },
+            2 => Self::CopyPinned { file },
+            _ => {
+                let flag = |flag, is_set| if is_set { flag } else { 0 };
+                Self::Pin {
+                    file,
+                    range: Pages::any(rng),
+                    flags: flag(gup_abi::USE_WRITE, rng.bool())
+                        | flag(gup_abi::USE_FAST, rng.bool())
+                        | flag(gup_abi::USE_LOCKED_VM, rng.u32(0..4) == 0),
+                }
+            }
+        }
+    }
+
+    /// Returns a call to `/dev/rust_remote`.
+    fn remote_call(rng: &mut Rng, file: usize) -> Self {
+        let page = rng.usize(0..PAGES);
+        match rng.u32(0..5) {
+            0 | 1 => Self::RemoteRead { file, page },
+            2 => Self::RemoteWrite {
+                file,
+                page,
+                value: rng.u64(1..),
+            },
+            _ => Self::RemoteAny {
+                file,
+                string: rng.bool(),
+                addr: address(rng),
+                len: rng.usize(0..6 * PAGE),
             },
         }
     }

@@ -12,12 +12,13 @@ use nix::{
         uio::pread,
         wait::{wait, WaitStatus},
     },
-    unistd::{fork, pipe, ForkResult},
+    unistd::{fork, pipe, ForkResult, Pid},
 };
 use rust_task::{
     device::{abi, test_abi, Device, Tester},
     ioctl,
     procfs::{MapsEntry, Status},
+    remote::{pidfd_open, Gup, Remote},
     vma,
 };
 use std::{
@@ -68,10 +69,12 @@ enum OpenFile {
     TestVma(Arc<vma::Tester>),
     Prepare(Arc<vma::Prepared>),
     Memory(Arc<File>),
+    Gup(Arc<Gup>),
+    Remote(Arc<Remote>),
 }
 
 impl OpenFile {
-    fn of(driver: Driver) -> std::io::Result<Self> {
+    fn of(driver: Driver) -> Result<Self> {
         Ok(match driver {
             Driver::Info => Self::Info(Arc::new(Device::open()?)),
             Driver::TestTask => Self::TestTask(Arc::new(Tester::open()?)),
@@ -82,6 +85,8 @@ impl OpenFile {
                 let file = File::options().read(true).write(true).open(MEMORY)?;
                 Self::Memory(Arc::new(file))
             }
+            Driver::Gup => Self::Gup(Arc::new(Gup::open()?)),
+            Driver::Remote => Self::Remote(Arc::new(Remote::open()?)),
         })
     }
 
@@ -93,6 +98,8 @@ impl OpenFile {
             Self::TestVma(tester) => tester.file(),
             Self::Prepare(file) => file.file(),
             Self::Memory(file) => file,
+            Self::Gup(gup) => gup.file(),
+            Self::Remote(remote) => remote.file(),
         }
     }
 }
@@ -203,6 +210,20 @@ impl Machine {
     fn tester(&self, file: usize) -> Option<Arc<Tester>> {
         self.pick(file, |file| match file {
             OpenFile::TestTask(tester) => Some(tester.clone()),
+            _ => None,
+        })
+    }
+
+    fn gup(&self, file: usize) -> Option<Arc<Gup>> {
+        self.pick(file, |file| match file {
+            OpenFile::Gup(gup) => Some(gup.clone()),
+            _ => None,
+        })
+    }
+
+    fn remote(&self, file: usize) -> Option<Arc<Remote>> {
+        self.pick(file, |file| match file {
+            OpenFile::Remote(remote) => Some(remote.clone()),
             _ => None,
         })
     }
@@ -357,6 +378,84 @@ impl Machine {
                     let mut files = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
                     ensure!(poll(&mut files, PollTimeout::ZERO)? == 1);
                     ensure!(files[0].revents() == Some(PollFlags::POLLOUT));
+                }
+            }
+            Op::Pin { file, range, flags } => {
+                if let Some(gup) = self.gup(file) {
+                    let result = gup.pin(range.addr(), range.len(), flags);
+                    let errors = [
+                        Errno::EFAULT,
+                        // Something is pinned.
+                        Errno::EINVAL,
+                        // RLIMIT_MEMLOCK in a user namespace.
+                        Errno::ENOMEM,
+                        // A PFN mapping.
+                        Errno::EEXIST,
+                    ];
+                    if let Err(err) = result {
+                        ensure!(errors.contains(&err), "{err}");
+                    }
+                }
+            }
+            Op::Unpin { file, atomic } => {
+                if let Some(gup) = self.gup(file) {
+                    match atomic {
+                        true => gup.unpin_atomic()?,
+                        false => gup.unpin()?,
+                    }
+                }
+            }
+            Op::CopyPinned { file } => {
+                if let Some(gup) = self.gup(file) {
+                    let result = gup.read(&mut [0; PAGES * PAGE]);
+                    let is_right = matches!(result, Ok(()) | Err(Errno::EINVAL));
+                    ensure!(is_right, "{result:?}");
+                }
+            }
+            Op::RemoteRead { file, page } => {
+                if let Some(remote) = self.remote(file) {
+                    let mut bytes = [0; 8];
+                    let pidfd = pidfd_open(Pid::this())?;
+                    let found =
+                        match remote.read(pidfd.as_raw_fd(), ARENA + page * PAGE, &mut bytes) {
+                            (Ok(()), 8) => Some(u64::from_ne_bytes(bytes)),
+                            (Err(Errno::EFAULT), 0) => None,
+                            other => bail!("{other:?}"),
+                        };
+                    self.check(page, found)?;
+                }
+            }
+            Op::RemoteWrite { file, page, value } => {
+                if let Some(remote) = self.remote(file) {
+                    let addr = self.value_addr(page) as usize;
+                    let pidfd = pidfd_open(Pid::this())?;
+                    match remote.write(pidfd.as_raw_fd(), addr, &value.to_ne_bytes()) {
+                        (Ok(()), 8) => self.written(page, value),
+                        (Err(Errno::EFAULT), 0) => {}
+                        other => bail!("{other:?}"),
+                    }
+                }
+            }
+            Op::RemoteAny {
+                file,
+                string,
+                addr,
+                len,
+            } => {
+                if let Some(remote) = self.remote(file) {
+                    let mut out = vec![0; len];
+                    let pidfd = pidfd_open(Pid::this())?;
+                    let (result, copied) = match string {
+                        true => remote.string(pidfd.as_raw_fd(), addr as usize, &mut out),
+                        false => remote.read(pidfd.as_raw_fd(), addr as usize, &mut out),
+                    };
+                    let is_right = match result {
+                        Ok(()) => copied <= len && (string || copied == len),
+                        Err(Errno::EFAULT) => copied < len,
+                        Err(Errno::EINVAL) => string && len == 0,
+                        Err(_) => false,
+                    };
+                    ensure!(is_right, "{result:?}, {copied}");
                 }
             }
             Op::ListVmas { file } => {
@@ -569,7 +668,7 @@ impl Machine {
         let mapped = map(range, write, kind, file.raw().as_raw_fd(), first);
         let allowed = match file {
             OpenFile::Info(_) => first + range.count <= abi::PAGES && (shared || !write),
-            OpenFile::TestTask(_) => false,
+            OpenFile::TestTask(_) | OpenFile::Gup(_) | OpenFile::Remote(_) => false,
             OpenFile::Memory(_) => first == 0 && range.count == 1 && !write,
             OpenFile::Buffer(_) => first + range.count <= vma::abi::PAGES,
             OpenFile::TestVma(_) => match first as u64 {
@@ -718,6 +817,11 @@ impl Machine {
             Err(Errno::EFAULT) => None,
             Err(err) => bail!("page {page}: {err}"),
         };
+        self.check(page, found)
+    }
+
+    /// Checks the first `u64` of a page, which is `None` if it could not be read.
+    fn check(&self, page: usize, found: Option<u64>) -> Result<()> {
         if !self.alone {
             return Ok(());
         }
@@ -746,16 +850,19 @@ impl Machine {
         // reference points to the arena.
         let read = unsafe { libc::read(from.as_raw_fd(), addr as _, 8) };
         match Errno::result(read) {
-            Ok(_) => {
-                if let Content::Value { value: old, .. } = &mut self.pages[page].content {
-                    *old = value;
-                }
-            }
+            Ok(_) => self.written(page, value),
             // The value is still in the pipe.
             Err(Errno::EFAULT) => drop(nix::unistd::read(from.as_raw_fd(), &mut [0; 8])?),
             Err(err) => bail!("page {page}: {err}"),
         }
         Ok(())
+    }
+
+    /// Records that a value has been written to a page.
+    fn written(&mut self, page: usize, value: u64) {
+        if let Content::Value { value: old, .. } = &mut self.pages[page].content {
+            *old = value;
+        }
     }
 
     /// Executes two lists of calls concurrently. The content of the pages is unknown afterwards.
