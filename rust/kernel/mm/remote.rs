@@ -77,9 +77,9 @@ impl Task {
     /// two modes that read.
     ///
     /// This waits for an `execve()` of the task, which takes mmap locks and, on 6.12, calls the
-    /// callbacks of the VMAs of the old address space. If the access is refused, C drops a reference
-    /// by `mmput()`, which may call such callbacks here. So the caller must hold neither an mmap
-    /// lock nor a lock that a callback of a VMA takes.
+    /// callbacks of the VMAs of the old address space. If the access is refused, C drops a
+    /// reference by `mmput()`, which may call such callbacks here. So the caller must hold neither
+    /// an mmap lock nor a lock that a callback of a VMA takes.
     ///
     /// # Errors
     ///
@@ -527,8 +527,8 @@ pub trait UserMemory {
     }
 }
 
-/// Copies `len` bytes by calls of `step`, which gets an offset and a number of bytes, and returns how
-/// many of them it has copied. `error` tells why it has copied less.
+/// Copies `len` bytes by calls of `step`, which gets an offset and a number of bytes, and returns
+/// how many of them it has copied. `error` tells why it has copied less.
 #[inline]
 fn copy(
     len: usize,

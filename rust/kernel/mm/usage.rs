@@ -12,7 +12,6 @@ use crate::{
     bindings,
     fs::File,
     mm::Mm,
-    prelude::*,
     sync::{
         aref::ARef,
         atomic::{
@@ -29,7 +28,7 @@ use core::ptr::{
 impl Mm {
     /// Returns the number of pages of physical memory that are mapped (RSS; `VmRSS`).
     ///
-    /// It is not exact: each CPU counts on its own at first.
+    /// It is not exact: each CPU has a counter, which it adds to that of the mm from time to time.
     ///
     /// # Context
     ///
@@ -141,7 +140,8 @@ impl Mm {
 
     /// Returns the file that the process executes: `/proc/<pid>/exe`.
     ///
-    /// It returns `None` if the address space has no users any more, or is not one of a program.
+    /// It returns `None` if the address space has no users any more, or no `execve()` has been
+    /// called for it.
     ///
     /// # Context
     ///
@@ -171,8 +171,8 @@ impl Mm {
         // and takes a reference unless the file is being released.
         let file = NonNull::new(unsafe { bindings::get_mm_exe_file(self.as_raw()) })?;
         // SAFETY: This is the reference that was taken. The file was opened by `execve()` for the
-        // kernel, or is one that `prctl()` has found in the file descriptor table of its caller. The
-        // address space holds a reference, so an `fdget_pos()` that began after that takes the
+        // kernel, or is one that `prctl()` has found in the file descriptor table of its caller.
+        // The address space holds a reference, so an `fdget_pos()` that began after that takes the
         // lock. One that began before is one of the caller of `prctl()`, and has ended, or of
         // another task with that table, and has taken the lock.
         //
