@@ -52,12 +52,14 @@ use kernel::{
     },
     task::{
         cond_resched,
+        io_wait,
         memalloc_nofs,
         memalloc_noio,
         memalloc_noreclaim,
         might_sleep,
         need_resched,
         schedule,
+        yield_now,
         Rlimit,
         Task,
         TaskState,
@@ -713,6 +715,8 @@ fn might_sleep_in_irq([msecs, cpu]: [i64; 2]) -> Result<Results> {
             might_sleep();
             cond_resched();
             schedule();
+            yield_now();
+            io_wait(|| ());
         });
         pause(1);
     }
@@ -982,6 +986,7 @@ fn atomic([_, _]: [i64; 2]) -> Result<Results> {
     }
     let try_to_sleep = || {
         schedule();
+        yield_now();
         // The kernel would report it.
         if cfg!(not(CONFIG_DEBUG_ATOMIC_SLEEP)) {
             cond_resched();

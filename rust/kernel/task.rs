@@ -55,7 +55,8 @@ mod sched;
 pub use sched::{
     cond_resched,
     need_resched,
-    schedule, //
+    schedule,
+    yield_now, //
 };
 
 mod signal;
@@ -70,6 +71,7 @@ pub use task_work::{
 
 mod wait;
 pub use wait::{
+    io_wait,
     Expires,
     TaskState,
     WaitError, //

@@ -156,6 +156,57 @@ pub fn schedule() {
     }
 }
 
+/// Lets the other tasks that are ready to run on this CPU run first, as far as the scheduler
+/// allows.
+///
+/// C: `yield()`. `yield` is a keyword of Rust, so this has the name of the function of Rust's `std`
+/// that does the same.
+///
+/// It promises no progress: a real-time task continues at once if no other one of its priority is
+/// ready to run. To wait for something, use a [`WaitQueue`](super::WaitQueue), and in a long loop
+/// [`cond_resched`]. Where [`schedule`] does nothing, this does nothing either.
+///
+/// # Context
+///
+/// Process context; may sleep.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::task::yield_now;
+///
+/// /// Tries again a few times what fails while another task uses the device.
+/// fn claim(try_claim: impl Fn() -> bool) -> Result {
+///     for _ in 0..10 {
+///         if try_claim() {
+///             return Ok(());
+///         }
+///         yield_now();
+///     }
+///     Err(EBUSY)
+/// }
+/// claim(|| true)?;
+/// # assert_eq!(claim(|| false), Err(EBUSY));
+/// # // A wait whose condition calls it sees the wake-up that comes first.
+/// # use kernel::task::{TaskState, WaitError};
+/// # let waited = current!().wait_until(TaskState::Idle, 1, || {
+/// #     yield_now();
+/// #     None::<()>
+/// # });
+/// # assert_eq!(waited, Err(WaitError::Timeout));
+/// # Ok::<(), Error>(())
+/// ```
+#[doc(alias = "yield")]
+#[inline]
+pub fn yield_now() {
+    if may_sleep() {
+        // SAFETY: This is process context with interrupts enabled, so the state of `current`, which
+        // `yield()` sets to `TASK_RUNNING`, belongs to this code. `do_sched_yield()` leaves the
+        // task on its run queue. It enables interrupts. The rest is as for `cond_resched()`.
+        unsafe { bindings::yield_() }
+    }
+}
+
 impl Task {
     /// Sets the nice value of this task, from -20 (highest priority) to 19 (lowest).
     ///

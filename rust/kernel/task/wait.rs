@@ -184,6 +184,87 @@ impl From<WaitError> for Error {
     }
 }
 
+/// Calls `f`. If the task sleeps meanwhile, it counts as a task that waits for I/O.
+///
+/// C: `io_schedule()`, `io_schedule_timeout()`, `wait_for_completion_io()` and `mutex_lock_io()`.
+/// Here, any wait in `f` is one for I/O.
+///
+/// The time is that of "iowait" in `/proc/stat`, of the delay accounting of the task, and of the
+/// pressure stall information of I/O. Requests that the task has collected for a block device are
+/// submitted first. Where the code must not sleep ([`WaitError::AtomicContext`]), only `f` is
+/// called.
+///
+/// # Context
+///
+/// Any context, including NMI.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     sync::atomic::{Acquire, Atomic},
+///     task::{io_wait, TaskState, WaitQueue, MAX_SCHEDULE_TIMEOUT}, //
+/// };
+///
+/// /// Waits until the disk has written all that is queued.
+/// fn drain(queued: &Atomic<u32>, done: &WaitQueue) -> Result {
+///     let is_empty = || (queued.load(Acquire) == 0).then_some(());
+///     let wait = || done.wait_event(TaskState::Uninterruptible, MAX_SCHEDULE_TIMEOUT, is_empty);
+///     Ok(io_wait(wait)?)
+/// }
+/// # let queue = KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?;
+/// # drain(&Atomic::new(0), &queue)?;
+/// # // SAFETY: Only the task itself writes the field.
+/// # let counts = || unsafe { (*current!().as_ptr()).in_iowait() };
+/// # assert_eq!(counts(), 0);
+/// # io_wait(|| {
+/// #     assert_eq!(counts(), 1);
+/// #     io_wait(|| assert_eq!(counts(), 1));
+/// #     assert_eq!(counts(), 1);
+/// # });
+/// # assert_eq!(counts(), 0);
+/// # Ok::<(), Error>(())
+/// ```
+#[doc(alias(
+    "io_schedule",
+    "io_schedule_timeout",
+    "io_schedule_prepare",
+    "io_schedule_finish",
+    "wait_for_completion_io",
+    "mutex_lock_io"
+))]
+#[inline]
+pub fn io_wait<R>(f: impl FnOnce() -> R) -> R {
+    let before = io_schedule_prepare();
+    let result = f();
+    if let Some(before) = before {
+        // A closure begins and ends in the same task.
+        io_schedule_finish(before);
+    }
+    result
+}
+
+/// Sets `in_iowait` of the current task, and returns its former value. Returns `None`, and does
+/// nothing, where the code must not sleep.
+// Out of line: `io_schedule_prepare()` is not exported to modules.
+#[inline(never)]
+fn io_schedule_prepare() -> Option<c_int> {
+    // SAFETY: This is process context, so no other code writes the bits of `current` among which
+    // `in_iowait` is. The scheduler reads it when the task begins to sleep and when it is woken,
+    // and between these two this code does not run. `blk_flush_plug()` submits requests to other
+    // threads, as `schedule()` does, which is allowed with interrupts and preemption enabled.
+    may_sleep().then(|| unsafe { bindings::io_schedule_prepare() })
+}
+
+/// Sets `in_iowait` to its value before [`io_schedule_prepare`].
+// Out of line: `io_schedule_finish()` is not exported to modules.
+#[inline(never)]
+fn io_schedule_finish(before: c_int) {
+    // SAFETY: As above: `io_wait()` calls this in the context in which `io_schedule_prepare()` has
+    // found that the code may sleep, apart from guards that `f` has leaked.
+    unsafe { bindings::io_schedule_finish(before) };
+}
+
 /// A time at which a wait ends, in nanoseconds of a clock.
 ///
 /// # Examples
