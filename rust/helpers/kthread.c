@@ -5,17 +5,29 @@
 #include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
+#include <linux/nodemask.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
 #include <linux/spinlock.h>
 #include <linux/timer.h>
+#include <linux/topology.h>
 
 /* timer_delete_sync_try() and timer_container_of() came with the same release. */
 #ifndef timer_container_of	/* Linux 6.12 */
 #define timer_delete_sync_try(timer) try_to_del_timer_sync(timer)
 #endif
+
+__rust_helper bool rust_helper_node_online(unsigned int node)
+{
+	return node < MAX_NUMNODES && node_online(node);
+}
+
+__rust_helper int rust_helper_cpu_to_node(unsigned int cpu)
+{
+	return cpu_to_node(cpu);
+}
 
 __rust_helper void
 rust_helper_kthread_init_worker(struct kthread_worker *worker)
@@ -91,6 +103,25 @@ static bool remove_delayed_work(struct kthread_delayed_work *dwork)
 		return false;
 	list_del_init(&dwork->work.node);
 	return true;
+}
+
+/*
+ * Removes a work from the list that it is in, if it is in one, and returns
+ * whether this call has done that.
+ */
+__rust_helper bool
+rust_helper_kthread_worker_remove_delayed(struct kthread_worker *worker,
+					  struct kthread_delayed_work *dwork)
+{
+	for (;;) {
+		scoped_guard(raw_spinlock_irqsave, &worker->lock) {
+			if (list_empty(&dwork->work.node))
+				return false;
+			if (remove_delayed_work(dwork))
+				return true;
+		}
+		cpu_relax();
+	}
 }
 
 /*

@@ -451,7 +451,7 @@ impl KThread {
     where
         F: FnOnce(&CurrentKThread) -> c_int + Send + 'static,
     {
-        Ok(NewKThread(Self::new(name, closure)?).start())
+        Ok(NewKThread(Self::new(bindings::NUMA_NO_NODE, name, closure)?).start())
     }
 
     /// Creates a kthread that does not call `closure` until [`NewKThread::start`] is called.
@@ -481,12 +481,112 @@ impl KThread {
     where
         F: FnOnce(&CurrentKThread) -> c_int + Send + 'static,
     {
-        let thread = Self::new(name, closure)?;
-        // The kthread waits in `kthread()`, in `TASK_UNINTERRUPTIBLE`. The wake-up makes it wait in
-        // `run()` instead, in `TASK_IDLE`: that wait may be long, but does not count towards the
-        // load average and is not reported by the hung-task detector.
-        thread.wake_up_process();
-        Ok(NewKThread(thread))
+        Ok(NewKThread::waiting(Self::new(
+            bindings::NUMA_NO_NODE,
+            name,
+            closure,
+        )?))
+    }
+
+    /// Like [`create`](Self::create), but the stack and the `task_struct` of the kthread are
+    /// allocated on the NUMA node `node`, if it has memory for them.
+    ///
+    /// C: `kthread_create_on_node()` with another node than `NUMA_NO_NODE`. Linux 7.3 also prefers
+    /// the CPUs of the node for the kthread; 6.12 does not. To run it there only, use
+    /// [`NewKThread::bind`] or [`create_on_cpu`](Self::create_on_cpu).
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: also if `node` is not a node that is online.
+    /// - The errors of [`spawn`](Self::spawn).
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{kthread::KThread, prelude::*};
+    ///
+    /// /// Creates the kthread of a device. `node` is that of the device, and `None` if the
+    /// /// firmware does not tell it.
+    /// fn service(node: Option<u32>) -> Result<KThread> {
+    ///     let name = format_args!("service");
+    ///     let thread = match node {
+    ///         Some(node) => KThread::create_on_node(node, name, |_| 7)?,
+    ///         None => KThread::create(name, |_| 7)?,
+    ///     };
+    ///     Ok(thread.start())
+    /// }
+    /// for node in [Some(0), None] {
+    ///     let result = service(node)?.stop();
+    ///     assert!(result == 7 || result == EINTR.to_errno());
+    /// }
+    /// # for node in [1 << 10, 1 << 31, u32::MAX] {
+    /// #     assert_eq!(service(Some(node)).map(drop), Err(EINVAL));
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias = "kthread_create_on_node")]
+    pub fn create_on_node<F>(node: u32, name: fmt::Arguments<'_>, closure: F) -> Result<NewKThread>
+    where
+        F: FnOnce(&CurrentKThread) -> c_int + Send + 'static,
+    {
+        // SAFETY: The helper accepts any value, and reads one bit of `node_states` if it is valid.
+        if !unsafe { bindings::node_online(node) } {
+            return Err(EINVAL);
+        }
+        // CAST: The number is less than `MAX_NUMNODES`, which is at most 1024.
+        Ok(NewKThread::waiting(Self::new(
+            node as c_int,
+            name,
+            closure,
+        )?))
+    }
+
+    /// Creates a kthread that starts on `cpu`, on the NUMA node of which its stack and
+    /// `task_struct` are allocated.
+    ///
+    /// C: `kthread_create_on_cpu()`, and with [`NewKThread::start`] `kthread_run_on_cpu()`. `name`
+    /// is complete: C puts the number of the CPU into it. [`NewKThread::bind`] says how long the
+    /// kthread stays on the CPU, and what happens if that is offline when it starts.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: also if `cpu` is not a valid CPU number, or the CPU is offline.
+    /// - The errors of [`spawn`](Self::spawn).
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{kthread::KThread, prelude::*};
+    ///
+    /// /// Starts the kthread that handles the queue of a CPU.
+    /// fn serve(cpu: u32) -> Result<KThread> {
+    ///     let serve = |_: &_| current!().cpu() as i32;
+    ///     Ok(KThread::create_on_cpu(cpu, format_args!("queue/{cpu}"), serve)?.start())
+    /// }
+    /// let result = serve(0)?.stop();
+    /// assert!(result == 0 || result == EINTR.to_errno());
+    /// assert_eq!(serve(u32::MAX).map(drop), Err(EINVAL));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("kthread_create_on_cpu", "kthread_run_on_cpu"))]
+    pub fn create_on_cpu<F>(cpu: u32, name: fmt::Arguments<'_>, closure: F) -> Result<NewKThread>
+    where
+        F: FnOnce(&CurrentKThread) -> c_int + Send + 'static,
+    {
+        check_online(cpu)?;
+        // SAFETY: `cpu` is less than `nr_cpu_ids`, as checked above, so it has per-CPU data.
+        let node = unsafe { bindings::cpu_to_node(cpu) };
+        let mut thread = NewKThread::waiting(Self::new(node, name, closure)?);
+        thread.bind(cpu)?;
+        Ok(thread)
     }
 
     /// Wakes the kthread also where [`Task::wake_up`] does not: while it waits in `kthread()`.
@@ -497,8 +597,9 @@ impl KThread {
         unsafe { bindings::wake_up_process(self.task.as_ptr()) };
     }
 
-    // `F` has no `Send + 'static` bound here: `spawn()` and `create()`, the only callers, have it.
-    fn new<F>(name: fmt::Arguments<'_>, closure: F) -> Result<Self>
+    // `F` has no `Send + 'static` bound here: `spawn()`, `create()` and the like, which are the
+    // only callers, have it. `node` must be `NUMA_NO_NODE`, or have been online.
+    fn new<F>(node: c_int, name: fmt::Arguments<'_>, closure: F) -> Result<Self>
     where
         F: FnOnce(&CurrentKThread) -> c_int,
     {
@@ -506,11 +607,11 @@ impl KThread {
         if !may_sleep() {
             return Err(EBUSY);
         }
-        Self::with_closure(name, Closure::new(closure)?)
+        Self::with_closure(node, name, Closure::new(closure)?)
     }
 
     #[inline(never)]
-    fn with_closure(args: fmt::Arguments<'_>, closure: Closure) -> Result<Self> {
+    fn with_closure(node: c_int, args: fmt::Arguments<'_>, closure: Closure) -> Result<Self> {
         // C code formats the name twice, and warns if the results differ in length. The result for
         // these bytes is the same both times. That of `fmt::Arguments` might not be.
         let mut name = Name {
@@ -542,12 +643,13 @@ impl KThread {
         // SAFETY: `run()` takes over the reference of `theirs`. If it is never called, the
         // reference is dropped below, or in `end()`. `FORMAT` is NUL-terminated and has one
         // conversion, for a NUL-terminated string: `name` is one, and is valid for the duration of
-        // the call.
+        // the call. `node` is `NUMA_NO_NODE`, or a node that has been online: its `pglist_data` is
+        // not freed when it goes offline (`try_offline_node()`).
         let task = unsafe {
             bindings::kthread_create_on_node(
                 Some(run),
                 theirs.cast_mut().cast(),
-                bindings::NUMA_NO_NODE,
+                node,
                 FORMAT.as_ptr().cast(),
                 name.bytes.as_ptr().cast::<c_char>(),
             )
@@ -879,6 +981,16 @@ unsafe fn tell_to_stop(leftover: *mut Leftover) {
     unsafe { shared.tell_to_stop(*shared.task.get()) };
 }
 
+/// Returns `EINVAL` if `cpu` is not a valid CPU number, or the CPU is offline.
+fn check_online(cpu: u32) -> Result {
+    // SAFETY: `cpu_online()` reads one bit of `cpu_online_mask`. `cpu` is less than `nr_cpu_ids`,
+    // which is checked first, so the bit is in the mask.
+    if cpu >= nr_cpu_ids() || !unsafe { bindings::cpu_online(cpu) } {
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
 /// A kthread that has been created and waits to be started.
 ///
 /// Dropping it stops the kthread, which exits and does not call its closure. The closure is
@@ -909,6 +1021,14 @@ unsafe fn tell_to_stop(leftover: *mut Leftover) {
 pub struct NewKThread(KThread);
 
 impl NewKThread {
+    fn waiting(thread: KThread) -> Self {
+        // The kthread waits in `kthread()`, in `TASK_UNINTERRUPTIBLE`. The wake-up makes it wait in
+        // `run()` instead, in `TASK_IDLE`: that wait may be long, but does not count towards the
+        // load average and is not reported by the hung-task detector.
+        thread.wake_up_process();
+        Self(thread)
+    }
+
     /// Sets the CPU on which the closure starts. A second call replaces it.
     ///
     /// The kthread sets its own affinity before it calls the closure. `kthread_bind()` is not used:
@@ -947,11 +1067,7 @@ impl NewKThread {
     /// ```
     #[doc(alias = "kthread_bind")]
     pub fn bind(&mut self, cpu: u32) -> Result {
-        // SAFETY: `cpu_online()` reads one bit of `cpu_online_mask`. `cpu` is less than
-        // `nr_cpu_ids`, which is checked first, so the bit is in the mask.
-        if cpu >= nr_cpu_ids() || !unsafe { bindings::cpu_online(cpu) } {
-            return Err(EINVAL);
-        }
+        check_online(cpu)?;
         if let Some(shared) = &self.0.shared {
             // The release store to `begin` in `start()` orders this store.
             shared.cpu.store(cpu, Relaxed);

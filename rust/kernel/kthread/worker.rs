@@ -1186,6 +1186,101 @@ where
         unsafe { Entry::queue(owner, entry, queue) }
     }
 
+    /// Queues the work of `owner` when `delay`, in jiffies, has passed, also if it is queued
+    /// already: then it is removed from the queue first. Returns whether it was.
+    ///
+    /// A work that is running is not waited for, and is queued again. If another task queues the
+    /// work at the same time, the delay of one of the two is used.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reference in the cases of [`queue`](Self::queue), for the first of which only
+    /// such another task can be the reason. Where the worker ends, the work is not queued any more.
+    ///
+    /// # Context
+    ///
+    /// Any context except NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::{
+    /// #     impl_has_kthread_delayed_work,
+    /// #     kthread::{CurrentKThread, KThreadWorkItem, KThreadWorker},
+    /// #     sync::atomic::{Atomic, Full},
+    /// # };
+    /// use kernel::{kthread::KThreadDelayedWork, sync::Arc, time::msecs_to_jiffies};
+    /// # #[pin_data]
+    /// # struct Clock {
+    /// #     ticks: Atomic<u32>,
+    /// #     #[pin]
+    /// #     tick: KThreadDelayedWork<Clock>,
+    /// # }
+    /// # impl_has_kthread_delayed_work! {
+    /// #     impl HasKThreadWork<0> for Clock { self.tick }
+    /// # }
+    /// # impl KThreadWorkItem for Clock {
+    /// #     fn run(this: Arc<Self>, _worker: &CurrentKThread) {
+    /// #         this.ticks.fetch_add(1, Full);
+    /// #     }
+    /// # }
+    ///
+    /// /// Has the next tick in `ms` milliseconds, whenever it would have been.
+    /// fn schedule(clock: &Arc<Clock>, ms: u32) -> bool {
+    ///     KThreadDelayedWork::mod_delay(clock.clone(), msecs_to_jiffies(ms)).unwrap_or(false)
+    /// }
+    /// # let worker = KThreadWorker::spawn(format_args!("clock"), |_| ())?;
+    /// # let handle = &worker;
+    /// # let clock = Arc::pin_init(try_pin_init!(Clock {
+    /// #     ticks: Atomic::new(0),
+    /// #     tick <- KThreadDelayedWork::new(handle),
+    /// # }), GFP_KERNEL)?;
+    /// # assert!(!schedule(&clock, 60_000));
+    /// # assert!(schedule(&clock, 50_000));
+    /// # // It was queued once, with one reference, and this one runs at once.
+    /// # assert!(schedule(&clock, 0));
+    /// # worker.flush()?;
+    /// # assert_eq!(clock.ticks.xchg(0, Full), 1);
+    /// # assert!(!schedule(&clock, 60_000));
+    /// # assert_eq!(clock.tick.cancel_sync(), Ok(true));
+    /// # // While its timer expires and while it is running.
+    /// # let mut queued = 0;
+    /// # for round in 0..2000 {
+    /// #     queued += u32::from(!schedule(&clock, round % 3));
+    /// #     kernel::task::schedule();
+    /// # }
+    /// # queued -= u32::from(clock.tick.cancel_sync()?);
+    /// # worker.flush()?;
+    /// # assert_eq!(clock.ticks.xchg(0, Full), queued);
+    /// # assert!(!schedule(&clock, 60_000));
+    /// # drop(worker);
+    /// # assert!(KThreadDelayedWork::mod_delay(clock.clone(), 1).is_err());
+    /// # assert!(Arc::into_unique_or_drop(clock).is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias = "kthread_mod_delayed_work")]
+    pub fn mod_delay(owner: Arc<T>, delay: Jiffies) -> Result<bool, Arc<T>> {
+        let owner = Arc::into_raw(owner);
+        // SAFETY: `owner` is valid, as this function has its reference, and so is its field. By the
+        // type invariants, the work is initialized, and in no list but those of `worker`, which is
+        // valid while the work is. The helper takes the lock of `worker` with interrupts disabled.
+        // It does not wait for an interrupt of this CPU: the function of the timer has interrupts
+        // disabled. On PREEMPT_RT, that is a hard interrupt handler or a thread on another CPU.
+        let removed = unsafe {
+            let entry = &*addr_of!((*T::raw_work(owner.cast_mut())).entry);
+            let worker = entry.queue.worker.get();
+            bindings::kthread_worker_remove_delayed(worker, entry.work.get())
+        };
+        if removed {
+            // SAFETY: The work was in a list, which had a reference to the `Arc` that contains it,
+            // and has it no more. It is not the last one.
+            drop(unsafe { Arc::from_raw(owner) });
+        }
+        // SAFETY: This is the reference of the caller, which comes from `into_raw()`.
+        let owner = unsafe { Arc::from_raw(owner) };
+        Self::queue(owner, delay).map(|()| removed)
+    }
+
     /// Stops the timer or removes the work from the queue, and waits until it is not running.
     /// Returns whether it was queued, or its delay had not passed.
     ///
