@@ -93,7 +93,7 @@ pub enum TaskState {
 impl TaskState {
     /// Returns the value for `task_struct::__state` of the current task.
     #[inline]
-    fn bits(self) -> c_uint {
+    pub(super) fn bits(self) -> c_uint {
         const KILLABLE: c_uint = bindings::TASK_WAKEKILL | bindings::TASK_UNINTERRUPTIBLE;
 
         let bits = match self {

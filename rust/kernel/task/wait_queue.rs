@@ -6,7 +6,8 @@
 //! not know which task waits:
 //!
 //! - One known task waits: [`CurrentTask::wait_until`] and [`Task::wake_up`] suffice.
-//! - A lock protects the condition: use a `CondVar`, which unlocks it for the sleep.
+//! - A lock protects the condition: use [`WaitQueue::wait_event_locked`], or a `CondVar`, which
+//!   does not check the condition itself.
 //! - Each event happens once: use a `Completion`.
 //!
 //! Processes wait for a file by `poll()`, `select()` and `epoll_wait()`. The driver of the file
@@ -16,6 +17,7 @@
 //! [`include/linux/poll.h`](srctree/include/linux/poll.h)
 
 use super::{
+    in_task,
     may_sleep,
     poll_events,
     CurrentTask,
@@ -27,6 +29,10 @@ use super::{
 use crate::{
     bindings,
     prelude::*,
+    sync::lock::{
+        Backend,
+        Guard, //
+    },
     types::Opaque, //
 };
 use core::{
@@ -45,7 +51,7 @@ use core::{
 /// - `head` is initialized.
 /// - Each entry is one of these:
 ///   - It is on the stack of the task that it wakes, its function is `default_wake_function()`, and
-///     it is removed before [`queued`](Self::queued) returns.
+///     it is removed before the function of this type that has added it returns.
 ///   - [`FilePollTable::poll_wait`] has added it, and it is removed before the file is released.
 ///
 /// # Examples
@@ -303,6 +309,210 @@ impl WaitQueue {
         result
     }
 
+    /// Like [`wait_event`](Self::wait_event), for a condition that a lock protects: `condition` is
+    /// called with the lock of `guard` held, which is released for each sleep.
+    ///
+    /// The lock is held when this returns, also with an error, and has been since `condition`
+    /// returned `Some(value)`. So what the value says of the protected data is still true. The
+    /// waker changes the data with the lock held, and calls [`wake_up`](Self::wake_up) then or
+    /// later.
+    ///
+    /// The lock may be a mutex or a spinlock, also one that disables interrupts. On Linux 6.12, the
+    /// kernel crate has none of the latter. `condition` must not sleep, as in
+    /// [`CurrentTask::wait_until`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CurrentTask::wait_until`]. [`WaitError::AtomicContext`] also if the caller holds
+    /// another spinlock, or interrupts are disabled by something else than the lock.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     new_spinlock,
+    ///     sync::{Arc, SpinLock},
+    ///     task::{TaskState, WaitError, WaitQueue},
+    /// };
+    ///
+    /// #[pin_data]
+    /// struct Ring {
+    ///     #[pin]
+    ///     free: SpinLock<u32>,
+    ///     #[pin]
+    ///     waiters: WaitQueue,
+    /// }
+    ///
+    /// impl Ring {
+    ///     fn new(free: u32) -> impl PinInit<Self> {
+    ///         pin_init!(Self { free <- new_spinlock!(free), waiters <- WaitQueue::new() })
+    ///     }
+    ///
+    ///     /// Takes `slots` slots at once, and waits until there are as many.
+    ///     fn reserve(&self, slots: u32, timeout: c_long) -> Result<(), WaitError> {
+    ///         let mut free = self.free.lock();
+    ///         self.waiters
+    ///             .wait_event_locked(&mut free, TaskState::Killable, timeout, |free| {
+    ///                 (**free >= slots).then_some(())
+    ///             })?;
+    ///         // The lock has been held since the check.
+    ///         *free -= slots;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn release(&self, slots: u32) {
+    ///         *self.free.lock() += slots;
+    ///         self.waiters.wake_up();
+    ///     }
+    /// }
+    ///
+    /// let ring = Arc::pin_init(Ring::new(4), GFP_KERNEL)?;
+    /// ring.reserve(3, 1)?;
+    /// assert_eq!(ring.reserve(2, 1), Err(WaitError::Timeout));
+    /// ring.release(1);
+    /// ring.reserve(2, 1)?;
+    /// # assert_eq!(ring.reserve(1, 0), Err(WaitError::Timeout));
+    /// # ring.reserve(0, -1)?;
+    /// # // Two tasks that take turns.
+    /// # use kernel::{kthread::KThread, task::{yield_now, MAX_SCHEDULE_TIMEOUT}};
+    /// # let [there, back] = [(); 2].map(|()| Arc::pin_init(Ring::new(0), GFP_KERNEL));
+    /// # let (there, back) = (there?, back?);
+    /// # let (theirs, mine) = (there.clone(), back.clone());
+    /// # let thread = KThread::spawn(format_args!("turns"), move |this| {
+    /// #     let mut turns = 0;
+    /// #     while !this.should_stop() && turns < 500 {
+    /// #         if theirs.reserve(2, 100).is_ok() {
+    /// #             mine.release(1);
+    /// #             mine.release(1);
+    /// #             turns += 1;
+    /// #         }
+    /// #     }
+    /// #     while !this.sleep(MAX_SCHEDULE_TIMEOUT) {}
+    /// #     turns
+    /// # })?;
+    /// # for turn in 0..500 {
+    /// #     there.release(1);
+    /// #     if turn % 2 == 0 {
+    /// #         yield_now();
+    /// #     }
+    /// #     there.release(1);
+    /// #     back.reserve(2, MAX_SCHEDULE_TIMEOUT)?;
+    /// # }
+    /// # assert_eq!(thread.stop(), 500);
+    /// # // The caller holds another lock.
+    /// # let result = || {
+    /// #     let _other = there.free.lock();
+    /// #     ring.reserve(9, MAX_SCHEDULE_TIMEOUT)
+    /// # };
+    /// # #[cfg(CONFIG_PREEMPT_COUNT)]
+    /// # assert_eq!(result(), Err(WaitError::AtomicContext));
+    /// # // A mutex.
+    /// # let mutex = KBox::pin_init(kernel::new_mutex!(1), GFP_KERNEL)?;
+    /// # let mut guard = mutex.lock();
+    /// # let queue = &ring.waiters;
+    /// # let waited = queue.wait_event_locked(&mut guard, TaskState::Idle, 1, |value| {
+    /// #     **value += 1;
+    /// #     (**value == 4).then_some(7)
+    /// # });
+    /// # assert_eq!((waited, *guard), (Ok(7), 4));
+    /// # assert!(!queue.has_sleeper());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias(
+        "wait_event_lock_irq",
+        "wait_event_interruptible_lock_irq",
+        "wait_event_interruptible_lock_irq_timeout",
+        "wait_event_interruptible_locked",
+        "wait_event_interruptible_locked_irq"
+    ))]
+    #[inline]
+    pub fn wait_event_locked<'a, T, B, R>(
+        &self,
+        guard: &mut Guard<'a, T, B>,
+        state: TaskState,
+        timeout: c_long,
+        mut condition: impl FnMut(&mut Guard<'a, T, B>) -> Option<R>,
+    ) -> Result<R, WaitError>
+    where
+        T: ?Sized,
+        B: Backend,
+    {
+        match condition(guard) {
+            Some(value) => Ok(value),
+            None => self.wait_locked(guard, state, timeout, condition),
+        }
+    }
+
+    /// The part of [`wait_event_locked`](Self::wait_event_locked) that follows the first check.
+    // `CurrentTask::wait()` cannot be used: it calls the condition without the lock.
+    #[inline(never)]
+    fn wait_locked<'a, T, B, R>(
+        &self,
+        guard: &mut Guard<'a, T, B>,
+        state: TaskState,
+        mut timeout: c_long,
+        mut condition: impl FnMut(&mut Guard<'a, T, B>) -> Option<R>,
+    ) -> Result<R, WaitError>
+    where
+        T: ?Sized,
+        B: Backend,
+    {
+        if timeout <= 0 {
+            return Err(WaitError::Timeout);
+        }
+        // Whether the code may sleep is known when the lock has been released.
+        if !in_task() {
+            return Err(WaitError::AtomicContext);
+        }
+        let entry = Opaque::uninit();
+        // SAFETY: This is process context. `_entry` is dropped at the end of this function.
+        let _entry = unsafe { self.add(&entry, false) };
+
+        let bits = state.bits();
+        while timeout > 0 {
+            // SAFETY: `signal_pending_state()` reads the thread flags and the pending signals of
+            // `current`, which is valid while this code runs.
+            if unsafe { bindings::signal_pending_state(bits, Task::current_raw()) } != 0 {
+                return Err(WaitError::Signal { remaining: timeout });
+            }
+            // SAFETY: This writes the state of `current`, which belongs to this code in process
+            // context. `condition` is called after the store: see `CurrentTask::wait_until()`.
+            unsafe { bindings::set_current_state(bits) };
+            let value = condition(guard);
+            let may_sleep = value.is_some()
+                || guard.do_unlocked(|| {
+                    let may_sleep = may_sleep();
+                    if may_sleep {
+                        // SAFETY: This is process context with interrupts enabled, and no critical
+                        // section is known. The timeout is not negative. The task does not sleep
+                        // after a wake-up or with a signal pending: see `CurrentTask::wait()`.
+                        timeout = unsafe { bindings::schedule_timeout(timeout) };
+                    }
+                    // The lock may be a mutex, for which the task must not wait in another state.
+                    //
+                    // SAFETY: This writes the state of `current`, as above.
+                    unsafe { bindings::__set_current_state(bindings::TASK_RUNNING) };
+                    may_sleep
+                });
+            if let Some(value) = value {
+                // SAFETY: As above.
+                unsafe { bindings::__set_current_state(bindings::TASK_RUNNING) };
+                return Ok(value);
+            }
+            if let Some(value) = condition(guard) {
+                return Ok(value);
+            }
+            if !may_sleep {
+                return Err(WaitError::AtomicContext);
+            }
+        }
+        Err(WaitError::Timeout)
+    }
+
     /// Calls `f`, with the current task on the queue: each [`wake_up`](Self::wake_up) wakes it.
     ///
     /// For a wait in `f` by another function, such as
@@ -351,23 +561,37 @@ impl WaitQueue {
         }
 
         let entry = Opaque::uninit();
-        // SAFETY: The entry is not on a list. `current` is valid until the entry is removed, which
-        // happens in this function.
+        // SAFETY: This is process context. `_entry` is dropped at the end of this function.
+        let _entry = unsafe { self.add(&entry, exclusive) };
+        f()
+    }
+
+    /// Adds the current task to the queue by `entry`, until the result is dropped.
+    ///
+    /// # Safety
+    ///
+    /// - This must be process context.
+    /// - `entry` must not be on a list. The result must be dropped before the function that calls
+    ///   this returns.
+    #[inline]
+    unsafe fn add<'a>(
+        &'a self,
+        entry: &'a Opaque<bindings::wait_queue_entry>,
+        exclusive: bool,
+    ) -> Entry<'a> {
+        // SAFETY: The entry is not on a list. In process context, `current` is the task that
+        // executes this, so it is valid until the entry is removed, in the same function.
         unsafe { bindings::init_waitqueue_entry(entry.get(), Task::current_raw()) };
         let add = match exclusive {
             false => bindings::add_wait_queue,
             true => bindings::add_wait_queue_exclusive,
         };
         // SAFETY: `head` is initialized by the type invariants. The entry is initialized, and is
-        // borrowed by `_entry` from here on, so it does not move, and is removed before the stack
+        // borrowed by the result from here on, so it does not move, and is removed before the stack
         // frame ends. `self` is borrowed for as long.
         unsafe { add(self.head.get(), entry.get()) };
         // INVARIANT: The entry has just been added to the list of `self`.
-        let _entry = Entry {
-            queue: self,
-            entry: &entry,
-        };
-        f()
+        Entry { queue: self, entry }
     }
 
     /// Wakes all tasks on the queue, but only one of those in
@@ -387,6 +611,70 @@ impl WaitQueue {
     #[inline]
     pub fn wake_up(&self) {
         self.wake(1, 0);
+    }
+
+    /// Wakes up to `nr` of the tasks in [`wait_event_exclusive`](Self::wait_event_exclusive), those
+    /// that have waited longest, and all others on the queue.
+    ///
+    /// For a waker that has made the condition true for `nr` tasks, such as that of a pool to which
+    /// `nr` buffers have returned. With 0, no condition is true, and this does nothing. C's
+    /// `wake_up_nr()` takes 0 for all tasks.
+    ///
+    /// # Context
+    ///
+    /// Hard IRQ except on PREEMPT_RT, softirq, process context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{sync::atomic::{Atomic, Release}, task::WaitQueue};
+    ///
+    /// fn put(free: &Atomic<u32>, buffers: u32, queue: &WaitQueue) {
+    ///     free.fetch_add(buffers, Release);
+    ///     queue.wake_up_nr(buffers);
+    /// }
+    /// # use kernel::{
+    /// #     kthread::KThread,
+    /// #     sync::{atomic::{Acquire, Full}, Arc},
+    /// #     task::{TaskState, MAX_SCHEDULE_TIMEOUT},
+    /// # };
+    /// # let queue = Arc::pin_init(WaitQueue::new(), GFP_KERNEL)?;
+    /// # put(&Atomic::new(0), 1, &queue);
+    /// # // Four tasks whose condition stays false. After a wake-up, a task checks it twice.
+    /// # static CHECKS: Atomic<u32> = Atomic::new(0);
+    /// # let waiter = |i: u32| {
+    /// #     let queue = queue.clone();
+    /// #     KThread::spawn(format_args!("waiter/{i}"), move |this| {
+    /// #         let stopped = || {
+    /// #             CHECKS.fetch_add(1, Full);
+    /// #             this.should_stop().then_some(())
+    /// #         };
+    /// #         let timeout = MAX_SCHEDULE_TIMEOUT;
+    /// #         queue.wait_event_exclusive(TaskState::Idle, timeout, stopped).is_err().into()
+    /// #     })
+    /// # };
+    /// # let waiters = [waiter(0)?, waiter(1)?, waiter(2)?, waiter(3)?];
+    /// # let mut expected = 8;
+    /// # for nr in [0, 1, 0, 2, 3, u32::MAX] {
+    /// #     while CHECKS.load(Acquire) < expected {
+    /// #         current!().sleep(TaskState::Idle, 1)?;
+    /// #     }
+    /// #     queue.wake_up_nr(nr);
+    /// #     expected += 2 * nr.min(4);
+    /// #     current!().sleep(TaskState::Idle, 3)?;
+    /// #     assert!(CHECKS.load(Acquire) <= expected);
+    /// # }
+    /// # while CHECKS.load(Acquire) < expected {
+    /// #     current!().sleep(TaskState::Idle, 1)?;
+    /// # }
+    /// # drop(waiters);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn wake_up_nr(&self, nr: u32) {
+        if nr > 0 {
+            self.wake(c_int::try_from(nr).unwrap_or(c_int::MAX), 0);
+        }
     }
 
     /// Wakes tasks as [`wake_up`](Self::wake_up) does, but of those that poll a file only the ones
