@@ -40,6 +40,7 @@ use kernel::{
     },
     prelude::*,
     shrinker::{
+        ShrinkControl,
         Shrinker,
         ShrinkerRegistration, //
     },
@@ -119,12 +120,14 @@ struct Counters {
     calls: Atomic<i64>,
     late: Atomic<i64>,
     dropped: Atomic<i64>,
+    full: Atomic<i64>,
 }
 
 /// The data of a shrinker.
 struct TestShrinker {
     counters: Arc<Counters>,
     is_stubborn: bool,
+    is_picky: bool,
     is_valid: Atomic<bool>,
 }
 
@@ -134,8 +137,18 @@ impl TestShrinker {
         self.counters.objects.load(Relaxed).max(0) as usize
     }
 
-    fn called(&self) {
+    fn called(&self, control: &ShrinkControl) {
         self.counters.calls.fetch_add(1, Relaxed);
+        let flags = [
+            control.allows_fs(),
+            control.allows_io(),
+            control.allows_direct_reclaim(),
+            // Each node has memory, and the machine of the tests has no more of them than this.
+            control.nid() < 8,
+        ];
+        if flags == [true; 4] {
+            self.counters.full.fetch_add(1, Relaxed);
+        }
         if !self.is_valid.load(Relaxed) {
             self.counters.late.fetch_add(1, Relaxed);
         }
@@ -152,21 +165,29 @@ impl Drop for TestShrinker {
 impl Shrinker for TestShrinker {
     type Ptr = KBox<Self>;
     const BATCH: u16 = 10;
+    const NUMA_AWARE: bool = true;
 
-    fn count_objects(me: &Self) -> usize {
-        me.called();
+    fn count_objects(me: &Self, control: &ShrinkControl) -> usize {
+        me.called(control);
         match me.is_stubborn {
             true => usize::MAX,
             false => me.objects(),
         }
     }
 
-    fn scan_objects(me: &Self, nr_to_scan: usize) -> Option<usize> {
-        me.called();
+    fn scan_objects(me: &Self, control: &mut ShrinkControl) -> Option<usize> {
+        me.called(control);
         if me.is_stubborn {
             return None;
         }
-        let freed = nr_to_scan.min(me.objects());
+        let wanted = match me.is_picky {
+            true => {
+                control.set_nr_scanned(usize::MAX);
+                1
+            }
+            false => control.nr_to_scan(),
+        };
+        let freed = wanted.min(me.objects());
         me.counters.objects.fetch_add(-(freed as i64), Relaxed);
         Some(freed)
     }
@@ -208,6 +229,7 @@ impl MiscDevice for TestDevice {
             calls: Atomic::new(0),
             late: Atomic::new(0),
             dropped: Atomic::new(0),
+            full: Atomic::new(0),
         };
         let counters = Arc::new(counters, GFP_KERNEL)?;
         Arc::pin_init(
@@ -271,6 +293,7 @@ impl MiscDevice for TestDevice {
                     &counters.calls,
                     &counters.late,
                     &counters.dropped,
+                    &counters.full,
                 ] {
                     writer.write(&value.load(Relaxed))?;
                 }
@@ -294,10 +317,11 @@ impl TestDevice {
         if number == 0 {
             return Ok(None);
         }
-        self.counters.objects.store(number, Relaxed);
+        self.counters.objects.store(number.abs(), Relaxed);
         let objects = TestShrinker {
             counters: self.counters.clone(),
             is_stubborn: number == abi::STUBBORN,
+            is_picky: number < 0,
             is_valid: Atomic::new(true),
         };
         let objects = KBox::new(objects, GFP_KERNEL)?;

@@ -21,7 +21,8 @@ pub const RELEASED: u32 = 4;
 pub const SIGNAL_AS_OPENER: u32 = 5;
 
 /// `_IOW(MAGIC, 6, i64)`: registers a shrinker with this number of objects, instead of the one that
-/// is registered. 0 registers none, [`STUBBORN`] one that has many objects and frees none.
+/// is registered. 0 registers none, [`STUBBORN`] one that has many objects and frees none. With a
+/// negative number, it frees one object in each call, and says that it has looked at all.
 pub const SHRINKER: u32 = 6;
 /// `_IOR(MAGIC, 7, Shrunk)`: returns what has happened to the shrinkers of the file.
 pub const SHRUNK: u32 = 7;
@@ -41,6 +42,8 @@ pub struct Shrunk {
     pub late: i64,
     /// How many shrinkers have dropped their data.
     pub dropped: i64,
+    /// How often a function was called for memory that is allocated with `GFP_KERNEL`.
+    pub full: i64,
 }
 
 /// [`Walk::kind`]: the threads of the caller.

@@ -12,6 +12,7 @@
 
 #define COMPILE_OFFSETS
 
+#include <linux/build_bug.h>
 #include <linux/cdev.h>
 #include <linux/compiler.h>
 #include <linux/cred.h>
@@ -40,6 +41,9 @@
 #if __has_include("helpers/vma_desc.h")
 #include "helpers/vma_desc.h"
 #endif
+
+/* bindgen has no value for BIT(). */
+static_assert(SHRINKER_NUMA_AWARE == 1 << 2);
 
 #define SIZE(type)							\
 	({								\
@@ -245,7 +249,10 @@ static void __used rust_layout(void)
 	FIELD(shrinker, seeks);
 	FIELD(shrinker, batch);
 	FIELD(shrinker, private_data);
+	FIELD(shrink_control, gfp_mask);
+	FIELD(shrink_control, nid);
 	FIELD(shrink_control, nr_to_scan);
+	FIELD(shrink_control, nr_scanned);
 
 	SIZE(miscdevice);
 	FIELD(miscdevice, minor);

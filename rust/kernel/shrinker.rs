@@ -57,6 +57,13 @@ pub trait Shrinker: 'static {
     /// kernel's default, which is 128.
     const BATCH: u16 = 0;
 
+    /// Whether the objects of each NUMA node are counted and freed separately: the callbacks are
+    /// called for each node, and only see to the objects of [`ShrinkControl::nid`].
+    ///
+    /// Without it, they are called for all objects, whatever the node is.
+    #[doc(alias = "SHRINKER_NUMA_AWARE")]
+    const NUMA_AWARE: bool = false;
+
     /// Returns how many objects can be freed. This may be an estimate. A result greater than
     /// `i32::MAX` is reduced to that.
     ///
@@ -65,28 +72,243 @@ pub trait Shrinker: 'static {
     /// # Context
     ///
     /// Process context.
-    fn count_objects(me: <Self::Ptr as ForeignOwnable>::Borrowed<'_>) -> usize;
+    fn count_objects(
+        me: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        control: &ShrinkControl,
+    ) -> usize;
 
-    /// Frees up to `nr_to_scan` objects. Returns how many it has freed, or `None` if it cannot free
-    /// any now, for example because a lock is held.
+    /// Looks at up to [`ShrinkControl::nr_to_scan`] objects, and frees those that it can. Returns
+    /// how many it has freed, or `None` if it cannot free any now, for example because a lock is
+    /// held.
     ///
-    /// C: `SHRINK_STOP` for `None`. By a file in debugfs, userspace can choose any `nr_to_scan`
-    /// other than zero.
+    /// C: `SHRINK_STOP` for `None`.
     ///
     /// # Context
     ///
     /// Process context; may sleep.
     fn scan_objects(
         me: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
-        nr_to_scan: usize,
+        control: &mut ShrinkControl,
     ) -> Option<usize>;
+}
+
+/// What the kernel asks a shrinker for, and how far it has come.
+///
+/// Only the callbacks of a [`Shrinker`] get one.
+///
+/// # Examples
+///
+/// A cache that frees a buffer only if the hardware has finished with it:
+///
+/// ```
+/// use kernel::{
+///     shrinker::{ShrinkControl, Shrinker},
+///     sync::atomic::{Acquire, Atomic, Relaxed, Release},
+/// };
+///
+/// struct Buffer {
+///     busy: Atomic<bool>,
+///     allocated: Atomic<bool>,
+/// }
+///
+/// struct Buffers([Buffer; 16]);
+///
+/// impl Shrinker for Buffers {
+///     type Ptr = KBox<Self>;
+///
+///     fn count_objects(me: &Self, control: &ShrinkControl) -> usize {
+///         // To free a buffer, the driver calls into a file system.
+///         if !control.allows_fs() {
+///             return 0;
+///         }
+///         me.0.iter().filter(|buffer| buffer.allocated.load(Relaxed)).count()
+///     }
+///
+///     fn scan_objects(me: &Self, control: &mut ShrinkControl) -> Option<usize> {
+///         let (mut seen, mut freed) = (0, 0);
+///         for buffer in me.0.iter().take(control.nr_to_scan()) {
+///             seen += 1;
+///             if !buffer.busy.load(Acquire) {
+///                 buffer.allocated.store(false, Release);
+///                 freed += 1;
+///             }
+///         }
+///         control.set_nr_scanned(seen);
+///         (seen > 0).then_some(freed)
+///     }
+/// }
+/// ```
+#[doc(alias = "shrink_control")]
+#[derive(Debug)]
+pub struct ShrinkControl {
+    // A copy, so that neither a null pointer nor a pointer to another shrinker's can be in it.
+    gfp_mask: bindings::gfp_t,
+    nid: u32,
+    nr_to_scan: usize,
+    nr_scanned: usize,
+}
+
+impl ShrinkControl {
+    /// Copies what C passes to a callback.
+    ///
+    /// # Safety
+    ///
+    /// `control` must be the argument of a callback.
+    unsafe fn new(control: *const bindings::shrink_control) -> Self {
+        // SAFETY: By the safety requirements, the pointer is valid, and nothing else uses the
+        // struct: it is on the stack of the caller.
+        let control = unsafe { &*control };
+        Self {
+            gfp_mask: control.gfp_mask,
+            // CAST: It is the number of a node, also if it comes from debugfs.
+            nid: control.nid as u32,
+            nr_to_scan: control.nr_to_scan,
+            nr_scanned: control.nr_scanned,
+        }
+    }
+
+    /// Returns the NUMA node on which memory is needed.
+    ///
+    /// It may be offline, as a file in debugfs accepts each node that is possible.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     shrinker::ShrinkControl,
+    ///     sync::atomic::{Atomic, Relaxed},
+    /// };
+    ///
+    /// /// The pages that a pool has on each node.
+    /// struct Pool {
+    ///     pages: KVec<Atomic<usize>>,
+    /// }
+    ///
+    /// impl Pool {
+    ///     /// For a shrinker that is `NUMA_AWARE`.
+    ///     fn count(&self, control: &ShrinkControl) -> usize {
+    ///         let pages = self.pages.get(control.nid() as usize);
+    ///         pages.map_or(0, |pages| pages.load(Relaxed))
+    ///     }
+    /// }
+    /// ```
+    #[inline]
+    pub fn nid(&self) -> u32 {
+        self.nid
+    }
+
+    /// Returns how many objects [`Shrinker::scan_objects`] should look at. In
+    /// [`Shrinker::count_objects`], it is 0.
+    ///
+    /// By a file in debugfs, userspace can choose any value other than zero.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// See [`ShrinkControl`].
+    #[inline]
+    pub fn nr_to_scan(&self) -> usize {
+        self.nr_to_scan
+    }
+
+    /// Tells the kernel how many objects [`Shrinker::scan_objects`] has looked at, also in vain.
+    /// Without a call, that is [`nr_to_scan`](Self::nr_to_scan).
+    ///
+    /// For one that has looked at more or fewer: the kernel asks again, until enough have been
+    /// looked at. 0 counts as 1, as it would ask without an end; return `None` then. A value
+    /// greater than `i32::MAX` is reduced to that.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// See [`ShrinkControl`].
+    #[inline]
+    pub fn set_nr_scanned(&mut self, objects: usize) {
+        self.nr_scanned = objects.clamp(1, i32::MAX as usize);
+    }
+
+    /// Returns whether the callback may call into a file system (`__GFP_FS`): the code that
+    /// allocates memory holds no lock of one.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// See [`ShrinkControl`].
+    #[doc(alias = "__GFP_FS")]
+    #[inline]
+    pub fn allows_fs(&self) -> bool {
+        self.has_flag(bindings::___GFP_FS_BIT)
+    }
+
+    /// Returns whether the callback may start I/O, and wait for it (`__GFP_IO`).
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::shrinker::ShrinkControl;
+    ///
+    /// /// Returns whether objects that have changed can be written, and then freed.
+    /// fn can_write(control: &ShrinkControl) -> bool {
+    ///     control.allows_io() && !current!().is_kswapd()
+    /// }
+    /// ```
+    #[doc(alias = "__GFP_IO")]
+    #[inline]
+    pub fn allows_io(&self) -> bool {
+        self.has_flag(bindings::___GFP_IO_BIT)
+    }
+
+    /// Returns whether memory is reclaimed by the task that allocates it, if it is not
+    /// [`kswapd`](crate::task::CurrentTask::is_kswapd) that does (`__GFP_DIRECT_RECLAIM`).
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::shrinker::ShrinkControl;
+    ///
+    /// /// Returns whether the callback may wait for the hardware.
+    /// fn can_wait(control: &ShrinkControl) -> bool {
+    ///     control.allows_direct_reclaim() || current!().is_kswapd()
+    /// }
+    /// ```
+    #[doc(alias = "__GFP_DIRECT_RECLAIM")]
+    #[inline]
+    pub fn allows_direct_reclaim(&self) -> bool {
+        self.has_flag(bindings::___GFP_DIRECT_RECLAIM_BIT)
+    }
+
+    #[inline]
+    fn has_flag(&self, bit: c_uint) -> bool {
+        self.gfp_mask & (1 << bit) != 0
+    }
 }
 
 /// A shrinker that is registered.
 ///
 /// Dropping it unregisters the shrinker, and waits until no callback is running. If it is leaked,
 /// it is unregistered when its module is unloaded, or when the `init()` of the module fails. The
-/// shrinker is neither NUMA nor memcg aware.
+/// shrinker is not memcg aware.
 ///
 /// The context below is that of the drop.
 ///
@@ -108,7 +330,7 @@ pub trait Shrinker: 'static {
 /// ```
 /// use kernel::{
 ///     new_spinlock,
-///     shrinker::{Shrinker, ShrinkerRegistration},
+///     shrinker::{ShrinkControl, Shrinker, ShrinkerRegistration},
 ///     sync::{Arc, ArcBorrow, SpinLock},
 /// };
 ///
@@ -137,11 +359,11 @@ pub trait Shrinker: 'static {
 /// impl Shrinker for Cache {
 ///     type Ptr = Arc<Self>;
 ///
-///     fn count_objects(me: ArcBorrow<'_, Self>) -> usize {
+///     fn count_objects(me: ArcBorrow<'_, Self>, _: &ShrinkControl) -> usize {
 ///         me.unused.lock().is_some().into()
 ///     }
 ///
-///     fn scan_objects(me: ArcBorrow<'_, Self>, _nr_to_scan: usize) -> Option<usize> {
+///     fn scan_objects(me: ArcBorrow<'_, Self>, _: &mut ShrinkControl) -> Option<usize> {
 ///         let unused = me.unused.lock().take();
 ///         Some(unused.is_some().into())
 ///     }
@@ -154,9 +376,6 @@ pub trait Shrinker: 'static {
 ///     GFP_KERNEL,
 /// )?;
 /// cache.put(cache.get()?);
-/// # assert!(Cache::count_objects(cache.as_arc_borrow()) <= 1);
-/// # assert!(Cache::scan_objects(cache.as_arc_borrow(), 10) <= Some(1));
-/// # assert_eq!(Cache::count_objects(cache.as_arc_borrow()), 0);
 /// # drop(shrinker);
 /// # // It has no reference any more.
 /// # assert!(Arc::into_unique_or_drop(cache).is_some());
@@ -233,8 +452,13 @@ fn alloc<T: Shrinker>(name: fmt::Arguments<'_>) -> Result<NonNull<bindings::shri
     // C would format it twice, and warn if the results differ in length.
     let name = CString::try_from_fmt(name)?;
     let format = c_str!("%s").as_char_ptr();
+    let flags = if T::NUMA_AWARE {
+        SHRINKER_NUMA_AWARE
+    } else {
+        0
+    };
     // SAFETY: The format has one argument, and both are strings. The name is copied.
-    let shrinker = unsafe { bindings::shrinker_alloc(0, format, name.as_char_ptr()) };
+    let shrinker = unsafe { bindings::shrinker_alloc(flags, format, name.as_char_ptr()) };
     let shrinker = NonNull::new(shrinker).ok_or(ENOMEM)?;
     // SAFETY: The shrinker was allocated above, and nothing else uses it.
     let fields = unsafe { &mut *shrinker.as_ptr() };
@@ -284,14 +508,16 @@ unsafe fn end<T: Shrinker>(leftover: *mut Leftover) {
 /// Only the core mm may call this, with a shrinker of [`ShrinkerRegistration::register`].
 unsafe extern "C" fn count_objects<T: Shrinker>(
     shrinker: *mut bindings::shrinker,
-    _sc: *mut bindings::shrink_control,
+    control: *mut bindings::shrink_control,
 ) -> c_ulong {
     // SAFETY: The field does not change after the registration.
     let data = unsafe { (*shrinker).private_data };
     // SAFETY: `data` is the result of `into_foreign()`. It is not taken back before this returns:
     // the caller has a reference to the shrinker, or an open file in debugfs.
     let me = unsafe { T::Ptr::borrow(data.cast()) };
-    clamp_objects(T::count_objects(me))
+    // SAFETY: `control` is the argument of this callback.
+    let control = unsafe { ShrinkControl::new(control) };
+    clamp_objects(T::count_objects(me, &control))
 }
 
 /// The `scan_objects` of a shrinker.
@@ -301,17 +527,25 @@ unsafe extern "C" fn count_objects<T: Shrinker>(
 /// Only the core mm may call this, with a shrinker of [`ShrinkerRegistration::register`].
 unsafe extern "C" fn scan_objects<T: Shrinker>(
     shrinker: *mut bindings::shrinker,
-    sc: *mut bindings::shrink_control,
+    raw_control: *mut bindings::shrink_control,
 ) -> c_ulong {
-    // SAFETY: As in `count_objects()`. `sc` belongs to the caller.
-    let (data, nr_to_scan) = unsafe { ((*shrinker).private_data, (*sc).nr_to_scan) };
+    // SAFETY: As in `count_objects()`.
+    let data = unsafe { (*shrinker).private_data };
     // SAFETY: As in `count_objects()`.
     let me = unsafe { T::Ptr::borrow(data.cast()) };
-    match T::scan_objects(me, nr_to_scan) {
+    // SAFETY: As in `count_objects()`.
+    let mut control = unsafe { ShrinkControl::new(raw_control) };
+    let result = T::scan_objects(me, &mut control);
+    // SAFETY: The struct is on the stack of the caller, which reads the field after this returns.
+    unsafe { (*raw_control).nr_scanned = control.nr_scanned };
+    match result {
         Some(freed) => clamp_objects(freed),
         None => SHRINK_STOP,
     }
 }
+
+/// C's constant of this name. bindgen has no value for it, so `rust/layout.c` checks this one.
+const SHRINKER_NUMA_AWARE: c_uint = 1 << 2;
 
 /// C's constant of this name.
 const SHRINK_STOP: c_ulong = c_ulong::MAX;

@@ -712,6 +712,26 @@ impl Task {
 
 // These methods require that the task is `current`: only the task itself changes what they return.
 impl CurrentTask {
+    /// Returns whether the task is a `kswapd`, which reclaims memory for others.
+    ///
+    /// For the callbacks of a [`Shrinker`](crate::shrinker::Shrinker).
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// // KUnit runs this in a kthread of its own.
+    /// assert!(!current!().is_kswapd());
+    /// ```
+    #[doc(alias("current_is_kswapd", "PF_KSWAPD"))]
+    #[inline]
+    pub fn is_kswapd(&self) -> bool {
+        self.flags() & bindings::PF_KSWAPD != 0
+    }
+
     /// Returns the mm of the task, or `None` for a kthread without `kthread_use_mm()` and for a
     /// task that has passed `exit_mm()`.
     ///

@@ -35,6 +35,7 @@ use kernel::{
     new_mutex,
     prelude::*,
     shrinker::{
+        ShrinkControl,
         Shrinker,
         ShrinkerRegistration, //
     },
@@ -331,12 +332,12 @@ struct Endless;
 impl Shrinker for Endless {
     type Ptr = ();
 
-    fn count_objects((): ()) -> usize {
+    fn count_objects((): (), _control: &ShrinkControl) -> usize {
         ROUNDS.add(1, Relaxed);
         1
     }
 
-    fn scan_objects((): (), _nr_to_scan: usize) -> Option<usize> {
+    fn scan_objects((): (), _control: &mut ShrinkControl) -> Option<usize> {
         ROUNDS.add(1, Relaxed);
         None
     }

@@ -6,7 +6,7 @@
 
 use kernel::{
     prelude::*,
-    shrinker::Shrinker,
+    shrinker::{ShrinkControl, Shrinker},
     sync::atomic::{Atomic, Relaxed},
 };
 
@@ -19,14 +19,14 @@ impl Shrinker for Objects {
     type Ptr = KBox<Self>;
     //~[bad]^ ERROR: E0277: cannot be shared between threads safely
 
-    fn count_objects(me: &Self) -> usize {
+    fn count_objects(me: &Self, _control: &ShrinkControl) -> usize {
         #[cfg(good)]
         return me.0.load(Relaxed);
         #[cfg(bad)]
         return me.0.get();
     }
 
-    fn scan_objects(_me: &Self, _nr_to_scan: usize) -> Option<usize> {
+    fn scan_objects(_me: &Self, _control: &mut ShrinkControl) -> Option<usize> {
         None
     }
 }

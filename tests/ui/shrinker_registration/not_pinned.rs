@@ -6,7 +6,7 @@
 
 use kernel::{
     prelude::*,
-    shrinker::{Shrinker, ShrinkerRegistration},
+    shrinker::{ShrinkControl, Shrinker, ShrinkerRegistration},
 };
 
 pub struct Nothing;
@@ -14,11 +14,11 @@ pub struct Nothing;
 impl Shrinker for Nothing {
     type Ptr = ();
 
-    fn count_objects((): ()) -> usize {
+    fn count_objects((): (), _control: &ShrinkControl) -> usize {
         0
     }
 
-    fn scan_objects((): (), _nr_to_scan: usize) -> Option<usize> {
+    fn scan_objects((): (), _control: &mut ShrinkControl) -> Option<usize> {
         None
     }
 }

@@ -54,6 +54,7 @@ const TESTS: &[Test] = &[
     ("signal during execve() of a thread", signal_in_exec),
     ("shrinker that frees objects", shrinker),
     ("shrinker that frees nothing", stubborn_shrinker),
+    ("shrinker that looks at many objects", picky_shrinker),
     (
         "shrinker that ends while memory is reclaimed",
         shrinker_race,
@@ -119,6 +120,8 @@ fn shrinker() -> Result<()> {
     ensure!(result.objects < OBJECTS / 2, "{result:?}");
     // Each call frees ten.
     ensure!(result.calls > (OBJECTS - result.objects) / 10, "{result:?}");
+    // drop_slab() reclaims as for GFP_KERNEL.
+    ensure!(result.full > 0, "{result:?}");
     ensure!((result.late, result.dropped) == (0, 0), "{result:?}");
     ask(&device, SHRINKER, 0i64)?;
     drop_slab()?;
@@ -139,6 +142,21 @@ fn stubborn_shrinker() -> Result<()> {
     ensure!(result.calls >= 20, "{result:?}");
     ensure!(result.objects == abi::STUBBORN, "{result:?}");
     did("calls of a shrinker", result.calls);
+    Ok(())
+}
+
+/// After the first object that is freed, the kernel asks for no more. It would ask a hundred times
+/// for the ten objects of each call.
+fn picky_shrinker() -> Result<()> {
+    const OBJECTS: i64 = 1000;
+    let device = open()?;
+    ask(&device, SHRINKER, -OBJECTS)?;
+    drop_slab()?;
+    let result = shrunk(&device)?;
+    let freed = OBJECTS - result.objects;
+    // Each object needs a call that counts them, and one that frees it.
+    ensure!(freed > 0 && result.calls >= 2 * freed, "{result:?}");
+    did("objects that were freed", freed);
     Ok(())
 }
 
