@@ -225,6 +225,60 @@ pub fn perfmon_capable() -> bool {
     capable(Capability::PERFMON) || capable(Capability::SYS_ADMIN)
 }
 
+/// Returns whether the current task has `CAP_BPF` or `CAP_SYS_ADMIN` in the initial user namespace.
+///
+/// It asks about one after the other, so a refusal may be logged twice.
+///
+/// # Context
+///
+/// Process context.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::capability::bpf_capable;
+///
+/// // A kthread has all capabilities.
+/// assert!(bpf_capable());
+/// ```
+#[inline]
+pub fn bpf_capable() -> bool {
+    capable(Capability::BPF) || capable(Capability::SYS_ADMIN)
+}
+
+/// Returns whether the current task has `CAP_CHECKPOINT_RESTORE` or `CAP_SYS_ADMIN` in the user
+/// namespace `ns`.
+///
+/// It asks about one after the other, so a refusal may be logged twice.
+///
+/// # Context
+///
+/// Process context.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     capability::checkpoint_restore_ns_capable,
+///     user_namespace::UserNamespace, //
+/// };
+///
+/// /// Sets what only the restore of a checkpoint may set, such as a number that the kernel
+/// /// chooses.
+/// fn restore(ns: &UserNamespace) -> Result {
+///     if !checkpoint_restore_ns_capable(ns) {
+///         return Err(EPERM);
+///     }
+///     // ...
+///     Ok(())
+/// }
+/// assert!(restore(UserNamespace::init()).is_ok());
+/// ```
+#[inline]
+pub fn checkpoint_restore_ns_capable(ns: &UserNamespace) -> bool {
+    ns_capable(ns, Capability::CHECKPOINT_RESTORE) || ns_capable(ns, Capability::SYS_ADMIN)
+}
+
 /// Returns whether the current task has `cap` in the user namespace `ns`.
 ///
 /// Otherwise, it is like [`capable`].
