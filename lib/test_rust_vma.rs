@@ -201,6 +201,7 @@ impl kernel::Module for TestModule {
                 CharDeviceRegistration::register(
                     CharDeviceOptions {
                         name: c_str!("test_rust_char"),
+                        class: None,
                         minors: 3,
                     },
                     (),
@@ -659,6 +660,8 @@ struct CharTest {
 impl CharDevice for CharTest {
     type Ptr = Pin<KBox<Self>>;
     type Data = ();
+
+    const NOOP_LLSEEK: bool = true;
 
     fn open(
         _file: &File,

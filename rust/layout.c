@@ -228,6 +228,7 @@ static void __used rust_layout(void)
 	FIELD(file_operations, read);
 	FIELD(file_operations, write);
 	FIELD(file_operations, poll);
+	FIELD(file_operations, llseek);
 	FIELD(file_operations, mmap);
 	FIELD(file_operations, unlocked_ioctl);
 	FIELD(file_operations, compat_ioctl);

@@ -93,7 +93,7 @@ const PERMISSIONS: u16 = 0o777;
 /// The options of a character device, or of a region, that is to be registered.
 #[derive(Copy, Clone)]
 pub struct CharDeviceOptions {
-    /// The name of the device, which `/proc/devices` has, and of its class in `/sys/class/`.
+    /// The name of the device, which `/proc/devices` has.
     ///
     /// It is also the name of the node in `/dev`. In a region, or if the device has several minor
     /// numbers, the minor number of the node follows. A [`CharDeviceNode`] can have another name.
@@ -101,6 +101,9 @@ pub struct CharDeviceOptions {
     /// It has 1 to 63 bytes, which are printable ASCII characters other than a space, `/` and `!`.
     /// The first one is not a period.
     pub name: &'static CStr,
+    /// The name of the class in `/sys/class/`, if it is not that of the device. The rules of that
+    /// apply.
+    pub class: Option<&'static CStr>,
     /// The number of minor numbers.
     pub minors: u32,
 }
@@ -364,6 +367,10 @@ impl Numbers {
         Ok(Self { first, count })
     }
 
+    fn major(&self) -> u32 {
+        self.first >> bindings::MINORBITS
+    }
+
     /// Returns the first minor number.
     fn minor(&self) -> u32 {
         self.first & bindings::MINORMASK
@@ -382,7 +389,7 @@ struct Class(*mut bindings::class);
 
 impl Class {
     fn new(options: CharDeviceOptions) -> Result<Self> {
-        let name = options.name.as_char_ptr();
+        let name = options.class.unwrap_or(options.name).as_char_ptr();
         // SAFETY: `name` is a string. The class keeps the pointer. The string is part of the
         // driver, and the class is destroyed before the module is freed.
         let class = from_err_ptr(unsafe { bindings::class_create(name) })?;
@@ -580,6 +587,10 @@ impl Minors {
         })
     }
 
+    fn major(&self) -> u32 {
+        self.region.owned.1.major()
+    }
+
     /// Returns the first minor number.
     fn first(&self) -> u32 {
         self.first_device() & bindings::MINORMASK
@@ -699,8 +710,10 @@ impl Parts {
 ///   succeeded for its node.
 struct Registered {
     parts: UnsafeCell<Option<Parts>>,
-    /// The first minor number, and how many there are. `start()` stores them before `cdev_add()`,
-    /// through a shared reference. They are not read from `parts`, which the notifier writes.
+    /// The major number, the first minor number, and how many there are. `start()` stores them
+    /// before `cdev_add()`, through a shared reference. They are not read from `parts`, which the
+    /// notifier writes.
+    major: Atomic<u32>,
     minor: Atomic<u32>,
     minors: Atomic<u32>,
     leftover: Leftover,
@@ -718,6 +731,7 @@ impl Registered {
         // INVARIANT: The device has not been added.
         Self {
             parts: UnsafeCell::new(None),
+            major: Atomic::new(0),
             minor: Atomic::new(0),
             minors: Atomic::new(0),
             leftover: Leftover::new(Kind::Registration, deregister),
@@ -739,6 +753,7 @@ impl Registered {
         node: CharDeviceNode<'_>,
         driver: Driver,
     ) -> Result {
+        self.major.store(minors.major(), Relaxed);
         self.minor.store(minors.first(), Relaxed);
         self.minors.store(minors.count(), Relaxed);
         let path = node.path.map(CStr::to_cstring).transpose()?;
@@ -847,7 +862,7 @@ unsafe fn deregister(leftover: *mut Leftover) {
 /// }
 ///
 /// // When the module is loaded.
-/// let options = CharDeviceOptions { name: c_str!("rust_sensor"), minors: 16 };
+/// let options = CharDeviceOptions { name: c_str!("rust_sensor"), class: None, minors: 16 };
 /// let region = CharDeviceRegion::<Sensor>::new(options)?;
 ///
 /// // For each sensor: /dev/rust_sensor0, /dev/rust_sensor1.
@@ -865,7 +880,7 @@ unsafe fn deregister(leftover: *mut Leftover) {
 /// # assert_eq!(third.minor(), 0);
 /// # drop(region);
 /// # for minors in [0, CharDeviceRegion::<Sensor>::MAX_MINORS + 1] {
-/// #     let options = CharDeviceOptions { name: c_str!("rust_sensors"), minors };
+/// #     let options = CharDeviceOptions { name: c_str!("rust_sensors"), class: None, minors };
 /// #     assert_eq!(CharDeviceRegion::<Sensor>::new(options).err(), Some(EINVAL));
 /// # }
 /// # Ok::<(), Error>(())
@@ -944,9 +959,14 @@ impl<T: CharDevice> CharDeviceRegion<T> {
     /// // 240 to 254 are for local use.
     /// const MAJOR: u32 = 240;
     ///
-    /// let options = CharDeviceOptions { name: c_str!("rust_tape"), minors: 8 };
+    /// let options = CharDeviceOptions {
+    ///     name: c_str!("rust_tape"),
+    ///     class: Some(c_str!("rust_tape_class")),
+    ///     minors: 8,
+    /// };
     /// let region = CharDeviceRegion::<Tape>::with_major(options, MAJOR, 8)?;
-    /// # let other = CharDeviceOptions { name: c_str!("rust_tapes"), minors: 8 };
+    /// assert_eq!(region.major(), MAJOR);
+    /// # let other = CharDeviceOptions { name: c_str!("rust_tapes"), class: None, minors: 8 };
     /// # let refused = |major, minor| {
     /// #     CharDeviceRegion::<Tape>::with_major(other, major, minor).err()
     /// # };
@@ -956,6 +976,16 @@ impl<T: CharDevice> CharDeviceRegion<T> {
     /// #     assert_eq!(refused(major, minor), Some(EINVAL));
     /// # }
     /// # assert_eq!(refused(MAJOR, u32::MAX), Some(EINVAL));
+    /// # // Names of classes.
+    /// # for (class, error) in [
+    /// #     (Some(c_str!("rust_tape_class")), Some(EEXIST)),
+    /// #     (Some(c_str!("rust_tape")), None),
+    /// #     (Some(c_str!("rust/tape")), Some(EINVAL)),
+    /// #     (Some(c_str!("")), Some(EINVAL)),
+    /// # ] {
+    /// #     let other = CharDeviceOptions { class, ..other };
+    /// #     assert_eq!(CharDeviceRegion::<Tape>::new(other).err(), error);
+    /// # }
     /// # // The ends of the range.
     /// # assert!(refused(511, (1 << 20) - 8).is_none());
     /// # assert!(refused(MAJOR, 0).is_none());
@@ -968,8 +998,26 @@ impl<T: CharDevice> CharDeviceRegion<T> {
         Self::allocate(options, Some((major, first_minor)))
     }
 
+    /// Returns the major number.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    ///
+    /// # Examples
+    ///
+    /// See [`Self::with_major`].
+    #[doc(alias = "MAJOR")]
+    pub fn major(&self) -> u32 {
+        // This does not change when the region ends.
+        self.region.owned.1.major()
+    }
+
     fn allocate(options: CharDeviceOptions, fixed: Option<(u32, u32)>) -> Result<Self> {
-        if !is_valid(options.name) || !(1..=Self::MAX_MINORS).contains(&options.minors) {
+        if !is_valid(options.name)
+            || options.class.is_some_and(|class| !is_valid(class))
+            || !(1..=Self::MAX_MINORS).contains(&options.minors)
+        {
             return Err(EINVAL);
         }
         let module = this_module::<T::OwnerModule>().as_ptr();
@@ -1042,12 +1090,13 @@ impl<T: CharDevice> CharDeviceRegion<T> {
 ///     }
 /// }
 ///
-/// let options = CharDeviceOptions { name: c_str!("rust_numbers"), minors: 2 };
+/// let options = CharDeviceOptions { name: c_str!("rust_numbers"), class: None, minors: 2 };
 /// let device = CharDeviceRegistration::<Numbers>::register(options, ());
 /// let device = KBox::pin_init(device, GFP_KERNEL)?;
 /// # assert_eq!(device.minors(), 2);
+/// # assert!(device.major() > 0);
 /// # let refused = |name, minors| {
-/// #     let options = CharDeviceOptions { name, minors };
+/// #     let options = CharDeviceOptions { name, class: None, minors };
 /// #     let device = CharDeviceRegistration::<Numbers>::register(options, ());
 /// #     KBox::pin_init(device, GFP_KERNEL).err()
 /// # };
@@ -1161,10 +1210,11 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     ///     };
     ///     KBox::pin_init(CharDeviceRegistration::register_in(region, node, ()), GFP_KERNEL)
     /// };
-    /// # let options = CharDeviceOptions { name: c_str!("rust_card"), minors: 4 };
+    /// # let options = CharDeviceOptions { name: c_str!("rust_card"), class: None, minors: 4 };
     /// # let region = CharDeviceRegion::<Port>::new(options)?;
     /// # let port = add_port(&region, 0, 2)?;
     /// # assert_eq!((port.minor(), port.minors()), (2, 1));
+    /// # assert_eq!(port.major(), region.major());
     /// # assert_eq!(add_port(&region, 1, 2).err(), Some(EBUSY));
     /// # assert_eq!(add_port(&region, 1, 4).err(), Some(EINVAL));
     /// # let add = |node| {
@@ -1186,7 +1236,7 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// # drop(port);
     /// # assert_eq!(add_port(&region, 1, 2)?.minor(), 2);
     /// # // Minor numbers that do not begin with 0.
-    /// # let options = CharDeviceOptions { name: c_str!("rust_cards"), minors: 4 };
+    /// # let options = CharDeviceOptions { name: c_str!("rust_cards"), class: None, minors: 4 };
     /// # let region = CharDeviceRegion::<Port>::with_major(options, 241, 8)?;
     /// # for minor in [0, 7, 12, u32::MAX] {
     /// #     assert_eq!(add_port(&region, 0, minor).err(), Some(EINVAL));
@@ -1257,6 +1307,13 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
         &self.data
     }
 
+    /// Returns the major number.
+    ///
+    /// For a driver that tells userspace by other means than the node, such as configfs.
+    pub fn major(&self) -> u32 {
+        self.registered.major.load(Relaxed)
+    }
+
     /// Returns the minor number of the first node.
     pub fn minor(&self) -> u32 {
         self.registered.minor.load(Relaxed)
@@ -1283,6 +1340,14 @@ pub trait CharDevice: Sized + 'static {
 
     /// What the files of a device share, see [`CharDeviceRegistration::data`].
     type Data: Send + Sync + 'static;
+
+    /// Whether `lseek()` succeeds, though it does not change the position of a file, which it
+    /// returns. Otherwise it fails with `ESPIPE`.
+    ///
+    /// For a device without positions, of which a driver in C has had this: userspace may rely on
+    /// it. `pread()` and `pwrite()` pass their positions to the driver in either case.
+    #[doc(alias("noop_llseek", "llseek"))]
+    const NOOP_LLSEEK: bool = false;
 
     /// Creates the data of a file that is being opened. `minor` is less than
     /// [`CharDeviceRegistration::minors`].
@@ -1480,6 +1545,8 @@ impl<T: CharDevice> Operations<T> {
 // SAFETY: The table is given to files of character devices only. `open()` stores the result of
 // `into_foreign()`, and no other function writes the field.
 unsafe impl<T: CharDevice> FileOperations for Operations<T> {
+    const NOOP_LLSEEK: bool = T::NOOP_LLSEEK;
+
     forward_file_operations!(T: CharDevice);
 }
 

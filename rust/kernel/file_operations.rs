@@ -53,6 +53,9 @@ pub(crate) unsafe trait FileOperations {
     /// The module that contains the code of the driver.
     const OWNER: *mut bindings::module;
 
+    /// Whether `lseek()` succeeds, and does nothing.
+    const NOOP_LLSEEK: bool = false;
+
     /// Whether the driver implements the function of this name.
     const HAS_MMAP: bool;
     /// Whether the driver implements the function of this name.
@@ -218,6 +221,11 @@ impl<T: FileOperations> Calls<T> {
         let table = bindings::file_operations {
             owner: T::OWNER,
             release: Some(Self::release),
+            llseek: if T::NOOP_LLSEEK {
+                Some(bindings::noop_llseek)
+            } else {
+                None
+            },
             mmap: if T::HAS_MMAP {
                 assert!(!T::HAS_MMAP_PREPARE, "a file has one kind of hook");
                 Some(Self::mmap)
@@ -259,11 +267,12 @@ impl<T: FileOperations> Calls<T> {
         file: *mut bindings::file,
         make: impl FnOnce(&File) -> Result<T::Ptr>,
     ) -> Result {
-        // `do_dentry_open()` clears this after `FMODE_OPENED` is set, as the table has no `llseek`.
+        // `do_dentry_open()` clears this after `FMODE_OPENED` is set, if the table has no `llseek`.
         // By then, `make` may have given the file to another task, which installs it.
-        //
-        // SAFETY: `file` is being opened, so no other task uses it.
-        unsafe { bindings::file_clear_lseek(file) };
+        if !T::NOOP_LLSEEK {
+            // SAFETY: `file` is being opened, so no other task uses it.
+            unsafe { bindings::file_clear_lseek(file) };
+        }
         // SAFETY: The caller of `->open()` holds a reference, and has not installed the file, so
         // there is no `fdget_pos()` on it.
         let data = make(unsafe { File::from_raw_file(file) })?;

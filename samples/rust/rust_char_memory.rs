@@ -61,6 +61,7 @@ impl kernel::Module for MemoryModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let options = CharDeviceOptions {
             name: c_str!("rust_char_memory"),
+            class: None,
             minors: abi::NODES,
         };
         let mut memories = KVec::with_capacity(abi::NODES as usize, GFP_KERNEL)?;

@@ -90,6 +90,7 @@ impl kernel::Module for SoftdogModule {
         let dog = Arc::pin_init(Dog::new(&worker), GFP_KERNEL)?;
         let options = CharDeviceOptions {
             name: c_str!("rust_softdog"),
+            class: None,
             minors: 1,
         };
 

@@ -64,6 +64,7 @@ impl kernel::Module for UioModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let options = CharDeviceOptions {
             name: c_str!("rust_uio"),
+            class: None,
             minors: 1,
         };
         let device = Arc::new(Device::new()?, GFP_KERNEL)?;

@@ -362,6 +362,7 @@ fn device<T: MiscDevice>() -> Result<Pin<KBox<MiscDeviceRegistration<T>>>> {
 fn char_device<T: CharDevice<Data = ()>>() -> Result<Pin<KBox<CharDeviceRegistration<T>>>> {
     let options = CharDeviceOptions {
         name: c_str!("rust_leftover"),
+        class: None,
         minors: 1,
     };
 
@@ -372,6 +373,7 @@ fn char_device<T: CharDevice<Data = ()>>() -> Result<Pin<KBox<CharDeviceRegistra
 fn region() -> Result {
     let region = CharDeviceRegion::<Device>::new(CharDeviceOptions {
         name: c_str!("rust_leftover"),
+        class: None,
         minors: 2,
     })?;
     let add = || {
@@ -397,6 +399,7 @@ fn region() -> Result {
 fn nodes() -> Result {
     let options = CharDeviceOptions {
         name: c_str!("rust_leftover"),
+        class: Some(c_str!("rust_leftover_class")),
         minors: 2,
     };
     let region = CharDeviceRegion::<Device>::with_major(options, 242, 8)?;
@@ -429,7 +432,11 @@ fn bad_names() -> Result {
         if KBox::pin_init(device, GFP_KERNEL).err() != Some(EINVAL) {
             return Err(EEXIST);
         }
-        let options = CharDeviceOptions { name, minors: 1 };
+        let options = CharDeviceOptions {
+            name,
+            class: None,
+            minors: 1,
+        };
         let device = CharDeviceRegistration::<Device>::register(options, ());
         if KBox::pin_init(device, GFP_KERNEL).err() != Some(EINVAL) {
             return Err(EEXIST);
@@ -471,7 +478,11 @@ fn foreign_device() -> Result {
         if char_device::<ForeignDevice>().err() != Some(EINVAL) {
             return Err(EEXIST);
         }
-        let options = CharDeviceOptions { name, minors: 1 };
+        let options = CharDeviceOptions {
+            name,
+            class: None,
+            minors: 1,
+        };
         if CharDeviceRegion::<ForeignDevice>::new(options).err() != Some(EINVAL) {
             return Err(EEXIST);
         }
@@ -554,6 +565,7 @@ fn by_ioctl() -> Result<Arc<OwnSlot>> {
     let slot = Arc::pin_init(new_mutex!(None), GFP_KERNEL)?;
     let options = CharDeviceOptions {
         name: c_str!("rust_leftover"),
+        class: None,
         minors: 1,
     };
     let device = CharDeviceRegistration::register(options, slot.clone());

@@ -12,6 +12,6 @@ pub fn options(bytes: &[u8]) -> Result<CharDeviceOptions> {
     let name = c_str!("name");
     #[cfg(bad)]
     let name = CStr::from_bytes_with_nul(bytes).map_err(|_| EINVAL)?;
-    Ok(CharDeviceOptions { name, minors: 1 })
+    Ok(CharDeviceOptions { name, class: None, minors: 1 })
     //~[bad]^ ERROR: lifetime may not live long enough
 }

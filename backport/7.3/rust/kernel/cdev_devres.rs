@@ -70,7 +70,7 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
     /// let add_node = |region: &CharDeviceRegion<Channel>, dev: &Device<Bound>| {
     ///     CharDeviceRegistration::register_child(region, dev, CharDeviceNode::default(), ())
     /// };
-    /// # let options = CharDeviceOptions { name: c_str!("rust_child"), minors: 4 };
+    /// # let options = CharDeviceOptions { name: c_str!("rust_child"), class: None, minors: 4 };
     /// # let region = CharDeviceRegion::<Channel>::new(options)?;
     /// # let name = c_str!("rust_parent").as_char_ptr();
     /// # // SAFETY: `name` is a string. A faux device needs neither a parent nor operations.

@@ -51,6 +51,7 @@ const TESTS: &[Test] = &[
     ("epoll on a misc device that owns the queue", epoll_misc),
     ("epoll that waits for one event", epoll_event),
     ("results of a driver that are wrong", wrong_results),
+    ("lseek() that does nothing", noop_llseek),
     ("anonymous inode file", anon_file),
     ("data of an anonymous inode file", anon_data),
     ("epoll on an anonymous inode file", anon_poll),
@@ -492,6 +493,19 @@ fn epoll_event() -> Result<()> {
         call(&file, io(vma_abi::MAGIC, vma_abi::WAKE), events)?;
         let waited = epoll.wait(&mut found, 0u16)?;
         ensure!(waited == count, "{waited} after a wake-up for {events:#x}");
+    }
+    Ok(())
+}
+
+fn noop_llseek() -> Result<()> {
+    let file = test_file()?;
+    for (offset, whence) in [
+        (5, Whence::SeekSet),
+        (-5, Whence::SeekCur),
+        (0, Whence::SeekEnd),
+    ] {
+        let result = lseek(file.as_raw_fd(), offset, whence);
+        ensure!(result == Ok(0), "lseek({offset}, {whence:?}): {result:?}");
     }
     Ok(())
 }

@@ -278,7 +278,7 @@ fn nodes() -> Result<()> {
             drop(File::open(node).context(node)?);
         }
         for name in ["rust_leftover!nine", "rust_leftover8"] {
-            let device = Path::new("/sys/class/rust_leftover").join(name);
+            let device = Path::new("/sys/class/rust_leftover_class").join(name);
             ensure!(device.exists(), "{} is missing", device.display());
         }
         unload()?;
