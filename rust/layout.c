@@ -18,13 +18,16 @@
 #include <linux/cred.h>
 #include <linux/device.h>
 #include <linux/fs.h>
+#include <linux/hmm.h>
 #include <linux/idr.h>
 #include <linux/kobject.h>
 #include <linux/kthread.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/mm_types.h>
+#include <linux/mmu_notifier.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/rwsem.h>
@@ -35,6 +38,7 @@
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <uapi/linux/sched/types.h>
 
 /* Present only if the kernel itself does not define struct vm_area_desc. */
@@ -156,6 +160,34 @@ static void __used rust_layout(void)
 	FIELD(vm_area_desc, action);
 	SIZE(mmap_action);
 	FIELD_AT(mmap_action, type_, type);
+
+#ifdef CONFIG_MMU_NOTIFIER
+	SIZE(mutex);
+	SIZE(work_struct);
+	SIZE(mmu_interval_notifier);
+	FIELD(mmu_interval_notifier, interval_tree);
+	FIELD(mmu_interval_notifier, mm);
+	FIELD(interval_tree_node, start);
+	FIELD(interval_tree_node, last);
+	SIZE(mmu_interval_notifier_ops);
+	FIELD(mmu_interval_notifier_ops, invalidate);
+	FIELD(mmu_notifier_range, mm);
+	FIELD(mmu_notifier_range, start);
+	FIELD(mmu_notifier_range, end);
+	FIELD(mmu_notifier_range, event);
+#endif
+
+#ifdef CONFIG_HMM_MIRROR
+	SIZE(hmm_range);
+	FIELD(hmm_range, notifier);
+	FIELD(hmm_range, notifier_seq);
+	FIELD(hmm_range, start);
+	FIELD(hmm_range, end);
+	FIELD(hmm_range, hmm_pfns);
+	FIELD(hmm_range, default_flags);
+	FIELD(hmm_range, pfn_flags_mask);
+	FIELD(hmm_range, dev_private_owner);
+#endif
 
 	SIZE_OF(pgprot_t);
 

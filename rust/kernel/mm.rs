@@ -63,6 +63,10 @@ use core::{
 };
 
 pub mod fault;
+#[cfg(CONFIG_HMM_MIRROR)]
+pub mod hmm;
+#[cfg(CONFIG_MMU_NOTIFIER)]
+pub mod mmu_notifier;
 pub mod pfnmap;
 #[cfg(CONFIG_MMU)]
 pub mod pin;
