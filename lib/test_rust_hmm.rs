@@ -193,7 +193,8 @@ impl MiscDevice for TestDevice {
     type Ptr = Pin<KBox<Self>>;
 
     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Pin<KBox<Self>>> {
-        let mm = current!().mm().ok_or(EINVAL)?;
+        let task = current!();
+        let mm = task.mm().ok_or(EINVAL)?;
         // All addresses but the last page.
         let len = usize::MAX - PAGE_SIZE + 1;
         let mirror = mm.mmu_interval_notifier_insert(0, len, Mirror, Table::new()?)?;

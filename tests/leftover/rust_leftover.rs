@@ -55,6 +55,16 @@ use kernel::{
     },
     time::msecs_to_jiffies,
 };
+#[cfg(CONFIG_MMU_NOTIFIER)]
+use kernel::{
+    mm::mmu_notifier::{
+        InvalidatedRange,
+        MmuIntervalNotifier,
+        MmuIntervalRegistration, //
+    },
+    new_spinlock,
+    sync::SpinLock,
+};
 
 module! {
     type: LeftoverModule,
@@ -118,6 +128,12 @@ impl kernel::Module for LeftoverModule {
             b"workers" => workers()?,
             b"task work" => task_work()?,
             b"shrinker" => forget(shrinker()?),
+            #[cfg(CONFIG_MMU_NOTIFIER)]
+            b"notifier" => forget(notifier()?),
+            #[cfg(CONFIG_MMU_NOTIFIER)]
+            b"notifier, work" => drop_in_atomic_context(notifier()?)?,
+            #[cfg(not(CONFIG_MMU_NOTIFIER))]
+            b"notifier" | b"notifier, work" => return Err(EOPNOTSUPP),
             b"device" => forget(device::<Device>()?),
             // The device keeps itself, until the ioctl.
             b"char, dropped" => drop(by_ioctl()?),
@@ -138,6 +154,8 @@ impl kernel::Module for LeftoverModule {
                 forget(KThread::create(format_args!("left/new"), run)?);
                 forget(device::<Device>()?);
                 forget(shrinker()?);
+                #[cfg(CONFIG_MMU_NOTIFIER)]
+                forget(notifier()?);
                 return Err(ENODEV);
             }
             b"anonymous file" => anonymous_file::<Device>()?,
@@ -348,6 +366,53 @@ fn shrinker() -> Result<Pin<KBox<ShrinkerRegistration<Endless>>>> {
         ShrinkerRegistration::register(format_args!("rust_leftover"), ()),
         GFP_KERNEL,
     )
+}
+
+/// A notifier that counts the invalidations.
+#[cfg(CONFIG_MMU_NOTIFIER)]
+struct Counter;
+
+#[cfg(CONFIG_MMU_NOTIFIER)]
+impl MmuIntervalNotifier for Counter {
+    type State = usize;
+
+    fn invalidate(&self, count: &mut usize, _range: &InvalidatedRange<'_>) {
+        ROUNDS.add(1, Relaxed);
+        *count += 1;
+    }
+}
+
+#[cfg(CONFIG_MMU_NOTIFIER)]
+impl Drop for Counter {
+    fn drop(&mut self) {
+        ROUNDS.add(1, Relaxed);
+    }
+}
+
+/// Mirrors the process that loads the module.
+#[cfg(CONFIG_MMU_NOTIFIER)]
+fn notifier() -> Result<MmuIntervalRegistration<Counter>> {
+    let task = current!();
+    let mm = task.mm().ok_or(EINVAL)?;
+    mm.mmu_interval_notifier_insert(0, 1 << 40, Counter, 0)
+}
+
+#[cfg(CONFIG_MMU_NOTIFIER)]
+#[pin_data]
+struct Lock {
+    #[pin]
+    lock: SpinLock<()>,
+}
+
+/// Has a work item drop the registration, which may run when the module has gone.
+#[cfg(CONFIG_MMU_NOTIFIER)]
+fn drop_in_atomic_context(registration: MmuIntervalRegistration<Counter>) -> Result {
+    let init = pin_init!(Lock { lock <- new_spinlock!(()) });
+    let lock = KBox::pin_init(init, GFP_KERNEL)?;
+    let guard = lock.lock.lock();
+    drop(registration);
+    drop(guard);
+    Ok(())
 }
 
 fn device<T: MiscDevice>() -> Result<Pin<KBox<MiscDeviceRegistration<T>>>> {

@@ -312,7 +312,7 @@ impl HmmPages<'_> {
     ///
     /// # Context
     ///
-    /// Any context except NMI.
+    /// Process context.
     ///
     /// # Examples
     ///
@@ -353,7 +353,7 @@ impl HmmPages<'_> {
     ///
     /// # Context
     ///
-    /// Any context except NMI.
+    /// Process context.
     ///
     /// # Examples
     ///
@@ -581,7 +581,7 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
     /// #     },
     /// # )?;
     /// # let range = mirror.hmm_range_fault(addr, PAGE_SIZE, &mut pfns, HmmAccess::Read, 9)?;
-    /// # mm.mmap_read_lock().vma_lookup(addr).ok_or(EFAULT)?.zap_vma_range(addr, PAGE_SIZE);
+    /// # kernel::mm::kunit::zap(mm, addr)?;
     /// # assert_eq!(range.commit(|_, _| ()), Err(EAGAIN));
     /// # // This maps the zero page, which must not be written.
     /// # mirror.hmm_range_fault(addr, PAGE_SIZE, &mut pfns, HmmAccess::Read, 9)?.commit(

@@ -152,6 +152,43 @@ pub fn with_user_mm(f: impl FnOnce(&MmWithUser, usize) -> Result + Send) -> Resu
     with_new_mm(f)
 }
 
+/// Unmaps the page at an address of [`with_user_mm`], but not its VMA.
+///
+/// # Errors
+///
+/// - `EFAULT`: there is no VMA, or it is not anonymous.
+///
+/// # Context
+///
+/// Process context; may sleep. The caller must not hold the mmap lock.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::mm::kunit::{with_user_mm, zap};
+///
+/// with_user_mm(|mm, addr| {
+///     zap(mm, addr)?;
+///     assert!(mm.mmap_read_lock().vma_lookup(addr).is_some());
+///     assert_eq!(zap(mm, 0), Err(EFAULT));
+///     Ok(())
+/// })?;
+/// # Ok::<(), Error>(())
+/// ```
+pub fn zap(mm: &MmWithUser, addr: usize) -> Result {
+    let guard = mm.mmap_read_lock();
+    let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
+    // SAFETY: The field of a VMA in the tree does not change.
+    if !unsafe { ptr::addr_of!((*vma.as_ptr()).vm_ops).read() }.is_null() {
+        return Err(EFAULT);
+    }
+    let start = addr / PAGE_SIZE * PAGE_SIZE;
+    // SAFETY: The mmap lock is held, and the page is in the VMA, which is anonymous: it is neither
+    // tracked nor of hugetlbfs, and no PUD maps a huge page.
+    unsafe { bindings::zap_vma_range(vma.as_ptr(), start, PAGE_SIZE) };
+    Ok(())
+}
+
 /// Runs `f` with the VMA of [`with_user_mm`]'s page, under the mmap read lock.
 ///
 /// # Errors

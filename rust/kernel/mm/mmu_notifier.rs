@@ -197,7 +197,7 @@ impl InvalidatedRange<'_> {
     /// # let len = 64 * PAGE_SIZE;
     /// # let range = mm.mmu_interval_notifier_insert(start, len, Range { start }, 0)?;
     /// # range.read_begin()?.commit(|present| *present = 7)?;
-    /// # mm.mmap_read_lock().vma_lookup(start).ok_or(EFAULT)?.zap_vma_range(start, PAGE_SIZE);
+    /// # kernel::mm::kunit::zap(mm, start)?;
     /// # assert_eq!(range.read_begin()?.commit(|present| *present)?, 6);
     /// # Ok(())
     /// # })?;
@@ -234,7 +234,7 @@ impl InvalidatedRange<'_> {
     /// # let mut kept = None;
     /// # kernel::mm::kunit::with_user_mm(|mm, start| {
     /// #     let range = mm.mmu_interval_notifier_insert(start, PAGE_SIZE, Events, None)?;
-    /// #     mm.mmap_read_lock().vma_lookup(start).ok_or(EFAULT)?.zap_vma_range(start, PAGE_SIZE);
+    /// #     kernel::mm::kunit::zap(mm, start)?;
     /// #     let last = range.read_begin()?.commit(|last| *last)?;
     /// #     assert_eq!(last, Some(MmuNotifierEvent::Clear));
     /// #     kept = Some(range);
@@ -287,7 +287,7 @@ impl InvalidatedRange<'_> {
     /// # kernel::mm::kunit::with_user_mm(|mm, start| {
     /// #     let check = Check(ARef::from(&**mm));
     /// #     let range = mm.mmu_interval_notifier_insert(start, PAGE_SIZE, check, false)?;
-    /// #     mm.mmap_read_lock().vma_lookup(start).ok_or(EFAULT)?.zap_vma_range(start, PAGE_SIZE);
+    /// #     kernel::mm::kunit::zap(mm, start)?;
     /// #     assert!(range.read_begin()?.commit(|same| *same)?);
     /// #     Ok(())
     /// # })?;
@@ -721,7 +721,7 @@ impl<T: MmuIntervalNotifier> Ops<T> {
 /// # mirror.flush_tlb();
 /// # assert_eq!(mirror.read_begin()?.commit(|entry| *entry), Ok(Some(1)));
 /// # let section = mirror.read_begin()?;
-/// # mm.mmap_read_lock().vma_lookup(addr).ok_or(EFAULT)?.zap_vma_range(addr, PAGE_SIZE);
+/// # kernel::mm::kunit::zap(mm, addr)?;
 /// # assert_eq!(section.commit(|_| ()), Err(EAGAIN));
 /// # assert_eq!(mirror.read_begin()?.commit(|entry| *entry), Ok(None));
 /// # Ok(())
@@ -731,7 +731,7 @@ impl<T: MmuIntervalNotifier> Ops<T> {
 #[doc(alias("mmu_interval_notifier", "mmu_interval_notifier_remove"))]
 pub struct MmuIntervalRegistration<T: MmuIntervalNotifier> {
     inner: NonNull<Inner<T>>,
-    _owner: PhantomData<Inner<T>>,
+    _owner: PhantomData<KBox<Inner<T>>>,
 }
 
 // SAFETY: Any task may remove a notifier, and drop a `T` and its state, which are `Send`.
@@ -941,7 +941,7 @@ impl MmWithUser {
     /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
     /// # let counter = count(mm, addr)?;
     /// # let other = count(mm, addr + PAGE_SIZE)?;
-    /// # mm.mmap_read_lock().vma_lookup(addr).ok_or(EFAULT)?.zap_vma_range(addr, PAGE_SIZE);
+    /// # kernel::mm::kunit::zap(mm, addr)?;
     /// # assert_eq!(counter.read_begin()?.commit(|count| *count), Ok(1));
     /// # assert_eq!(other.read_begin()?.commit(|count| *count), Ok(0));
     /// # let refused = |addr, len| mm.mmu_interval_notifier_insert(addr, len, Counter, 0).err();

@@ -10,6 +10,7 @@ use nix::{
     fcntl::{open, OFlag},
     kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags},
     sys::{
+        mman::{mmap_anonymous, munmap, MapFlags, ProtFlags},
         prctl,
         stat::{makedev, mknod, stat, Mode, SFlag},
     },
@@ -25,6 +26,7 @@ use rust_task::{
 use std::{
     ffi::{CStr, CString},
     fs::{self, File},
+    num::NonZeroUsize,
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
@@ -65,6 +67,12 @@ const TESTS: &[Test] = &[
         task_work,
     ),
     ("forgotten shrinker", shrinker),
+    ("forgotten notifier of an address space", || {
+        notifier(c"notifier")
+    }),
+    ("notifier that a work item removes", || {
+        notifier(c"notifier, work")
+    }),
     ("forgotten misc device", || device(c"device")),
     ("forgotten character device", || device(c"char device")),
     ("forgotten region of character devices", region),
@@ -123,6 +131,41 @@ fn shrinker() -> Result<()> {
     drop_slab()?;
     unload()?;
     drop_slab()
+}
+
+/// The module mirrors this process. When it has gone, no code of it is called.
+fn notifier(mode: &CStr) -> Result<()> {
+    if must_not_leak() {
+        return Ok(());
+    }
+    for _ in 0..20 {
+        match load(mode)? {
+            Err(Errno::EOPNOTSUPP) => {
+                did("left out, as the kernel has no notifiers", 1);
+                return Ok(());
+            }
+            result => result.context("finit_module()")?,
+        }
+        invalidate()?;
+        unload()?;
+        invalidate()?;
+    }
+    Ok(())
+}
+
+/// Maps memory, and unmaps it.
+fn invalidate() -> Result<()> {
+    let len = NonZeroUsize::new(1 << 16).context("zero")?;
+    let (prot, flags) = (
+        ProtFlags::PROT_WRITE,
+        MapFlags::MAP_PRIVATE | MapFlags::MAP_POPULATE,
+    );
+    // SAFETY: A new mapping concerns no other memory, and nothing refers to it.
+    unsafe {
+        let at = mmap_anonymous(None, len, prot, flags)?;
+        munmap(at, len.get())?
+    }
+    Ok(())
 }
 
 /// Returns the number of kthreads whose name is `left/` and then begins with `name`.

@@ -1,0 +1,748 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mirrors memory by the driver `test_rust_hmm`, and compares the page table of the device with that
+//! of the process.
+
+use anyhow::{bail, ensure, Context, Result};
+use nix::{
+    errno::Errno,
+    sys::{
+        mman::{
+            madvise, mmap_anonymous, mprotect, mremap, munmap, MRemapFlags, MapFlags, MmapAdvise,
+            ProtFlags,
+        },
+        signal::{kill, Signal},
+        wait::waitpid,
+    },
+    unistd::{fork, pipe, read, write, ForkResult},
+};
+use rust_task::{
+    child::Child,
+    ioctl,
+    ktap::{self, did, Test},
+};
+use std::{
+    fs::{File, OpenOptions},
+    num::NonZeroUsize,
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd},
+        unix::fs::{symlink, FileExt},
+    },
+    path::Path,
+    process::Command,
+    ptr::NonNull,
+    sync::atomic::{AtomicBool, Ordering},
+    thread::{self, sleep},
+    time::{Duration, Instant},
+};
+
+#[path = "../../../../../../lib/test_rust_hmm_abi.rs"]
+mod abi;
+
+const TESTS: &[Test] = &[
+    ("hmm-tests of the kernel's selftests", hmm_tests),
+    ("pages that are read and written", contents),
+    ("pages that must not be accessed", refused),
+    ("a snapshot", snapshot),
+    ("mprotect()", protect),
+    ("MADV_DONTNEED and munmap()", unmap),
+    ("mremap()", remap),
+    ("fork()", copy_on_write),
+    ("pages of memfd_secret()", secret),
+    ("pages that are clean when they are written", clean),
+    ("a process that exits", exit),
+    ("a process that is reaped", reaped),
+    ("a mirror that ends where the task may not sleep", atomic),
+    ("a mirror under load", load),
+    ("two mirrors, and a process that is killed", killed),
+];
+
+const PAGE: usize = 4096;
+const OURS: &str = "/dev/test_rust_hmm";
+const C: &str = "/dev/hmm_dmirror0";
+const PROGRAM: &str = "/hmm/hmm-tests";
+/// Those of the kernel's tests that need no device memory.
+const NAMES: &[&str] = &[
+    "open_close",
+    "anon_read",
+    "anon_read_prot",
+    "anon_write",
+    "anon_write_prot",
+    "anon_write_huge",
+    "file_read",
+    "file_write",
+    "anon_read_multiple",
+    "anon_teardown",
+];
+/// How long a load lasts.
+const LOAD: Duration = Duration::from_secs(4);
+
+const READ: u32 = ioctl::iowr::<abi::Command>(abi::MAGIC, abi::READ);
+const WRITE: u32 = ioctl::iowr::<abi::Command>(abi::MAGIC, abi::WRITE);
+const SNAPSHOT: u32 = ioctl::iowr::<abi::Command>(abi::MAGIC, abi::SNAPSHOT);
+const TABLE: u32 = ioctl::iowr::<abi::Command>(abi::MAGIC, abi::TABLE);
+const EVENTS: u32 = ioctl::iowr::<abi::Events>(abi::MAGIC, abi::EVENTS);
+const STOP_ATOMIC: u32 = ioctl::io(abi::MAGIC, abi::STOP_ATOMIC);
+
+fn main() -> Result<()> {
+    ktap::run(TESTS)
+}
+
+/// Anonymous memory of this process.
+struct Memory {
+    at: NonNull<u8>,
+    pages: usize,
+}
+
+const RW: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
+
+impl Memory {
+    fn new(pages: usize) -> Result<Self> {
+        let len = NonZeroUsize::new(pages * PAGE).context("no page")?;
+        // SAFETY: A new mapping concerns no other memory.
+        let at = unsafe { mmap_anonymous(None, len, RW, MapFlags::MAP_PRIVATE)? };
+        Ok(Self {
+            at: at.cast(),
+            pages,
+        })
+    }
+
+    fn addr(&self, page: usize) -> usize {
+        self.at.as_ptr() as usize + page * PAGE
+    }
+
+    fn at(&self, page: usize) -> Result<NonNull<libc::c_void>> {
+        NonNull::new(self.addr(page) as *mut _).context("null")
+    }
+
+    /// Fills a page with a byte.
+    fn fill(&self, page: usize, byte: u8) {
+        // SAFETY: The page is mapped, and nothing has a reference to it.
+        unsafe { (self.addr(page) as *mut u8).write_bytes(byte, PAGE) };
+    }
+
+    fn fill_all(&self, first: u8) {
+        for page in 0..self.pages {
+            self.fill(page, first + page as u8);
+        }
+    }
+
+    /// Returns the first and the last byte of a page.
+    fn ends(&self, page: usize) -> (u8, u8) {
+        let at = self.addr(page) as *const u8;
+        // SAFETY: The page is mapped. The driver may write to it.
+        unsafe { (at.read_volatile(), at.add(PAGE - 1).read_volatile()) }
+    }
+
+    fn protect(&self, page: usize, pages: usize, prot: ProtFlags) -> Result<()> {
+        // SAFETY: The callers only do with the pages what they still may.
+        unsafe { mprotect(self.at(page)?, pages * PAGE, prot)? };
+        Ok(())
+    }
+
+    fn advise(&self, page: usize, pages: usize, advice: MmapAdvise) -> Result<()> {
+        // SAFETY: Nothing has a reference to the pages.
+        unsafe { madvise(self.at(page)?, pages * PAGE, advice)? };
+        Ok(())
+    }
+
+    fn unmap(&self, page: usize, pages: usize) -> Result<()> {
+        // SAFETY: The callers do not use these pages after this.
+        unsafe { munmap(self.at(page)?, pages * PAGE)? };
+        Ok(())
+    }
+}
+
+/// The mirror of this process.
+struct Mirror(File);
+
+impl Mirror {
+    fn open() -> Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(OURS);
+        Ok(Self(file.context(OURS)?))
+    }
+
+    fn call(
+        &self,
+        command: u32,
+        addr: usize,
+        pages: usize,
+        ptr: usize,
+    ) -> Result<abi::Command, Errno> {
+        let request = abi::Command {
+            addr: addr as u64,
+            ptr: ptr as u64,
+            npages: pages as u64,
+            ..Default::default()
+        };
+        ioctl::ask(&self.0, command, request)
+    }
+
+    /// Reads pages as the device does.
+    fn read(&self, addr: usize, pages: usize) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0xee; pages * PAGE];
+        self.call(READ, addr, pages, bytes.as_mut_ptr() as usize)?;
+        Ok(bytes)
+    }
+
+    /// Fills pages as the device does.
+    fn write(&self, addr: usize, pages: usize, byte: u8) -> Result<(), Errno> {
+        let bytes = vec![byte; pages * PAGE];
+        self.call(WRITE, addr, pages, bytes.as_ptr() as usize)?;
+        Ok(())
+    }
+
+    fn snapshot(&self, addr: usize, pages: usize) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0xee; pages];
+        self.call(SNAPSHOT, addr, pages, bytes.as_mut_ptr() as usize)?;
+        Ok(bytes)
+    }
+
+    /// Returns the PFNs of the device's page table, and whether it may write.
+    fn table(&self, addr: usize, pages: usize) -> Result<Vec<Option<(u64, bool)>>, Errno> {
+        let mut list = vec![0u64; pages];
+        self.call(TABLE, addr, pages, list.as_mut_ptr() as usize)?;
+        let entry = |entry: u64| (entry != 0).then_some((entry / 2, entry % 2 == 1));
+        Ok(list.into_iter().map(entry).collect())
+    }
+
+    fn events(&self) -> Result<abi::Events, Errno> {
+        ioctl::ask(&self.0, EVENTS, abi::Events::default())
+    }
+}
+
+/// Returns the PFN of a page of this process, if it is present.
+fn pfn(addr: usize) -> Result<Option<u64>> {
+    const PRESENT: u64 = 1 << 63;
+    const PFN: u64 = (1 << 55) - 1;
+    let mut bytes = [0; 8];
+    let file = File::open("/proc/self/pagemap")?;
+    file.read_exact_at(&mut bytes, (addr / PAGE * 8) as u64)?;
+    let entry = u64::from_ne_bytes(bytes);
+    Ok((entry & PRESENT != 0).then_some(entry & PFN))
+}
+
+/// Checks that each entry of the device's page table is that of the process. Returns how many there
+/// are.
+fn compare(mirror: &Mirror, addr: usize, pages: usize) -> Result<usize> {
+    let table = mirror.table(addr, pages)?;
+    for (page, entry) in table.iter().enumerate() {
+        if let Some((device, _)) = entry {
+            let process = pfn(addr + page * PAGE)?;
+            ensure!(
+                process == Some(*device),
+                "page {page}: the device has {device:#x}, the process {process:x?}"
+            );
+        }
+    }
+    Ok(table.iter().flatten().count())
+}
+
+/// Checks how many entries the device has.
+fn expect(mirror: &Mirror, addr: usize, pages: usize, entries: usize) -> Result<()> {
+    let found = compare(mirror, addr, pages)?;
+    ensure!(found == entries, "{found} entries instead of {entries}");
+    Ok(())
+}
+
+fn hmm_tests() -> Result<()> {
+    if !Path::new(C).exists() {
+        // The program has a fixed path.
+        symlink(OURS, C)?;
+    }
+    let mut command = Command::new(PROGRAM);
+    command.args(["-V", "hmm_device_coherent"]);
+    for name in NAMES {
+        command.args(["-t", name]);
+    }
+    let output = command.output().context(PROGRAM)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();
+    let skipped = text.lines().filter(|line| line.contains("# SKIP")).count();
+    ensure!(lines("not ok") == 0 && lines("ok") == NAMES.len(), "{text}");
+    did("tests that passed", lines("ok") - skipped);
+    Ok(())
+}
+
+fn contents() -> Result<()> {
+    const PAGES: usize = 70;
+    let (mirror, memory) = (Mirror::open()?, Memory::new(PAGES)?);
+    memory.fill_all(1);
+    let bytes = mirror.read(memory.addr(0), PAGES)?;
+    let expected = (0..PAGES).flat_map(|page| [1 + page as u8; PAGE]);
+    ensure!(bytes.iter().copied().eq(expected), "other bytes are read");
+    expect(&mirror, memory.addr(0), PAGES, PAGES)?;
+
+    // What the process writes is read, without an invalidation.
+    memory.fill_all(100);
+    let bytes = mirror.read(memory.addr(0), PAGES)?;
+    let expected = (0..PAGES).flat_map(|page| [100 + page as u8; PAGE]);
+    ensure!(bytes.iter().copied().eq(expected), "other bytes are read");
+
+    mirror.write(memory.addr(1), PAGES - 2, 77)?;
+    ensure!(memory.ends(0) == (100, 100), "{:?}", memory.ends(0));
+    let last = 100 + PAGES as u8 - 1;
+    ensure!(memory.ends(PAGES - 1) == (last, last), "the last page");
+    for page in 1..PAGES - 1 {
+        ensure!(memory.ends(page) == (77, 77), "{:?}", memory.ends(page));
+    }
+    // Pages that have not been faulted in.
+    let other = Memory::new(3)?;
+    mirror.write(other.addr(0), 2, 5)?;
+    ensure!(other.ends(1) == (5, 5), "{:?}", other.ends(1));
+    ensure!(mirror.read(other.addr(2), 1)? == [0; PAGE], "not zero");
+    compare(&mirror, other.addr(0), 3)?;
+    other.unmap(0, 3)?;
+    memory.unmap(0, PAGES)
+}
+
+fn refused() -> Result<()> {
+    let (mirror, memory) = (Mirror::open()?, Memory::new(4)?);
+    memory.fill_all(1);
+    memory.unmap(3, 1)?;
+    memory.protect(2, 1, ProtFlags::PROT_NONE)?;
+    memory.protect(1, 1, ProtFlags::PROT_READ)?;
+    let addr = |page| memory.addr(page);
+    let read = |page, pages| mirror.read(addr(page), pages).err();
+    ensure!(read(3, 1) == Some(Errno::EFAULT), "{:?}", read(3, 1));
+    ensure!(read(2, 1) == Some(Errno::EFAULT), "{:?}", read(2, 1));
+    ensure!(read(0, 3) == Some(Errno::EFAULT), "{:?}", read(0, 3));
+    let written = mirror.write(addr(1), 1, 9);
+    ensure!(written == Err(Errno::EPERM), "{written:?}");
+    ensure!(memory.ends(1) == (2, 2), "{:?}", memory.ends(1));
+    // Beyond what a process can map.
+    for addr in [1 << 60, usize::MAX - 4 * PAGE + 1] {
+        let read = mirror.read(addr, 2).err();
+        ensure!(read == Some(Errno::EFAULT), "{addr:#x}: {read:?}");
+    }
+    let last = usize::MAX - PAGE + 1;
+    let read = mirror.read(last, 1).err();
+    ensure!(read == Some(Errno::EINVAL), "the last page: {read:?}");
+    memory.unmap(0, 3)
+}
+
+fn snapshot() -> Result<()> {
+    let (mirror, memory) = (Mirror::open()?, Memory::new(5)?);
+    memory.advise(0, 5, MmapAdvise::MADV_NOHUGEPAGE).ok();
+    memory.fill(0, 1);
+    memory.fill(1, 1);
+    memory.protect(1, 1, ProtFlags::PROT_READ)?;
+    memory.protect(3, 1, ProtFlags::PROT_NONE)?;
+    memory.unmap(4, 1)?;
+    let found = mirror.snapshot(memory.addr(0), 5)?;
+    let expected = [
+        abi::PROT_WRITE,
+        abi::PROT_READ,
+        abi::PROT_NONE,
+        abi::PROT_ERROR,
+        abi::PROT_ERROR,
+    ];
+    ensure!(found == expected, "{found:x?}");
+    // It faults nothing in.
+    ensure!(pfn(memory.addr(2))?.is_none(), "a page has been faulted in");
+    memory.unmap(0, 4)
+}
+
+fn protect() -> Result<()> {
+    let (mirror, memory) = (Mirror::open()?, Memory::new(8)?);
+    memory.fill_all(1);
+    mirror.write(memory.addr(0), 8, 3)?;
+    expect(&mirror, memory.addr(0), 8, 8)?;
+    memory.protect(2, 4, ProtFlags::PROT_READ)?;
+    let table = mirror.table(memory.addr(0), 8)?;
+    for (page, entry) in table.iter().enumerate() {
+        let expected = !(2..6).contains(&page);
+        ensure!(entry.is_some() == expected, "page {page}: {entry:?}");
+    }
+    mirror.read(memory.addr(0), 8)?;
+    let table = mirror.table(memory.addr(0), 8)?;
+    for (page, entry) in table.iter().enumerate() {
+        let is_writable = entry.map(|(_, is_writable)| is_writable);
+        ensure!(is_writable == Some(!(2..6).contains(&page)), "page {page}");
+    }
+    ensure!(mirror.events()?.protection > 0, "no such event");
+    memory.unmap(0, 8)
+}
+
+fn unmap() -> Result<()> {
+    let (mirror, memory) = (Mirror::open()?, Memory::new(8)?);
+    memory.fill_all(1);
+    mirror.write(memory.addr(0), 8, 3)?;
+    let before = mirror.events()?;
+    memory.advise(1, 2, MmapAdvise::MADV_DONTNEED)?;
+    expect(&mirror, memory.addr(0), 8, 6)?;
+    ensure!(mirror.read(memory.addr(1), 2)? == [0; 2 * PAGE], "not zero");
+    memory.fill(1, 9);
+    expect(&mirror, memory.addr(1), 1, 0)?;
+    ensure!(mirror.read(memory.addr(1), 1)? == [9; PAGE], "old bytes");
+    expect(&mirror, memory.addr(0), 8, 8)?;
+    memory.unmap(4, 4)?;
+    expect(&mirror, memory.addr(0), 8, 4)?;
+    let events = mirror.events()?;
+    ensure!(events.unmap > before.unmap, "{events:?}");
+    ensure!(events.clear > before.clear, "{events:?}");
+    memory.unmap(0, 4)
+}
+
+fn remap() -> Result<()> {
+    let (mirror, memory) = (Mirror::open()?, Memory::new(4)?);
+    let target = Memory::new(4)?;
+    memory.fill_all(1);
+    mirror.write(memory.addr(0), 4, 3)?;
+    let flags = MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
+    // SAFETY: Nothing has a reference to the pages, and the new ones are this function's.
+    unsafe {
+        mremap(
+            memory.at(0)?,
+            4 * PAGE,
+            4 * PAGE,
+            flags,
+            Some(target.at(0)?),
+        )?
+    };
+    expect(&mirror, memory.addr(0), 4, 0)?;
+    ensure!(
+        mirror.read(target.addr(0), 4)? == [3; 4 * PAGE],
+        "other bytes"
+    );
+    expect(&mirror, target.addr(0), 4, 4)?;
+    let read = mirror.read(memory.addr(0), 1).err();
+    ensure!(read == Some(Errno::EFAULT), "{read:?}");
+    target.unmap(0, 4)
+}
+
+fn copy_on_write() -> Result<()> {
+    const PAGES: usize = 6;
+    let (mirror, memory) = (Mirror::open()?, Memory::new(PAGES)?);
+    memory.fill_all(1);
+    mirror.write(memory.addr(0), PAGES, 3)?;
+    let (from, to) = pipe()?;
+    let child = Child::start(|| {
+        // The parent writes first.
+        read(from.as_raw_fd(), &mut [0])?;
+        for page in 0..PAGES {
+            ensure!(
+                memory.ends(page) == (3, 3),
+                "child: {:?}",
+                memory.ends(page)
+            );
+        }
+        Ok(())
+    })?;
+    let table = mirror.table(memory.addr(0), PAGES)?;
+    ensure!(
+        table.iter().flatten().all(|(_, is_writable)| !is_writable),
+        "a shared page can be written: {table:x?}"
+    );
+    mirror.write(memory.addr(0), PAGES, 8)?;
+    write(&to, &[0])?;
+    child.join()?;
+    ensure!(memory.ends(0) == (8, 8), "{:?}", memory.ends(0));
+    expect(&mirror, memory.addr(0), PAGES, PAGES)?;
+    memory.unmap(0, PAGES)
+}
+
+fn secret() -> Result<()> {
+    // SAFETY: This creates a file descriptor.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_memfd_secret, 0) });
+    let fd = match fd {
+        Err(Errno::ENOSYS) => {
+            did("left out, as the kernel has no memfd_secret()", 1);
+            return Ok(());
+        }
+        fd => fd?,
+    };
+    // SAFETY: The descriptor is new.
+    let file = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+    nix::unistd::ftruncate(&file, PAGE as i64)?;
+    let len = NonZeroUsize::new(PAGE).context("no page")?;
+    // SAFETY: A new mapping concerns no other memory.
+    let at = unsafe { nix::sys::mman::mmap(None, len, RW, MapFlags::MAP_SHARED, &file, 0)? };
+    let memory = Memory {
+        at: at.cast(),
+        pages: 1,
+    };
+    memory.fill(0, 1);
+    let mirror = Mirror::open()?;
+    let result = mirror.read(memory.addr(0), 1).err();
+    ensure!(result == Some(Errno::EFAULT), "read: {result:?}");
+    let result = mirror.write(memory.addr(0), 1, 2);
+    ensure!(result == Err(Errno::EFAULT), "written: {result:?}");
+    ensure!(memory.ends(0) == (1, 1), "{:?}", memory.ends(0));
+    memory.unmap(0, 1)
+}
+
+fn clean() -> Result<()> {
+    const PAGES: usize = 16;
+    let (mirror, memory) = (Mirror::open()?, Memory::new(PAGES)?);
+    memory.fill_all(1);
+    // The page table entries become clean, and stay writable.
+    memory.advise(0, PAGES, MmapAdvise::MADV_FREE)?;
+    mirror.write(memory.addr(0), PAGES, 9)?;
+    // The kernel may drop the pages that are clean now.
+    // SAFETY: This does not change what the pages contain.
+    let result = unsafe { libc::madvise(memory.at(0)?.as_ptr(), PAGES * PAGE, libc::MADV_PAGEOUT) };
+    Errno::result(result)?;
+    for page in 0..PAGES {
+        ensure!(memory.ends(page) == (9, 9), "{:?}", memory.ends(page));
+    }
+    memory.unmap(0, PAGES)
+}
+
+/// Returns a descriptor of a process.
+fn pidfd(pid: i32) -> Result<OwnedFd> {
+    // SAFETY: This creates a file descriptor.
+    let process = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: The descriptor is new.
+    Ok(unsafe { OwnedFd::from_raw_fd(process as i32) })
+}
+
+/// Opens a file that another process has open.
+fn open_of(pid: i32, fd: i32) -> Result<File> {
+    let process = pidfd(pid)?;
+    // SAFETY: This creates a file descriptor.
+    let file = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) };
+    let file = Errno::result(file)?;
+    // SAFETY: The descriptor is new.
+    Ok(unsafe { File::from_raw_fd(file as i32) })
+}
+
+fn exit() -> Result<()> {
+    const PAGES: usize = 4;
+    for is_killed in [false, true] {
+        let memory = Memory::new(PAGES)?;
+        let (child, mirror, to_child) = mirrored(&memory, 4)?;
+        // The address space is that of the child.
+        ensure!(
+            mirror.read(memory.addr(0), PAGES)? == [4; PAGES * PAGE],
+            "read"
+        );
+        ensure!(memory.ends(0) == (0, 0), "{:?}", memory.ends(0));
+        ensure!(mirror.events()?.release == 0, "{:?}", mirror.events()?);
+        if is_killed {
+            child.kill()?;
+        } else {
+            write(&to_child, &[0])?;
+            child.join()?;
+        }
+        let begin = Instant::now();
+        while mirror.events()?.release == 0 {
+            ensure!(begin.elapsed() < LOAD, "the memory is not released");
+            sleep(Duration::from_millis(5));
+        }
+        ensure!(mirror.events()?.release == 1, "{:?}", mirror.events()?);
+        let left = mirror.table(memory.addr(0), PAGES)?;
+        ensure!(left.iter().flatten().count() == 0, "{left:x?} is left");
+        let read = mirror.read(memory.addr(0), 1).err();
+        ensure!(read == Some(Errno::ESRCH), "{read:?}");
+        memory.unmap(0, PAGES)?;
+    }
+    Ok(())
+}
+
+/// Starts a child that writes to its memory by a mirror, and waits. Returns its mirror.
+fn mirrored(memory: &Memory, byte: u8) -> Result<(Child, Mirror, OwnedFd)> {
+    let (from_child, to_parent) = pipe()?;
+    let (from_parent, to_child) = pipe()?;
+    let child = Child::start(|| {
+        let mirror = Mirror::open()?;
+        mirror.write(memory.addr(0), memory.pages, byte)?;
+        write(&to_parent, &mirror.0.as_raw_fd().to_ne_bytes())?;
+        read(from_parent.as_raw_fd(), &mut [0])?;
+        Ok(())
+    })?;
+    let mut fd = [0; 4];
+    read(from_child.as_raw_fd(), &mut fd)?;
+    let file = open_of(child.pid().as_raw(), i32::from_ne_bytes(fd))?;
+    Ok((child, Mirror(file), to_child))
+}
+
+/// `process_mrelease()` is what the OOM reaper does: it does not wait for a notifier.
+fn reaped() -> Result<()> {
+    const PAGES: usize = 256;
+    const ROUNDS: usize = 60;
+    let (mut reaped, mut refused) = (0, 0);
+    for round in 0..ROUNDS {
+        let memory = Memory::new(PAGES)?;
+        let (child, mirror, _to_child) = mirrored(&memory, 4)?;
+        let process = pidfd(child.pid().as_raw())?;
+        let (addr, stop) = (memory.addr(0), AtomicBool::new(false));
+        let (mirror_of_child, stop) = (&mirror, &stop);
+        thread::scope(|scope| -> Result<()> {
+            // The reads keep the address space, and lock the mutex now and then.
+            let device = scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) && mirror_of_child.read(addr, PAGES).is_ok() {}
+            });
+            sleep(Duration::from_micros(300 + 50 * round as u64));
+            kill(child.pid(), Signal::SIGKILL)?;
+            for _ in 0..4 {
+                // SAFETY: This concerns the memory of the child only.
+                let result = Errno::result(unsafe {
+                    libc::syscall(libc::SYS_process_mrelease, process.as_raw_fd(), 0)
+                });
+                match result {
+                    Ok(_) => reaped += 1,
+                    Err(Errno::EAGAIN) => refused += 1,
+                    Err(Errno::ESRCH | Errno::EINVAL) => break,
+                    Err(err) => bail!("process_mrelease(): {err}"),
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+            device.join().expect("the thread does not panic");
+            Ok(())
+        })?;
+        let begin = Instant::now();
+        child.wait()?;
+        while mirror.events()?.release == 0 {
+            ensure!(begin.elapsed() < LOAD, "the memory is not released");
+            sleep(Duration::from_millis(1));
+        }
+        let left = mirror.table(memory.addr(0), PAGES)?;
+        ensure!(left.iter().flatten().count() == 0, "pages are left");
+        memory.unmap(0, PAGES)?;
+    }
+    did("address spaces that were reaped", reaped);
+    did("that could not be reaped yet", refused);
+    ensure!(reaped > 0, "none was reaped");
+    Ok(())
+}
+
+fn atomic() -> Result<()> {
+    let (mirror, memory) = (Mirror::open()?, Memory::new(2)?);
+    memory.fill_all(1);
+    mirror.read(memory.addr(0), 2)?;
+    ioctl::call(&mirror.0, STOP_ATOMIC, 0)?;
+    let read = mirror.read(memory.addr(0), 1).err();
+    ensure!(read == Some(Errno::EINVAL), "{read:?}");
+    for round in 0..200 {
+        let mirror = Mirror::open()?;
+        mirror.write(memory.addr(0), 2, round)?;
+        ioctl::call(&mirror.0, STOP_ATOMIC, 0)?;
+        memory.advise(0, 2, MmapAdvise::MADV_DONTNEED)?;
+    }
+    memory.unmap(0, 2)
+}
+
+/// Changes a page of `memory` in one of several ways. Each page has its own byte, or zeros.
+fn disturb(memory: &Memory, random: &mut fastrand::Rng) -> Result<()> {
+    let page = random.usize(..memory.pages);
+    match random.u8(..100) {
+        0 => {
+            // SAFETY: The child calls `_exit()` only.
+            match unsafe { fork()? } {
+                // SAFETY: This is allowed in the child of a process with several threads.
+                ForkResult::Child => unsafe { libc::_exit(0) },
+                ForkResult::Parent { child } => {
+                    memory.fill(page, page as u8 + 1);
+                    waitpid(child, None)?;
+                }
+            }
+        }
+        1..20 => memory.advise(page, 1, MmapAdvise::MADV_DONTNEED)?,
+        20..40 => {
+            memory.protect(page, 1, ProtFlags::PROT_READ)?;
+            memory.protect(page, 1, RW)?;
+        }
+        40..50 => {
+            let other = Memory::new(1)?;
+            other.fill(0, page as u8 + 1);
+            let flags = MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
+            // SAFETY: Nothing has a reference to the pages.
+            unsafe { mremap(other.at(0)?, PAGE, PAGE, flags, Some(memory.at(page)?))? };
+        }
+        _ => memory.fill(page, page as u8 + 1),
+    }
+    Ok(())
+}
+
+/// Checks what a device has read: a page may be filled in part, as the process fills it meanwhile.
+fn check(bytes: &[u8]) -> Result<()> {
+    for (page, bytes) in bytes.chunks(PAGE).enumerate() {
+        let byte = page as u8 + 1;
+        if let Some(other) = bytes.iter().find(|found| ![0, byte].contains(found)) {
+            bail!("page {page} has a byte {other}");
+        }
+    }
+    Ok(())
+}
+
+fn load() -> Result<()> {
+    const PAGES: usize = 64;
+    let memory = Memory::new(PAGES)?;
+    for page in 0..PAGES {
+        memory.fill(page, page as u8 + 1);
+    }
+    let (addr, mirrors) = (memory.addr(0), [Mirror::open()?, Mirror::open()?]);
+    let stop = AtomicBool::new(false);
+    let device = |mirror: &Mirror| -> Result<usize> {
+        let mut done = 0;
+        while !stop.load(Ordering::Relaxed) {
+            match mirror.read(addr, PAGES) {
+                // `mremap()` unmaps a page first.
+                Err(Errno::EFAULT) => (),
+                bytes => check(&bytes?)?,
+            }
+            // The device writes what the page has anyway.
+            let page = done % PAGES;
+            match mirror.write(addr + page * PAGE, 1, page as u8 + 1) {
+                Err(Errno::EFAULT | Errno::EPERM) => (),
+                result => result?,
+            }
+            done += 1;
+        }
+        Ok(done)
+    };
+    let (disturbed, accesses) = thread::scope(|scope| -> Result<_> {
+        let devices = mirrors.each_ref();
+        let devices = devices.map(|mirror| scope.spawn(|| device(mirror)));
+        let mut random = fastrand::Rng::with_seed(1);
+        let (begin, mut count) = (Instant::now(), 0);
+        let disturbed = loop {
+            if begin.elapsed() > LOAD {
+                break Ok(count);
+            }
+            if let Err(err) = disturb(&memory, &mut random) {
+                break Err(err);
+            }
+            count += 1;
+        };
+        stop.store(true, Ordering::Relaxed);
+        let mut accesses = 0;
+        for device in devices {
+            accesses += device.join().expect("the thread does not panic")?;
+        }
+        Ok((disturbed?, accesses))
+    })?;
+    let mut entries = 0;
+    for mirror in &mirrors {
+        entries += compare(mirror, addr, PAGES)?;
+    }
+    let events = mirrors[0].events()?;
+    ensure!(entries > 0 && events.clear > 0 && events.protection > 0);
+    did("changes of the memory", disturbed);
+    did("accesses of the device", accesses);
+    did("invalidations", format_args!("{events:?}"));
+    memory.unmap(0, PAGES)
+}
+
+fn killed() -> Result<()> {
+    for round in 0..20 {
+        let child = Child::start(|| {
+            let (mirrors, memory) = ([Mirror::open()?, Mirror::open()?], Memory::new(32)?);
+            thread::scope(|scope| -> Result<()> {
+                for mirror in &mirrors {
+                    let memory = memory.addr(0);
+                    scope.spawn(move || loop {
+                        let _ = mirror.write(memory, 32, 1);
+                    });
+                }
+                loop {
+                    memory.advise(0, 32, MmapAdvise::MADV_DONTNEED)?;
+                }
+            })
+        })?;
+        sleep(Duration::from_millis(10 + 5 * round));
+        child.kill()?;
+    }
+    Ok(())
+}
