@@ -2,8 +2,8 @@
 
 //! A misc device that mirrors the address space of the process that opens it.
 //!
-//! It has those ioctls of `lib/test_hmm.c` that need no device memory, so that the kernel's selftest
-//! `hmm-tests` can be run on it. `test_rust_hmm_abi.rs` describes the ioctls.
+//! It has those ioctls of `lib/test_hmm.c` that need no device memory, so that the kernel's
+//! selftest `hmm-tests` can be run on it. `test_rust_hmm_abi.rs` describes the ioctls.
 
 use kernel::{
     c_str,

@@ -171,6 +171,7 @@ static void __used rust_layout(void)
 	FIELD(interval_tree_node, last);
 	SIZE(mmu_interval_notifier_ops);
 	FIELD(mmu_interval_notifier_ops, invalidate);
+	SIZE(mmu_notifier_range);
 	FIELD(mmu_notifier_range, mm);
 	FIELD(mmu_notifier_range, start);
 	FIELD(mmu_notifier_range, end);

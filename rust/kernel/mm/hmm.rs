@@ -58,7 +58,7 @@ pub enum HmmAccess {
 
 /// A PFN, with what HMM knows about its page.
 ///
-/// It is a number, and says nothing about the page after an invalidation.
+/// This is an integer, which says nothing about the page after an invalidation.
 ///
 /// # Examples
 ///
@@ -141,7 +141,7 @@ impl HmmPfn {
     /// See [`HmmPages::pfns`].
     #[doc(alias = "hmm_pfn_to_map_order")]
     pub fn map_order(self) -> u32 {
-        // SAFETY: `hmm_pfn_to_map_order()` shifts a number.
+        // SAFETY: `hmm_pfn_to_map_order()` shifts an integer.
         unsafe { bindings::hmm_pfn_to_map_order(self.0) }
     }
 }
@@ -252,7 +252,8 @@ impl HmmPages<'_> {
     /// #             .hmm_range_fault(addr, len * PAGE_SIZE, &mut pfns, access, 1000)?
     /// #             .commit(|_, pages| {
     /// #                 assert_eq!(pages.pfns().len(), len);
-    /// #                 assert_eq!(entries(pages).next().map(|entry| entry & 3 == 3), Some(present[0]));
+    /// #                 let first = entries(pages).next();
+    /// #                 assert_eq!(first.map(|entry| entry & 3 == 3), Some(present[0]));
     /// #                 for (pfn, present) in pages.pfns().iter().zip(present) {
     /// #                     assert_eq!(pfn.is_valid(), present);
     /// #                     assert_eq!(pfn.is_writable(), present);
@@ -323,9 +324,10 @@ impl HmmPages<'_> {
         let (len, out) = (out.len(), out.as_mut_ptr());
         let check = |pfn: HmmPfn| pfn.is_valid().then_some(()).ok_or(EFAULT);
         self.for_each_pfn(offset, len, check, |pfn, in_page, part| {
-            // SAFETY: `part` is within `out`, which is borrowed exclusively. By the type invariants,
-            // the page is mapped by the process, so it is not freed. `in_page` and the length of
-            // `part` are within it. The function handles a page that is not in the direct map.
+            // SAFETY: `part` is within `out`, which is borrowed exclusively. By the type
+            // invariants, the page is mapped by the process, so it is not freed. `in_page` and the
+            // length of `part` are within it. The function handles a page that is not in the direct
+            // map.
             let result = unsafe {
                 bindings::hmm_pfn_read(out.add(part.start).cast(), pfn.0, in_page, part.len())
             };
@@ -368,10 +370,10 @@ impl HmmPages<'_> {
         };
         self.for_each_pfn(offset, bytes.len(), check, |pfn, in_page, part| {
             let bytes = &bytes[part];
-            // SAFETY: As in `read()`. The process can write to the page, so it is neither shared with
-            // another one by copy-on-write nor the zero page, and Rust code has no reference to its
-            // contents. It is mapped, so it is not truncated during `set_page_dirty()`, which does
-            // not sleep: the kernel calls it with the lock of a page table.
+            // SAFETY: As in `read()`. The process can write to the page, so it is neither shared
+            // with another one by copy-on-write nor the zero page, and Rust code has no reference
+            // to its contents. It is mapped, so it is not truncated during `set_page_dirty()`,
+            // which does not sleep: the kernel calls it with the lock of a page table.
             let result = unsafe {
                 bindings::hmm_pfn_write(pfn.0, in_page, bytes.as_ptr().cast(), bytes.len())
             };
@@ -403,8 +405,8 @@ impl<T: MmuIntervalNotifier> HmmRange<'_, T> {
     ///
     /// # Errors
     ///
-    /// - `EAGAIN`: A part of the range of the notifier has been invalidated. The driver begins again
-    ///   with `hmm_range_fault()`, for a limited time.
+    /// - `EAGAIN`: A part of the range of the notifier has been invalidated. The driver begins
+    ///   again with `hmm_range_fault()`, for a limited time.
     /// - `ENODEV`: The module of the driver is being unloaded.
     ///
     /// # Context
@@ -418,9 +420,10 @@ impl<T: MmuIntervalNotifier> HmmRange<'_, T> {
     pub fn commit<R>(self, f: impl FnOnce(&mut T::State, &HmmPages<'_>) -> R) -> Result<R> {
         let pfns = self.pfns;
         self.section.commit(|state| {
-            // INVARIANT: By the type invariants, C has found these pages in the section, whose range
-            // they are in. `commit()` has locked the mutex and found out that no callback has run
-            // since. One that begins now waits for the mutex before the page tables are changed.
+            // INVARIANT: By the type invariants, C has found these pages in the section, whose
+            // range they are in. `commit()` has locked the mutex and found out that no callback has
+            // run since. One that begins now waits for the mutex before the page tables are
+            // changed.
             f(state, &HmmPages { pfns })
         })
     }
@@ -458,8 +461,8 @@ unsafe fn fault(
         pfn_flags_mask: 0,
         dev_private_owner: null_mut(),
     };
-    // SAFETY: The notifier has been inserted, so its address space is allocated. The caller holds
-    // a reference on `mm_users`, and the task may sleep. The array has an element for each page of
+    // SAFETY: The notifier has been inserted, so its address space is allocated. The caller holds a
+    // reference on `mm_users`, and the task may sleep. The array has an element for each page of
     // the range.
     let result = to_result(unsafe {
         bindings::hmm_range_fault_unlocked_timeout(&mut range, timeout.clamp(1, MAX_JIFFY_OFFSET))
@@ -484,9 +487,9 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
     ///
     /// The mmap lock is taken, so the caller must not hold it, nor any lock that a hook takes.
     ///
-    /// C: `hmm_range_fault_unlocked_timeout()`. Older kernels than 7.3 have `hmm_range_fault()` only,
-    /// which is called in the same way. There, the mmap lock is held during a page fault, so one
-    /// that must release it fails, as that of memory with `userfaultfd()` does.
+    /// C: `hmm_range_fault_unlocked_timeout()`. Older kernels than 7.3 have `hmm_range_fault()`
+    /// only, which is called in the same way. There, the mmap lock is held during a page fault, so
+    /// one that must release it fails, as that of memory with `userfaultfd()` does.
     ///
     /// # Errors
     ///
@@ -618,7 +621,8 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
         drop(mm);
         // INVARIANT: `fault()` has filled the PFNs of this range, which the notifier contains.
         Ok(HmmRange {
-            // SAFETY: C has got the number from `mmu_interval_read_begin()` for this notifier.
+            // SAFETY: C has got the sequence number from `mmu_interval_read_begin()` for this
+            // notifier.
             section: unsafe { ReadSection::from_seq(self, seq) },
             pfns,
         })

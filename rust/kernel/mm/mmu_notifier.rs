@@ -106,8 +106,8 @@ pub trait MmuIntervalNotifier: Send + Sync + Sized + 'static {
     /// Does the same without waiting for anything, and returns whether it has. If it has not, the
     /// kernel does not invalidate the range now.
     ///
-    /// The OOM reaper calls this: the memory that it frees may be what others need to proceed. It is
-    /// not called if the mutex is locked. By default, it does nothing.
+    /// The OOM reaper calls this: the memory that it frees may be what others need to proceed. It
+    /// is not called if the mutex is locked. By default, it does nothing.
     ///
     /// # Context
     ///
@@ -137,7 +137,8 @@ pub enum MmuNotifierEvent {
     ProtectionPage,
     /// Which pages have been written is tracked from now on. The pages and the permissions stay.
     SoftDirty,
-    /// The address space has no users any more. The range is all of it.
+    /// The address space has no users any more. The range is all of it. Others follow, in which the
+    /// kernel unmaps the memory.
     Release,
     /// Pages are migrated to the memory of a device or from there.
     Migrate,
@@ -228,7 +229,9 @@ impl InvalidatedRange<'_> {
     /// #     type State = Option<MmuNotifierEvent>;
     /// #     fn invalidate(&self, last: &mut Self::State, range: &InvalidatedRange<'_>) {
     /// #         assert!(!can_ignore(range));
-    /// #         *last = Some(range.event());
+    /// #         if *last != Some(MmuNotifierEvent::Release) {
+    /// #             *last = Some(range.event());
+    /// #         }
     /// #     }
     /// # }
     /// # let mut kept = None;
@@ -310,7 +313,7 @@ impl InvalidatedRange<'_> {
 /// - `lock` is initialized, and not locked across functions of this module except by [`Locked`].
 /// - `ended` is accessed by the holder of `lock` only.
 /// - After `insert()`, until `remove()`, the notifier is registered, or `ended` is true and a
-///   reference on `mm_count` of its address space is kept forever.
+///   reference on `mm_count` of its address space is kept permanently.
 pub(super) struct Head {
     notifier: Opaque<bindings::mmu_interval_notifier>,
     lock: Opaque<bindings::mutex>,
@@ -387,9 +390,10 @@ impl Head {
         len: usize,
         ops: &'static bindings::mmu_interval_notifier_ops,
     ) -> Result {
-        // SAFETY: The notifier is pinned and not registered, so nothing else accesses it. `mm_users`
-        // is not zero. The callers have checked that the task may sleep, and the range. If the call
-        // fails, `__mmu_interval_notifier_insert()` has not added the notifier to a list or a tree.
+        // SAFETY: The notifier is pinned and not registered, so nothing else accesses it.
+        // `mm_users` is not zero. The callers have checked that the task may sleep, and the range.
+        // If the call fails, `__mmu_interval_notifier_insert()` has not added the notifier to a
+        // list or a tree.
         to_result(unsafe {
             bindings::mmu_interval_notifier_insert(self.notifier.get(), mm.as_raw(), addr, len, ops)
         })
@@ -430,8 +434,8 @@ impl Head {
     ///
     /// # Safety
     ///
-    /// The notifier must have been inserted. Code of the driver must be executing this call. Nothing
-    /// may access `this` any more.
+    /// The notifier must have been inserted. Code of the driver must be executing this call.
+    /// Nothing may access `this` any more.
     #[inline(never)]
     unsafe fn remove_any_context(this: NonNull<Self>) {
         if may_sleep() {
@@ -470,7 +474,7 @@ impl Head {
             ((*node).start, (*node).last)
         };
         let end = addr.checked_add(len - 1);
-        start <= addr && end.map_or(false, |end| end <= last)
+        start <= addr && end.is_some_and(|end| end <= last)
     }
 
     fn lock(&self) -> Locked<'_> {
@@ -512,7 +516,7 @@ impl Head {
 /// Removes a notifier that its module has left behind.
 ///
 /// Other objects that have been left behind may still use the registration. So its address space
-/// stays allocated forever.
+/// stays allocated permanently.
 ///
 /// # Safety
 ///
@@ -619,10 +623,9 @@ unsafe extern "C" fn invalidate<T: MmuIntervalNotifier>(
     // `mmu_interval_notifier_remove()` waits for this callback.
     let inner: &Inner<T> = unsafe { &*container_of!(opaque, Head, notifier).cast() };
     // SAFETY: The range is valid during this call, and not changed.
+    let event = unsafe { &*range };
     // INVARIANT: This is the argument of this callback.
-    let invalidated = InvalidatedRange {
-        range: unsafe { &*range },
-    };
+    let invalidated = InvalidatedRange { range: event };
     // SAFETY: As above.
     let is_blockable = unsafe { bindings::mmu_notifier_range_blockable(range) };
     let _locked = if is_blockable {
@@ -665,8 +668,8 @@ impl<T: MmuIntervalNotifier> Ops<T> {
 /// unless the module of the driver has been unloaded before. If a registration is leaked, its
 /// notifier is removed when the module is unloaded.
 ///
-/// It must not be dropped by a hook or a closure of [`commit`](ReadSection::commit), nor with a lock
-/// held that a hook takes. The state must thus not own the last reference to what owns the
+/// It must not be dropped by a hook or a closure of [`commit`](ReadSection::commit), nor with a
+/// lock held that a hook takes. The state must thus not own the last reference to what owns the
 /// registration. The context below is that of the drop.
 ///
 /// A registration keeps the [`Mm`], but not its VMAs. It can outlive the process: before its memory
@@ -679,7 +682,7 @@ impl<T: MmuIntervalNotifier> Ops<T> {
 /// # Invariants
 ///
 /// `inner` is owned, pinned and allocated by a `KBox`. Its notifier has been inserted, and is
-/// removed by the drop, or by [`end`].
+/// removed by the drop, or by `end()`.
 ///
 /// # Examples
 ///
@@ -790,8 +793,8 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn mm(&self) -> &Mm {
-        // SAFETY: `insert()` has set the field, which does not change. The notifier, or `end()`, has
-        // a reference on `mm_count`.
+        // SAFETY: `insert()` has set the field, which does not change. The notifier, or `end()`,
+        // has a reference on `mm_count`.
         unsafe { Mm::from_raw((*self.inner().head.notifier.get()).mm) }
     }
 
@@ -858,8 +861,8 @@ impl<'a, T: MmuIntervalNotifier> ReadSection<'a, T> {
     /// Locks the state and calls `f` with it, unless a part of the range has been invalidated since
     /// the section began.
     ///
-    /// Until `f` returns, an invalidation waits, and so may a task that reclaims memory. So `f` must
-    /// not do what a hook must not do: see [`MmuIntervalNotifier`]. It must not use another
+    /// Until `f` returns, an invalidation waits, and so may a task that reclaims memory. So `f`
+    /// must not do what a hook must not do: see [`MmuIntervalNotifier`]. It must not use another
     /// registration either, as no order of their locks is defined.
     ///
     /// C: `mmu_interval_read_retry()`.

@@ -2,25 +2,15 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! A hook does not keep its argument.
+//! The range of a hook is not used after the hook has returned.
 
-use kernel::mm::mmu_notifier::{InvalidatedRange, MmuIntervalNotifier};
+use kernel::mm::mmu_notifier::InvalidatedRange;
 
-pub struct Device;
-
-impl MmuIntervalNotifier for Device {
+pub fn keep<'a>(range: InvalidatedRange<'a>) -> Option<InvalidatedRange<'a>> {
     #[cfg(good)]
-    type State = Option<core::ops::Range<usize>>;
+    let kept: Option<InvalidatedRange<'a>> = Some(range);
     #[cfg(bad)]
-    type State = Option<&'static InvalidatedRange<'static>>;
-    //~[bad]^ ERROR: E0277: cannot be shared between threads safely
-
-    fn invalidate(&self, state: &mut Self::State, range: &InvalidatedRange<'_>) {
-        #[cfg(good)]
-        {
-            *state = Some(range.range());
-        }
-        #[cfg(bad)]
-        let _ = (state, range);
-    }
+    let kept: Option<InvalidatedRange<'static>> = Some(range);
+    //~[bad]^ ERROR: lifetime may not live long enough
+    kept
 }
