@@ -2,13 +2,38 @@
 
 #include <linux/highmem.h>
 #include <linux/hmm.h>
+#include <linux/huge_mm.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/pgtable.h>
 #include <linux/uaccess.h>
 
-#ifdef CONFIG_HMM_MIRROR
+/* As in rust/kernel/mm.rs */
+#if defined(CONFIG_HMM_MIRROR) && \
+	(defined(CONFIG_64BIT) || !defined(CONFIG_PHYS_ADDR_T_64BIT))
 __rust_helper unsigned int
 rust_helper_hmm_pfn_to_map_order(unsigned long hmm_pfn)
 {
 	return hmm_pfn_to_map_order(hmm_pfn);
+}
+
+/*
+ * Returns the page that userspace has mapped, if it was mapped with a
+ * reference. HMM does not check that for huge entries, which drivers insert by
+ * vmf_insert_pfn_pmd(): it does not call vm_normal_page_pmd().
+ */
+static struct page *hmm_user_page(unsigned long hmm_pfn)
+{
+	unsigned long pfn = hmm_pfn & ~HMM_PFN_FLAGS;
+	struct folio *folio;
+
+	if (!pfn_valid(pfn))
+		return NULL;
+	folio = page_folio(pfn_to_page(pfn));
+	if (!folio_mapped(folio) && !is_zero_pfn(pfn) &&
+	    !is_huge_zero_folio(folio) && !folio_is_zone_device(folio))
+		return NULL;
+	return pfn_to_page(pfn);
 }
 
 /*
@@ -18,14 +43,16 @@ rust_helper_hmm_pfn_to_map_order(unsigned long hmm_pfn)
 __rust_helper long rust_helper_hmm_pfn_read(void *to, unsigned long hmm_pfn,
 					    size_t offset, size_t len)
 {
-	char *page;
+	struct page *page = hmm_user_page(hmm_pfn);
+	char *from;
 	long result;
 
-	if (!pfn_valid(hmm_pfn & ~HMM_PFN_FLAGS))
+	if (!page)
 		return -EFAULT;
-	page = kmap_local_page(hmm_pfn_to_page(hmm_pfn));
-	result = copy_from_kernel_nofault(to, page + offset, len);
-	kunmap_local(page);
+	flush_dcache_page(page);
+	from = kmap_local_page(page);
+	result = copy_from_kernel_nofault(to, from + offset, len);
+	kunmap_local(from);
 	return result;
 }
 
@@ -33,16 +60,17 @@ __rust_helper long rust_helper_hmm_pfn_write(unsigned long hmm_pfn,
 					     size_t offset, const void *from,
 					     size_t len)
 {
-	char *page;
+	struct page *page = hmm_user_page(hmm_pfn);
+	char *to;
 	long result;
 
-	if (!pfn_valid(hmm_pfn & ~HMM_PFN_FLAGS))
+	if (!page)
 		return -EFAULT;
-	page = kmap_local_page(hmm_pfn_to_page(hmm_pfn));
-	result = copy_to_kernel_nofault(page + offset, from, len);
-	flush_dcache_page(hmm_pfn_to_page(hmm_pfn));
-	kunmap_local(page);
-	set_page_dirty(hmm_pfn_to_page(hmm_pfn));
+	to = kmap_local_page(page);
+	result = copy_to_kernel_nofault(to + offset, from, len);
+	flush_dcache_page(page);
+	kunmap_local(to);
+	set_page_dirty(page);
 	return result;
 }
 #endif

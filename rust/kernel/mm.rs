@@ -63,7 +63,8 @@ use core::{
 };
 
 pub mod fault;
-#[cfg(CONFIG_HMM_MIRROR)]
+// An entry of HMM has no room for a PFN of a 32-bit kernel with greater physical addresses.
+#[cfg(all(CONFIG_HMM_MIRROR, any(CONFIG_64BIT, not(CONFIG_PHYS_ADDR_T_64BIT))))]
 pub mod hmm;
 #[cfg(CONFIG_MMU_NOTIFIER)]
 pub mod mmu_notifier;

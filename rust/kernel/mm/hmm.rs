@@ -97,8 +97,8 @@ impl HmmPfn {
         self.is_valid() && self.0 & bindings::hmm_pfn_flags_HMM_PFN_WRITE != 0
     }
 
-    /// Returns whether no page can be faulted in: nothing is mapped, or nothing that the process
-    /// can read, or the memory of a device, or a page with a memory error.
+    /// Returns whether C reports that there is nothing to access: no VMA, no right to read, or the
+    /// memory of a device. Not each page that cannot be faulted in has this.
     ///
     /// # Context
     ///
@@ -127,7 +127,8 @@ impl HmmPfn {
         self.is_valid().then_some(pfn)
     }
 
-    /// Returns the order of the part of memory that one page table entry maps: 0 for a page.
+    /// Returns the order of the part of memory that one page table entry maps: 0 for a page, and if
+    /// there is none.
     ///
     /// The part begins at an address that is a multiple of its size. It may begin before the range,
     /// or end after it.
@@ -141,6 +142,9 @@ impl HmmPfn {
     /// See [`HmmPages::pfns`].
     #[doc(alias = "hmm_pfn_to_map_order")]
     pub fn map_order(self) -> u32 {
+        if !self.is_valid() {
+            return 0;
+        }
         // SAFETY: `hmm_pfn_to_map_order()` shifts an integer.
         unsafe { bindings::hmm_pfn_to_map_order(self.0) }
     }
@@ -195,9 +199,9 @@ impl HmmPfns {
 ///
 /// # Invariants
 ///
-/// Each valid PFN is that of a page which the process has mapped in the range, with write access if
-/// the PFN is writable. It stays mapped for the duration of `'a`: what unmaps it, or changes its
-/// permissions, waits.
+/// Each valid PFN is one that the process has mapped in the range, with write access if the PFN is
+/// writable. It stays mapped for the duration of `'a`: what unmaps it, or changes its permissions,
+/// waits.
 ///
 /// # Examples
 ///
@@ -284,7 +288,10 @@ impl HmmPages<'_> {
         if end > self.pfns.len() * PAGE_SIZE {
             return Err(EINVAL);
         }
-        let pages = offset / PAGE_SIZE..end.div_ceil(PAGE_SIZE).max(offset / PAGE_SIZE);
+        if len == 0 {
+            return Ok(());
+        }
+        let pages = offset / PAGE_SIZE..end.div_ceil(PAGE_SIZE);
         for pfn in &self.pfns[pages] {
             check(*pfn)?;
         }
@@ -308,8 +315,8 @@ impl HmmPages<'_> {
     /// A part may have been copied if this returns `EFAULT`:
     ///
     /// - `EINVAL`: A part is not in the range.
-    /// - `EFAULT`: A page is not valid, or is not in the direct map of the kernel, as those of
-    ///   `memfd_secret()`.
+    /// - `EFAULT`: A page is not valid, is not in the direct map of the kernel, as those of
+    ///   `memfd_secret()`, or has been mapped by a driver without a reference.
     ///
     /// # Context
     ///
@@ -325,9 +332,9 @@ impl HmmPages<'_> {
         let check = |pfn: HmmPfn| pfn.is_valid().then_some(()).ok_or(EFAULT);
         self.for_each_pfn(offset, len, check, |pfn, in_page, part| {
             // SAFETY: `part` is within `out`, which is borrowed exclusively. By the type
-            // invariants, the page is mapped by the process, so it is not freed. `in_page` and the
-            // length of `part` are within it. The function handles a page that is not in the direct
-            // map.
+            // invariants, the PFN is mapped by the process, so its page is not freed. `in_page` and
+            // the length of `part` are within it. The function handles a page that is not in the
+            // direct map, and refuses a PFN that has been mapped without a reference to a page.
             let result = unsafe {
                 bindings::hmm_pfn_read(out.add(part.start).cast(), pfn.0, in_page, part.len())
             };
@@ -351,7 +358,8 @@ impl HmmPages<'_> {
     ///
     /// - `EINVAL`: A part is not in the range.
     /// - `EPERM`: A page cannot be written. Nothing is copied.
-    /// - `EFAULT`: A page is not valid, or is not in the direct map of the kernel.
+    /// - `EFAULT`: A page is not valid, is not in the direct map of the kernel, or has been mapped
+    ///   by a driver without a reference.
     ///
     /// # Context
     ///
@@ -372,8 +380,9 @@ impl HmmPages<'_> {
             let bytes = &bytes[part];
             // SAFETY: As in `read()`. The process can write to the page, so it is neither shared
             // with another one by copy-on-write nor the zero page, and Rust code has no reference
-            // to its contents. It is mapped, so it is not truncated during `set_page_dirty()`,
-            // which does not sleep: the kernel calls it with the lock of a page table.
+            // to its contents. The page is known to be mapped, or is one of a device, so it is not
+            // truncated during `set_page_dirty()`, which does not sleep: the kernel calls it with
+            // the lock of a page table.
             let result = unsafe {
                 bindings::hmm_pfn_write(pfn.0, in_page, bytes.as_ptr().cast(), bytes.len())
             };
@@ -407,6 +416,7 @@ impl<T: MmuIntervalNotifier> HmmRange<'_, T> {
     ///
     /// - `EAGAIN`: A part of the range of the notifier has been invalidated. The driver begins
     ///   again with `hmm_range_fault()`, for a limited time.
+    /// - `EBUSY`: The task may not sleep here.
     /// - `ENODEV`: The module of the driver is being unloaded.
     ///
     /// # Context
@@ -433,7 +443,10 @@ impl<T: MmuIntervalNotifier> HmmRange<'_, T> {
 ///
 /// # Safety
 ///
-/// The notifier of `head` must have been inserted, and not removed but by its module that goes.
+/// - The notifier of `head` must have been inserted, and not removed but by its module that goes. It
+///   must contain the range of the pages from `addr` on.
+/// - The caller must have a reference on `mm_users` of its address space. The task must be allowed
+///   to sleep.
 // Not inlined: C does not export the functions of the helper for older kernels.
 #[inline(never)]
 unsafe fn fault(
@@ -480,7 +493,10 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
     /// The range must be a part of that of the notifier. A page fault is one of another task: the
     /// rights of the current task do not matter, so the driver must have checked that it may access
     /// this process. If the range is invalidated meanwhile, this begins again, for `timeout`
-    /// jiffies. Linux 7.3 begins to count again when a page fault has released the mmap lock.
+    /// jiffies. Page faults are not limited. Linux 7.3 begins to count again when one has released
+    /// the mmap lock.
+    ///
+    /// Unlike a pin for writing, this does not refuse a shadow stack of the process.
     ///
     /// Pages that are in the private memory of a device are migrated back by
     /// [`Read`](HmmAccess::Read) and [`Write`](HmmAccess::Write) (`dev_private_owner` is null).
@@ -496,13 +512,13 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
     /// - `EINVAL`: `addr` or `len` is not a multiple of the page size, `len` is zero, the range is
     ///   not in that of the notifier, or `pfns` has fewer elements.
     /// - `ESRCH`: The address space has no users any more.
-    /// - `EFAULT`: A page cannot be faulted in: [`HmmPfn::is_error`] says why.
+    /// - `EFAULT`: A page cannot be faulted in, or has a memory error. A lookup with
+    ///   [`Snapshot`](HmmAccess::Snapshot) may tell which.
     /// - `EPERM`: A VMA must not be written.
-    /// - `EHWPOISON`: A page has a memory error.
     /// - `EBUSY`: The task may not sleep here.
     /// - `ETIMEDOUT`: The range was invalidated again and again. (C: `EBUSY`)
-    /// - `EINTR`: The task has been killed.
-    /// - `ENOMEM`: An allocation failed.
+    /// - `EINTR`: The task has been killed, and C has noticed it.
+    /// - `ENOMEM`: An allocation failed. Before 7.3, this is `EFAULT`.
     ///
     /// # Context
     ///
@@ -616,7 +632,8 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
         // C walks over page tables, which `exit_mmap()` would free.
         let mm = self.mm().mmget_not_zero().ok_or(ESRCH)?;
         // SAFETY: By the type invariants, the notifier has been inserted, and not removed but by
-        // `end()`.
+        // `end()`. It contains the range, and the task may sleep, as checked above. `mm` is the
+        // reference.
         let seq = unsafe { fault(self.head(), addr, pfns, access, timeout)? };
         drop(mm);
         // INVARIANT: `fault()` has filled the PFNs of this range, which the notifier contains.

@@ -84,7 +84,8 @@ use core::{
 ///   [`read_begin`](MmuIntervalRegistration::read_begin) or [`commit`](ReadSection::commit): each
 ///   waits until the invalidation has ended.
 ///
-/// Otherwise they may deadlock. Lockdep finds most of these.
+/// Otherwise they may deadlock. Lockdep finds most of these. Nor must they wait for a kthread of the
+/// module: when that is unloaded, its kthreads end before the registrations that it has leaked.
 ///
 /// # Examples
 ///
@@ -313,7 +314,7 @@ impl InvalidatedRange<'_> {
 /// - `lock` is initialized, and not locked across functions of this module except by [`Locked`].
 /// - `ended` is accessed by the holder of `lock` only.
 /// - After `insert()`, until `remove()`, the notifier is registered, or `ended` is true and a
-///   reference on `mm_count` of its address space is kept permanently.
+///   reference on `mm_count` of its address space is held.
 pub(super) struct Head {
     notifier: Opaque<bindings::mmu_interval_notifier>,
     lock: Opaque<bindings::mutex>,
@@ -423,6 +424,10 @@ impl Head {
         }
         if is_inserted {
             head.leftover.unlink();
+        } else {
+            // SAFETY: `end()` has removed the notifier, and has taken this reference to its address
+            // space, which nothing uses any more. The task may sleep.
+            unsafe { bindings::mmdrop((*head.notifier.get()).mm) };
         }
         let layout = head.layout;
         // SAFETY: By the type invariants, the `Inner`, whose first field this is, has been
@@ -460,13 +465,13 @@ impl Head {
         Ok(unsafe { bindings::mmu_interval_read_begin(self.notifier.get()) })
     }
 
-    #[cfg(CONFIG_HMM_MIRROR)]
+    #[cfg(all(CONFIG_HMM_MIRROR, any(CONFIG_64BIT, not(CONFIG_PHYS_ADDR_T_64BIT))))]
     pub(super) fn notifier(&self) -> *mut bindings::mmu_interval_notifier {
         self.notifier.get()
     }
 
     /// Returns whether the notifier has all addresses of a range, which must not be empty.
-    #[cfg(CONFIG_HMM_MIRROR)]
+    #[cfg(all(CONFIG_HMM_MIRROR, any(CONFIG_64BIT, not(CONFIG_PHYS_ADDR_T_64BIT))))]
     pub(super) fn contains(&self, addr: usize, len: usize) -> bool {
         // SAFETY: `insert()` has set these fields, and they do not change.
         let (start, last) = unsafe {
@@ -499,6 +504,10 @@ impl Head {
     ///
     /// As for [`read_begin`](Self::read_begin).
     unsafe fn lock_section(&self, seq: c_ulong) -> Result<Locked<'_>> {
+        // A section can be sent to code that may not sleep.
+        if !may_sleep() {
+            return Err(EBUSY);
+        }
         let locked = self.lock();
         // SAFETY: This task holds the mutex.
         if unsafe { *self.ended.get() } {
@@ -516,7 +525,7 @@ impl Head {
 /// Removes a notifier that its module has left behind.
 ///
 /// Other objects that have been left behind may still use the registration. So its address space
-/// stays allocated permanently.
+/// stays allocated until the registration is dropped.
 ///
 /// # Safety
 ///
@@ -757,7 +766,7 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
         unsafe { self.inner.as_ref() }
     }
 
-    #[cfg(CONFIG_HMM_MIRROR)]
+    #[cfg(all(CONFIG_HMM_MIRROR, any(CONFIG_64BIT, not(CONFIG_PHYS_ADDR_T_64BIT))))]
     pub(super) fn head(&self) -> &Head {
         &self.inner().head
     }
@@ -801,8 +810,8 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
     /// Waits until no invalidation is running in this range, and begins a section that collides
     /// with each later one.
     ///
-    /// The wait cannot be interrupted. An invalidation may wait for the mmap lock, so the caller
-    /// must not hold that, nor any lock that a hook takes.
+    /// The wait cannot be interrupted. The caller must not hold a lock that a hook takes, nor the
+    /// mmap lock, which `hmm_range_fault()` takes after this.
     ///
     /// # Errors
     ///
@@ -850,7 +859,7 @@ impl<'a, T: MmuIntervalNotifier> ReadSection<'a, T> {
     /// # Safety
     ///
     /// `seq` must be the result of `mmu_interval_read_begin()` for this registration.
-    #[cfg(CONFIG_HMM_MIRROR)]
+    #[cfg(all(CONFIG_HMM_MIRROR, any(CONFIG_64BIT, not(CONFIG_PHYS_ADDR_T_64BIT))))]
     pub(super) unsafe fn from_seq(
         registration: &'a MmuIntervalRegistration<T>,
         seq: c_ulong,
@@ -871,6 +880,7 @@ impl<'a, T: MmuIntervalNotifier> ReadSection<'a, T> {
     ///
     /// - `EAGAIN`: The section has collided with an invalidation. The driver begins a new one. It
     ///   should do so for a limited time, and stop if the task is killed.
+    /// - `EBUSY`: The task may not sleep here.
     /// - `ENODEV`: The module of the driver is being unloaded.
     ///
     /// # Context
@@ -896,7 +906,8 @@ impl MmWithUser {
     /// dropped.
     ///
     /// Nothing needs to be mapped there. The first notifier of an address space takes the mmap lock
-    /// for writing, so the caller must not hold it.
+    /// for writing and locks each VMA, so the caller must hold neither. If this fails, `data` and
+    /// `state` are dropped.
     ///
     /// # Errors
     ///

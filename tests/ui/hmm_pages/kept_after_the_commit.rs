@@ -34,4 +34,5 @@ pub fn first_byte(mirror: &MmuIntervalRegistration<Device>, addr: usize) -> Resu
     #[cfg(bad)]
     return byte(range.commit(|_, pages| pages)?);
     //~[bad]^ ERROR: lifetime may not live long enough
+    //~[bad]| ERROR: lifetime may not live long enough
 }

@@ -3,6 +3,7 @@
 #include <linux/hmm.h>
 #include <linux/jiffies.h>
 #include <linux/mmu_notifier.h>
+#include <linux/oom.h>
 #include <linux/sched/signal.h>
 
 /*
@@ -25,7 +26,9 @@ rust_helper_hmm_range_fault_unlocked_timeout(struct hmm_range *range,
 		ret = mmap_read_lock_killable(mm);
 		if (ret)
 			return ret;
-		ret = hmm_range_fault(range);
+		ret = -EFAULT;
+		if (!check_stable_address_space(mm))
+			ret = hmm_range_fault(range);
 		mmap_read_unlock(mm);
 		if (ret != -EBUSY || time_after(jiffies, deadline))
 			return ret;
