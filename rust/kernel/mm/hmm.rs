@@ -443,8 +443,8 @@ impl<T: MmuIntervalNotifier> HmmRange<'_, T> {
 ///
 /// # Safety
 ///
-/// - The notifier of `head` must have been inserted, and not removed but by its module that goes. It
-///   must contain the range of the pages from `addr` on.
+/// - The notifier of `head` must have been inserted, and not removed but by its module that goes.
+///   It must contain the range of the pages from `addr` on.
 /// - The caller must have a reference on `mm_users` of its address space. The task must be allowed
 ///   to sleep.
 // Not inlined: C does not export the functions of the helper for older kernels.
