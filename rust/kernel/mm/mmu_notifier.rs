@@ -84,8 +84,8 @@ use core::{
 ///   [`read_begin`](MmuIntervalRegistration::read_begin) or [`commit`](ReadSection::commit): each
 ///   waits until the invalidation has ended.
 ///
-/// Otherwise they may deadlock. Lockdep finds most of these. Nor must they wait for a kthread of the
-/// module: when that is unloaded, its kthreads end before the registrations that it has leaked.
+/// Otherwise they may deadlock. Lockdep finds most of these. Nor must they wait for a kthread of
+/// the module: when that is unloaded, its kthreads end before the registrations that it has leaked.
 ///
 /// # Examples
 ///
