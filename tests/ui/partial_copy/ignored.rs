@@ -24,7 +24,7 @@ pub fn read(memory: &impl UserMemory, addr: usize) -> Result<[u8; 8]> {
             error: EFAULT,
         };
         memory.read(addr, &mut bytes);
-        //~[bad]^ ERROR: unused `Result` that must be used
+        //~[bad]^ ERROR: that must be used
     }
     Ok(bytes)
 }
