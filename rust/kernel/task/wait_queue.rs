@@ -6,7 +6,7 @@
 //! not know which task waits:
 //!
 //! - One known task waits: [`CurrentTask::wait_until`] and [`Task::wake_up`] suffice.
-//! - A lock protects the condition: use [`WaitQueue::wait_event_locked`], or a `CondVar`, which
+//! - A lock protects the condition: use [`WaitQueue::wait_event_lock`], or a `CondVar`, which
 //!   does not check the condition itself.
 //! - Each event happens once: use a `Completion`.
 //!
@@ -310,7 +310,8 @@ impl WaitQueue {
     }
 
     /// Like [`wait_event`](Self::wait_event), for a condition that a lock protects: `condition` is
-    /// called with the lock of `guard` held, which is released for each sleep.
+    /// called with the lock of `guard` held, which is released for each sleep. C's functions with
+    /// `_locked` are about the lock of the queue, which is not exposed.
     ///
     /// The lock is held when this returns, also with an error, and has been since `condition`
     /// returned `Some(value)`. So what the value says of the protected data is still true. The
@@ -356,7 +357,7 @@ impl WaitQueue {
     ///     fn reserve(&self, slots: u32, timeout: c_long) -> Result<(), WaitError> {
     ///         let mut free = self.free.lock();
     ///         self.waiters
-    ///             .wait_event_locked(&mut free, TaskState::Killable, timeout, |free| {
+    ///             .wait_event_lock(&mut free, TaskState::Killable, timeout, |free| {
     ///                 (**free >= slots).then_some(())
     ///             })?;
     ///         // The lock has been held since the check.
@@ -414,7 +415,7 @@ impl WaitQueue {
     /// # let mutex = KBox::pin_init(kernel::new_mutex!(1), GFP_KERNEL)?;
     /// # let mut guard = mutex.lock();
     /// # let queue = &ring.waiters;
-    /// # let waited = queue.wait_event_locked(&mut guard, TaskState::Idle, 1, |value| {
+    /// # let waited = queue.wait_event_lock(&mut guard, TaskState::Idle, 1, |value| {
     /// #     **value += 1;
     /// #     (**value == 4).then_some(7)
     /// # });
@@ -425,12 +426,10 @@ impl WaitQueue {
     #[doc(alias(
         "wait_event_lock_irq",
         "wait_event_interruptible_lock_irq",
-        "wait_event_interruptible_lock_irq_timeout",
-        "wait_event_interruptible_locked",
-        "wait_event_interruptible_locked_irq"
+        "wait_event_interruptible_lock_irq_timeout"
     ))]
     #[inline]
-    pub fn wait_event_locked<'a, T, B, R>(
+    pub fn wait_event_lock<'a, T, B, R>(
         &self,
         guard: &mut Guard<'a, T, B>,
         state: TaskState,
@@ -447,7 +446,7 @@ impl WaitQueue {
         }
     }
 
-    /// The part of [`wait_event_locked`](Self::wait_event_locked) that follows the first check.
+    /// The part of [`wait_event_lock`](Self::wait_event_lock) that follows the first check.
     // `CurrentTask::wait()` cannot be used: it calls the condition without the lock.
     #[inline(never)]
     fn wait_locked<'a, T, B, R>(

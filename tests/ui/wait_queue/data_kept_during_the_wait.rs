@@ -2,7 +2,7 @@
 //@revisions: good bad
 //@[good] check-pass
 
-//! `wait_event_locked()` releases the lock, so the data cannot be borrowed during the wait.
+//! `wait_event_lock()` releases the lock, so the data cannot be borrowed during the wait.
 
 use kernel::{
     prelude::*,
@@ -20,7 +20,7 @@ pub fn wait(lock: &SpinLock<u32>, queue: &WaitQueue) -> Result {
     {
         *value += 1;
     }
-    queue.wait_event_locked(&mut guard, TaskState::Killable, 1, |value| {
+    queue.wait_event_lock(&mut guard, TaskState::Killable, 1, |value| {
         //~[bad]^ ERROR: E0499: cannot borrow `guard` as mutable more than once at a time
         (**value == 0).then_some(())
     })?;
