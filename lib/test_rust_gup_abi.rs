@@ -47,7 +47,7 @@ pub const MAP: u32 = 67;
 /// `_IOW(MAGIC, 68, Map)`: unmaps it. Of the argument, `addr` and `len` are used.
 pub const UNMAP: u32 = 68;
 /// `_IOR(MAGIC, 69, i32)`: returns the error number of the last attempt to unmap memory in a
-/// callback of a VMA of the file, or 0.
+/// callback of a VMA of the file, or 0, and sets it to 0.
 ///
 /// When such a VMA is closed while the task has another address space, the driver tries to unmap
 /// that.

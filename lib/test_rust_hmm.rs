@@ -5,6 +5,7 @@
 //! It has those ioctls of `lib/test_hmm.c` that need no device memory, so that the kernel's
 //! selftest `hmm-tests` can be run on it. `test_rust_hmm_abi.rs` describes the ioctls.
 
+use core::mem::offset_of;
 use kernel::{
     c_str,
     fs::File,
@@ -61,7 +62,7 @@ const EVENTS: u32 = ioctl::_IOWR::<abi::Events>(abi::MAGIC, abi::EVENTS);
 const STOP_ATOMIC: u32 = ioctl::_IO(abi::MAGIC, abi::STOP_ATOMIC);
 
 /// The offset of `cpages` in [`abi::Command`], whose fields before it are read.
-const CPAGES: usize = 24;
+const CPAGES: usize = offset_of!(abi::Command, cpages);
 /// The greatest number of pages of a request.
 const MAX_PAGES: usize = 8192;
 /// How many pages are looked up at once.
@@ -272,7 +273,7 @@ impl Command {
     }
 }
 
-/// Calls `f` in a section without a lookup.
+/// Calls `f` with the table, and tries again after an invalidation.
 fn with_table<R>(
     mirror: &MmuIntervalRegistration<Mirror>,
     mut f: impl FnMut(&Table) -> R,
@@ -378,7 +379,7 @@ fn access(mirror: &MmuIntervalRegistration<Mirror>, arg: usize, job: Job) -> Res
     command.finish(arg, faults.into())
 }
 
-/// Calls `f` with pages.
+/// Looks up pages and calls `f` with them under the mutex. Tries again after an invalidation.
 fn look_up(
     mirror: &MmuIntervalRegistration<Mirror>,
     pfns: &mut HmmPfns,

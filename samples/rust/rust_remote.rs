@@ -6,6 +6,7 @@
 //! process that a pidfd refers to. It does not wait for `userfaultfd()`, and also copies memory of
 //! devices whose drivers permit that. `rust_remote_abi.rs` has the ioctls.
 
+use core::mem::offset_of;
 use kernel::{
     c_str,
     fs::File,
@@ -90,7 +91,10 @@ impl MiscDevice for Remote {
             Err(partial) => (Err(partial.error), partial.copied),
         };
         let copied = copied as u64;
-        current!().write(arg + abi::COPIED, &copied.to_ne_bytes())?;
+        let result_at = arg
+            .checked_add(offset_of!(abi::Request, copied))
+            .ok_or(EFAULT)?;
+        current!().write(result_at, &copied.to_ne_bytes())?;
         result
     }
 }
@@ -119,7 +123,8 @@ fn serve(cmd: u32, mm: &MmWithUser, request: &abi::Request) -> Result<usize, Par
         FILL => mm.fill(remote, len, request.byte as u8)?,
         _ => {
             let mut buf = [0; 256];
-            let buf = &mut buf[..len.min(256)];
+            let len = len.min(buf.len());
+            let buf = &mut buf[..len];
             mm.strcpy_into_buf(remote, buf).map_err(failed)?;
             let nul = buf.iter().position(|byte| *byte == 0);
             let copied = nul.map_or(len, |at| at + 1);

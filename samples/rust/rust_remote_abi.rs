@@ -41,6 +41,3 @@ pub struct Request {
     /// length with the NUL byte.
     pub copied: u64,
 }
-
-/// The offset of [`Request::copied`].
-pub const COPIED: usize = 32;

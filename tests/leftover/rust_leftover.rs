@@ -389,12 +389,12 @@ impl Drop for Counter {
     }
 }
 
-/// Mirrors the process that loads the module.
+/// Mirrors the process that loads the module: all addresses but the last page.
 #[cfg(CONFIG_MMU_NOTIFIER)]
 fn notifier() -> Result<MmuIntervalRegistration<Counter>> {
     let task = current!();
     let mm = task.mm().ok_or(EINVAL)?;
-    mm.mmu_interval_notifier_insert(0, 1 << 40, Counter, 0)
+    mm.mmu_interval_notifier_insert(0, usize::MAX - PAGE_SIZE + 1, Counter, 0)
 }
 
 #[cfg(CONFIG_MMU_NOTIFIER)]

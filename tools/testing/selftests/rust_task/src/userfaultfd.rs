@@ -20,14 +20,14 @@ const MODE_MISSING: u64 = 1;
 const EVENT_PAGEFAULT: u8 = 0x12;
 
 #[repr(C)]
-struct Api {
+struct UffdioApi {
     api: u64,
     features: u64,
     ioctls: u64,
 }
 
 #[repr(C)]
-struct Register {
+struct UffdioRegister {
     start: u64,
     len: u64,
     mode: u64,
@@ -35,13 +35,17 @@ struct Register {
 }
 
 #[repr(C)]
-struct Copy {
+struct UffdioCopy {
     dst: u64,
     src: u64,
     len: u64,
     mode: u64,
     copy: i64,
 }
+
+const UFFDIO_API: u32 = iowr::<UffdioApi>(MAGIC, 0x3f);
+const UFFDIO_REGISTER: u32 = iowr::<UffdioRegister>(MAGIC, 0);
+const UFFDIO_COPY: u32 = iowr::<UffdioCopy>(MAGIC, 3);
 
 /// The size of a message, and where the address is in it.
 const MESSAGE: usize = 32;
@@ -61,19 +65,19 @@ pub fn serve(
         .context("userfaultfd")?;
     // SAFETY: The descriptor is new.
     let mut file = File::from(unsafe { OwnedFd::from_raw_fd(fd as i32) });
-    let mut api = Api {
+    let mut api = UffdioApi {
         api: UFFD_API,
         features: 0,
         ioctls: 0,
     };
-    exchange(&file, iowr::<Api>(MAGIC, 0x3f), &mut api).context("UFFDIO_API")?;
-    let mut register = Register {
+    exchange(&file, UFFDIO_API, &mut api).context("UFFDIO_API")?;
+    let mut register = UffdioRegister {
         start: addr as u64,
         len: len as u64,
         mode: MODE_MISSING,
         ioctls: 0,
     };
-    exchange(&file, iowr::<Register>(MAGIC, 0), &mut register).context("UFFDIO_REGISTER")?;
+    exchange(&file, UFFDIO_REGISTER, &mut register).context("UFFDIO_REGISTER")?;
     Ok(spawn(move || {
         let source = vec![byte; page];
         for _ in 0..faults {
@@ -81,14 +85,14 @@ pub fn serve(
             file.read_exact(&mut message)?;
             ensure!(message[0] == EVENT_PAGEFAULT, "{message:?}");
             let fault = u64::from_ne_bytes(message[ADDRESS].try_into()?);
-            let mut copy = Copy {
+            let mut copy = UffdioCopy {
                 dst: fault & !(page as u64 - 1),
                 src: source.as_ptr() as u64,
                 len: page as u64,
                 mode: 0,
                 copy: 0,
             };
-            exchange(&file, iowr::<Copy>(MAGIC, 3), &mut copy).context("UFFDIO_COPY")?;
+            exchange(&file, UFFDIO_COPY, &mut copy).context("UFFDIO_COPY")?;
         }
         Ok(())
     }))

@@ -527,7 +527,8 @@ fn restless() -> Result<()> {
     did("reads of what was not mapped", none);
     child.kill()?;
 
-    // After execve(), the address space is another one, in which the pages are not.
+    // After execve(), the address space is another one, in which the bytes are not.
+    memory.fill(8);
     let target = Child::start(|| {
         let program = c"/proc/self/exe";
         execv(program, &[c"rust_remote_test", WAIT])?;
@@ -535,10 +536,10 @@ fn restless() -> Result<()> {
     })?;
     let pidfd = pidfd_open(target.pid())?;
     wait_for(|| {
-        let mut byte = [0];
-        let (result, _) = remote.read(pidfd.as_raw_fd(), memory.addr(), &mut byte);
+        let mut bytes = [0; 32];
+        let (result, _) = remote.read(pidfd.as_raw_fd(), memory.addr(), &mut bytes);
         match result {
-            Ok(()) => Ok(false),
+            Ok(()) => Ok((0..32).any(|at| bytes[at] != byte(8, at))),
             Err(Errno::EFAULT) => Ok(true),
             Err(errno) => Err(errno.into()),
         }
