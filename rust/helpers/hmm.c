@@ -18,9 +18,10 @@ rust_helper_hmm_pfn_to_map_order(unsigned long hmm_pfn)
 }
 
 /*
- * Returns the page that userspace has mapped, if it was mapped with a
- * reference. HMM does not check that for huge entries, which drivers insert by
- * vmf_insert_pfn_pmd(): it does not call vm_normal_page_pmd().
+ * Returns the page of a PFN, unless nothing maps its folio with a reference.
+ * HMM does not call vm_normal_page_pmd(), so a driver may have inserted any PFN
+ * by vmf_insert_pfn_pmd(). A folio that is also mapped elsewhere passes. The
+ * driver that has inserted it keeps it allocated.
  */
 static struct page *hmm_user_page(unsigned long hmm_pfn)
 {

@@ -19,6 +19,7 @@
 #define timer_delete_sync_try(timer) try_to_del_timer_sync(timer)
 #endif
 
+/* node_online() reads beyond the mask if there is no such node. */
 __rust_helper bool rust_helper_node_online(unsigned int node)
 {
 	return node < MAX_NUMNODES && node_online(node);

@@ -1341,11 +1341,11 @@ pub trait CharDevice: Sized + 'static {
     /// What the files of a device share, see [`CharDeviceRegistration::data`].
     type Data: Send + Sync + 'static;
 
-    /// Whether `lseek()` succeeds, though it does not change the position of a file, which it
-    /// returns. Otherwise it fails with `ESPIPE`.
+    /// Whether `lseek()` succeeds and returns the position, which it does not change. Otherwise, it
+    /// fails with `ESPIPE`.
     ///
-    /// For a device without positions, of which a driver in C has had this: userspace may rely on
-    /// it. `pread()` and `pwrite()` pass their positions to the driver in either case.
+    /// This is for a device that has no positions and whose driver in C had it: userspace may rely
+    /// on it. `pread()` and `pwrite()` pass their positions to the driver in either case.
     #[doc(alias("noop_llseek", "llseek"))]
     const NOOP_LLSEEK: bool = false;
 

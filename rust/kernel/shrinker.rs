@@ -275,8 +275,8 @@ impl ShrinkControl {
         self.has_flag(bindings::___GFP_IO_BIT)
     }
 
-    /// Returns whether memory is reclaimed by the task that allocates it, if it is not
-    /// [`kswapd`](crate::task::CurrentTask::is_kswapd) that does (`__GFP_DIRECT_RECLAIM`).
+    /// Returns whether the allocation may wait for reclaim (`__GFP_DIRECT_RECLAIM`).
+    /// [`kswapd`](crate::task::CurrentTask::is_kswapd) sets the flag as well.
     ///
     /// # Context
     ///

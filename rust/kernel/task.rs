@@ -88,6 +88,10 @@ pub use crate::uidgid::Kuid;
 /// A timeout, in jiffies, that never expires.
 pub const MAX_SCHEDULE_TIMEOUT: c_long = c_long::MAX;
 
+/// C's constant of this name. A timer that is more than twice as far in the future counts as one in
+/// the past.
+pub(crate) const MAX_JIFFY_OFFSET: Jiffies = (Jiffies::MAX >> 2) - 1;
+
 /// Sleeping until woken or interrupted by a signal.
 pub const TASK_INTERRUPTIBLE: c_int = bindings::TASK_INTERRUPTIBLE as c_int;
 /// Sleeping until woken. Not interrupted by signals.

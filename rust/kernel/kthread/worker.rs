@@ -1194,8 +1194,9 @@ where
     ///
     /// # Errors
     ///
-    /// Returns the reference in the cases of [`queue`](Self::queue), for the first of which only
-    /// such another task can be the reason. Where the worker ends, the work is not queued any more.
+    /// As for [`queue`](Self::queue), which return the reference. The work is queued already only
+    /// if another task has queued it meanwhile. If the worker has ended, the work is not queued any
+    /// more.
     ///
     /// # Context
     ///
@@ -1265,7 +1266,8 @@ where
         // type invariants, the work is initialized, and in no list but those of `worker`, which is
         // valid while the work is. The helper takes the lock of `worker` with interrupts disabled.
         // It does not wait for an interrupt of this CPU: the function of the timer has interrupts
-        // disabled. On PREEMPT_RT, that is a hard interrupt handler or a thread on another CPU.
+        // disabled. On PREEMPT_RT, the timer runs in a hard interrupt handler or a thread on
+        // another CPU.
         let removed = unsafe {
             let entry = &*addr_of!((*T::raw_work(owner.cast_mut())).entry);
             let worker = entry.queue.worker.get();
@@ -1310,10 +1312,6 @@ where
         unsafe { self.entry.cancel_sync::<T, ID>(self, cancel) }
     }
 }
-
-/// C's constant of this name. A timer that is more than twice as far in the future counts as one in
-/// the past.
-const MAX_JIFFY_OFFSET: Jiffies = (Jiffies::MAX >> 2) - 1;
 
 /// Runs a work, or drops its reference if `this` is `None`, as the worker has stopped.
 ///

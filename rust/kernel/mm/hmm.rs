@@ -24,7 +24,10 @@ use crate::{
     },
     page::PAGE_SIZE,
     prelude::*,
-    task::may_sleep,
+    task::{
+        may_sleep,
+        MAX_JIFFY_OFFSET, //
+    },
     time::Jiffies,
 };
 use core::{
@@ -35,9 +38,6 @@ use core::{
 
 /// The maximum number of pages of an [`HmmPfns`]: `kvmalloc()` fails above `INT_MAX` bytes.
 const MAX_PAGES: usize = i32::MAX as usize / size_of::<HmmPfn>();
-
-/// A greater timeout would be in the past: see C's constant of this name.
-const MAX_JIFFY_OFFSET: Jiffies = (Jiffies::MAX >> 2) - 1;
 
 /// What [`MmuIntervalRegistration::hmm_range_fault`] does about pages that are not present.
 ///
@@ -312,11 +312,10 @@ impl HmmPages<'_> {
     ///
     /// # Errors
     ///
-    /// A part may have been copied if this returns `EFAULT`:
-    ///
     /// - `EINVAL`: A part is not in the range.
     /// - `EFAULT`: A page is not valid, is not in the direct map of the kernel, as those of
-    ///   `memfd_secret()`, or has been mapped by a driver without a reference.
+    ///   `memfd_secret()`, or has been mapped by a driver without a reference. A part may have been
+    ///   copied.
     ///
     /// # Context
     ///
@@ -354,12 +353,10 @@ impl HmmPages<'_> {
     ///
     /// # Errors
     ///
-    /// A part may have been copied if this returns `EFAULT`:
-    ///
     /// - `EINVAL`: A part is not in the range.
     /// - `EPERM`: A page cannot be written. Nothing is copied.
     /// - `EFAULT`: A page is not valid, is not in the direct map of the kernel, or has been mapped
-    ///   by a driver without a reference.
+    ///   by a driver without a reference. A part may have been copied.
     ///
     /// # Context
     ///
@@ -443,8 +440,8 @@ impl<T: MmuIntervalNotifier> HmmRange<'_, T> {
 ///
 /// # Safety
 ///
-/// - The notifier of `head` must have been inserted, and not removed but by its module that goes.
-///   It must contain the range of the pages from `addr` on.
+/// - The notifier of `head` must have been inserted, and only `end()` may have removed it. It must
+///   contain the range of the pages from `addr` on.
 /// - The caller must have a reference on `mm_users` of its address space. The task must be allowed
 ///   to sleep.
 // Not inlined: C does not export the functions of the helper for older kernels.
@@ -493,8 +490,8 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
     /// The range must be a part of that of the notifier. A page fault is one of another task: the
     /// rights of the current task do not matter, so the driver must have checked that it may access
     /// this process. If the range is invalidated meanwhile, this begins again, for `timeout`
-    /// jiffies. Page faults are not limited. Linux 7.3 begins to count again when one has released
-    /// the mmap lock.
+    /// jiffies, at least one: C's 0, which has no limit, is not provided. Page faults are not
+    /// limited. Linux 7.3 begins to count again when one has released the mmap lock.
     ///
     /// Unlike a pin for writing, this does not refuse a shadow stack of the process.
     ///
@@ -517,7 +514,7 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
     /// - `EPERM`: A VMA must not be written.
     /// - `EBUSY`: The task may not sleep here.
     /// - `ETIMEDOUT`: The range was invalidated again and again. (C: `EBUSY`)
-    /// - `EINTR`: The task has been killed, and C has noticed it.
+    /// - `EINTR`: The task has been killed. C finds out when it takes the mmap lock or tries again.
     /// - `ENOMEM`: An allocation failed. Before 7.3, this is `EFAULT`.
     ///
     /// # Context
@@ -631,8 +628,8 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
         }
         // C walks over page tables, which `exit_mmap()` would free.
         let mm = self.mm().mmget_not_zero().ok_or(ESRCH)?;
-        // SAFETY: By the type invariants, the notifier has been inserted, and not removed but by
-        // `end()`. It contains the range, and the task may sleep, as checked above. `mm` is the
+        // SAFETY: By the type invariants, the notifier has been inserted, and only `end()` may have
+        // removed it. It contains the range, and the task may sleep, as checked above. `mm` is the
         // reference.
         let seq = unsafe { fault(self.head(), addr, pfns, access, timeout)? };
         drop(mm);

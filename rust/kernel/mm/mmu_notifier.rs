@@ -381,8 +381,8 @@ impl Head {
     /// # Safety
     ///
     /// - The notifier must not have been inserted before.
-    /// - `self` must be pinned, and valid until the notifier is removed, and so must be what the
-    ///   function of `ops` accesses, if this succeeds.
+    /// - If this succeeds, `self` must stay pinned and valid until the notifier is removed, and so
+    ///   must what the function of `ops` accesses.
     #[inline(never)]
     unsafe fn insert(
         &self,
@@ -455,7 +455,7 @@ impl Head {
     ///
     /// # Safety
     ///
-    /// The notifier must have been inserted, and not removed but by [`end`].
+    /// The notifier must have been inserted, and only [`end`] may have removed it.
     unsafe fn read_begin(&self) -> Result<c_ulong> {
         if !may_sleep() {
             return Err(EBUSY);
@@ -826,8 +826,8 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
     /// See [`MmuIntervalRegistration`].
     #[doc(alias = "mmu_interval_read_begin")]
     pub fn read_begin(&self) -> Result<ReadSection<'_, T>> {
-        // SAFETY: By the type invariants, the notifier has been inserted, and not removed but by
-        // `end()`.
+        // SAFETY: By the type invariants, the notifier has been inserted, and only `end()` may have
+        // removed it.
         let seq = unsafe { self.inner().head.read_begin()? };
         Ok(ReadSection {
             registration: self,
@@ -894,7 +894,7 @@ impl<'a, T: MmuIntervalNotifier> ReadSection<'a, T> {
     pub fn commit<R>(self, f: impl FnOnce(&mut T::State) -> R) -> Result<R> {
         let inner = self.registration.inner();
         // SAFETY: By the type invariants of the registration, the notifier has been inserted, and
-        // not removed but by `end()`.
+        // only `end()` may have removed it.
         let _locked = unsafe { inner.head.lock_section(self.seq)? };
         // SAFETY: This task holds the mutex, which protects the state.
         Ok(f(unsafe { &mut *inner.state.get() }))

@@ -196,7 +196,8 @@ impl Charge {
         })
     }
 
-    /// Removes the charge unless that has to wait for the mmap lock. Returns whether it did.
+    /// Removes a charge of `locked_vm` if the mmap lock is free. Returns whether the drop will then
+    /// not wait for that lock, which is always so for `pinned_vm`.
     fn try_remove(&mut self) -> bool {
         let mm = self.mm.as_raw();
         if !self.is_locked_vm {

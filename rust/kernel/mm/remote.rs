@@ -10,8 +10,8 @@
 //! - [`Task::get_task_mm`] checks nothing. It is for a driver that has decided in another way that
 //!   it may access the process.
 //!
-//! [`UserMemory`] copies from and to it. The trait has the memory of the current task as well, so
-//! code can be written once for both.
+//! [`UserMemory`] copies from and to it. [`CurrentTask`] implements the trait as well, so code can
+//! be written once for both.
 //!
 //! C does not export `mm_access()` and `access_remote_vm()` to modules, so these functions are part
 //! of the crate, and are not inlined.
@@ -83,8 +83,8 @@ impl Task {
     ///
     /// # Errors
     ///
-    /// - `ESRCH`: The task has no address space: it exits, has exited, is a kthread, or a helper of
-    ///   the kernel that has not called `execve()` yet.
+    /// - `ESRCH`: The task has no address space: it is exiting or has exited, is a kthread, or is a
+    ///   usermode helper that has not called `execve()` yet.
     /// - `EACCES`: The current task may not access it.
     /// - `EINTR`: The current task has been killed.
     /// - `EBUSY`: The task may not sleep here.
@@ -467,7 +467,8 @@ pub trait UserMemory {
     /// If the string does not fit into `buf`, the result is its beginning, with a NUL byte as the
     /// last element of `buf`. The memory is read up to the end of the page that has the NUL byte.
     ///
-    /// This is `strcpy_into_buf()` of [`UserSliceReader`](crate::uaccess::UserSliceReader).
+    /// It does what `strcpy_into_buf()` of [`UserSliceReader`](crate::uaccess::UserSliceReader)
+    /// does.
     ///
     /// # Errors
     ///
