@@ -23,6 +23,7 @@ use crate::{
         },
         rcu::read_lock, //
     },
+    time::Jiffies,
     types::{
         NotThreadSafe,
         Opaque, //

@@ -39,6 +39,7 @@ use crate::{
         Task,
         TaskState,
         WaitQueue,
+        MAX_JIFFY_OFFSET,
         MAX_SCHEDULE_TIMEOUT, //
     },
     time::Jiffies,
