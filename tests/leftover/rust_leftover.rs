@@ -63,6 +63,7 @@ use kernel::{
         MmuIntervalRegistration, //
     },
     new_spinlock,
+    page::PAGE_SIZE,
     sync::SpinLock,
 };
 
