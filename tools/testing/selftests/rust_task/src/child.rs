@@ -3,7 +3,7 @@
 //! Child processes that run a closure.
 
 use crate::ktap;
-use anyhow::{bail, Result};
+use anyhow::{bail, ensure, Result};
 use nix::{
     sched::{unshare, CloneFlags},
     sys::{
@@ -11,6 +11,10 @@ use nix::{
         wait::{waitpid, WaitStatus},
     },
     unistd::{fork, ForkResult, Pid},
+};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 /// A child process. It is killed when this is dropped.
@@ -62,6 +66,16 @@ impl Drop for Child {
             let _ = waitpid(pid, None);
         }
     }
+}
+
+/// Waits until a condition is true, and returns an error, which is `what`, after a minute.
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begin = Instant::now();
+    while !condition()? {
+        ensure!(begin.elapsed() < Duration::from_secs(60), "{what}");
+        sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 /// Runs `inner` in a child process, and returns an error if it fails.

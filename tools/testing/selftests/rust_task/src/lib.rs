@@ -9,6 +9,7 @@ pub mod io_uring;
 pub mod ioctl;
 pub mod ktap;
 pub mod leaks;
+pub mod memory;
 pub mod params;
 pub mod procfs;
 pub mod remote;

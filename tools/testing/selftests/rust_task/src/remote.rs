@@ -64,10 +64,20 @@ impl Remote {
         (result, request.copied as usize)
     }
 
+    fn copy(&self, command: u32, pidfd: i32, remote: usize, local: usize, len: usize) -> Copied {
+        let request = abi::Request {
+            pidfd,
+            remote: remote as u64,
+            local: local as u64,
+            len: len as u64,
+            ..Default::default()
+        };
+        self.call(command, request)
+    }
+
     /// Copies from the address `remote` of a process.
     pub fn read(&self, pidfd: i32, remote: usize, out: &mut [u8]) -> Copied {
-        // SAFETY: The bytes may be written.
-        unsafe { self.read_to(pidfd, remote, out.as_mut_ptr() as usize, out.len()) }
+        self.copy(READ, pidfd, remote, out.as_mut_ptr() as usize, out.len())
     }
 
     /// As [`read`](Self::read), to any address.
@@ -76,14 +86,7 @@ impl Remote {
     ///
     /// If `local` is an address of this process, the bytes there may be written.
     pub unsafe fn read_to(&self, pidfd: i32, remote: usize, local: usize, len: usize) -> Copied {
-        let request = abi::Request {
-            pidfd,
-            remote: remote as u64,
-            local: local as u64,
-            len: len as u64,
-            ..Default::default()
-        };
-        self.call(READ, request)
+        self.copy(READ, pidfd, remote, local, len)
     }
 
     /// Copies to the address `remote` of a process.
@@ -93,14 +96,12 @@ impl Remote {
 
     /// As [`write`](Self::write), from any address.
     pub fn write_from(&self, pidfd: i32, remote: usize, local: usize, len: usize) -> Copied {
-        let request = abi::Request {
-            pidfd,
-            remote: remote as u64,
-            local: local as u64,
-            len: len as u64,
-            ..Default::default()
-        };
-        self.call(WRITE, request)
+        self.copy(WRITE, pidfd, remote, local, len)
+    }
+
+    /// Copies a string from the address `remote` of a process, and the NUL byte.
+    pub fn string(&self, pidfd: i32, remote: usize, out: &mut [u8]) -> Copied {
+        self.copy(STRING, pidfd, remote, out.as_mut_ptr() as usize, out.len())
     }
 
     /// Sets bytes at the address `remote` of a process.
@@ -113,18 +114,6 @@ impl Remote {
             ..Default::default()
         };
         self.call(FILL, request)
-    }
-
-    /// Copies a string from the address `remote` of a process, and the NUL byte.
-    pub fn string(&self, pidfd: i32, remote: usize, out: &mut [u8]) -> Copied {
-        let request = abi::Request {
-            pidfd,
-            remote: remote as u64,
-            local: out.as_mut_ptr() as u64,
-            len: out.len() as u64,
-            ..Default::default()
-        };
-        self.call(STRING, request)
     }
 }
 

@@ -7,7 +7,7 @@ use nix::{
     errno::Errno,
     mount::{mount, umount, MsFlags},
     sys::{
-        mman::{mmap_anonymous, mprotect, munmap, MapFlags, ProtFlags},
+        mman::ProtFlags,
         resource::{setrlimit, Resource},
         wait::WaitStatus,
     },
@@ -16,19 +16,18 @@ use nix::{
 use rust_task::{
     child::Child,
     ktap::{self, did, Test},
+    memory::{Memory, PAGE},
     remote::{gup_abi as abi, pidfd_open, Gup},
     userfaultfd,
 };
 use std::{
     fs::{self, File},
-    num::NonZeroUsize,
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::fs::FileExt,
     },
     path::Path,
     process::Command,
-    ptr::NonNull,
     thread::{available_parallelism, sleep},
     time::{Duration, Instant},
 };
@@ -52,7 +51,6 @@ const TESTS: &[Test] = &[
     ("mappings during execve()", in_exec),
 ];
 
-const PAGE: usize = 4096;
 const OURS: &str = "/dev/test_rust_gup";
 const C: &str = "/sys/kernel/debug/gup_test";
 const DIR: &str = "/gup";
@@ -128,60 +126,9 @@ fn gup_test() -> Result<()> {
     Ok(())
 }
 
-/// Anonymous memory of this process.
-struct Memory {
-    at: NonNull<u8>,
-    pages: usize,
-}
-
-impl Memory {
-    fn new(pages: usize) -> Result<Self> {
-        let len = NonZeroUsize::new(pages * PAGE).context("no page")?;
-        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: A new mapping concerns no other memory.
-        let at = unsafe { mmap_anonymous(None, len, prot, MapFlags::MAP_PRIVATE)? };
-        Ok(Self {
-            at: at.cast(),
-            pages,
-        })
-    }
-
-    fn addr(&self, page: usize) -> u64 {
-        self.at.as_ptr() as u64 + (page * PAGE) as u64
-    }
-
-    /// Fills each page with its own byte.
-    fn fill(&self, first: u8) {
-        for page in 0..self.pages {
-            // SAFETY: The page is mapped, and nothing has a reference to it.
-            unsafe { (self.addr(page) as *mut u8).write_bytes(first + page as u8, PAGE) };
-        }
-    }
-
-    /// Returns the first and the last byte of a page.
-    fn ends(&self, page: usize) -> (u8, u8) {
-        let at = self.addr(page) as *const u8;
-        // SAFETY: The page is mapped. The driver may write to it.
-        unsafe { (at.read_volatile(), at.add(PAGE - 1).read_volatile()) }
-    }
-
-    fn protect(&self, prot: ProtFlags) -> Result<()> {
-        // SAFETY: The callers only do with the pages what they still may.
-        unsafe { mprotect(self.at.cast(), self.pages * PAGE, prot)? };
-        Ok(())
-    }
-
-    fn unmap(&self, page: usize, pages: usize) -> Result<()> {
-        let at = NonNull::new(self.addr(page) as *mut _).context("null")?;
-        // SAFETY: The callers do not use these pages after this.
-        unsafe { munmap(at, pages * PAGE)? };
-        Ok(())
-    }
-}
-
 /// Pins pages of `memory`.
 fn pin(gup: &Gup, memory: &Memory, flags: u32) -> Result<(), Errno> {
-    gup.pin(memory.addr(0) as usize, memory.pages * PAGE, flags)
+    gup.pin(memory.addr(0), memory.pages * PAGE, flags)
 }
 
 /// Returns fields of `/proc/<process>/status`, in KiB.
@@ -231,7 +178,7 @@ fn balanced(f: impl Fn() -> Result<()>) -> Result<()> {
 }
 
 /// Returns whether a page of this process is marked as dirty, in the kernel's `struct page`.
-fn is_dirty(addr: u64) -> Result<bool> {
+fn is_dirty(addr: usize) -> Result<bool> {
     const PFN: u64 = (1 << 55) - 1;
     const DIRTY: u64 = 1 << 4;
     let entry = |path: &str, index: u64| -> Result<u64> {
@@ -240,7 +187,7 @@ fn is_dirty(addr: u64) -> Result<bool> {
         file.read_exact_at(&mut bytes, index * 8)?;
         Ok(u64::from_ne_bytes(bytes))
     };
-    let pfn = entry("/proc/self/pagemap", addr / PAGE as u64)? & PFN;
+    let pfn = entry("/proc/self/pagemap", (addr / PAGE) as u64)? & PFN;
     Ok(entry("/proc/kpageflags", pfn)? & DIRTY != 0)
 }
 
@@ -316,7 +263,7 @@ fn read_only() -> Result<()> {
         balanced(|| {
             let (gup, memory) = (Gup::open()?, Memory::new(2)?);
             memory.fill(1);
-            memory.protect(ProtFlags::PROT_READ)?;
+            memory.protect(0, 2, ProtFlags::PROT_READ)?;
             let pinned = pin(&gup, &memory, flags);
             let expected = match flags & abi::USE_WRITE {
                 0 => Ok(()),
@@ -482,7 +429,7 @@ fn served() -> Result<()> {
     for flags in EACH {
         balanced(|| {
             let (gup, memory) = (Gup::open()?, Memory::new(PAGES)?);
-            let (addr, len) = (memory.addr(0) as usize, PAGES * PAGE);
+            let (addr, len) = (memory.addr(0), PAGES * PAGE);
             let server = userfaultfd::serve(addr, len, PAGE, PAGES, 0x5a)?;
             pin(&gup, &memory, flags)?;
             let mut bytes = vec![0; len];
@@ -522,8 +469,8 @@ fn mappings() -> Result<()> {
     };
     // Between pages without access, so that the kernel merges no VMAs.
     let room = Memory::new(9)?;
-    room.protect(ProtFlags::PROT_NONE)?;
-    let at = room.addr(3) as usize;
+    room.protect(0, 9, ProtFlags::PROT_NONE)?;
+    let at = room.addr(3);
     let fixed = |flags| abi::Map {
         addr: at as u64,
         flags: abi::MAP_FIXED | flags,

@@ -8,19 +8,17 @@ use nix::{
     errno::Errno,
     mount::{mount, umount, MsFlags},
     sys::{
-        mman::{
-            madvise, mmap_anonymous, mprotect, mremap, munmap, MRemapFlags, MapFlags, MmapAdvise,
-            ProtFlags,
-        },
+        mman::{mremap, MRemapFlags, MapFlags, MmapAdvise, ProtFlags},
         signal::{kill, Signal},
         wait::waitpid,
     },
     unistd::{fork, pipe, read, write, ForkResult, Pid},
 };
 use rust_task::{
-    child::Child,
+    child::{wait_for, Child},
     ioctl,
     ktap::{self, did, Test},
+    memory::{Memory, PAGE},
     remote::pidfd_open,
 };
 use std::{
@@ -32,7 +30,6 @@ use std::{
     },
     path::Path,
     process::Command,
-    ptr::NonNull,
     sync::atomic::{AtomicBool, Ordering},
     thread::{self, sleep},
     time::{Duration, Instant},
@@ -59,7 +56,6 @@ const TESTS: &[Test] = &[
     ("two mirrors, and a process that is killed", killed),
 ];
 
-const PAGE: usize = 4096;
 const OURS: &str = "/dev/test_rust_hmm";
 const C: &str = "/dev/hmm_dmirror0";
 const PROGRAM: &str = "/hmm/hmm-tests";
@@ -79,8 +75,6 @@ const NAMES: &[&str] = &[
 const HUGE: &str = "anon_write_huge";
 /// How long a load lasts.
 const LOAD: Duration = Duration::from_secs(4);
-/// A limit for what should take no time.
-const SOON: Duration = Duration::from_secs(30);
 
 const READ: u32 = ioctl::iowr::<abi::Command>(abi::MAGIC, abi::READ);
 const WRITE: u32 = ioctl::iowr::<abi::Command>(abi::MAGIC, abi::WRITE);
@@ -93,70 +87,7 @@ fn main() -> Result<()> {
     ktap::run(TESTS)
 }
 
-/// Anonymous memory of this process.
-struct Memory {
-    at: NonNull<u8>,
-    pages: usize,
-}
-
 const RW: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
-
-impl Memory {
-    fn new(pages: usize) -> Result<Self> {
-        let len = NonZeroUsize::new(pages * PAGE).context("no page")?;
-        // SAFETY: A new mapping concerns no other memory.
-        let at = unsafe { mmap_anonymous(None, len, RW, MapFlags::MAP_PRIVATE)? };
-        Ok(Self {
-            at: at.cast(),
-            pages,
-        })
-    }
-
-    fn addr(&self, page: usize) -> usize {
-        self.at.as_ptr() as usize + page * PAGE
-    }
-
-    fn at(&self, page: usize) -> Result<NonNull<libc::c_void>> {
-        NonNull::new(self.addr(page) as *mut _).context("null")
-    }
-
-    /// Fills a page with a byte.
-    fn fill(&self, page: usize, byte: u8) {
-        // SAFETY: The page is mapped, and nothing has a reference to it.
-        unsafe { (self.addr(page) as *mut u8).write_bytes(byte, PAGE) };
-    }
-
-    fn fill_all(&self, first: u8) {
-        for page in 0..self.pages {
-            self.fill(page, first + page as u8);
-        }
-    }
-
-    /// Returns the first and the last byte of a page.
-    fn ends(&self, page: usize) -> (u8, u8) {
-        let at = self.addr(page) as *const u8;
-        // SAFETY: The page is mapped. The driver may write to it.
-        unsafe { (at.read_volatile(), at.add(PAGE - 1).read_volatile()) }
-    }
-
-    fn protect(&self, page: usize, pages: usize, prot: ProtFlags) -> Result<()> {
-        // SAFETY: The callers only do with the pages what they still may.
-        unsafe { mprotect(self.at(page)?, pages * PAGE, prot)? };
-        Ok(())
-    }
-
-    fn advise(&self, page: usize, pages: usize, advice: MmapAdvise) -> Result<()> {
-        // SAFETY: Nothing has a reference to the pages.
-        unsafe { madvise(self.at(page)?, pages * PAGE, advice)? };
-        Ok(())
-    }
-
-    fn unmap(&self, page: usize, pages: usize) -> Result<()> {
-        // SAFETY: The callers do not use these pages after this.
-        unsafe { munmap(self.at(page)?, pages * PAGE)? };
-        Ok(())
-    }
-}
 
 /// The mirror of this process.
 struct Mirror(File);
@@ -298,14 +229,14 @@ fn run_hmm_tests() -> Result<()> {
 fn contents() -> Result<()> {
     const PAGES: usize = 70;
     let (mirror, memory) = (Mirror::open()?, Memory::new(PAGES)?);
-    memory.fill_all(1);
+    memory.fill(1);
     let bytes = mirror.read(memory.addr(0), PAGES)?;
     let expected = (0..PAGES).flat_map(|page| [1 + page as u8; PAGE]);
     ensure!(bytes.iter().copied().eq(expected), "other bytes are read");
     expect(&mirror, memory.addr(0), PAGES, PAGES)?;
 
     // What the process writes is read, without an invalidation.
-    memory.fill_all(100);
+    memory.fill(100);
     let bytes = mirror.read(memory.addr(0), PAGES)?;
     let expected = (0..PAGES).flat_map(|page| [100 + page as u8; PAGE]);
     ensure!(bytes.iter().copied().eq(expected), "other bytes are read");
@@ -329,7 +260,7 @@ fn contents() -> Result<()> {
 
 fn refused() -> Result<()> {
     let (mirror, memory) = (Mirror::open()?, Memory::new(4)?);
-    memory.fill_all(1);
+    memory.fill(1);
     memory.unmap(3, 1)?;
     memory.protect(2, 1, ProtFlags::PROT_NONE)?;
     memory.protect(1, 1, ProtFlags::PROT_READ)?;
@@ -355,8 +286,8 @@ fn refused() -> Result<()> {
 fn snapshot() -> Result<()> {
     let (mirror, memory) = (Mirror::open()?, Memory::new(5)?);
     memory.advise(0, 5, MmapAdvise::MADV_NOHUGEPAGE).ok();
-    memory.fill(0, 1);
-    memory.fill(1, 1);
+    memory.fill_page(0, 1);
+    memory.fill_page(1, 1);
     memory.protect(1, 1, ProtFlags::PROT_READ)?;
     memory.protect(3, 1, ProtFlags::PROT_NONE)?;
     memory.unmap(4, 1)?;
@@ -376,7 +307,7 @@ fn snapshot() -> Result<()> {
 
 fn protect() -> Result<()> {
     let (mirror, memory) = (Mirror::open()?, Memory::new(8)?);
-    memory.fill_all(1);
+    memory.fill(1);
     mirror.write(memory.addr(0), 8, 3)?;
     expect(&mirror, memory.addr(0), 8, 8)?;
     memory.protect(2, 4, ProtFlags::PROT_READ)?;
@@ -397,13 +328,13 @@ fn protect() -> Result<()> {
 
 fn unmap() -> Result<()> {
     let (mirror, memory) = (Mirror::open()?, Memory::new(8)?);
-    memory.fill_all(1);
+    memory.fill(1);
     mirror.write(memory.addr(0), 8, 3)?;
     let before = mirror.events()?;
     memory.advise(1, 2, MmapAdvise::MADV_DONTNEED)?;
     expect(&mirror, memory.addr(0), 8, 6)?;
     ensure!(mirror.read(memory.addr(1), 2)? == [0; 2 * PAGE], "not zero");
-    memory.fill(1, 9);
+    memory.fill_page(1, 9);
     expect(&mirror, memory.addr(1), 1, 0)?;
     ensure!(mirror.read(memory.addr(1), 1)? == [9; PAGE], "old bytes");
     expect(&mirror, memory.addr(0), 8, 8)?;
@@ -418,19 +349,11 @@ fn unmap() -> Result<()> {
 fn remap() -> Result<()> {
     let (mirror, memory) = (Mirror::open()?, Memory::new(4)?);
     let target = Memory::new(4)?;
-    memory.fill_all(1);
+    memory.fill(1);
     mirror.write(memory.addr(0), 4, 3)?;
     let flags = MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
     // SAFETY: Nothing has a reference to the pages, and the new ones are this function's.
-    unsafe {
-        mremap(
-            memory.at(0)?,
-            4 * PAGE,
-            4 * PAGE,
-            flags,
-            Some(target.at(0)?),
-        )?
-    };
+    unsafe { mremap(memory.at(0), 4 * PAGE, 4 * PAGE, flags, Some(target.at(0)))? };
     expect(&mirror, memory.addr(0), 4, 0)?;
     ensure!(
         mirror.read(target.addr(0), 4)? == [3; 4 * PAGE],
@@ -445,7 +368,7 @@ fn remap() -> Result<()> {
 fn copy_on_write() -> Result<()> {
     const PAGES: usize = 6;
     let (mirror, memory) = (Mirror::open()?, Memory::new(PAGES)?);
-    memory.fill_all(1);
+    memory.fill(1);
     mirror.write(memory.addr(0), PAGES, 3)?;
     let (from, to) = pipe()?;
     let child = Child::start(|| {
@@ -489,11 +412,8 @@ fn secret() -> Result<()> {
     let len = NonZeroUsize::new(PAGE).context("no page")?;
     // SAFETY: A new mapping concerns no other memory.
     let at = unsafe { nix::sys::mman::mmap(None, len, RW, MapFlags::MAP_SHARED, &file, 0)? };
-    let memory = Memory {
-        at: at.cast(),
-        pages: 1,
-    };
-    memory.fill(0, 1);
+    let memory = Memory::mapped(at, 1);
+    memory.fill_page(0, 1);
     let mirror = Mirror::open()?;
     let result = mirror.read(memory.addr(0), 1).err();
     ensure!(result == Some(Errno::EFAULT), "read: {result:?}");
@@ -506,13 +426,13 @@ fn secret() -> Result<()> {
 fn clean() -> Result<()> {
     const PAGES: usize = 16;
     let (mirror, memory) = (Mirror::open()?, Memory::new(PAGES)?);
-    memory.fill_all(1);
+    memory.fill(1);
     // The page table entries become clean, and stay writable.
     memory.advise(0, PAGES, MmapAdvise::MADV_FREE)?;
     mirror.write(memory.addr(0), PAGES, 9)?;
     // The kernel may drop the pages that are clean now.
     // SAFETY: This does not change what the pages contain.
-    let result = unsafe { libc::madvise(memory.at(0)?.as_ptr(), PAGES * PAGE, libc::MADV_PAGEOUT) };
+    let result = unsafe { libc::madvise(memory.at(0).as_ptr(), PAGES * PAGE, libc::MADV_PAGEOUT) };
     Errno::result(result)?;
     for page in 0..PAGES {
         ensure!(memory.ends(page) == (9, 9), "{:?}", memory.ends(page));
@@ -548,11 +468,8 @@ fn exit() -> Result<()> {
             write(&to_child, &[0])?;
             child.join()?;
         }
-        let begin = Instant::now();
-        while mirror.events()?.release == 0 {
-            ensure!(begin.elapsed() < SOON, "the memory is not released");
-            sleep(Duration::from_millis(5));
-        }
+        let is_released = || Ok(mirror.events()?.release != 0);
+        wait_for("the memory is not released", is_released)?;
         ensure!(mirror.events()?.release == 1, "{:?}", mirror.events()?);
         let left = mirror.table(memory.addr(0), PAGES)?;
         ensure!(left.iter().flatten().count() == 0, "{left:x?} is left");
@@ -614,12 +531,9 @@ fn reaped() -> Result<()> {
             device.join().expect("the thread does not panic");
             Ok(())
         })?;
-        let begin = Instant::now();
         child.wait()?;
-        while mirror.events()?.release == 0 {
-            ensure!(begin.elapsed() < SOON, "the memory is not released");
-            sleep(Duration::from_millis(1));
-        }
+        let is_released = || Ok(mirror.events()?.release != 0);
+        wait_for("the memory is not released", is_released)?;
         let left = mirror.table(memory.addr(0), PAGES)?;
         ensure!(left.iter().flatten().count() == 0, "pages are left");
         memory.unmap(0, PAGES)?;
@@ -632,7 +546,7 @@ fn reaped() -> Result<()> {
 
 fn atomic() -> Result<()> {
     let (mirror, memory) = (Mirror::open()?, Memory::new(2)?);
-    memory.fill_all(1);
+    memory.fill(1);
     mirror.read(memory.addr(0), 2)?;
     ioctl::call(&mirror.0, STOP_ATOMIC, 0)?;
     let read = mirror.read(memory.addr(0), 1).err();
@@ -656,7 +570,7 @@ fn disturb(memory: &Memory, random: &mut fastrand::Rng) -> Result<()> {
                 // SAFETY: This is allowed in the child of a process with several threads.
                 ForkResult::Child => unsafe { libc::_exit(0) },
                 ForkResult::Parent { child } => {
-                    memory.fill(page, page as u8 + 1);
+                    memory.fill_page(page, page as u8 + 1);
                     waitpid(child, None)?;
                 }
             }
@@ -668,12 +582,12 @@ fn disturb(memory: &Memory, random: &mut fastrand::Rng) -> Result<()> {
         }
         40..50 => {
             let other = Memory::new(1)?;
-            other.fill(0, page as u8 + 1);
+            other.fill_page(0, page as u8 + 1);
             let flags = MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
             // SAFETY: Nothing has a reference to the pages.
-            unsafe { mremap(other.at(0)?, PAGE, PAGE, flags, Some(memory.at(page)?))? };
+            unsafe { mremap(other.at(0), PAGE, PAGE, flags, Some(memory.at(page)))? };
         }
-        _ => memory.fill(page, page as u8 + 1),
+        _ => memory.fill_page(page, page as u8 + 1),
     }
     Ok(())
 }
@@ -693,7 +607,7 @@ fn load() -> Result<()> {
     const PAGES: usize = 64;
     let memory = Memory::new(PAGES)?;
     for page in 0..PAGES {
-        memory.fill(page, page as u8 + 1);
+        memory.fill_page(page, page as u8 + 1);
     }
     let (addr, mirrors) = (memory.addr(0), [Mirror::open()?, Mirror::open()?]);
     let stop = AtomicBool::new(false);

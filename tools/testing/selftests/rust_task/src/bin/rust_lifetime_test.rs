@@ -14,7 +14,7 @@ use nix::{
     unistd::{fork, getpid, getppid, gettid, pause, pipe2, setresuid, ForkResult, Pid, Uid},
 };
 use rust_task::{
-    child::{in_child, in_namespace, Child},
+    child::{in_child, in_namespace, wait_for, Child},
     device::map_file,
     ioctl::{ask, call, exchange, io, ior, iow, iowr},
     ktap::{self, did, Test},
@@ -29,7 +29,7 @@ use std::{
     process::{self, Command},
     sync::{mpsc, Barrier},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 #[path = "../../../../../../lib/test_rust_lifetime_abi.rs"]
@@ -70,7 +70,6 @@ const PAGE: usize = 4096;
 const PAUSE: u32 = 500;
 /// The number of processes, each of which keeps the address space of another one.
 const CHAIN: u32 = 200;
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn main() -> Result<()> {
     // `signal_in_exec()` has executed this program.
@@ -82,16 +81,6 @@ fn main() -> Result<()> {
 
 fn open() -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).open(DEVICE)
-}
-
-/// Waits until a condition is true.
-fn wait_for(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begin = Instant::now();
-    while !condition()? {
-        ensure!(begin.elapsed() < TIMEOUT, "{what}");
-        thread::sleep(Duration::from_millis(1));
-    }
-    Ok(())
 }
 
 fn walk(device: &File, kind: u32, pause: u32) -> Result<Vec<i32>> {

@@ -8,15 +8,16 @@ use nix::{
     errno::Errno,
     sched::{unshare, CloneFlags},
     sys::{
-        mman::{mmap_anonymous, mprotect, mremap, munmap, MRemapFlags, MapFlags, ProtFlags},
+        mman::{mmap_anonymous, mremap, munmap, MRemapFlags, MapFlags, ProtFlags},
         prctl,
         uio::{process_vm_readv, process_vm_writev, RemoteIoVec},
     },
     unistd::{close, execv, pause, pipe, setresgid, setresuid, Gid, Pid, Uid},
 };
 use rust_task::{
-    child::Child,
+    child::{wait_for, Child},
     ktap::{self, did, Test},
+    memory::{Memory, PAGE},
     remote::{pidfd_open, Remote},
 };
 use std::{
@@ -25,7 +26,6 @@ use std::{
     io::{IoSlice, IoSliceMut, Read, Write},
     num::NonZeroUsize,
     os::fd::{AsRawFd, OwnedFd},
-    ptr::NonNull,
     time::{Duration, Instant},
 };
 
@@ -41,8 +41,6 @@ const TESTS: &[Test] = &[
     ("targets that die while their memory is read", dying),
 ];
 
-const PAGE: usize = 4096;
-
 /// The argument with which `restless()` executes this program.
 const WAIT: &CStr = c"--wait";
 
@@ -53,76 +51,15 @@ fn main() -> Result<()> {
     ktap::run(TESTS)
 }
 
-/// Anonymous memory. Children inherit it at the same address.
-struct Memory {
-    at: NonNull<u8>,
-    pages: usize,
-}
-
-impl Memory {
-    fn new(pages: usize) -> Result<Self> {
-        let len = NonZeroUsize::new(pages * PAGE).context("no page")?;
-        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: A new mapping concerns no other memory.
-        let at = unsafe { mmap_anonymous(None, len, prot, MapFlags::MAP_PRIVATE)? };
-        Ok(Self {
-            at: at.cast(),
-            pages,
-        })
-    }
-
-    fn addr(&self) -> usize {
-        self.at.as_ptr() as usize
-    }
-
-    /// Fills the pages with bytes that depend on the position.
-    fn fill(&self, seed: u8) {
-        for at in 0..self.pages * PAGE {
-            // SAFETY: The page is mapped, and nothing has a reference to it.
-            unsafe { self.at.add(at).write_volatile(byte(seed, at)) };
-        }
-    }
-
-    fn put(&self, at: usize, bytes: &[u8]) {
-        // SAFETY: The pages are mapped, and nothing has a reference to them.
-        unsafe {
-            self.at
-                .add(at)
-                .as_ptr()
-                .copy_from(bytes.as_ptr(), bytes.len())
-        };
-    }
-
-    fn byte(&self, at: usize) -> u8 {
-        // SAFETY: The page is mapped. The driver may write to it.
-        unsafe { self.at.add(at).read_volatile() }
-    }
-
-    fn protect(&self, page: usize, prot: ProtFlags) -> Result<()> {
-        let at = NonNull::new((self.addr() + page * PAGE) as *mut _).context("null")?;
-        // SAFETY: The callers only do with the page what they still may.
-        unsafe { mprotect(at, PAGE, prot)? };
-        Ok(())
-    }
-
-    fn unmap(&self, page: usize, pages: usize) -> Result<()> {
-        let at = NonNull::new((self.addr() + page * PAGE) as *mut _).context("null")?;
-        // SAFETY: The callers do not use these pages after this.
-        unsafe { munmap(at, pages * PAGE)? };
-        Ok(())
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // What has been unmapped before is skipped.
-        let _ = self.unmap(0, self.pages);
-    }
-}
-
 /// The byte at a position of memory that has been filled.
 fn byte(seed: u8, at: usize) -> u8 {
     seed.wrapping_add((at / 7) as u8).wrapping_add(at as u8)
+}
+
+/// Fills memory with bytes that depend on the position.
+fn fill(memory: &Memory, seed: u8) {
+    let bytes: Vec<u8> = (0..memory.pages * PAGE).map(|at| byte(seed, at)).collect();
+    memory.put(0, &bytes);
 }
 
 /// The target of copies: a child that waits, and its pidfd.
@@ -207,10 +144,10 @@ fn compare(remote: &Remote, target: &Target, addr: usize, len: usize) -> Result<
 fn contents() -> Result<()> {
     const PAGES: usize = 5;
     let (remote, memory) = (Remote::open()?, Memory::new(PAGES)?);
-    memory.fill(1);
+    fill(&memory, 1);
     // The child has pages of its own.
     let target = Target::start(|| {
-        memory.fill(2);
+        fill(&memory, 2);
         Ok(())
     })?;
     for (at, len) in [
@@ -221,14 +158,14 @@ fn contents() -> Result<()> {
         (17, 3 * PAGE),
         (0, PAGES * PAGE),
     ] {
-        let bytes = compare(&remote, &target, memory.addr() + at, len)?;
+        let bytes = compare(&remote, &target, memory.addr(0) + at, len)?;
         let right = (0..len).all(|i| bytes[i] == byte(2, at + i));
         ensure!(right, "bytes of another process at {at}");
     }
     ensure!(memory.byte(9) == byte(1, 9), "our page has changed");
 
     // Written by the driver, read by C, and the reverse.
-    let addr = memory.addr() + 3 * PAGE - 20;
+    let addr = memory.addr(0) + 3 * PAGE - 20;
     let text: Vec<u8> = (0..100).collect();
     ensure!(remote.write(target.fd(), addr, &text) == (Ok(()), 100));
     ensure!(compare(&remote, &target, addr, 100)? == text);
@@ -245,18 +182,18 @@ fn contents() -> Result<()> {
 
     // Each length around that of the buffer on the stack.
     for len in [0, 1, 255, 256, 257, PAGE + 1] {
-        memory.fill(2);
+        fill(&memory, 2);
         ensure!(
-            remote.fill(target.fd(), memory.addr() + 100, len, 0xab) == (Ok(()), len),
+            remote.fill(target.fd(), memory.addr(0) + 100, len, 0xab) == (Ok(()), len),
             "{len}"
         );
-        let bytes = compare(&remote, &target, memory.addr() + 99, len + 2)?;
+        let bytes = compare(&remote, &target, memory.addr(0) + 99, len + 2)?;
         let filled = bytes[1..=len].iter().all(|byte| *byte == 0xab);
         ensure!(filled && bytes[0] == byte(2, 99), "{len}: not filled");
     }
     // The caller itself.
     let own = pidfd_open(Pid::this())?;
-    ensure!(remote.write(own.as_raw_fd(), memory.addr() + 5, b"self") == (Ok(()), 4));
+    ensure!(remote.write(own.as_raw_fd(), memory.addr(0) + 5, b"self") == (Ok(()), 4));
     ensure!(memory.byte(5) == b's' && memory.byte(8) == b'f');
     target.end()
 }
@@ -265,10 +202,10 @@ fn holes() -> Result<()> {
     const PAGES: usize = 8;
     let (remote, memory) = (Remote::open()?, Memory::new(PAGES)?);
     let target = Target::start(|| {
-        memory.fill(3);
+        fill(&memory, 3);
         memory.unmap(5, 1)
     })?;
-    let hole = memory.addr() + 5 * PAGE;
+    let hole = memory.addr(0) + 5 * PAGE;
     for (before, len) in [(1, 2), (PAGE, 2 * PAGE), (3 * PAGE + 1, 4 * PAGE), (0, 1)] {
         let bytes = compare(&remote, &target, hole - before, len)?;
         ensure!(bytes.len() == before, "{} bytes", bytes.len());
@@ -285,9 +222,9 @@ fn holes() -> Result<()> {
     }
     // The address of the caller is wrong.
     // SAFETY: Nothing is mapped at address 0 of this process.
-    let result = unsafe { remote.read_to(target.fd(), memory.addr(), 0, 8) };
+    let result = unsafe { remote.read_to(target.fd(), memory.addr(0), 0, 8) };
     ensure!(result == (Err(Errno::EFAULT), 0), "{result:?}");
-    let result = remote.write_from(target.fd(), memory.addr(), 0, 8);
+    let result = remote.write_from(target.fd(), memory.addr(0), 0, 8);
     ensure!(result == (Err(Errno::EFAULT), 0), "{result:?}");
     target.end()
 }
@@ -295,11 +232,11 @@ fn holes() -> Result<()> {
 fn protected() -> Result<()> {
     let (remote, memory) = (Remote::open()?, Memory::new(3)?);
     let target = Target::start(|| {
-        memory.fill(4);
-        memory.protect(1, ProtFlags::PROT_READ)?;
-        memory.protect(2, ProtFlags::PROT_NONE)
+        fill(&memory, 4);
+        memory.protect(1, 1, ProtFlags::PROT_READ)?;
+        memory.protect(2, 1, ProtFlags::PROT_NONE)
     })?;
-    let addr = memory.addr();
+    let addr = memory.addr(0);
     let bytes = compare(&remote, &target, addr + PAGE, PAGE + 1)?;
     ensure!(bytes.len() == PAGE, "a page without access has been read");
     let written = remote.write(target.fd(), addr + PAGE - 4, b"12345678");
@@ -315,7 +252,7 @@ fn protected() -> Result<()> {
 fn strings() -> Result<()> {
     let (remote, memory) = (Remote::open()?, Memory::new(2)?);
     let target = Target::start(|| {
-        memory.fill(5);
+        fill(&memory, 5);
         memory.put(0, b"first\0");
         memory.put(PAGE - 3, b"second\0");
         memory.put(2 * PAGE - 4, b"end\0");
@@ -323,7 +260,7 @@ fn strings() -> Result<()> {
     })?;
     let string = |at: usize, len: usize| {
         let mut out = vec![0xee; 300];
-        let (result, copied) = remote.string(target.fd(), memory.addr() + at, &mut out[..len]);
+        let (result, copied) = remote.string(target.fd(), memory.addr(0) + at, &mut out[..len]);
         let rest = out.split_off(copied);
         let clean = rest.iter().all(|byte| *byte == 0xee);
         (result, out, clean)
@@ -355,12 +292,12 @@ fn strings() -> Result<()> {
 
 fn copies() -> Result<()> {
     let (remote, memory) = (Remote::open()?, Memory::new(1)?);
-    memory.fill(6);
+    fill(&memory, 6);
     // The child shares the page with this process, until one of them writes.
     let target = Target::start(|| Ok(()))?;
-    ensure!(compare(&remote, &target, memory.addr(), 64)?[3] == byte(6, 3));
-    ensure!(remote.write(target.fd(), memory.addr() + 3, &[99]) == (Ok(()), 1));
-    ensure!(compare(&remote, &target, memory.addr(), 64)?[3] == 99);
+    ensure!(compare(&remote, &target, memory.addr(0), 64)?[3] == byte(6, 3));
+    ensure!(remote.write(target.fd(), memory.addr(0) + 3, &[99]) == (Ok(()), 1));
+    ensure!(compare(&remote, &target, memory.addr(0), 64)?[3] == 99);
     ensure!(
         memory.byte(3) == byte(6, 3),
         "a page of this process has been written"
@@ -404,7 +341,7 @@ fn permissions() -> Result<()> {
     ];
     let (mut granted, mut refused) = (0, 0);
     let memory = Memory::new(1)?;
-    memory.fill(7);
+    fill(&memory, 7);
     for (_, target_setup) in setups {
         for (name, caller_setup) in setups {
             let remote = Remote::open()?;
@@ -412,7 +349,7 @@ fn permissions() -> Result<()> {
             // compare() has the rights of the caller for both.
             let allowed = Child::start(|| {
                 caller_setup()?;
-                let read = compare(&remote, &target, memory.addr(), 16)?;
+                let read = compare(&remote, &target, memory.addr(0), 16)?;
                 std::process::exit(if read.is_empty() { 3 } else { 0 })
             })?;
             match allowed.wait()? {
@@ -431,42 +368,31 @@ fn permissions() -> Result<()> {
 
 fn gone() -> Result<()> {
     let (remote, memory) = (Remote::open()?, Memory::new(1)?);
-    memory.fill(8);
+    fill(&memory, 8);
     let mut out = [0; 4];
     // A zombie, and one that has been reaped.
     let target = Target::start(|| Ok(()))?;
     let Target { child, pidfd, end } = target;
     drop(end);
     let stat = format!("/proc/{}/stat", child.pid());
-    wait_for(|| Ok(fs::read_to_string(&stat)?.contains(") Z ")))?;
-    let zombie = remote.read(pidfd.as_raw_fd(), memory.addr(), &mut out);
+    wait_for("the child is no zombie", || {
+        Ok(fs::read_to_string(&stat)?.contains(") Z "))
+    })?;
+    let zombie = remote.read(pidfd.as_raw_fd(), memory.addr(0), &mut out);
     ensure!(zombie == (Err(Errno::ESRCH), 0), "zombie: {zombie:?}");
     child.join()?;
-    let reaped = remote.read(pidfd.as_raw_fd(), memory.addr(), &mut out);
+    let reaped = remote.read(pidfd.as_raw_fd(), memory.addr(0), &mut out);
     ensure!(reaped == (Err(Errno::ESRCH), 0), "reaped: {reaped:?}");
 
     // kthreadd has no address space.
     let kthread = pidfd_open(Pid::from_raw(2))?;
-    let kthread = remote.read(kthread.as_raw_fd(), memory.addr(), &mut out);
+    let kthread = remote.read(kthread.as_raw_fd(), memory.addr(0), &mut out);
     ensure!(kthread == (Err(Errno::ESRCH), 0), "kthread: {kthread:?}");
 
     // No pidfd, and no descriptor.
     for fd in [remote.file().as_raw_fd(), -1, 1_000_000] {
-        let result = remote.read(fd, memory.addr(), &mut out);
+        let result = remote.read(fd, memory.addr(0), &mut out);
         ensure!(result == (Err(Errno::EBADF), 0), "{fd}: {result:?}");
-    }
-    Ok(())
-}
-
-/// Waits for a condition, a few seconds at most.
-fn wait_for(condition: impl Fn() -> Result<bool>) -> Result<()> {
-    let begin = Instant::now();
-    while !condition()? {
-        ensure!(
-            begin.elapsed() < Duration::from_secs(10),
-            "it took too long"
-        );
-        std::thread::sleep(Duration::from_millis(2));
     }
     Ok(())
 }
@@ -478,12 +404,12 @@ fn restless() -> Result<()> {
     let child = Child::start(|| {
         let mut round = 0u64;
         loop {
-            memory.fill(round as u8);
+            fill(&memory, round as u8);
             // The pages move away, and new ones are mapped there.
             // SAFETY: Nothing has a reference to the pages.
             let moved = unsafe {
                 mremap(
-                    memory.at.cast(),
+                    memory.at(0),
                     PAGES * PAGE,
                     PAGES * PAGE + PAGE,
                     MRemapFlags::MREMAP_MAYMOVE,
@@ -495,7 +421,7 @@ fn restless() -> Result<()> {
             let len = NonZeroUsize::new(PAGES * PAGE).context("no page")?;
             let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
             let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED;
-            let at = NonZeroUsize::new(memory.addr());
+            let at = NonZeroUsize::new(memory.addr(0));
             // SAFETY: What was mapped there has been unmapped.
             unsafe { mmap_anonymous(at, len, prot, flags)? };
             if round % 16 == 0 {
@@ -509,7 +435,7 @@ fn restless() -> Result<()> {
     let (mut whole, mut none) = (0, 0);
     let mut out = vec![0; PAGES * PAGE];
     while begin.elapsed() < Duration::from_millis(1500) {
-        match remote.read(pidfd.as_raw_fd(), memory.addr(), &mut out) {
+        match remote.read(pidfd.as_raw_fd(), memory.addr(0), &mut out) {
             (Ok(()), len) => {
                 ensure!(len == out.len());
                 whole += 1;
@@ -520,7 +446,7 @@ fn restless() -> Result<()> {
             }
             other => anyhow::bail!("{other:?}"),
         }
-        let _ = remote.write(pidfd.as_raw_fd(), memory.addr(), &out[..PAGE]);
+        let _ = remote.write(pidfd.as_raw_fd(), memory.addr(0), &out[..PAGE]);
     }
     ensure!(whole > 0, "nothing has been read");
     did("reads", whole);
@@ -528,16 +454,16 @@ fn restless() -> Result<()> {
     child.kill()?;
 
     // After execve(), the address space is another one, in which the bytes are not.
-    memory.fill(8);
+    fill(&memory, 8);
     let target = Child::start(|| {
         let program = c"/proc/self/exe";
         execv(program, &[c"rust_remote_test", WAIT])?;
         Ok(())
     })?;
     let pidfd = pidfd_open(target.pid())?;
-    wait_for(|| {
+    wait_for("the child has not called execve()", || {
         let mut bytes = [0; 32];
-        let (result, _) = remote.read(pidfd.as_raw_fd(), memory.addr(), &mut bytes);
+        let (result, _) = remote.read(pidfd.as_raw_fd(), memory.addr(0), &mut bytes);
         match result {
             Ok(()) => Ok((0..32).any(|at| bytes[at] != byte(8, at))),
             Err(Errno::EFAULT) => Ok(true),
@@ -550,7 +476,7 @@ fn restless() -> Result<()> {
 fn dying() -> Result<()> {
     const PAGES: usize = 64;
     let (remote, memory) = (Remote::open()?, Memory::new(PAGES)?);
-    memory.fill(9);
+    fill(&memory, 9);
     let mut out = vec![0; PAGES * PAGE];
     let (mut whole, mut gone) = (0, 0);
     for round in 0..40 {
@@ -563,7 +489,7 @@ fn dying() -> Result<()> {
             result
         });
         loop {
-            match remote.read(pidfd.as_raw_fd(), memory.addr(), &mut out) {
+            match remote.read(pidfd.as_raw_fd(), memory.addr(0), &mut out) {
                 (Ok(()), _) => {
                     let right = out.iter().enumerate().all(|(at, b)| *b == byte(9, at));
                     ensure!(right, "other bytes");
