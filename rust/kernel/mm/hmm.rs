@@ -33,7 +33,10 @@ use crate::{
 use core::{
     mem::size_of,
     ops::Range,
-    ptr::null_mut, //
+    ptr::{
+        addr_of,
+        null_mut, //
+    },
 };
 
 /// The maximum number of pages of an [`HmmPfns`]: `kvmalloc()` fails above `INT_MAX` bytes.
@@ -436,6 +439,19 @@ impl<T: MmuIntervalNotifier> HmmRange<'_, T> {
     }
 }
 
+/// Returns whether the notifier of a registration has all addresses of a range, which must not be
+/// empty.
+fn contains(head: &Head, addr: usize, len: usize) -> bool {
+    // SAFETY: The notifier of a registration has been inserted, which has set these fields. They do
+    // not change.
+    let (start, last) = unsafe {
+        let node = addr_of!((*head.notifier.get()).interval_tree);
+        ((*node).start, (*node).last)
+    };
+    let end = addr.checked_add(len - 1);
+    start <= addr && end.is_some_and(|end| end <= last)
+}
+
 /// Calls `hmm_range_fault_unlocked_timeout()`, and returns the sequence number of the section.
 ///
 /// # Safety
@@ -456,7 +472,7 @@ unsafe fn fault(
     let fault = bindings::hmm_pfn_flags_HMM_PFN_REQ_FAULT;
     let write = bindings::hmm_pfn_flags_HMM_PFN_REQ_WRITE;
     let mut range = bindings::hmm_range {
-        notifier: head.notifier(),
+        notifier: head.notifier.get(),
         notifier_seq: 0,
         start: addr,
         end: addr + pfns.len() * PAGE_SIZE,
@@ -619,7 +635,7 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
         access: HmmAccess,
         timeout: Jiffies,
     ) -> Result<HmmRange<'a, T>> {
-        if len == 0 || (addr | len) % PAGE_SIZE != 0 || !self.head().contains(addr, len) {
+        if len == 0 || (addr | len) % PAGE_SIZE != 0 || !contains(self.head(), addr, len) {
             return Err(EINVAL);
         }
         let pfns = pfns.list.get_mut(..len / PAGE_SIZE).ok_or(EINVAL)?;
@@ -635,9 +651,12 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
         drop(mm);
         // INVARIANT: `fault()` has filled the PFNs of this range, which the notifier contains.
         Ok(HmmRange {
-            // SAFETY: C has got the sequence number from `mmu_interval_read_begin()` for this
+            // INVARIANT: C has got the sequence number from `mmu_interval_read_begin()` for this
             // notifier.
-            section: unsafe { ReadSection::from_seq(self, seq) },
+            section: ReadSection {
+                registration: self,
+                seq,
+            },
             pfns,
         })
     }

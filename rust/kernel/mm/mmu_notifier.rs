@@ -65,7 +65,6 @@ use core::{
         Range, //
     },
     ptr::{
-        addr_of,
         addr_of_mut,
         drop_in_place,
         NonNull, //
@@ -316,7 +315,7 @@ impl InvalidatedRange<'_> {
 /// - After `insert()`, until `remove()`, the notifier is registered, or `ended` is true and a
 ///   reference on `mm_count` of its address space is held.
 pub(super) struct Head {
-    notifier: Opaque<bindings::mmu_interval_notifier>,
+    pub(super) notifier: Opaque<bindings::mmu_interval_notifier>,
     lock: Opaque<bindings::mutex>,
     // Whether the module has left the notifier behind, and it has been removed.
     ended: UnsafeCell<bool>,
@@ -463,23 +462,6 @@ impl Head {
         // SAFETY: The notifier, or `end()`, has a reference on `mm_count`, so the address space and
         // its `notifier_subscriptions`, which `__mmdrop()` frees, are allocated.
         Ok(unsafe { bindings::mmu_interval_read_begin(self.notifier.get()) })
-    }
-
-    #[cfg(all(CONFIG_HMM_MIRROR, any(CONFIG_64BIT, not(CONFIG_PHYS_ADDR_T_64BIT))))]
-    pub(super) fn notifier(&self) -> *mut bindings::mmu_interval_notifier {
-        self.notifier.get()
-    }
-
-    /// Returns whether the notifier has all addresses of a range, which must not be empty.
-    #[cfg(all(CONFIG_HMM_MIRROR, any(CONFIG_64BIT, not(CONFIG_PHYS_ADDR_T_64BIT))))]
-    pub(super) fn contains(&self, addr: usize, len: usize) -> bool {
-        // SAFETY: `insert()` has set these fields, and they do not change.
-        let (start, last) = unsafe {
-            let node = addr_of!((*self.notifier.get()).interval_tree);
-            ((*node).start, (*node).last)
-        };
-        let end = addr.checked_add(len - 1);
-        start <= addr && end.is_some_and(|end| end <= last)
     }
 
     fn lock(&self) -> Locked<'_> {
@@ -766,7 +748,6 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
         unsafe { self.inner.as_ref() }
     }
 
-    #[cfg(all(CONFIG_HMM_MIRROR, any(CONFIG_64BIT, not(CONFIG_PHYS_ADDR_T_64BIT))))]
     pub(super) fn head(&self) -> &Head {
         &self.inner().head
     }
@@ -804,7 +785,7 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
     pub fn mm(&self) -> &Mm {
         // SAFETY: `insert()` has set the field, which does not change. The notifier, or `end()`,
         // has a reference on `mm_count`.
-        unsafe { Mm::from_raw((*self.inner().head.notifier.get()).mm) }
+        unsafe { Mm::from_raw((*self.head().notifier.get()).mm) }
     }
 
     /// Waits until no invalidation is running in this range, and begins a section that collides
@@ -828,7 +809,8 @@ impl<T: MmuIntervalNotifier> MmuIntervalRegistration<T> {
     pub fn read_begin(&self) -> Result<ReadSection<'_, T>> {
         // SAFETY: By the type invariants, the notifier has been inserted, and only `end()` may have
         // removed it.
-        let seq = unsafe { self.inner().head.read_begin()? };
+        let seq = unsafe { self.head().read_begin()? };
+        // INVARIANT: `seq` is that of this notifier.
         Ok(ReadSection {
             registration: self,
             seq,
@@ -846,27 +828,20 @@ impl<T: MmuIntervalNotifier> Drop for MmuIntervalRegistration<T> {
 
 /// A section in which a driver looks at page tables of the process, and then changes its own.
 ///
+/// # Invariants
+///
+/// `seq` is a result of `mmu_interval_read_begin()` for the notifier of `registration`.
+///
 /// # Examples
 ///
 /// See [`MmuIntervalRegistration`].
 #[must_use = "the section ends without a change of the state"]
 pub struct ReadSection<'a, T: MmuIntervalNotifier> {
-    registration: &'a MmuIntervalRegistration<T>,
-    seq: c_ulong,
+    pub(super) registration: &'a MmuIntervalRegistration<T>,
+    pub(super) seq: c_ulong,
 }
 
-impl<'a, T: MmuIntervalNotifier> ReadSection<'a, T> {
-    /// # Safety
-    ///
-    /// `seq` must be the result of `mmu_interval_read_begin()` for this registration.
-    #[cfg(all(CONFIG_HMM_MIRROR, any(CONFIG_64BIT, not(CONFIG_PHYS_ADDR_T_64BIT))))]
-    pub(super) unsafe fn from_seq(
-        registration: &'a MmuIntervalRegistration<T>,
-        seq: c_ulong,
-    ) -> Self {
-        Self { registration, seq }
-    }
-
+impl<T: MmuIntervalNotifier> ReadSection<'_, T> {
     /// Locks the state and calls `f` with it, unless a part of the range has been invalidated since
     /// the section began.
     ///
