@@ -67,7 +67,7 @@ pub enum HmmAccess {
 ///
 /// See [`HmmPages::pfns`].
 #[doc(alias("hmm_pfn_flags", "hmm_pfns"))]
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct HmmPfn(c_ulong);
 
