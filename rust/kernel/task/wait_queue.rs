@@ -405,8 +405,9 @@ impl WaitQueue {
     /// # }
     /// # assert_eq!(thread.stop(), 500);
     /// # // The caller holds another lock.
+    /// # let other = KBox::pin_init(new_spinlock!(()), GFP_KERNEL)?;
     /// # let result = || {
-    /// #     let _other = there.free.lock();
+    /// #     let _other = other.lock();
     /// #     ring.reserve(9, MAX_SCHEDULE_TIMEOUT)
     /// # };
     /// # #[cfg(CONFIG_PREEMPT_COUNT)]

@@ -668,7 +668,8 @@ impl Machine {
         let mapped = map(range, write, kind, file.raw().as_raw_fd(), first);
         let allowed = match file {
             OpenFile::Info(_) => first + range.count <= abi::PAGES && (shared || !write),
-            OpenFile::TestTask(_) | OpenFile::Gup(_) | OpenFile::Remote(_) => false,
+            OpenFile::TestTask(_) | OpenFile::Remote(_) => false,
+            OpenFile::Gup(_) => true,
             OpenFile::Memory(_) => first == 0 && range.count == 1 && !write,
             OpenFile::Buffer(_) => first + range.count <= vma::abi::PAGES,
             OpenFile::TestVma(_) => match first as u64 {
