@@ -28,6 +28,8 @@ use kernel::{
             MmuIntervalRegistration,
             MmuNotifierEvent, //
         },
+        virt::VmaNew,
+        UserPage, //
     },
     new_mutex, new_spinlock,
     page::PAGE_SIZE,
@@ -206,6 +208,16 @@ impl MiscDevice for TestDevice {
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Maps new pages, each of which is zero.
+    fn mmap(_me: Pin<&Self>, _file: &File, vma: &VmaNew) -> Result {
+        let vma = vma.set_mixedmap();
+        for page in 0..vma.vma_pages() {
+            let zero = UserPage::alloc_page(GFP_KERNEL)?;
+            vma.vm_insert_page(vma.start() + page * PAGE_SIZE, &zero)?;
+        }
+        Ok(())
     }
 
     fn ioctl(me: Pin<&Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {

@@ -10,6 +10,7 @@ pub mod ioctl;
 pub mod ktap;
 pub mod leaks;
 pub mod memory;
+pub mod mirror;
 pub mod params;
 pub mod procfs;
 pub mod remote;

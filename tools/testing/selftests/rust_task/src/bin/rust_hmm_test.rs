@@ -16,13 +16,13 @@ use nix::{
 };
 use rust_task::{
     child::{wait_for, Child},
-    ioctl,
     ktap::{self, did, Test},
     memory::{Memory, PAGE},
+    mirror::{abi, Mirror, PATH},
     remote::pidfd_open,
 };
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     num::NonZeroUsize,
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd},
@@ -35,11 +35,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-#[path = "../../../../../../lib/test_rust_hmm_abi.rs"]
-mod abi;
-
 const TESTS: &[Test] = &[
     ("hmm-tests of the kernel's selftests", hmm_tests),
+    ("times, beside the driver in C", times),
     ("pages that are read and written", contents),
     ("pages that must not be accessed", refused),
     ("a snapshot", snapshot),
@@ -56,7 +54,6 @@ const TESTS: &[Test] = &[
     ("two mirrors, and a process that is killed", killed),
 ];
 
-const OURS: &str = "/dev/test_rust_hmm";
 const C: &str = "/dev/hmm_dmirror0";
 const PROGRAM: &str = "/hmm/hmm-tests";
 /// Those of the kernel's tests that need no device memory.
@@ -70,82 +67,23 @@ const NAMES: &[&str] = &[
     "file_write",
     "anon_read_multiple",
     "anon_teardown",
+    "mixedmap",
 ];
 /// One that needs huge pages.
 const HUGE: &str = "anon_write_huge";
+/// One that 6.12 and 7.2 do not have.
+const SINCE_7_3: &str = "userfaultfd_read";
+/// How many pages a timed call has, and how often it is repeated.
+const TIMED_PAGES: usize = 64;
+const ROUNDS: usize = 100;
 /// How long a load lasts.
 const LOAD: Duration = Duration::from_secs(4);
-
-const READ: u32 = ioctl::iowr::<abi::Command>(abi::MAGIC, abi::READ);
-const WRITE: u32 = ioctl::iowr::<abi::Command>(abi::MAGIC, abi::WRITE);
-const SNAPSHOT: u32 = ioctl::iowr::<abi::Command>(abi::MAGIC, abi::SNAPSHOT);
-const TABLE: u32 = ioctl::iowr::<abi::Command>(abi::MAGIC, abi::TABLE);
-const EVENTS: u32 = ioctl::iowr::<abi::Events>(abi::MAGIC, abi::EVENTS);
-const STOP_ATOMIC: u32 = ioctl::io(abi::MAGIC, abi::STOP_ATOMIC);
 
 fn main() -> Result<()> {
     ktap::run(TESTS)
 }
 
 const RW: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
-
-/// The mirror of this process.
-struct Mirror(File);
-
-impl Mirror {
-    fn open() -> Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(OURS);
-        Ok(Self(file.context(OURS)?))
-    }
-
-    fn call(
-        &self,
-        command: u32,
-        addr: usize,
-        pages: usize,
-        ptr: usize,
-    ) -> Result<abi::Command, Errno> {
-        let request = abi::Command {
-            addr: addr as u64,
-            ptr: ptr as u64,
-            npages: pages as u64,
-            ..Default::default()
-        };
-        ioctl::ask(&self.0, command, request)
-    }
-
-    /// Reads pages as the device does.
-    fn read(&self, addr: usize, pages: usize) -> Result<Vec<u8>, Errno> {
-        let mut bytes = vec![0xee; pages * PAGE];
-        self.call(READ, addr, pages, bytes.as_mut_ptr() as usize)?;
-        Ok(bytes)
-    }
-
-    /// Fills pages as the device does.
-    fn write(&self, addr: usize, pages: usize, byte: u8) -> Result<(), Errno> {
-        let bytes = vec![byte; pages * PAGE];
-        self.call(WRITE, addr, pages, bytes.as_ptr() as usize)?;
-        Ok(())
-    }
-
-    fn snapshot(&self, addr: usize, pages: usize) -> Result<Vec<u8>, Errno> {
-        let mut bytes = vec![0xee; pages];
-        self.call(SNAPSHOT, addr, pages, bytes.as_mut_ptr() as usize)?;
-        Ok(bytes)
-    }
-
-    /// Returns the PFNs of the device's page table, and whether it may write.
-    fn table(&self, addr: usize, pages: usize) -> Result<Vec<Option<(u64, bool)>>, Errno> {
-        let mut list = vec![0u64; pages];
-        self.call(TABLE, addr, pages, list.as_mut_ptr() as usize)?;
-        let entry = |entry: u64| (entry != 0).then_some((entry / 2, entry % 2 == 1));
-        Ok(list.into_iter().map(entry).collect())
-    }
-
-    fn events(&self) -> Result<abi::Events, Errno> {
-        ioctl::ask(&self.0, EVENTS, abi::Events::default())
-    }
-}
 
 /// Returns the PFN of a page of this process, if it is present.
 fn pfn(addr: usize) -> Result<Option<u64>> {
@@ -183,13 +121,45 @@ fn expect(mirror: &Mirror, addr: usize, pages: usize, entries: usize) -> Result<
 }
 
 fn hmm_tests() -> Result<()> {
-    // The program has a fixed path, at which the driver in C may be.
-    let is_new = !Path::new(C).exists();
+    let names = names()?;
+    // If the kernel has the driver in C, it is tested first.
+    let of_c = match has_c() {
+        true => Some(run_hmm_tests(&names).context("the driver in C")?),
+        false => None,
+    };
+    let ours = at_fixed_path(|| run_hmm_tests(&names))?;
+    if let Some(of_c) = of_c {
+        ensure!(of_c == ours, "{of_c:?} in C, {ours:?} in Rust");
+        did("tests with the same result as in C", ours.len());
+    }
+    // The kernel may have no huge page left.
+    let skipped = |line: &&String| line.contains("# SKIP");
+    let wrong: Vec<_> = ours
+        .iter()
+        .filter(|line| !line.starts_with("ok") || (skipped(line) && !line.contains(HUGE)))
+        .collect();
+    ensure!(wrong.is_empty(), "{wrong:?}");
+    ensure!(ours.len() == names.len(), "{ours:?} instead of {names:?}");
+    did(
+        "tests that passed",
+        ours.len() - ours.iter().filter(skipped).count(),
+    );
+    Ok(())
+}
+
+/// Returns whether the kernel has the driver in C.
+fn has_c() -> bool {
+    Path::new(C).exists()
+}
+
+/// Calls `run` while the driver in Rust is at the path of that in C, which programs have built in.
+fn at_fixed_path<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
+    let is_new = !has_c();
     if is_new {
         File::create(C)?;
     }
-    mount(Some(OURS), C, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
-    let result = run_hmm_tests();
+    mount(Some(PATH), C, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+    let result = run();
     umount(C)?;
     if is_new {
         fs::remove_file(C)?;
@@ -197,33 +167,84 @@ fn hmm_tests() -> Result<()> {
     result
 }
 
-fn run_hmm_tests() -> Result<()> {
+/// Returns the kernel's tests that can be run.
+fn names() -> Result<Vec<&'static str>> {
     let mut names = NAMES.to_vec();
     if Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
         names.push(HUGE);
     }
+    let output = Command::new(PROGRAM).arg("-l").output().context(PROGRAM)?;
+    if String::from_utf8_lossy(&output.stderr).contains(SINCE_7_3) {
+        names.push(SINCE_7_3);
+    }
+    Ok(names)
+}
+
+/// Runs the kernel's tests. Returns the line of each result.
+fn run_hmm_tests(names: &[&str]) -> Result<Vec<String>> {
     let mut command = Command::new(PROGRAM);
     command.args(["-V", "hmm_device_coherent"]);
-    for name in &names {
+    for name in names {
         command.args(["-t", name]);
     }
     let output = command.output().context(PROGRAM)?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let results = text.lines().filter(|line| !line.contains("# SKIP"));
-    let failed: Vec<_> = results
-        .clone()
-        .filter(|line| line.starts_with("not ok"))
-        .collect();
-    let passed = results.filter(|line| line.starts_with("ok")).count();
-    ensure!(failed.is_empty(), "{passed} passed: {failed:?}");
-    // The kernel may have no huge page left.
-    let left_out = text
-        .lines()
-        .filter(|line| line.contains("# SKIP") && line.contains(HUGE));
-    let expected = names.len() - left_out.count();
-    ensure!(passed == expected, "{passed} passed instead of {expected}");
-    did("tests that passed", passed);
-    Ok(())
+    let is_result = |line: &&str| line.starts_with("ok") || line.starts_with("not ok");
+    Ok(text.lines().filter(is_result).map(str::to_owned).collect())
+}
+
+/// Compares the time of calls with the driver in C. Times in a guest only inform.
+fn times() -> Result<()> {
+    let memory = Memory::new(TIMED_PAGES)?;
+    memory.fill(1);
+    let ours = time_calls(&Mirror::open()?, &memory)?;
+    let of_c = match has_c() {
+        true => Some(time_calls(&Mirror::open_at(C)?, &memory)?),
+        false => None,
+    };
+    for (i, (call, ours)) in ours.iter().enumerate() {
+        let of_c = of_c
+            .as_ref()
+            .map_or("no driver".into(), |of_c| of_c[i].1.to_string());
+        did(&format!("{call}, ns per page in C"), of_c);
+        did(&format!("{call}, ns per page in Rust"), ours);
+    }
+    memory.unmap(0, TIMED_PAGES)
+}
+
+/// Returns the nanoseconds per page of each call, as the shortest of several rounds.
+fn time_calls(mirror: &Mirror, memory: &Memory) -> Result<Vec<(&'static str, u128)>> {
+    type Call<'a> = (&'static str, &'a dyn Fn() -> Result<()>);
+    let (addr, pages) = (memory.addr(0), memory.pages);
+    let read = || {
+        ensure!(mirror.read(addr, pages)?.last() == Some(&2), "other bytes");
+        Ok(())
+    };
+    let calls: [Call<'_>; 4] = [
+        ("write", &|| Ok(mirror.write(addr, pages, 2)?)),
+        ("read", &read),
+        ("read after an invalidation", &|| {
+            memory.protect(0, pages, ProtFlags::PROT_READ)?;
+            memory.protect(0, pages, RW)?;
+            read()
+        }),
+        ("snapshot", &|| {
+            mirror.snapshot(addr, pages).map(drop).map_err(Into::into)
+        }),
+    ];
+    let time = |call: &dyn Fn() -> Result<()>| -> Result<u128> {
+        let mut best = u128::MAX;
+        for _ in 0..ROUNDS {
+            let begin = Instant::now();
+            call()?;
+            best = best.min(begin.elapsed().as_nanos());
+        }
+        Ok(best / pages as u128)
+    };
+    calls
+        .iter()
+        .map(|(name, call)| Ok((*name, time(call)?)))
+        .collect()
 }
 
 fn contents() -> Result<()> {
@@ -487,14 +508,14 @@ fn mirrored(memory: &Memory, byte: u8) -> Result<(Child, Mirror, OwnedFd)> {
     let child = Child::start(|| {
         let mirror = Mirror::open()?;
         mirror.write(memory.addr(0), memory.pages, byte)?;
-        write(&to_parent, &mirror.0.as_raw_fd().to_ne_bytes())?;
+        write(&to_parent, &mirror.file().as_raw_fd().to_ne_bytes())?;
         read(from_parent.as_raw_fd(), &mut [0])?;
         Ok(())
     })?;
     let mut fd = [0; 4];
     read(from_child.as_raw_fd(), &mut fd)?;
     let file = open_of(child.pid().as_raw(), i32::from_ne_bytes(fd))?;
-    Ok((child, Mirror(file), to_child))
+    Ok((child, file.into(), to_child))
 }
 
 /// `process_mrelease()` is what the OOM reaper does: it does not wait for a notifier.
@@ -548,13 +569,13 @@ fn atomic() -> Result<()> {
     let (mirror, memory) = (Mirror::open()?, Memory::new(2)?);
     memory.fill(1);
     mirror.read(memory.addr(0), 2)?;
-    ioctl::call(&mirror.0, STOP_ATOMIC, 0)?;
+    mirror.stop_atomic()?;
     let read = mirror.read(memory.addr(0), 1).err();
     ensure!(read == Some(Errno::EINVAL), "{read:?}");
     for round in 0..200 {
         let mirror = Mirror::open()?;
         mirror.write(memory.addr(0), 2, round)?;
-        ioctl::call(&mirror.0, STOP_ATOMIC, 0)?;
+        mirror.stop_atomic()?;
         memory.advise(0, 2, MmapAdvise::MADV_DONTNEED)?;
     }
     memory.unmap(0, 2)

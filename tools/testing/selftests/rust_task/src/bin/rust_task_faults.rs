@@ -13,19 +13,23 @@ use nix::{
         mman::{mmap, mprotect, mremap, munmap, MRemapFlags, MapFlags, ProtFlags},
         uio::{pread, pwrite},
     },
+    unistd::getpid,
 };
 use rust_task::{
     child::in_child,
     device::{abi, test_abi, Device, Tester},
     ktap::{self, Test},
     leaks::InUse,
-    params, vma,
+    mirror::Mirror,
+    params,
+    remote::{gup_abi, pidfd_open, Gup, Remote},
+    vma,
 };
 use std::{
     ffi::CStr,
     fs::{self, File},
     num::NonZeroUsize,
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, OwnedFd},
     path::Path,
     sync::atomic::AtomicU64,
     time::Duration,
@@ -187,6 +191,9 @@ fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()
     let buffer = &vma::Buffer::open()?;
     let vma_tester = &vma::Tester::open()?;
     let pages = &device.map_pages(1)?;
+    let gup = &Gup::open()?;
+    let remote = &Remote::open()?;
+    let pidfd = &pidfd_open(getpid())?;
     let references = |kind| -> Operation<'_> {
         let name = match kind {
             test_abi::TASK => "task references",
@@ -296,6 +303,16 @@ fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()
         ),
         ("kthread_use_mm()", Box::new(|| use_mm(tester))),
         ("write, read, poll a character device", Box::new(use_node)),
+        ("pin, copy, unpin", Box::new(|| pin(gup, 0))),
+        (
+            "pin, charged to locked_vm",
+            Box::new(|| pin(gup, gup_abi::USE_LOCKED_VM)),
+        ),
+        (
+            "read and write remote memory",
+            Box::new(|| access_remote(remote, pidfd)),
+        ),
+        ("mirror a range", Box::new(mirror_range)),
     ];
     all.extend((test_abi::TASK..=test_abi::USER_NS).map(references));
     // On 6.12, a remap_pfn_range() that fails to allocate a page table looks up the memory type of
@@ -399,6 +416,59 @@ fn use_node() -> Result<(), Errno> {
     pread(&file, &mut bytes, 0)?;
     assert_eq!(&bytes, b"fault");
     Ok(())
+}
+
+/// Calls `f` with the address of new pages, which have page tables of their own.
+fn with_pages(count: usize, f: impl Fn(usize) -> Result<(), Errno>) -> Result<(), Errno> {
+    let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
+    let span = vma::map_at(Some(REMOTE_ADDR), None, count, rights, flags)?;
+    let result = f(REMOTE_ADDR);
+    span.unmap()?;
+    result
+}
+
+/// Pins pages, writes and reads them, and unpins them where the task may not sleep.
+fn pin(gup: &Gup, flags: u32) -> Result<(), Errno> {
+    const PAGES: usize = 3;
+    with_pages(PAGES, |addr| {
+        gup.pin(addr, PAGES * PAGE, gup_abi::USE_WRITE | flags)?;
+        let mut bytes = [0; PAGES * PAGE];
+        let copied = gup.write(&[7; PAGES * PAGE]).and(gup.read(&mut bytes));
+        gup.unpin_atomic()?;
+        copied?;
+        assert_eq!(bytes, [7; PAGES * PAGE]);
+        Ok(())
+    })
+}
+
+/// Writes and reads memory of this process as that of another one.
+fn access_remote(remote: &Remote, pidfd: &OwnedFd) -> Result<(), Errno> {
+    with_pages(2, |addr| {
+        let at = addr + PAGE - 4;
+        let (result, copied) = remote.write(pidfd.as_raw_fd(), at, b"remote\0");
+        result?;
+        assert_eq!(copied, 7);
+        let mut bytes = [0; 16];
+        let (result, copied) = remote.string(pidfd.as_raw_fd(), at, &mut bytes);
+        result?;
+        assert_eq!(bytes[..copied], *b"remote\0");
+        Ok(())
+    })
+}
+
+/// Mirrors the address space, and reads and writes pages.
+fn mirror_range() -> Result<(), Errno> {
+    let opened = Mirror::open().map_err(|err| err.downcast().map_or(Errno::EINVAL, io));
+    let mirror = opened?;
+    with_pages(2, |addr| {
+        mirror.write(addr, 2, 3)?;
+        let bytes = mirror.read(addr, 2)?;
+        assert_eq!(bytes, [3; 2 * PAGE]);
+        let present = mirror.table(addr, 2)?;
+        assert!(present.iter().all(Option::is_some));
+        mirror.snapshot(addr, 2).map(drop)
+    })
 }
 
 /// Maps, splits by mprotect(), moves one half, unmaps.

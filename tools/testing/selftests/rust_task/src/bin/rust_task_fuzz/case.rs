@@ -141,6 +141,8 @@ pub enum Driver {
     Gup,
     /// `/dev/rust_remote`.
     Remote,
+    /// `/dev/test_rust_hmm`.
+    Hmm,
 }
 
 const DRIVERS: &[Driver] = &[
@@ -152,6 +154,7 @@ const DRIVERS: &[Driver] = &[
     Driver::Memory,
     Driver::Gup,
     Driver::Remote,
+    Driver::Hmm,
 ];
 
 /// A call to a driver, or another system call.
@@ -267,6 +270,27 @@ pub enum Op {
         string: bool,
         addr: u64,
         len: usize,
+    },
+    /// The device reads a page of the process that has opened the mirror.
+    MirrorRead {
+        file: usize,
+        page: usize,
+    },
+    /// The device fills it.
+    MirrorWrite {
+        file: usize,
+        page: usize,
+        byte: u8,
+    },
+    /// Any address, which may be that of a page of a driver.
+    MirrorAny {
+        file: usize,
+        table: bool,
+        addr: u64,
+        pages: usize,
+    },
+    MirrorStop {
+        file: usize,
     },
     Kind {
         file: usize,
@@ -542,6 +566,7 @@ impl Op {
                 value: rng.u64(1..),
             },
             42 => Self::task_call(rng, file),
+            45 => Self::mirror_call(rng, file),
             43 | 44 => Self::memory_call(rng, file),
             46 | 47 => Self::pin_call(rng, file),
             48 | 49 => Self::remote_call(rng, file),
@@ -634,6 +659,26 @@ impl Op {
                 addr: address(rng),
                 len: rng.usize(0..6 * PAGE),
             },
+        }
+    }
+
+    /// Returns a call to `/dev/test_rust_hmm`.
+    fn mirror_call(rng: &mut Rng, file: usize) -> Self {
+        let page = rng.usize(0..PAGES);
+        match rng.u32(0..8) {
+            0 => Self::MirrorStop { file },
+            1 | 2 => Self::MirrorAny {
+                file,
+                table: rng.bool(),
+                addr: address(rng),
+                pages: rng.usize(1..PAGES),
+            },
+            3 | 4 => Self::MirrorWrite {
+                file,
+                page,
+                byte: rng.u8(..),
+            },
+            _ => Self::MirrorRead { file, page },
         }
     }
 

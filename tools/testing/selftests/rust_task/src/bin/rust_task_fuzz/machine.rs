@@ -12,11 +12,12 @@ use nix::{
         uio::pread,
         wait::{wait, WaitStatus},
     },
-    unistd::{fork, pipe, ForkResult, Pid},
+    unistd::{fork, getpid, pipe, ForkResult, Pid},
 };
 use rust_task::{
     device::{abi, test_abi, Device, Tester},
     ioctl,
+    mirror::Mirror,
     procfs::{MapsEntry, Status},
     remote::{pidfd_open, Gup, Remote},
     vma,
@@ -71,6 +72,8 @@ enum OpenFile {
     Memory(Arc<File>),
     Gup(Arc<Gup>),
     Remote(Arc<Remote>),
+    /// The mirror of the process with this PID.
+    Hmm(Arc<Mirror>, Pid),
 }
 
 impl OpenFile {
@@ -87,6 +90,7 @@ impl OpenFile {
             }
             Driver::Gup => Self::Gup(Arc::new(Gup::open()?)),
             Driver::Remote => Self::Remote(Arc::new(Remote::open()?)),
+            Driver::Hmm => Self::Hmm(Arc::new(Mirror::open()?), getpid()),
         })
     }
 
@@ -100,6 +104,7 @@ impl OpenFile {
             Self::Memory(file) => file,
             Self::Gup(gup) => gup.file(),
             Self::Remote(remote) => remote.file(),
+            Self::Hmm(mirror, _) => mirror.file(),
         }
     }
 }
@@ -224,6 +229,14 @@ impl Machine {
     fn remote(&self, file: usize) -> Option<Arc<Remote>> {
         self.pick(file, |file| match file {
             OpenFile::Remote(remote) => Some(remote.clone()),
+            _ => None,
+        })
+    }
+
+    /// Returns a mirror, and whether the content of the pages that it mirrors is tracked.
+    fn mirror(&self, file: usize) -> Option<(Arc<Mirror>, bool)> {
+        self.pick(file, |file| match file {
+            OpenFile::Hmm(mirror, of) => Some((mirror.clone(), self.alone && *of == getpid())),
             _ => None,
         })
     }
@@ -458,6 +471,54 @@ impl Machine {
                     ensure!(is_right, "{result:?}, {copied}");
                 }
             }
+            Op::MirrorRead { file, page } => {
+                if let Some((mirror, is_tracked)) = self.mirror(file) {
+                    let found = match mirror.read(ARENA + page * PAGE, 1) {
+                        Ok(bytes) => bytes.first_chunk().copied().map(u64::from_ne_bytes),
+                        Err(err) => no_page(err)?,
+                    };
+                    if is_tracked {
+                        self.check(page, found)?;
+                    }
+                }
+            }
+            Op::MirrorWrite { file, page, byte } => {
+                if let Some((mirror, true)) = self.mirror(file) {
+                    // Other processes check the pages of drivers.
+                    if matches!(self.pages[page].content, Content::Value { .. }) {
+                        match mirror.write(ARENA + page * PAGE, 1, byte) {
+                            Ok(()) => self.written(page, u64::from_ne_bytes([byte; 8])),
+                            Err(Errno::EPERM) => {}
+                            Err(err) => drop(no_page(err)?),
+                        }
+                    }
+                }
+            }
+            Op::MirrorAny {
+                file,
+                table,
+                addr,
+                pages,
+            } => {
+                if let Some((mirror, _)) = self.mirror(file) {
+                    let result = match table {
+                        true => mirror.table(addr as usize, pages).map(drop),
+                        false => mirror.snapshot(addr as usize, pages).map(drop),
+                    };
+                    if let Err(err) = result {
+                        no_page(err)?;
+                    }
+                }
+            }
+            Op::MirrorStop { file } => {
+                if let Some((mirror, _)) = self.mirror(file) {
+                    match mirror.stop_atomic() {
+                        // It has been stopped before.
+                        Ok(()) | Err(Errno::EINVAL) => {}
+                        Err(err) => bail!("{err}"),
+                    }
+                }
+            }
             Op::ListVmas { file } => {
                 if let Some(buffer) = self.buffer(file) {
                     let vmas = buffer.vmas()?;
@@ -669,7 +730,7 @@ impl Machine {
         let allowed = match file {
             OpenFile::Info(_) => first + range.count <= abi::PAGES && (shared || !write),
             OpenFile::TestTask(_) | OpenFile::Remote(_) => false,
-            OpenFile::Gup(_) => true,
+            OpenFile::Gup(_) | OpenFile::Hmm(..) => true,
             OpenFile::Memory(_) => first == 0 && range.count == 1 && !write,
             OpenFile::Buffer(_) => first + range.count <= vma::abi::PAGES,
             OpenFile::TestVma(_) => match first as u64 {
@@ -892,7 +953,22 @@ impl Machine {
     }
 }
 
-/// Maps pages of the arena, and replaces existing mappings.
+/// Checks that an error of a mirror is one that a page that cannot be accessed may cause.
+fn no_page(err: Errno) -> Result<Option<u64>> {
+    let errors = [
+        Errno::EFAULT,
+        // A part is not in the range of the notifier, or the mirror has been stopped.
+        Errno::EINVAL,
+        // The process has exited.
+        Errno::ESRCH,
+        // Another thread changed the mappings all the time.
+        Errno::EBUSY,
+        Errno::ETIMEDOUT,
+    ];
+    ensure!(errors.contains(&err), "{err}");
+    Ok(None)
+}
+
 /// Reads a file to memory of this program, or writes it from any address.
 fn transfer(file: &File, write: bool, addr: u64, len: usize, at: i64) -> Result<usize, Errno> {
     if !write {
@@ -903,6 +979,7 @@ fn transfer(file: &File, write: bool, addr: u64, len: usize, at: i64) -> Result<
     Errno::result(done).map(|done| done as usize)
 }
 
+/// Maps pages of the arena, and replaces existing mappings.
 fn map(range: Pages, write: bool, flags: i32, file: i32, offset: usize) -> Result<(), Errno> {
     let prot = libc::PROT_READ | if write { libc::PROT_WRITE } else { 0 };
     // SAFETY: No Rust reference points to the arena.

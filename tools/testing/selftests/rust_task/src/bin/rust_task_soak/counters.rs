@@ -21,6 +21,7 @@ pub enum Event {
     Executed,
     Outlived,
     Binder,
+    Mirrored,
     Killed,
     Traced,
     Frozen,
@@ -36,6 +37,10 @@ impl Event {
         (Self::Executed, "exec from a non-leader thread"),
         (Self::Outlived, "files that outlived their opener"),
         (Self::Binder, "messages through Binder"),
+        (
+            Self::Mirrored,
+            "processes whose memory is pinned and mirrored",
+        ),
         (Self::Killed, "random kills"),
         (Self::Traced, "ptrace stops"),
         (Self::Frozen, "cgroup freezes"),

@@ -9,7 +9,7 @@ use nix::{
     errno::Errno,
     sched::{unshare, CloneFlags},
     sys::{
-        mman::{mmap_anonymous, MapFlags, ProtFlags},
+        mman::{mmap_anonymous, MapFlags, MmapAdvise, ProtFlags},
         signal::Signal,
         wait::{waitpid, WaitStatus},
     },
@@ -18,12 +18,16 @@ use nix::{
 use rust_task::{
     binder::{self, Binder, Talk, MANAGER},
     device::{abi, test_abi, Device, Tester},
+    memory::Memory,
+    mirror::Mirror,
     procfs::Status,
+    remote::{gup_abi, pidfd_open, Gup, Remote},
     vma::{self, Buffer},
 };
 use std::{
     io,
     num::NonZeroUsize,
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
     process,
     sync::{
@@ -52,6 +56,7 @@ const WORKLOADS: &[Workload] = &[
     (Some(Event::Executed), exec_from_thread),
     (None, outlived),
     (None, kthreads),
+    (Some(Event::Mirrored), memory),
 ];
 
 /// Runs each workload once, so that one-time allocations are made.
@@ -313,6 +318,69 @@ fn kthreads(rng: &mut Rng) -> Result<()> {
         "{all:?}"
     );
     Ok(())
+}
+
+/// A child writes memory of this process, which is pinned and mirrored.
+fn memory(rng: &mut Rng) -> Result<()> {
+    let pages = rng.usize(1..40);
+    let memory = Memory::new(pages)?;
+    memory.fill(1);
+    let (gup, mirror) = (Gup::open()?, Mirror::open()?);
+    let flags = match rng.bool() {
+        true => gup_abi::USE_WRITE,
+        false => gup_abi::USE_WRITE | gup_abi::USE_LOCKED_VM,
+    };
+    gup.pin(memory.addr(0), pages * PAGE, flags)?;
+
+    let pidfd = pidfd_open(getpid())?;
+    in_child(|| {
+        let bytes = vec![2; pages * PAGE];
+        match Remote::open()?.write(pidfd.as_raw_fd(), memory.addr(0), &bytes) {
+            (Ok(()), copied) => ensure!(copied == bytes.len(), "{copied} bytes"),
+            // The parent has been killed, or the OOM killer has taken its pages.
+            (Err(Errno::ESRCH | Errno::EFAULT), _) => return Err(Disturbed.into()),
+            (result, copied) => bail!("{result:?}, {copied} bytes"),
+        }
+        Ok(())
+    })?;
+    let expected = vec![2; pages * PAGE];
+    let mut pinned = vec![0; pages * PAGE];
+    gup.read(&mut pinned)?;
+    ensure!(pinned == expected, "the pinned pages have other content");
+    ensure!(
+        mirrored(&mirror, &memory)? == expected,
+        "the mirrored pages have other content"
+    );
+
+    // The pages are replaced. Those that are pinned stay.
+    memory.advise(0, pages, MmapAdvise::MADV_DONTNEED)?;
+    ensure!(
+        mirrored(&mirror, &memory)? == vec![0; pages * PAGE],
+        "the mirror has pages that have been freed"
+    );
+    gup.read(&mut pinned)?;
+    ensure!(pinned == expected, "the pinned pages have other content");
+    // Otherwise, the last close of the file unpins the pages and ends the mirror.
+    match rng.u32(0..3) {
+        0 => gup.unpin()?,
+        1 => gup.unpin_atomic()?,
+        _ => {}
+    }
+    if rng.bool() {
+        mirror.stop_atomic()?;
+    }
+    Ok(())
+}
+
+/// Reads all pages by the mirror. On a slow machine, a lookup may time out.
+fn mirrored(mirror: &Mirror, memory: &Memory) -> Result<Vec<u8>> {
+    for _ in 0..10 {
+        match mirror.read(memory.addr(0), memory.pages) {
+            Err(Errno::ETIMEDOUT | Errno::EBUSY) => {}
+            other => return Ok(other?),
+        }
+    }
+    bail!("each lookup of the mirror timed out")
 }
 
 /// Runs [`plain`] in nested PID namespaces, with open files of all levels.
