@@ -17,7 +17,9 @@
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/mmu_notifier.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
@@ -56,8 +58,11 @@ struct bench {
 	/* Anonymous memory of PINNED pages in userspace, and a page of the kernel. */
 	unsigned long user;
 	void *buffer;
+	/* The notifier of more.rs for this memory. */
+	const void *rust_mirror;
 	/* The rest is not in ops.rs. */
 	struct wait_queue_head *c_queue;
+	struct c_mirror *c_mirror;
 	/* VMAs with a fault handler in C and in Rust. */
 	struct vm_area_struct *c_faults;
 	struct vm_area_struct *rust_faults;
@@ -97,13 +102,16 @@ operation rust_mmap_write_lock, rust_vma_each, rust_vma_file, rust_vma_typed,
 	rust_current_uid, rust_current_fsuid, rust_uid_munged,
 	rust_ns_capable_noaudit, rust_should_stop, rust_task_mm,
 	rust_remote_read, rust_remote_write, rust_pin, rust_pin_many,
-	rust_pin_short;
+	rust_pin_short, rust_read_section;
 typedef int hook(struct vm_area_struct *vma);
 hook rust_mmap;
 typedef const void *(create)(void);
 create rust_queue_create;
-typedef void destroy(const void *queue);
-destroy rust_queue_free;
+typedef void destroy(const void *object);
+destroy rust_queue_free, rust_mirror_free;
+/* Registers a notifier for memory of the current process. */
+typedef const void *(mirror)(unsigned long addr, unsigned long len);
+mirror rust_mirror_create;
 /* Calls f in a kthread, with data and the CurrentKThread. */
 typedef void in_kthread(void *data, const void *kthread);
 typedef int call(in_kthread *f, void *data);
@@ -566,6 +574,67 @@ static noinline void c_pin_short(struct bench *b)
 	kvfree(pages);
 }
 
+/* What a driver in C has for a range that it mirrors. */
+struct c_mirror {
+	struct mmu_interval_notifier notifier;
+	struct mutex lock;
+	unsigned long state;
+};
+
+static bool c_invalidate(struct mmu_interval_notifier *notifier,
+			 const struct mmu_notifier_range *range,
+			 unsigned long seq)
+{
+	struct c_mirror *mirror =
+		container_of(notifier, struct c_mirror, notifier);
+
+	if (mmu_notifier_range_blockable(range))
+		mutex_lock(&mirror->lock);
+	else if (!mutex_trylock(&mirror->lock))
+		return false;
+	mmu_interval_set_seq(notifier, seq);
+	mirror->state++;
+	mutex_unlock(&mirror->lock);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops c_mirror_ops = {
+	.invalidate = c_invalidate,
+};
+
+static struct c_mirror *c_mirror_create(unsigned long addr, unsigned long len)
+{
+	struct c_mirror *mirror = kzalloc(sizeof(*mirror), GFP_KERNEL);
+
+	if (!mirror)
+		return NULL;
+	mutex_init(&mirror->lock);
+	if (mmu_interval_notifier_insert(&mirror->notifier, current->mm, addr,
+					 len, &c_mirror_ops)) {
+		kfree(mirror);
+		return NULL;
+	}
+	return mirror;
+}
+
+static void c_mirror_free(struct c_mirror *mirror)
+{
+	mmu_interval_notifier_remove(&mirror->notifier);
+	kfree(mirror);
+}
+
+static noinline void c_read_section(struct bench *b)
+{
+	struct c_mirror *mirror = b->c_mirror;
+	unsigned long seq = mmu_interval_read_begin(&mirror->notifier);
+
+	barrier();
+	mutex_lock(&mirror->lock);
+	if (!mmu_interval_read_retry(&mirror->notifier, seq))
+		use(mirror->state);
+	mutex_unlock(&mirror->lock);
+}
+
 static noinline void c_queue_wake_up(struct bench *b)
 {
 	wake_up(b->c_queue);
@@ -913,6 +982,7 @@ static const struct row sleeping_rows[] = {
 	row("pin and unpin a page, long-term", pin),
 	row("pin and unpin 512 pages, long-term", pin_many),
 	row("pin and unpin a page, short", pin_short),
+	row("mmu_interval_read_begin() and read_retry()", read_section),
 #endif
 };
 
@@ -941,6 +1011,10 @@ static void clean_up(struct bench *b)
 	if (b->page)
 		__free_page(b->page);
 #ifdef CONFIG_RUST_TASK_BENCH
+	if (b->rust_mirror)
+		rust_mirror_free(b->rust_mirror);
+	if (b->c_mirror)
+		c_mirror_free(b->c_mirror);
 	if (b->user && !IS_ERR_VALUE(b->user))
 		vm_munmap(b->user, PINNED * PAGE_SIZE);
 	kfree(b->buffer);
@@ -964,6 +1038,12 @@ static int prepare(struct bench *b)
 	b->user = vm_mmap(NULL, 0, PINNED * PAGE_SIZE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, 0);
 	if (!b->buffer || IS_ERR_VALUE(b->user)) {
+		clean_up(b);
+		return -ENOMEM;
+	}
+	b->c_mirror = c_mirror_create(b->user, PINNED * PAGE_SIZE);
+	b->rust_mirror = rust_mirror_create(b->user, PINNED * PAGE_SIZE);
+	if (!b->c_mirror || !b->rust_mirror) {
 		clean_up(b);
 		return -ENOMEM;
 	}

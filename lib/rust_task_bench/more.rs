@@ -33,6 +33,11 @@ use kernel::{
             FaultResult,
             VmFault, //
         },
+        mmu_notifier::{
+            InvalidatedRange,
+            MmuIntervalNotifier,
+            MmuIntervalRegistration, //
+        },
         pin::{
             Accounting,
             LongtermPages,
@@ -135,6 +140,45 @@ unsafe extern "C" fn rust_queue_free(queue: *const c_void) {
     drop(unsafe { Arc::from_raw(queue.cast::<WaitQueue>()) });
 }
 
+/// What a driver has for a range that it mirrors.
+struct Mirror;
+
+impl MmuIntervalNotifier for Mirror {
+    type State = c_ulong;
+
+    fn invalidate(&self, state: &mut c_ulong, _range: &InvalidatedRange<'_>) {
+        *state += 1;
+    }
+
+    fn try_invalidate(&self, state: &mut c_ulong, range: &InvalidatedRange<'_>) -> bool {
+        self.invalidate(state, range);
+        true
+    }
+}
+
+/// Returns a new notifier for memory of the current process, or null if it cannot be registered.
+#[no_mangle]
+extern "C" fn rust_mirror_create(addr: c_ulong, len: c_ulong) -> *const c_void {
+    let insert = || -> Result<_> {
+        let task = current!();
+        let mm = task.mm().ok_or(EINVAL)?;
+        let mirror = mm.mmu_interval_notifier_insert(addr as usize, len as usize, Mirror, 0)?;
+        Ok(KBox::new(mirror, GFP_KERNEL)?)
+    };
+    insert().map_or(null(), |mirror| KBox::into_raw(mirror).cast_const().cast())
+}
+
+/// # Safety
+///
+/// `mirror` must be a result of `rust_mirror_create()` that is not null, and must not be used again.
+#[no_mangle]
+unsafe extern "C" fn rust_mirror_free(mirror: *const c_void) {
+    let mirror = mirror.cast_mut().cast::<MmuIntervalRegistration<Mirror>>();
+    // SAFETY: By the safety requirements, this is the pointer of `KBox::into_raw()`, and the box is
+    // created again once.
+    drop(unsafe { KBox::from_raw(mirror) });
+}
+
 /// A function of `main.c`, and its first argument.
 struct Call {
     f: unsafe extern "C" fn(*mut c_void, *const c_void),
@@ -196,6 +240,12 @@ impl Bench {
     fn queue(&self) -> &WaitQueue {
         // SAFETY: By the type invariants, this is a queue that outlives `self`.
         unsafe { &*self.queue.cast() }
+    }
+
+    #[inline(always)]
+    fn mirror(&self) -> &MmuIntervalRegistration<Mirror> {
+        // SAFETY: By the type invariants, this is a notifier that outlives `self`.
+        unsafe { &*self.mirror.cast() }
     }
 
     /// # Safety
@@ -326,6 +376,10 @@ operations! {
     rust_pin_short: |b| {
         let f = |_: &PinnedPages<ReadWrite>| between();
         let _ = current!().with_pinned_user_pages(b.user as usize, PAGE_SIZE, f);
+    };
+    rust_read_section: |b| if let Ok(section) = b.mirror().read_begin() {
+        between();
+        let _ = section.commit(|state| keep!(*state));
     };
     rust_queue_wake_up: |b| b.queue().wake_up();
     rust_queue_has_sleeper: |b| if b.queue().has_sleeper() {

@@ -50,7 +50,8 @@ use kernel::page::Page as UserPage;
 /// - `page` is a page that was zeroed when it was allocated, and that is used for nothing else.
 /// - With `CONFIG_RUST_TASK_BENCH`, `queue` is a `WaitQueue` that outlives this structure. In
 ///   `kthread_rows` of `main.c`, `kthread` is the `CurrentKThread` of the current task. `buffer` is
-///   a page of memory that only one operation at a time uses.
+///   a page of memory that only one operation at a time uses. `mirror` is a result of
+///   `rust_mirror_create()` that is not null, and is not freed before this structure.
 #[repr(C)]
 pub struct Bench {
     task: NonNull<bindings::task_struct>,
@@ -72,6 +73,8 @@ pub struct Bench {
     user: c_ulong,
     #[allow(dead_code)]
     buffer: *mut c_void,
+    #[allow(dead_code)]
+    mirror: *const c_void,
 }
 
 const _: () = assert!(size_of::<UserPage>() == size_of::<*mut bindings::page>());

@@ -11,7 +11,7 @@ use front::{
 /// Configures the kernel with the checkers.
 pub fn configure(build: &Build, tools: &Tools) -> Result<Build> {
     let variant = build.variant("debug");
-    kernel::derive(&variant, tools, build, &["stress", "debug"])?;
+    kernel::derive(&variant, tools, build, &["stress", "debug", "matrix/device-memory"])?;
     Ok(variant)
 }
 
