@@ -686,6 +686,16 @@ impl Task {
     /// ```
     /// // The current task is running, so this has no effect.
     /// current!().wake_up();
+    /// # // Nor has it if the task is dead.
+    /// # use kernel::{kthread::KThread, sync::aref::ARef};
+    /// # let thread = KThread::spawn(format_args!("dead"), |_| 0)?;
+    /// # let dead: ARef<kernel::task::Task> = thread.task().into();
+    /// # thread.stop();
+    /// # while dead.exit_state().is_none() {
+    /// #     kernel::task::yield_now();
+    /// # }
+    /// # dead.wake_up();
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias("wake_up_process", "wake_up_state"))]
     #[inline]

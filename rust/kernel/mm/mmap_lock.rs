@@ -117,6 +117,11 @@ impl MmWithUser {
     /// // Readers do not exclude each other.
     /// let second = mm.mmap_read_trylock().ok_or(EAGAIN)?;
     /// # assert!(first.vma_lookup(addr).is_some() && second.vma_lookup(addr).is_some());
+    /// # drop((first, second));
+    /// # let writer = mm.mmap_write_lock();
+    /// # assert!(mm.mmap_read_trylock().is_none());
+    /// # drop(writer);
+    /// # assert!(mm.mmap_read_trylock().is_some());
     /// # Ok(())
     /// # })?;
     /// # Ok::<(), Error>(())

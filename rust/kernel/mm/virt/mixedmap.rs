@@ -202,6 +202,7 @@ impl VmaMixedMap {
     /// # kernel::mm::kunit::with_vma_new(|vma| {
     /// let vma = vma.set_mixedmap();
     /// vma.vm_insert_pages(vma.start(), &pages)?;
+    /// # vma.vm_insert_pages(vma.end(), &[])?;
     /// # // The end of each of these ranges is outside of the VMA, or wraps around.
     /// # use kernel::page::PAGE_SIZE;
     /// # let last = usize::MAX & !(PAGE_SIZE - 1);
