@@ -150,6 +150,8 @@ impl MiscDevice for TestDevice {
         let mapped = Mapped {
             mm: ARef::from(&**mm),
         };
+        // A child has another address space, as after `execve()`, and may hold its mmap lock.
+        vma.set_dontcopy();
         vma.set_ops(Arc::new(mapped, GFP_KERNEL)?)?;
         Ok(())
     }
