@@ -199,14 +199,17 @@ impl MiscDevice for TestDevice {
                 let (mut reader, mut writer) = user.reader_writer();
                 let signal = reader.read::<i32>()?;
                 let privileged = reader.read::<u32>()? != 0;
-                let to_thread = reader.read::<u32>()?;
-                if to_thread != 0 {
-                    me.task.send_sig(signal, privileged)?;
-                } else {
-                    me.pid.kill_pid(signal, privileged)?;
+                let target = reader.read::<u32>()?;
+                match target {
+                    abi::TO_THREAD => me.task.send_sig(signal, privileged)?,
+                    abi::TO_PGRP => {
+                        let group = me.task.get_task_pid(PidType::Pgid).ok_or(ESRCH)?;
+                        group.kill_pgrp(signal, privileged)?;
+                    }
+                    _ => me.pid.kill_pid(signal, privileged)?,
                 }
                 writer.write(&signal)?;
-                writer.write(&[privileged.into(), to_thread])?;
+                writer.write(&[privileged.into(), target])?;
                 writer.write(&u32::from(me.task.fatal_signal_pending()))?;
             }
             WATCH_PID => {

@@ -235,6 +235,11 @@ pub struct Ids {
     pub munged: [u32; 2],
 }
 
+/// [`KILL`]: to the thread.
+pub const TO_THREAD: u32 = 1;
+/// [`KILL`]: to the process group.
+pub const TO_PGRP: u32 = 2;
+
 /// The argument and result (`fatal`) of [`KILL`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -243,8 +248,8 @@ pub struct Kill {
     pub signal: i32,
     /// Whether the kernel is the sender, so that permissions are not checked.
     pub privileged: u32,
-    /// Whether the signal is sent to the thread instead of its thread group.
-    pub to_thread: u32,
+    /// The receiver: 0 for the thread group, [`TO_THREAD`] or [`TO_PGRP`].
+    pub target: u32,
     /// Whether a fatal signal is pending for the thread afterwards.
     pub fatal: u32,
 }

@@ -969,7 +969,9 @@ fn capable_in_irq([cpu, _]: [i64; 2]) -> Result<Results> {
         let task = current!();
         let init = UserNamespace::init();
         let cap = Capability::CHOWN;
-        let refused = pid.kill_pid(0, false) == Err(EPERM) && pid.kill_pid(0, true).is_ok();
+        let refused = pid.kill_pid(0, false) == Err(EPERM)
+            && pid.kill_pgrp(0, false) == Err(EPERM)
+            && pid.kill_pid(0, true).is_ok();
         answer.set([
             capable(cap).into(),
             ns_capable(init, cap).into(),

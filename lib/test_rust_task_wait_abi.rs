@@ -69,8 +69,8 @@ pub const ANY_CONTEXT: u32 = 53;
 /// Asks for `CAP_CHOWN` of the current task in a hard IRQ of CPU `args[0]`, where the idle task or
 /// another one with all capabilities runs. Returns the answers of `capable()`, `ns_capable()`,
 /// `ns_capable_noaudit()` and `has_capability_noaudit()`, all of which are 0. The last one also has
-/// bit 1 set unless `kill_pid()` is refused there, and allowed with privileges. If the idle task
-/// calls the function without an interrupt, all are -1.
+/// bit 1 set unless `kill_pid()` and `kill_pgrp()` are refused there, and the first one is allowed
+/// with privileges. If the idle task calls the function without an interrupt, all are -1.
 pub const CAPABLE_IN_IRQ: u32 = 54;
 
 /// A kthread on CPU `args[1]` computes for [`NEIGHBOR_MSECS`], and calls in each round, depending

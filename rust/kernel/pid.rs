@@ -344,7 +344,8 @@ impl Pid {
 
     /// Sends `signal` to the thread group of the thread that this `struct pid` identifies.
     ///
-    /// The thread is looked up as [`PidType::Pid`]. Process groups and sessions are not signalled.
+    /// The thread is looked up as [`PidType::Pid`]. [`kill_pgrp`](Self::kill_pgrp) signals a
+    /// process group.
     ///
     /// If `privileged` is true, the sender is the kernel (`SEND_SIG_PRIV`), and permissions are not
     /// checked. Otherwise it is the current task (`SEND_SIG_NOINFO`), whose permissions are
@@ -379,16 +380,63 @@ impl Pid {
     /// ```
     #[inline]
     pub fn kill_pid(&self, signal: c_int, privileged: bool) -> Result {
-        // In an interrupt, the check could interrupt one of the current task: a security module may
-        // use data of this CPU, and the audit code appends to a list of the task.
-        if !privileged && !in_task() {
-            return Err(EPERM);
-        }
+        may_check(privileged)?;
         // SAFETY: `struct pid` is allocated by the type invariant. `kill_pid()` looks up the task
         // and uses it under RCU. `check_kill_permission()` rejects invalid signal numbers, and only
         // checks permissions in process context, as checked above. `do_send_sig_info()` takes
         // `siglock` by `lock_task_sighand()`, which fails if the task has been released.
         to_result(unsafe { bindings::kill_pid(self.as_ptr(), signal, privileged.into()) })
+    }
+
+    /// Sends `signal` to each thread group of the process group that this `struct pid` identifies.
+    ///
+    /// The process group is looked up as [`PidType::Pgid`]: `task.get_task_pid(PidType::Pgid)` is
+    /// that of a task. No task can leave or join it meanwhile. For `privileged` and signal 0, see
+    /// [`kill_pid`](Self::kill_pid).
+    ///
+    /// # Errors
+    ///
+    /// No thread group has got the signal, and this is the error for one of them, or:
+    ///
+    /// - `ESRCH`: this `struct pid` identifies no process group, or all of it has been reaped.
+    ///
+    /// The errors for a thread group are those of [`kill_pid`](Self::kill_pid). In an interrupt,
+    /// the result is `EPERM` if `privileged` is false.
+    ///
+    /// # Context
+    ///
+    /// Hard IRQ except on PREEMPT_RT, softirq, process context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{pid::{Pid, PidType}, sync::aref::ARef};
+    ///
+    /// /// A terminal, with its foreground process group.
+    /// struct Terminal {
+    ///     foreground: ARef<Pid>,
+    /// }
+    ///
+    /// impl Terminal {
+    ///     /// Called when the user presses Ctrl+C.
+    ///     fn interrupt(&self) -> Result {
+    ///         const SIGINT: i32 = 2;
+    ///         self.foreground.kill_pgrp(SIGINT, true)
+    ///     }
+    /// }
+    /// # // A PID of a kthread identifies no process group: all kthreads are in that of PID 0.
+    /// # let foreground = current!().get_task_pid(PidType::Pid).ok_or(ESRCH)?;
+    /// # assert_eq!(Terminal { foreground }.interrupt(), Err(ESRCH));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn kill_pgrp(&self, signal: c_int, privileged: bool) -> Result {
+        may_check(privileged)?;
+        // SAFETY: `struct pid` is allocated by the type invariant. `kill_pgrp()` takes
+        // `tasklist_lock` for reading, with which no task leaves the list that it walks. Writers of
+        // that lock disable interrupts, and no safe function returns with it held. What is called
+        // for each task, `group_send_sig_info()`, is what `kill_pid()` calls as well.
+        to_result(unsafe { bindings::kill_pgrp(self.as_ptr(), signal, privileged.into()) })
     }
 
     /// Sends `signal` to the thread group of the thread that this `struct pid` identifies, with the
@@ -472,6 +520,17 @@ impl Pid {
             }
         }
     }
+}
+
+/// Returns an error if the permissions of a sender would have to be checked in an interrupt.
+#[inline]
+fn may_check(privileged: bool) -> Result {
+    // In an interrupt, the check could interrupt one of the current task: a security module may use
+    // data of this CPU, and the audit code appends to a list of the task.
+    if !privileged && !in_task() {
+        return Err(EPERM);
+    }
+    Ok(())
 }
 
 // SAFETY: `get_pid()` takes a reference and `put_pid()` drops one. The last `put_pid()` frees the

@@ -14,15 +14,15 @@ use nix::{
         wait::WaitStatus,
     },
     unistd::{
-        getegid, geteuid, getpid, gettid, seteuid, setfsgid, setfsuid, setresgid, setresuid, Gid,
-        Pid, Uid,
+        getegid, geteuid, getpgid, getpid, getppid, gettid, pause, seteuid, setfsgid, setfsuid,
+        setpgid, setresgid, setresuid, Gid, Pid, Uid,
     },
 };
 use rust_task::{
-    child::{in_child, in_namespace, Child},
+    child::{in_child, in_namespace, wait_for, Child},
     device::{
         self,
-        test_abi::{Capabilities, Ids, Kill, ThreadInfo, ASKED},
+        test_abi::{Capabilities, Ids, Kill, ThreadInfo, ASKED, TO_PGRP, TO_THREAD},
         Tester,
     },
     ktap::{self, did, fact, Test},
@@ -46,6 +46,7 @@ const TESTS: &[Test] = &[
     ("unused PIDs", unused_pids),
     ("opener that has exited", exited),
     ("signals to the opener", signals),
+    ("signals to a process group", signals_to_group),
 ];
 
 fn main() -> Result<()> {
@@ -544,7 +545,7 @@ fn exited() -> Result<()> {
     );
     let mut to_thread = Kill {
         signal: Signal::SIGUSR1 as i32,
-        to_thread: 1,
+        target: TO_THREAD,
         ..Default::default()
     };
     for sent in [device.kill(0, true), device.signal(&mut to_thread)] {
@@ -585,7 +586,7 @@ fn signals() -> Result<()> {
     // A signal may be sent to a thread.
     let to_thread = |signal| Kill {
         signal,
-        to_thread: 1,
+        target: TO_THREAD,
         ..Default::default()
     };
     for signal in [-1, 0, 65, 1000] {
@@ -639,5 +640,68 @@ fn signals() -> Result<()> {
         unsafe { (*shared).fatal },
         1,
     );
+    Ok(())
+}
+
+/// The kernel sends a signal to the process group of the opener, and only to that.
+fn signals_to_group() -> Result<()> {
+    let mut blocked = SigSet::empty();
+    blocked.add(Signal::SIGUSR1);
+    blocked.thread_block()?;
+    let usr1 = 1 << (Signal::SIGUSR1 as i32 - 1);
+    let to_group = |signal, privileged: bool| Kill {
+        signal,
+        privileged: privileged.into(),
+        target: TO_PGRP,
+        ..Default::default()
+    };
+    let pending = |pid: Pid| Status::of(pid.as_raw())?.signals("ShdPnd");
+
+    // The opener and a process that it starts are the group. This process is not in it.
+    in_child(|| {
+        setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+        let device = Tester::open()?;
+        let member = Child::start(|| loop {
+            pause();
+        })?;
+        let other = Child::start(|| {
+            setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+            loop {
+                pause();
+            }
+        })?;
+        wait_for("another process group", || {
+            Ok(getpgid(Some(other.pid()))? == other.pid())
+        })?;
+
+        for signal in [-1, 65, 1000] {
+            let sent = device.signal(&mut to_group(signal, true));
+            ensure!(sent == Err(Errno::EINVAL), "{signal}: {sent:?}");
+        }
+        device.signal(&mut to_group(0, false))?;
+        device.signal(&mut to_group(Signal::SIGUSR1 as i32, false))?;
+        let sent = (pending(getpid())?, pending(member.pid())?);
+        ensure!(sent == (usr1, usr1), "{sent:x?}");
+        let sent = (pending(other.pid())?, pending(getppid())?);
+        ensure!(sent == (0, 0), "outside of the group: {sent:x?}");
+        ensure!(blocked.wait()? == Signal::SIGUSR1);
+
+        // Permissions are those of the caller, unless the kernel is the sender.
+        in_child(|| {
+            setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+            let nobody = Uid::from_raw(65534);
+            setresuid(nobody, nobody, nobody)?;
+            let sent = device.signal(&mut to_group(Signal::SIGUSR1 as i32, false));
+            ensure!(sent == Err(Errno::EPERM), "{sent:?}");
+            device.signal(&mut to_group(Signal::SIGUSR1 as i32, true))?;
+            Ok(())
+        })?;
+        ensure!(pending(getpid())? == usr1, "the kernel is the sender");
+        ensure!(blocked.wait()? == Signal::SIGUSR1);
+        member.kill()?;
+        other.kill()
+    })?;
+    ensure!(pending(getpid())? == 0, "a signal to the parent");
+    blocked.thread_unblock()?;
     Ok(())
 }

@@ -316,7 +316,7 @@ impl Machine {
                     let answer = tester.signal(&mut test_abi::Kill {
                         signal,
                         privileged: privileged.into(),
-                        to_thread: to_thread.into(),
+                        target: to_thread.into(),
                         ..Default::default()
                     });
                     // For a thread group, signal 0 only checks permissions.
