@@ -3,7 +3,8 @@
 //! Character devices with a major number of their own.
 //!
 //! A [`CharDeviceRegistration`] has one major number, one or more minor numbers, and a node in
-//! `/dev` for each of these. The kernel chooses the major number, unless
+//! `/dev` for each of these, unless [`CharDeviceRegistration::register_without_nodes`] leaves the
+//! nodes to userspace. The kernel chooses the major number, unless
 //! [`CharDeviceRegion::with_major`] names it. A driver with a single node needs no major number: it
 //! uses a [misc device](crate::miscdevice) instead.
 //!
@@ -455,7 +456,7 @@ impl Drop for NodeRef {
     }
 }
 
-/// A class and device numbers, for one or more devices.
+/// Device numbers for one or more devices, and the class that has their nodes.
 ///
 /// # Invariants
 ///
@@ -463,7 +464,7 @@ impl Drop for NodeRef {
 /// - `ida` has the numbers of the [`Minors`] of this region.
 #[pin_data(PinnedDrop)]
 struct Region {
-    owned: ManuallyDrop<(Class, Numbers)>,
+    owned: ManuallyDrop<(Option<Class>, Numbers)>,
     name: &'static CStr,
     #[pin]
     ida: Opaque<bindings::ida>,
@@ -486,11 +487,13 @@ impl Region {
     unsafe fn new(
         options: CharDeviceOptions,
         fixed: Option<(u32, u32)>,
+        has_class: bool,
         module: *mut bindings::module,
     ) -> Result<Arc<Self>> {
         let numbers = Numbers::new(options, fixed)?;
+        let class = has_class.then(|| Class::new(options)).transpose()?;
         // The class is the first field, as it is dropped first.
-        let owned = (Class::new(options)?, numbers);
+        let owned = (class, numbers);
         // INVARIANT: No minor number has been allocated yet.
         let region = Arc::pin_init::<Error>(
             try_pin_init!(Self {
@@ -510,7 +513,7 @@ impl Region {
         Ok(region)
     }
 
-    /// Destroys the class, and makes the device numbers free.
+    /// Destroys the class, if there is one, and makes the device numbers free.
     ///
     /// # Safety
     ///
@@ -645,8 +648,11 @@ impl Parts {
         // this fails, nothing has a reference to `cdev`, and `cdev` has none to its parent.
         to_result(unsafe { bindings::cdev_add(self.node.cdev.get(), first, count) })?;
 
+        let Some(class) = &self.minors.region.owned.0 else {
+            return Ok(());
+        };
         for index in 0..count {
-            if let Err(err) = self.create_device(parent, name, index) {
+            if let Err(err) = self.create_device(class, parent, name, index) {
                 self.delete(index);
                 return Err(err);
             }
@@ -654,11 +660,17 @@ impl Parts {
         Ok(())
     }
 
-    /// Creates a device of the class, with a node in `/dev`.
-    fn create_device(&self, parent: Option<&Device>, name: Option<&CStr>, index: u32) -> Result {
+    /// Creates a device of the class of the region, with a node in `/dev`.
+    fn create_device(
+        &self,
+        class: &Class,
+        parent: Option<&Device>,
+        name: Option<&CStr>,
+        index: u32,
+    ) -> Result {
         let parent = parent.map_or(null_mut(), |parent| parent.as_raw());
         let region = &self.minors.region;
-        let (class, numbers) = &*region.owned;
+        let numbers = &region.owned.1;
         let format = match (name, self.minors.one, numbers.count) {
             (Some(_), ..) | (None, None, 1) => c_str!("%s"),
             _ => c_str!("%s%u"),
@@ -683,14 +695,15 @@ impl Parts {
         Ok(())
     }
 
-    /// Removes the device and its first `count` nodes in `/dev`. Waits until no `open()` of the
-    /// driver runs. Must be called once, after `cdev_add()`.
+    /// Removes the device and its first `count` nodes in `/dev`, if its region has a class. Waits
+    /// until no `open()` of the driver runs. Must be called once, after `cdev_add()`.
     fn delete(&self, count: u32) {
-        let class = &self.minors.region.owned.0;
-        for index in 0..count {
-            let number = self.minors.first_device() + index;
-            // SAFETY: `create_device()` has created a device with this class and number.
-            unsafe { bindings::device_destroy(class.0, number) };
+        if let Some(class) = &self.minors.region.owned.0 {
+            for index in 0..count {
+                let number = self.minors.first_device() + index;
+                // SAFETY: `create_device()` has created a device with this class and number.
+                unsafe { bindings::device_destroy(class.0, number) };
+            }
         }
         // SAFETY: `cdev_add()` has succeeded. This drops the reference that `cdev_init()` has
         // created.
@@ -912,7 +925,7 @@ impl<T: CharDevice> CharDeviceRegion<T> {
     /// Process context; may sleep.
     #[doc(alias("alloc_chrdev_region", "class_create"))]
     pub fn new(options: CharDeviceOptions) -> Result<Self> {
-        Self::allocate(options, None)
+        Self::allocate(options, None, true)
     }
 
     /// Allocates device numbers with this major number, beginning with this minor number, and
@@ -995,7 +1008,7 @@ impl<T: CharDevice> CharDeviceRegion<T> {
     /// ```
     #[doc(alias("register_chrdev_region", "register_chrdev"))]
     pub fn with_major(options: CharDeviceOptions, major: u32, first_minor: u32) -> Result<Self> {
-        Self::allocate(options, Some((major, first_minor)))
+        Self::allocate(options, Some((major, first_minor)), true)
     }
 
     /// Returns the major number.
@@ -1013,7 +1026,11 @@ impl<T: CharDevice> CharDeviceRegion<T> {
         self.region.owned.1.major()
     }
 
-    fn allocate(options: CharDeviceOptions, fixed: Option<(u32, u32)>) -> Result<Self> {
+    fn allocate(
+        options: CharDeviceOptions,
+        fixed: Option<(u32, u32)>,
+        has_class: bool,
+    ) -> Result<Self> {
         if !is_valid(options.name)
             || options.class.is_some_and(|class| !is_valid(class))
             || !(1..=Self::MAX_MINORS).contains(&options.minors)
@@ -1025,7 +1042,7 @@ impl<T: CharDevice> CharDeviceRegion<T> {
         Ok(Self {
             // SAFETY: `check_owner()` has found that the code of `T` is in `module`, and only the
             // driver has `T`.
-            region: unsafe { Region::new(options, fixed, module)? },
+            region: unsafe { Region::new(options, fixed, has_class, module)? },
             _device: PhantomData,
         })
     }
@@ -1144,6 +1161,87 @@ impl<T: CharDevice> CharDeviceRegistration<T> {
                 return Err(EINVAL);
             }
             let CharDeviceRegion { region, .. } = CharDeviceRegion::<T>::new(options)?;
+            // INVARIANT: The region has no other device, now or later.
+            Ok(Minors { region, one: None })
+        })
+    }
+
+    /// Returns an initializer that registers a character device with device numbers of its own, but
+    /// without a class and without nodes in `/dev`.
+    ///
+    /// For a driver whose userspace reads the major number in `/proc/devices` and creates the node
+    /// itself, as the management tools of some host adapters do. Such a driver in C has 256 minor
+    /// numbers.
+    ///
+    /// C: `register_chrdev()` with the major number 0.
+    ///
+    /// # Errors
+    ///
+    /// The initializer returns:
+    ///
+    /// - `EINVAL`: `OwnerModule` of `T` is not the module that contains the code, the name is not
+    ///   valid (see [`CharDeviceOptions`]), there is a name of a class, or `minors` is zero or
+    ///   greater than [`CharDeviceRegion::MAX_MINORS`].
+    /// - `EBUSY`: No major number is free.
+    /// - `ENOMEM`: An allocation failed.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::fs::File;
+    /// use kernel::{
+    ///     c_str,
+    ///     cdev::{CharDevice, CharDeviceOptions, CharDeviceRegistration}, //
+    /// };
+    /// # struct Adapters;
+    /// # #[vtable]
+    /// # impl CharDevice for Adapters {
+    /// #     type Ptr = ();
+    /// #     type Data = ();
+    /// #
+    /// #     fn open(_: &File, _: &CharDeviceRegistration<Self>, _: u32) -> Result {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    ///
+    /// // A tool reads the major number of "rust_adapters" in /proc/devices, and calls mknod().
+    /// let options = CharDeviceOptions { name: c_str!("rust_adapters"), class: None, minors: 256 };
+    /// let device = CharDeviceRegistration::<Adapters>::register_without_nodes(options, ());
+    /// let device = KBox::pin_init(device, GFP_KERNEL)?;
+    /// assert_eq!((device.minor(), device.minors()), (0, 256));
+    /// # assert!(device.major() > 0);
+    /// # let again = |options| {
+    /// #     let device = CharDeviceRegistration::<Adapters>::register_without_nodes(options, ());
+    /// #     KBox::pin_init(device, GFP_KERNEL).map(drop)
+    /// # };
+    /// # // Major numbers may share a name. There is no class whose name would be in use.
+    /// # assert_eq!(again(options), Ok(()));
+    /// # let class = Some(c_str!("rust_adapters"));
+    /// # for refused in [
+    /// #     CharDeviceOptions { class, ..options },
+    /// #     CharDeviceOptions { minors: 0, ..options },
+    /// #     CharDeviceOptions { minors: (1 << 20) + 1, ..options },
+    /// #     CharDeviceOptions { name: c_str!("rust adapters"), ..options },
+    /// # ] {
+    /// #     assert_eq!(again(refused), Err(EINVAL));
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias = "register_chrdev")]
+    pub fn register_without_nodes(
+        options: CharDeviceOptions,
+        data: T::Data,
+    ) -> impl PinInit<Self, Error> {
+        Self::init(data, None, CharDeviceNode::default(), move || {
+            if options.class.is_some() {
+                return Err(EINVAL);
+            }
+            let CharDeviceRegion { region, .. } =
+                CharDeviceRegion::<T>::allocate(options, None, false)?;
             // INVARIANT: The region has no other device, now or later.
             Ok(Minors { region, one: None })
         })

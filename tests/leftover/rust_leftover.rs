@@ -141,6 +141,7 @@ impl kernel::Module for LeftoverModule {
             b"char device" => forget(char_device::<Device>()?),
             b"char region" => region()?,
             b"char nodes" => nodes()?,
+            b"char, no nodes" => without_nodes()?,
             b"char, slow" => {
                 module._char_device = Some(char_device()?);
                 one_second();
@@ -483,6 +484,23 @@ fn nodes() -> Result {
         path: Some(c_str!("rust_leftover/eight")),
         ..CharDeviceNode::default()
     })
+}
+
+/// Leaves a device behind that has no node, with the second of two major numbers.
+fn without_nodes() -> Result {
+    let options = CharDeviceOptions {
+        name: c_str!("rust_leftover"),
+        class: None,
+        minors: 256,
+    };
+    let register = || {
+        let device = CharDeviceRegistration::<Device>::register_without_nodes(options, ());
+        KBox::pin_init(device, GFP_KERNEL)
+    };
+    let first = register()?;
+    forget(register()?);
+    drop(first);
+    Ok(())
 }
 
 /// Registers devices with an empty and a long name, which must fail.

@@ -77,6 +77,7 @@ const TESTS: &[Test] = &[
     ("forgotten character device", || device(c"char device")),
     ("forgotten region of character devices", region),
     ("numbers, names and modes of character devices", nodes),
+    ("forgotten character device without nodes", without_nodes),
     ("character device that owns itself", || {
         device(c"char, dropped")
     }),
@@ -326,6 +327,46 @@ fn nodes() -> Result<()> {
         }
         unload()?;
         ensure!(!Path::new(DIR).exists(), "{DIR} remains");
+    }
+    Ok(())
+}
+
+/// Userspace creates the nodes, of any minor number.
+fn without_nodes() -> Result<()> {
+    if must_not_leak() {
+        return Ok(());
+    }
+    const OTHER: &str = "/dev/rust_leftover_other";
+    const MINORS: u64 = 256;
+    let open_minor = |major, minor| -> Result<nix::Result<i32>> {
+        mknod(OTHER, SFlag::S_IFCHR, Mode::S_IRUSR, makedev(major, minor))?;
+        let result = open(OTHER, OFlag::O_RDONLY, Mode::empty());
+        unlink(OTHER)?;
+        Ok(result)
+    };
+    for _ in 0..2 {
+        load(c"char, no nodes")?.context("finit_module()")?;
+        let devices = fs::read_to_string("/proc/devices")?;
+        let majors: Vec<&str> = devices
+            .lines()
+            .filter_map(|line| line.trim().strip_suffix(" rust_leftover"))
+            .collect();
+        ensure!(majors.len() == 1, "/proc/devices: {devices}");
+        let major: u64 = majors[0].parse()?;
+        for no in [NODE, "/dev/rust_leftover0", "/sys/class/rust_leftover"] {
+            ensure!(!Path::new(no).exists(), "{no} exists");
+        }
+        let file = open_minor(major, 0)?.context("open()")?;
+        ensure!(unload().is_err(), "unloaded while a file is open");
+        close(file)?;
+        // The driver refuses each minor number but 0.
+        for (minor, error) in [(MINORS - 1, Errno::ERANGE), (MINORS, Errno::ENXIO)] {
+            let result = open_minor(major, minor)?;
+            ensure!(result == Err(error), "minor {minor}: {result:?}");
+        }
+        unload()?;
+        let result = open_minor(major, 0)?;
+        ensure!(result == Err(Errno::ENXIO), "after unload: {result:?}");
     }
     Ok(())
 }
