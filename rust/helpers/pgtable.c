@@ -11,3 +11,14 @@ __rust_helper pgprot_t rust_helper_pgprot_writecombine(pgprot_t prot)
 {
 	return pgprot_writecombine(prot);
 }
+
+/* Constants on some architectures, and expressions with variables on others. */
+__rust_helper pgprot_t rust_helper_PAGE_KERNEL(void)
+{
+	return PAGE_KERNEL;
+}
+
+__rust_helper pgprot_t rust_helper_PAGE_KERNEL_RO(void)
+{
+	return PAGE_KERNEL_RO;
+}

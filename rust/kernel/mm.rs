@@ -82,6 +82,11 @@ pub mod vma_desc;
 
 mod kthread_use_mm;
 
+#[cfg(CONFIG_MMU)]
+mod locked_vm;
+#[cfg(CONFIG_MMU)]
+pub use locked_vm::LockedVm;
+
 mod mem_region;
 pub use mem_region::MemRegion;
 

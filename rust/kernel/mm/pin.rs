@@ -14,6 +14,21 @@
 //! - A long-term pin lasts as long as its owner, [`LongtermPages`]. It is for memory that a device
 //!   keeps. The pages are first moved out of memory that must stay movable.
 //!
+//! Long-term pins can be mapped in the kernel ([`VmapPages`]) and, on 6.18 and later, for DMA
+//! (`kernel::scatterlist::PinnedSGTable`).
+//!
+//! Each call pins all pages of the range, or none. `pin_user_pages()` may pin only the first ones,
+//! with which 6 of its 43 calls in the drivers of 7.3 go on. Such a driver pins a range in several
+//! parts, of a size that it chooses. A pin that is not `FOLL_LONGTERM` cannot be stored. 8 of the
+//! 43 calls do that, and would pin for a long time here.
+//!
+//! `LongtermPages` does not implement `AsPageIter` of 6.18 and later, so safe code has no `&Page`
+//! of a pinned page. The methods of `Page` that access bytes require that nothing else writes to
+//! them, but userspace may. With `CONFIG_RUST_VMA_OF_ANY_OWNER`, `VmaMixedMap::vm_insert_page()`
+//! takes a `&Page`, and C accepts one of a file: userspace could write to a page that was pinned
+//! for reading. When the file is truncated or evicted, the core mm does not find such a mapping,
+//! and may release its reference.
+//!
 //! `get_user_pages()` is not provided. It takes a reference, not a pin: after `fork()`, a write may
 //! reach a page that the other process has.
 //!
@@ -29,9 +44,9 @@ use crate::{
         capable,
         Capability, //
     },
-    error::to_result,
     impl_has_work,
     mm::{
+        locked_vm,
         Mm,
         MmWithUser, //
     },
@@ -42,8 +57,7 @@ use crate::{
     task::{
         may_sleep,
         CurrentTask,
-        Rlimit,
-        Task, //
+        Rlimit, //
     },
     workqueue::{
         self,
@@ -63,6 +77,9 @@ use core::{
     },
     ptr::null_mut,
 };
+
+mod vmap;
+pub use vmap::VmapPages;
 
 /// The maximum number of pages of a [`PinnedPages`]: `kvmalloc()` fails above `INT_MAX` bytes.
 const MAX_PAGES: usize = i32::MAX as usize / size_of::<*mut bindings::page>();
@@ -151,20 +168,19 @@ impl Drop for PageArray {
     }
 }
 
-/// Pages that an address space is charged for.
+/// Pages that `pinned_vm` of an address space includes.
 ///
 /// # Invariants
 ///
-/// `locked_vm` of `mm`, or `pinned_vm` if not `is_locked_vm`, includes `pages`.
-struct Charge {
+/// `pinned_vm` of `mm` includes `pages` for this value.
+struct PinnedVm {
     mm: ARef<Mm>,
     pages: usize,
-    is_locked_vm: bool,
 }
 
-impl Charge {
-    /// Adds this number of pages to `pinned_vm`.
-    fn pinned_vm(mm: &Mm, pages: usize) -> Result<Self> {
+impl PinnedVm {
+    /// Adds this number of pages, at most `MAX_PAGES`, to `pinned_vm`.
+    fn new(mm: &Mm, pages: usize) -> Result<Self> {
         let limit = crate::current!().rlimit(Rlimit::Memlock) / PAGE_SIZE;
         // SAFETY: `mm` is allocated. The field is atomic.
         //
@@ -174,7 +190,6 @@ impl Charge {
         let charge = Self {
             mm: mm.into(),
             pages,
-            is_locked_vm: false,
         };
         // CAST: A number of pages is not greater than `i64::MAX`.
         if charged > limit as i64 && !capable(Capability::IPC_LOCK) {
@@ -182,57 +197,23 @@ impl Charge {
         }
         Ok(charge)
     }
+}
 
-    /// Adds this number of pages to `locked_vm`. May sleep.
-    fn locked_vm(mm: &Mm, pages: usize) -> Result<Self> {
-        // SAFETY: `mm` is allocated. The callers are functions that may sleep, and have checked
-        // `may_sleep()`. C takes the mmap lock and checks the limit.
-        to_result(unsafe { bindings::account_locked_vm(mm.as_raw(), pages, true) })?;
-        // INVARIANT: The pages have been added above.
-        Ok(Self {
-            mm: mm.into(),
-            pages,
-            is_locked_vm: true,
-        })
-    }
-
-    /// Removes a charge of `locked_vm` if the mmap lock is free. Returns whether the drop will then
-    /// not wait for that lock, which is always so for `pinned_vm`.
-    fn try_remove(&mut self) -> bool {
-        let mm = self.mm.as_raw();
-        if !self.is_locked_vm {
-            return true;
-        }
-        // SAFETY: `mm` is allocated, as this has a reference.
-        if !unsafe { bindings::mmap_write_trylock(mm) } {
-            return false;
-        }
-        // SAFETY: `mm` is allocated, and this task has taken the lock above. `locked_vm` includes
-        // the pages by the type invariant. The task and its rights only matter for an increase.
-        unsafe { bindings::__account_locked_vm(mm, self.pages, false, Task::current_raw(), true) };
-        // SAFETY: This task has taken the lock above.
-        unsafe { bindings::mmap_write_unlock(mm) };
-        // INVARIANT: The charge has been removed above.
-        self.pages = 0;
-        true
+impl Drop for PinnedVm {
+    fn drop(&mut self) {
+        let (mm, pages) = (self.mm.as_raw(), self.pages);
+        // SAFETY: `mm` is allocated, as this has a reference, and its `pinned_vm` includes these
+        // pages by the type invariant. The field is atomic.
+        //
+        // CAST: At most `MAX_PAGES` have been added.
+        unsafe { bindings::mm_pinned_vm_add(mm, -(pages as i64)) };
     }
 }
 
-impl Drop for Charge {
-    fn drop(&mut self) {
-        let (mm, pages) = (self.mm.as_raw(), self.pages);
-        if self.is_locked_vm {
-            // SAFETY: `mm` is allocated, as this has a reference, and its `locked_vm` includes
-            // these pages by the type invariant. The task may sleep: a `Charge` is dropped with the
-            // pages, see `PageArray`. Without pages, C does nothing.
-            unsafe { bindings::account_locked_vm(mm, pages, false) };
-        } else {
-            // SAFETY: As above. The field is atomic.
-            //
-            // CAST: At most `MAX_PAGES` have been added.
-            unsafe { bindings::mm_pinned_vm_add(mm, -(pages as i64)) };
-        }
-    }
+/// What an address space is charged for. It is dropped with the pages, see [`PageArray`].
+enum Charge {
+    PinnedVm { _charge: PinnedVm },
+    LockedVm(locked_vm::Charge),
 }
 
 /// What a [`PinnedPages`] owns.
@@ -241,6 +222,8 @@ impl Drop for Charge {
 /// freed before that is run.
 #[pin_data]
 struct Pins {
+    // Dropped first: the pages are mapped while they are pinned only.
+    mapping: Option<vmap::Mapping>,
     array: PageArray,
     charge: Option<Charge>,
     #[pin]
@@ -260,13 +243,13 @@ impl WorkItem for Pins {
 }
 
 impl Pins {
-    /// As [`Charge::try_remove`].
+    /// As [`locked_vm::Charge::try_remove`]. The drop never waits for another charge.
     fn try_remove_charge(self: Pin<&mut Self>) -> bool {
         // SAFETY: Nothing is moved out of the struct. The charge is not pinned.
         let charge = unsafe { &mut self.get_unchecked_mut().charge };
         match charge {
-            Some(charge) => charge.try_remove(),
-            None => true,
+            Some(Charge::LockedVm(charge)) => charge.try_remove(),
+            _ => true,
         }
     }
 
@@ -313,6 +296,7 @@ impl Pins {
         }
         KBox::pin_init(
             try_pin_init!(Self {
+                mapping: None,
                 array,
                 charge,
                 work <- new_work!("PinnedPages"),
@@ -410,8 +394,7 @@ impl<A: PinAccess> PinnedPages<A> {
 
     /// Returns the pages, for C functions such as `sg_alloc_table_from_pages()`.
     ///
-    /// They are valid, and stay pinned, until the value is dropped. The scatterlists of 6.18 and
-    /// later accept pages of `vmalloc()` only.
+    /// They are valid, and stay pinned, until the value is dropped.
     ///
     /// # Context
     ///
@@ -639,8 +622,12 @@ impl Accounting {
     /// Charges `mm` for pages, if it is to be charged.
     fn charge(self, mm: &Mm, pages: usize) -> Result<Option<Charge>> {
         match self {
-            Self::PinnedVm => Charge::pinned_vm(mm, pages).map(Some),
-            Self::LockedVm => Charge::locked_vm(mm, pages).map(Some),
+            Self::PinnedVm => {
+                let _charge = PinnedVm::new(mm, pages)?;
+                Ok(Some(Charge::PinnedVm { _charge }))
+            }
+            // The callers are functions that may sleep, and have checked `may_sleep()`.
+            Self::LockedVm => Ok(Some(Charge::LockedVm(locked_vm::Charge::new(mm, pages)?))),
             Self::None => Ok(None),
         }
     }
