@@ -21,7 +21,8 @@ use kernel::{
             PinAccess,
             PinnedPages,
             ReadOnly,
-            ReadWrite, //
+            ReadWrite,
+            VmapPages, //
         },
         remote::PtraceMode,
         virt::VmaNew,
@@ -34,6 +35,7 @@ use kernel::{
             MmapHook,
             VmOperations, //
         },
+        LockedVm,
         Mm, //
     },
     new_mutex, new_spinlock,
@@ -57,6 +59,8 @@ use kernel::{
 
 #[path = "test_rust_gup_abi.rs"]
 mod abi;
+#[path = "test_rust_gup_dma.rs"]
+mod dma;
 
 module! {
     type: TestModule,
@@ -77,6 +81,11 @@ const STOP_ATOMIC: u32 = ioctl::_IO(abi::MAGIC, abi::STOP_ATOMIC);
 const MAP: u32 = ioctl::_IOWR::<abi::Map>(abi::MAGIC, abi::MAP);
 const UNMAP: u32 = ioctl::_IOW::<abi::Map>(abi::MAGIC, abi::UNMAP);
 const LAST_UNMAP: u32 = ioctl::_IOR::<i32>(abi::MAGIC, abi::LAST_UNMAP);
+const ADD: u32 = ioctl::_IOWR::<abi::Add>(abi::MAGIC, abi::ADD);
+const CHARGE: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::CHARGE);
+const DMA_MAP: u32 = ioctl::_IOWR::<abi::Dma>(abi::MAGIC, abi::DMA_MAP);
+const DMA_UNBIND: u32 = ioctl::_IO(abi::MAGIC, abi::DMA_UNBIND);
+const DMA_UNMAP: u32 = ioctl::_IO(abi::MAGIC, abi::DMA_UNMAP);
 const USAGE: u32 = ioctl::_IOWR::<abi::Usage>(abi::MAGIC, abi::USAGE);
 
 /// The offset of `addr` in `struct gup_test`, whose fields before it are written only.
@@ -103,6 +112,8 @@ impl kernel::Module for TestModule {
 enum Pinned {
     ReadOnly(LongtermPages<ReadOnly>),
     ReadWrite(LongtermPages<ReadWrite>),
+    ReadOnlyVmap(VmapPages<ReadOnly>),
+    ReadWriteVmap(VmapPages<ReadWrite>),
 }
 
 impl Pinned {
@@ -110,6 +121,8 @@ impl Pinned {
         match self {
             Self::ReadOnly(pages) => pages.len(),
             Self::ReadWrite(pages) => pages.len(),
+            Self::ReadOnlyVmap(pages) => pages.len(),
+            Self::ReadWriteVmap(pages) => pages.len(),
         }
     }
 
@@ -117,6 +130,16 @@ impl Pinned {
         match self {
             Self::ReadOnly(pages) => pages.read(offset, out),
             Self::ReadWrite(pages) => pages.read(offset, out),
+            Self::ReadOnlyVmap(pages) => pages.read(offset, out),
+            Self::ReadWriteVmap(pages) => pages.read(offset, out),
+        }
+    }
+
+    fn write(&self, offset: usize, bytes: &[u8]) -> Result {
+        match self {
+            Self::ReadOnly(_) | Self::ReadOnlyVmap(_) => Err(EPERM),
+            Self::ReadWrite(pages) => pages.write(offset, bytes),
+            Self::ReadWriteVmap(pages) => pages.write(offset, bytes),
         }
     }
 }
@@ -126,6 +149,10 @@ impl Pinned {
 struct TestDevice {
     #[pin]
     pinned: Mutex<Option<Pinned>>,
+    #[pin]
+    charge: Mutex<Option<LockedVm>>,
+    #[pin]
+    dma: Mutex<Option<dma::Mapped>>,
     #[pin]
     lock: SpinLock<()>,
 }
@@ -138,6 +165,8 @@ impl MiscDevice for TestDevice {
         KBox::try_pin_init(
             try_pin_init!(Self {
                 pinned <- new_mutex!(None),
+                charge <- new_mutex!(None),
+                dma <- new_mutex!(None),
                 lock <- new_spinlock!(()),
             }),
             GFP_KERNEL,
@@ -165,11 +194,20 @@ impl MiscDevice for TestDevice {
             READ => me.read(arg)?,
             WRITE => me.write(arg)?,
             STOP_ATOMIC => {
-                let pinned = me.pinned.lock().take();
+                let (pinned, charge) = (me.pinned.lock().take(), me.charge.lock().take());
                 let guard = me.lock.lock();
                 drop(pinned);
+                drop(charge);
                 drop(guard);
             }
+            ADD => me.add(arg)?,
+            CHARGE => me.charge(arg)?,
+            DMA_MAP => *me.dma.lock() = Some(dma::Mapped::new(arg)?),
+            DMA_UNBIND => match &mut *me.dma.lock() {
+                Some(mapped) => mapped.unbind()?,
+                None => return Err(EINVAL),
+            },
+            DMA_UNMAP => *me.dma.lock() = None,
             USAGE => usage(arg)?,
             MAP => map(file, arg)?,
             UNMAP => {
@@ -284,16 +322,19 @@ impl TestDevice {
         );
         let flags = reader.read::<u32>()?;
         let is_aligned = (addr | size) % PAGE_SIZE == 0;
-        if flags & !(abi::USE_WRITE | abi::USE_FAST | abi::USE_LOCKED_VM) != 0 || !is_aligned {
+        let known = abi::USE_WRITE | abi::USE_FAST | abi::USE_LOCKED_VM | abi::USE_VMAP;
+        if flags & !known != 0 || !is_aligned {
             return Err(EINVAL);
         }
         let mut pinned = self.pinned.lock();
         if pinned.is_some() {
             return Err(EINVAL);
         }
-        *pinned = Some(match flags & abi::USE_WRITE {
-            0 => Pinned::ReadOnly(pin(addr, size, flags)?),
-            _ => Pinned::ReadWrite(pin(addr, size, flags)?),
+        *pinned = Some(match (flags & abi::USE_WRITE, flags & abi::USE_VMAP) {
+            (0, 0) => Pinned::ReadOnly(pin(addr, size, flags)?),
+            (_, 0) => Pinned::ReadWrite(pin(addr, size, flags)?),
+            (0, _) => Pinned::ReadOnlyVmap(pin(addr, size, flags)?.vmap()?),
+            _ => Pinned::ReadWriteVmap(pin(addr, size, flags)?.vmap()?),
         });
         Ok(())
     }
@@ -314,10 +355,7 @@ impl TestDevice {
     fn write(&self, arg: usize) -> Result {
         let from = address(arg, WRITE)?;
         let pinned = self.pinned.lock();
-        let pages = match pinned.as_ref().ok_or(EINVAL)? {
-            Pinned::ReadOnly(_) => return Err(EPERM),
-            Pinned::ReadWrite(pages) => pages,
-        };
+        let pages = pinned.as_ref().ok_or(EINVAL)?;
         let mut bytes = KVec::from_elem(0, PAGE_SIZE, GFP_KERNEL)?;
         let mut reader = UserSlice::new(UserPtr::from_addr(from), pages.len()).reader();
         for offset in (0..pages.len()).step_by(PAGE_SIZE) {
@@ -326,9 +364,41 @@ impl TestDevice {
         }
         Ok(())
     }
+
+    /// Implements [`abi::ADD`].
+    fn add(&self, arg: usize) -> Result {
+        let user = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(ADD));
+        let (mut reader, mut writer) = user.reader_writer();
+        let offset = reader.read::<u64>()? as usize;
+        let (value, bytes) = (reader.read::<u64>()?, reader.read::<u64>()?);
+        let pinned = self.pinned.lock();
+        let Some(Pinned::ReadWriteVmap(pages)) = pinned.as_ref() else {
+            return Err(EINVAL);
+        };
+        let before = match bytes {
+            4 => u64::from(pages.atomic_u32(offset)?.fetch_add(value as u32, Relaxed)),
+            #[cfg(CONFIG_64BIT)]
+            8 => pages.atomic_u64(offset)?.fetch_add(value, Relaxed),
+            _ => return Err(EINVAL),
+        };
+        writer.write(&(offset as u64))?;
+        writer.write(&before)
+    }
+
+    /// Implements [`abi::CHARGE`].
+    fn charge(&self, arg: usize) -> Result {
+        let pages = address(arg, CHARGE)?;
+        let mut charge = self.charge.lock();
+        *charge = None;
+        if pages != 0 {
+            let task = current!();
+            *charge = Some(task.mm().ok_or(EFAULT)?.account_locked_vm(pages)?);
+        }
+        Ok(())
+    }
 }
 
-/// Reads the address that the argument of an ioctl points to.
+/// Reads the address, or the number, that the argument of an ioctl points to.
 fn address(arg: usize, cmd: u32) -> Result<usize> {
     let mut reader = UserSlice::new(UserPtr::from_addr(arg), ioctl::_IOC_SIZE(cmd)).reader();
     Ok(reader.read::<u64>()? as usize)

@@ -75,6 +75,50 @@ pub const MAP_FIXED_NOREPLACE: u32 = 8;
 pub const MAP_POPULATE: u32 = 16;
 pub const MAP_NORESERVE: u32 = 32;
 
+/// `_IOWR(MAGIC, 70, Add)`: adds to a word of the pages, which must have been pinned with
+/// [`USE_VMAP`], or else it fails with `EINVAL`.
+pub const ADD: u32 = 70;
+
+/// The argument and result of [`ADD`].
+#[repr(C)]
+#[derive(Copy, Clone, Default, Debug)]
+pub struct Add {
+    /// The offset of the word in the pages.
+    pub offset: u64,
+    /// What is added. Out: the value before.
+    pub value: u64,
+    /// How many bytes the word has: 4, or 8, which a 32-bit kernel refuses with `EINVAL`.
+    pub bytes: u64,
+}
+
+/// `_IOW(MAGIC, 71, u64)`: charges this many pages to `locked_vm` of the process, until the next
+/// request or the end of the file. 0 only removes the charge. [`STOP_ATOMIC`] removes it as well.
+pub const CHARGE: u32 = 71;
+
+/// `_IOWR(MAGIC, 72, Dma)`: pins pages, and maps them for DMA by a device that the driver makes,
+/// in place of those before. `ENOTTY` if the kernel has no abstraction of scatterlists.
+pub const DMA_MAP: u32 = 72;
+/// `_IO(MAGIC, 73)`: unbinds the device, once.
+pub const DMA_UNBIND: u32 = 73;
+/// `_IO(MAGIC, 74)`: unmaps and unpins the pages, and removes the device.
+pub const DMA_UNMAP: u32 = 74;
+
+/// The argument and result of [`DMA_MAP`].
+#[repr(C)]
+#[derive(Copy, Clone, Default, Debug)]
+pub struct Dma {
+    pub addr: u64,
+    pub len: u64,
+    /// The address of an array, for an address and a length of each entry.
+    pub entries: u64,
+    /// How many entries it has room for. Out: how many the table has.
+    pub count: u64,
+    /// A value of `enum dma_data_direction`.
+    pub dir: u32,
+    /// [`USE_WRITE`], or 0.
+    pub flags: u32,
+}
+
 /// `struct gup_test`.
 #[repr(C)]
 #[derive(Copy, Clone, Default)]
@@ -110,3 +154,6 @@ pub const USE_FAST: u32 = 2;
 /// The bit of `flags` for pages that are charged to `locked_vm`, not to `pinned_vm`. C has no such
 /// flag.
 pub const USE_LOCKED_VM: u32 = 1 << 8;
+/// The bit of `flags` for pages that are mapped in the kernel, and accessed there. C has no such
+/// flag.
+pub const USE_VMAP: u32 = 1 << 9;

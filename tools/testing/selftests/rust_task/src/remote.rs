@@ -2,7 +2,10 @@
 
 //! The devices that access the memory of a process, as used from userspace.
 
-use crate::ioctl::{ask, call, exchange, io, ior, iow, iowr};
+use crate::{
+    ioctl::{ask, call, exchange, io, ior, iow, iowr},
+    memory::PAGE,
+};
 use anyhow::{Context, Result};
 use nix::{errno::Errno, unistd::Pid};
 use std::{
@@ -27,6 +30,11 @@ const WRITE_PINNED: u32 = iow::<u64>(gup_abi::MAGIC, gup_abi::WRITE);
 const MAP: u32 = iowr::<gup_abi::Map>(gup_abi::MAGIC, gup_abi::MAP);
 const UNMAP: u32 = iow::<gup_abi::Map>(gup_abi::MAGIC, gup_abi::UNMAP);
 const LAST_UNMAP: u32 = ior::<i32>(gup_abi::MAGIC, gup_abi::LAST_UNMAP);
+const ADD: u32 = iowr::<gup_abi::Add>(gup_abi::MAGIC, gup_abi::ADD);
+const CHARGE: u32 = iow::<u64>(gup_abi::MAGIC, gup_abi::CHARGE);
+const DMA_MAP: u32 = iowr::<gup_abi::Dma>(gup_abi::MAGIC, gup_abi::DMA_MAP);
+const DMA_UNBIND: u32 = io(gup_abi::MAGIC, gup_abi::DMA_UNBIND);
+const DMA_UNMAP: u32 = io(gup_abi::MAGIC, gup_abi::DMA_UNMAP);
 const USAGE: u32 = iowr::<gup_abi::Usage>(gup_abi::MAGIC, gup_abi::USAGE);
 const UNPIN_ATOMIC: u32 = io(gup_abi::MAGIC, gup_abi::STOP_ATOMIC);
 
@@ -176,6 +184,54 @@ impl Gup {
             ..Default::default()
         };
         ask(&self.0, USAGE, usage)
+    }
+
+    /// Adds to a word of the pages that are mapped in the kernel, and returns the value before.
+    pub fn add(&self, offset: usize, value: u64, bytes: u64) -> Result<u64, Errno> {
+        let request = gup_abi::Add {
+            offset: offset as u64,
+            value,
+            bytes,
+        };
+        Ok(ask(&self.0, ADD, request)?.value)
+    }
+
+    /// Maps memory for DMA, and returns the address and the length of each entry.
+    pub fn dma_map(
+        &self,
+        addr: usize,
+        len: usize,
+        dir: u32,
+        flags: u32,
+    ) -> Result<Vec<[u64; 2]>, Errno> {
+        // Each page may be an entry.
+        let mut entries = vec![[0; 2]; len / PAGE + 2];
+        let request = gup_abi::Dma {
+            addr: addr as u64,
+            len: len as u64,
+            entries: entries.as_mut_ptr() as u64,
+            count: entries.len() as u64,
+            dir,
+            flags,
+        };
+        let count = ask(&self.0, DMA_MAP, request)?.count;
+        entries.truncate(count as usize);
+        Ok(entries)
+    }
+
+    /// Unbinds the device that memory is mapped for.
+    pub fn dma_unbind(&self) -> Result<(), Errno> {
+        call(&self.0, DMA_UNBIND, 0)
+    }
+
+    /// Unmaps and unpins the memory.
+    pub fn dma_unmap(&self) -> Result<(), Errno> {
+        call(&self.0, DMA_UNMAP, 0)
+    }
+
+    /// Charges pages to `locked_vm` of this process, in place of those before.
+    pub fn charge(&self, pages: u64) -> Result<(), Errno> {
+        exchange(&self.0, CHARGE, &mut { pages })
     }
 
     /// Copies all pinned pages. `out` must have as many bytes as the pages.

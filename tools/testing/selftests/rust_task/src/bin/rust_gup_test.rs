@@ -7,7 +7,7 @@ use nix::{
     errno::Errno,
     mount::{mount, umount, MsFlags},
     sys::{
-        mman::ProtFlags,
+        mman::{mlock, ProtFlags},
         resource::{setrlimit, Resource},
         wait::WaitStatus,
     },
@@ -28,7 +28,8 @@ use std::{
     },
     path::Path,
     process::Command,
-    thread::{available_parallelism, sleep},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    thread::{available_parallelism, scope, sleep},
     time::{Duration, Instant},
 };
 
@@ -38,13 +39,19 @@ const TESTS: &[Test] = &[
         compare("gup_longterm", &[], 4)
     }),
     ("cow of the kernel's selftests", || compare("cow", &[], 20)),
-    ("pages that are written and read", contents),
+    ("pages that are written and read", || contents(0)),
+    ("pages that are mapped in the kernel", || {
+        contents(abi::USE_VMAP)
+    }),
+    ("a word that the process changes, too", words),
     ("pages that are unmapped", unmapped),
     ("pages that must not be written", read_only),
     ("pages that are not mapped", holes),
+    ("pages that are mapped for DMA", dma),
     ("unpinned where the task may not sleep", atomic),
     ("RLIMIT_MEMLOCK", || limit(0)),
     ("RLIMIT_MEMLOCK and locked_vm", || limit(abi::USE_LOCKED_VM)),
+    ("locked_vm of other memory", charge),
     ("figures of a process, and its program", usage),
     ("page faults that release the mmap lock", served),
     ("mappings that the driver makes", mappings),
@@ -177,23 +184,40 @@ fn balanced(f: impl Fn() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// Returns whether a page of this process is marked as dirty, in the kernel's `struct page`.
-fn is_dirty(addr: usize) -> Result<bool> {
-    const PFN: u64 = (1 << 55) - 1;
-    const DIRTY: u64 = 1 << 4;
-    let entry = |path: &str, index: u64| -> Result<u64> {
-        let mut bytes = [0; 8];
-        let file = File::open(path).context(path.to_owned())?;
-        file.read_exact_at(&mut bytes, index * 8)?;
-        Ok(u64::from_ne_bytes(bytes))
-    };
-    let pfn = entry("/proc/self/pagemap", (addr / PAGE) as u64)? & PFN;
-    Ok(entry("/proc/kpageflags", pfn)? & DIRTY != 0)
+/// Reads a word of a file.
+fn word(path: &str, index: u64) -> Result<u64> {
+    let mut bytes = [0; 8];
+    let file = File::open(path).context(path.to_owned())?;
+    file.read_exact_at(&mut bytes, index * 8)?;
+    Ok(u64::from_ne_bytes(bytes))
 }
 
-fn contents() -> Result<()> {
+/// Returns the PFN of a page of this process.
+fn pfn(addr: usize) -> Result<u64> {
+    const PFN: u64 = (1 << 55) - 1;
+    Ok(word("/proc/self/pagemap", (addr / PAGE) as u64)? & PFN)
+}
+
+/// Returns whether a page of this process is marked as dirty, in the kernel's `struct page`.
+fn is_dirty(addr: usize) -> Result<bool> {
+    const DIRTY: u64 = 1 << 4;
+    Ok(word("/proc/kpageflags", pfn(addr)?)? & DIRTY != 0)
+}
+
+/// Returns how many mappings by `vmap()` there are in the kernel.
+fn vmaps() -> Result<usize> {
+    let text = fs::read_to_string("/proc/vmallocinfo")?;
+    Ok(text
+        .lines()
+        .filter(|line| line.split_whitespace().any(|word| word == "vmap"))
+        .count())
+}
+
+/// `vmap` is a flag.
+fn contents(vmap: u32) -> Result<()> {
     const PAGES: usize = 5;
-    for flags in EACH {
+    for flags in EACH.map(|flags| flags | vmap) {
+        let mapped = vmaps()?;
         balanced(|| {
             let (gup, memory) = (Gup::open()?, Memory::new(PAGES)?);
             memory.fill(1);
@@ -206,6 +230,8 @@ fn contents() -> Result<()> {
             );
             let kib = charged()?;
             ensure!(kib == PAGES * PAGE / 1024, "{kib} KiB are charged");
+            let expected = mapped + usize::from(vmap != 0);
+            ensure!(vmaps()? == expected, "{} mappings", vmaps()?);
             let again = pin(&gup, &memory, flags);
             ensure!(again == Err(Errno::EINVAL), "pinned again: {again:?}");
 
@@ -232,6 +258,7 @@ fn contents() -> Result<()> {
             let is_dirty = is_dirty(memory.addr(0))?;
             let is_write = flags & abi::USE_WRITE != 0;
             ensure!(is_dirty == is_write, "a page is dirty: {is_dirty}");
+            ensure!(vmaps()? == mapped, "{} mappings are left", vmaps()?);
             let stopped = gup.read(&mut bytes);
             ensure!(stopped == Err(Errno::EINVAL), "read later: {stopped:?}");
             memory.unmap(0, PAGES)
@@ -240,11 +267,110 @@ fn contents() -> Result<()> {
     Ok(())
 }
 
+fn words() -> Result<()> {
+    const TIMES: u64 = 20_000;
+    const LAST: usize = 2 * PAGE;
+    balanced(|| {
+        let (gup, memory) = (Gup::open()?, Memory::new(2)?);
+        memory.fill(0);
+        pin(&gup, &memory, abi::USE_WRITE)?;
+        let added = gup.add(0, 1, 4);
+        ensure!(added == Err(Errno::EINVAL), "not mapped: {added:?}");
+        gup.unpin()?;
+        pin(&gup, &memory, abi::USE_WRITE | abi::USE_VMAP)?;
+        for (offset, bytes) in [(2, 4), (LAST - 2, 4), (LAST, 4), (4, 8), (LAST - 4, 8)] {
+            let added = gup.add(offset, 1, bytes);
+            ensure!(
+                added == Err(Errno::EINVAL),
+                "{bytes} at {offset}: {added:?}"
+            );
+        }
+        // The first word of the second page, and the last of all.
+        for (offset, bytes) in [(PAGE, 8), (LAST - 4, 4)] {
+            let word = memory.addr(0) + offset;
+            // SAFETY: The word is mapped, and is accessed as an atomic one only.
+            let add = |value: u64| unsafe {
+                match bytes {
+                    4 => u64::from(
+                        AtomicU32::from_ptr(word as *mut u32).fetch_add(value as u32, Relaxed),
+                    ),
+                    _ => AtomicU64::from_ptr(word as *mut u64).fetch_add(value, Relaxed),
+                }
+            };
+            let start = add(0);
+            scope(|scope| {
+                scope.spawn(|| (0..TIMES).for_each(|_| drop(add(1))));
+                (0..TIMES).try_for_each(|_| gup.add(offset, 1, bytes).map(drop))
+            })?;
+            let sum = add(0) - start;
+            ensure!(sum == 2 * TIMES, "{sum} instead of {}", 2 * TIMES);
+        }
+        gup.unpin()?;
+        memory.unmap(0, 2)
+    })
+}
+
+fn charge() -> Result<()> {
+    const LIMIT: usize = 4;
+    let kib = |pages: usize| pages * PAGE / 1024;
+    let gup = Gup::open()?;
+    // The charge stays when the process has exited, and is removed from its address space.
+    Child::start(|| {
+        let limit = (LIMIT * PAGE) as u64;
+        setrlimit(Resource::RLIMIT_MEMLOCK, limit, limit)?;
+        // With CAP_IPC_LOCK.
+        gup.charge(LIMIT as u64 + 1)?;
+        ensure!(charges()? == (0, kib(LIMIT + 1)), "{:?}", charges()?);
+        for pages in [u64::MAX, u64::MAX / 2 + 1] {
+            let result = gup.charge(pages);
+            ensure!(result == Err(Errno::ENOMEM), "{pages}: {result:?}");
+            ensure!(charges()? == (0, 0), "{:?}", charges()?);
+        }
+        setuid(Uid::from_raw(1000))?;
+        let result = gup.charge(LIMIT as u64 + 1);
+        ensure!(result == Err(Errno::ENOMEM), "{result:?}");
+        // With memory that the process locks.
+        let memory = Memory::new(1)?;
+        memory.fill(1);
+        // SAFETY: This does not change the memory.
+        unsafe { mlock(memory.at(0), PAGE)? };
+        let result = gup.charge(LIMIT as u64);
+        ensure!(result == Err(Errno::ENOMEM), "{result:?}");
+        ensure!(charges()? == (0, kib(1)), "{:?}", charges()?);
+        gup.charge(LIMIT as u64 - 1)?;
+        ensure!(charges()? == (0, kib(LIMIT)), "{:?}", charges()?);
+        memory.unmap(0, 1)?;
+        ensure!(charges()? == (0, kib(LIMIT - 1)), "{:?}", charges()?);
+        gup.unpin_atomic()?;
+        let begin = Instant::now();
+        while charged()? != 0 {
+            ensure!(begin.elapsed() < SOON, "{} KiB are left", charged()?);
+            sleep(Duration::from_millis(10));
+        }
+        gup.charge(2)?;
+        ensure!(charges()? == (0, kib(2)), "{:?}", charges()?);
+        Ok(())
+    })?
+    .join()?;
+    gup.charge(1)?;
+    ensure!(charges()? == (0, kib(1)), "{:?}", charges()?);
+    drop(gup);
+    ensure!(charges()? == (0, 0), "{:?}", charges()?);
+    Ok(())
+}
+
 fn unmapped() -> Result<()> {
+    for flags in [abi::USE_WRITE, abi::USE_WRITE | abi::USE_VMAP] {
+        unmapped_with(flags)?;
+    }
+    Ok(())
+}
+
+fn unmapped_with(flags: u32) -> Result<()> {
     balanced(|| {
         let (gup, memory) = (Gup::open()?, Memory::new(3)?);
         memory.fill(1);
-        pin(&gup, &memory, abi::USE_WRITE)?;
+        pin(&gup, &memory, flags)?;
         memory.unmap(0, 3)?;
         // A page that the allocator has given to another user would have other bytes.
         let other = Memory::new(512)?;
@@ -291,20 +417,97 @@ fn holes() -> Result<()> {
     Ok(())
 }
 
+fn dma() -> Result<()> {
+    const PAGES: usize = 80;
+    const BIDIRECTIONAL: u32 = 0;
+    const TO_DEVICE: u32 = 1;
+    const FROM_DEVICE: u32 = 2;
+    const NONE: u32 = 3;
+    /// The default of `dma_get_max_seg_size()`.
+    const LONGEST: u64 = 64 << 10;
+    let gup = Gup::open()?;
+    let memory = Memory::new(PAGES)?;
+    memory.fill(1);
+    if gup.dma_map(memory.addr(0), PAGE, TO_DEVICE, 0) == Err(Errno::ENOTTY) {
+        did(
+            "left out, as the kernel has no abstraction of scatterlists",
+            1,
+        );
+        return Ok(());
+    }
+    gup.dma_unmap()?;
+    let refused = [
+        (NONE, 0),
+        (NONE, abi::USE_WRITE),
+        (BIDIRECTIONAL, 0),
+        (FROM_DEVICE, 0),
+    ];
+    for (dir, flags) in refused {
+        balanced(|| {
+            let mapped = gup.dma_map(memory.addr(0), PAGE, dir, flags);
+            ensure!(mapped == Err(Errno::EINVAL), "{dir} {flags}: {mapped:?}");
+            Ok(())
+        })?;
+    }
+    let all = PAGES * PAGE;
+    for (offset, len) in [(0, all), (100, 1), (PAGE - 1, 2), (100, all - 200)] {
+        for (dir, flags) in [
+            (TO_DEVICE, 0),
+            (TO_DEVICE, abi::USE_WRITE),
+            (FROM_DEVICE, abi::USE_WRITE),
+            (BIDIRECTIONAL, abi::USE_WRITE),
+        ] {
+            balanced(|| {
+                let addr = memory.addr(0) + offset;
+                let entries = gup.dma_map(addr, len, dir, flags)?;
+                let pages = (offset % PAGE + len).div_ceil(PAGE);
+                let kib = charged()?;
+                ensure!(kib == pages * PAGE / 1024, "{kib} KiB are charged");
+                let mut at = addr;
+                for [dma, len] in entries {
+                    ensure!(len != 0 && len <= LONGEST, "an entry of {len} bytes");
+                    let end = at + len as usize;
+                    let mut dma = dma;
+                    while at < end {
+                        let (in_page, step) = (at % PAGE, (PAGE - at % PAGE).min(end - at));
+                        let physical = pfn(at)? * PAGE as u64 + in_page as u64;
+                        ensure!(dma == physical, "{dma:#x} instead of {physical:#x}");
+                        at += step;
+                        dma += step as u64;
+                    }
+                }
+                ensure!(at == addr + len, "{} bytes are left", addr + len - at);
+                if flags == 0 {
+                    gup.dma_unbind()?;
+                    let again = gup.dma_unbind();
+                    ensure!(again == Err(Errno::ENODEV), "unbound again: {again:?}");
+                    // The pages are pinned until the table is dropped.
+                    ensure!(charged()? == kib, "{} KiB are charged", charged()?);
+                }
+                gup.dma_unmap()?;
+                Ok(())
+            })?;
+        }
+    }
+    memory.unmap(0, PAGES)
+}
+
 fn atomic() -> Result<()> {
-    for flags in [abi::USE_WRITE, abi::USE_WRITE | abi::USE_LOCKED_VM] {
-        let before = pins()?;
+    let flags = [0, abi::USE_LOCKED_VM, abi::USE_VMAP];
+    for flags in flags.map(|flags| abi::USE_WRITE | flags) {
+        let (before, mapped) = (pins()?, vmaps()?);
         let (gup, memory) = (Gup::open()?, Memory::new(6)?);
         memory.fill(1);
         pin(&gup, &memory, flags)?;
         gup.unpin_atomic()?;
         let begin = Instant::now();
-        while pins()? != before || charged()? != 0 {
+        while pins()? != before || charged()? != 0 || vmaps()? != mapped {
             ensure!(
                 begin.elapsed() < SOON,
-                "{} pins, {} KiB",
+                "{} pins, {} KiB, {} mappings",
                 pins()? - before,
-                charged()?
+                charged()?,
+                vmaps()?
             );
             sleep(Duration::from_millis(10));
         }
