@@ -22,6 +22,7 @@ use crate::{
         atomic_load,
         Relaxed, //
     },
+    uaccess::UserSliceReader,
 };
 use core::{
     mem::{
@@ -142,6 +143,117 @@ impl UserPage {
         // accesses it.
         unsafe { page.write_raw(bytes.as_ptr(), 0, bytes.len())? };
         Ok(page)
+    }
+
+    /// Copies `len` bytes of userspace memory to the page, beginning with the byte at `offset`.
+    ///
+    /// The page may be mapped: a process that reads it meanwhile sees a part of them. The exclusive
+    /// borrow keeps other code of the driver from using the page. This needs no buffer in the
+    /// kernel, so each byte is copied once.
+    ///
+    /// The copy may wait for a page fault, and the page fault for any lock that the handler of that
+    /// memory takes. So the caller must not hold such a lock.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: the range is not within the page.
+    /// - `EFAULT`: `from` has less than `len` bytes, or a part of them is not mapped. Some bytes
+    ///   may have been copied.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::UserPage, page::PAGE_SIZE, uaccess::UserSlice};
+    ///
+    /// /// Returns a page with a message of the calling process, which has at most a page.
+    /// fn message(addr: usize, len: usize) -> Result<UserPage> {
+    ///     let mut from = UserSlice::new(UserPtr::from_addr(addr), len).reader();
+    ///     let mut page = UserPage::alloc_page(GFP_KERNEL)?;
+    ///     page.copy_from_user(0, &mut from, len)?;
+    ///     Ok(page)
+    /// }
+    /// # kernel::mm::kunit::with_user_mm(|_, addr| {
+    /// #     let to = || UserSlice::new(UserPtr::from_addr(addr), 5).writer();
+    /// #     to().write_slice(b"hello")?;
+    /// #     let mut page = message(addr, 5)?;
+    /// #     let mut from = UserSlice::new(UserPtr::from_addr(addr + 1), 2).reader();
+    /// #     page.copy_from_user(PAGE_SIZE - 2, &mut from, 2)?;
+    /// #     for (at, expected) in [(0, b"he"), (3, b"lo"), (5, b"\0\0"), (PAGE_SIZE - 2, b"el")] {
+    /// #         let mut bytes = [1; 2];
+    /// #         // SAFETY: `bytes` is valid for writes of its length. No other code accesses the
+    /// #         // page.
+    /// #         unsafe { page.read_raw(bytes.as_mut_ptr(), at, 2)? };
+    /// #         assert_eq!(&bytes, expected);
+    /// #     }
+    /// #     let mut from = UserSlice::new(UserPtr::from_addr(addr), PAGE_SIZE).reader();
+    /// #     let wrong = [(PAGE_SIZE, 1), (1, PAGE_SIZE), (usize::MAX, 1), (0, PAGE_SIZE + 1)];
+    /// #     for (at, len) in wrong {
+    /// #         assert_eq!(page.copy_from_user(at, &mut from, len), Err(EINVAL));
+    /// #     }
+    /// #     page.copy_from_user(PAGE_SIZE, &mut from, 0)?;
+    /// #     // Longer than the rest of the slice, and not mapped.
+    /// #     let mut short = UserSlice::new(UserPtr::from_addr(addr), 1).reader();
+    /// #     assert_eq!(page.copy_from_user(0, &mut short, 2), Err(EFAULT));
+    /// #     assert_eq!(message(0, 1).err(), Some(EFAULT));
+    /// #     Ok(())
+    /// # })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn copy_from_user(
+        &mut self,
+        offset: usize,
+        from: &mut UserSliceReader,
+        len: usize,
+    ) -> Result {
+        // SAFETY: The exclusive borrow excludes other accesses by Rust code that owns the page. The
+        // accesses of userspace, and those of C code that has pinned the page, are no accesses of
+        // Rust code: `raw_copy_from_user()` writes the bytes, and Rust code reads none of them. No
+        // value is stored in the page, and all bytes stay initialized, by the type invariants.
+        unsafe { self.page.copy_from_user_slice_raw(from, offset, len) }
+    }
+
+    /// Zeros `len` bytes of the page, beginning with that at `offset`.
+    ///
+    /// This is for a page that is used again: userspace must not see what it has held before.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: the range is not within the page.
+    ///
+    /// # Context
+    ///
+    /// Any context except NMI.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{mm::UserPage, page::PAGE_SIZE, uaccess::UserSliceReader};
+    ///
+    /// /// Replaces the message in a page by one of `len` bytes.
+    /// fn replace(page: &mut UserPage, from: &mut UserSliceReader, len: usize) -> Result {
+    ///     page.copy_from_user(0, from, len)?;
+    ///     page.zero_range(len, PAGE_SIZE - len)
+    /// }
+    /// # let mut page = UserPage::with_bytes(b"message", GFP_KERNEL)?;
+    /// # page.zero_range(1, 3)?;
+    /// # page.zero_range(PAGE_SIZE, 0)?;
+    /// # let mut bytes = [1; 8];
+    /// # // SAFETY: `bytes` is valid for writes of its length. No other code accesses the page.
+    /// # unsafe { page.read_raw(bytes.as_mut_ptr(), 0, bytes.len())? };
+    /// # assert_eq!(&bytes, b"m\0\0\0age\0");
+    /// # for (at, len) in [(PAGE_SIZE, 1), (1, PAGE_SIZE), (usize::MAX, 1), (0, usize::MAX)] {
+    /// #     assert_eq!(page.zero_range(at, len), Err(EINVAL));
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("memzero_page", "zero_user"))]
+    pub fn zero_range(&mut self, offset: usize, len: usize) -> Result {
+        // SAFETY: As in `copy_from_user()`. `memset()` writes the bytes.
+        unsafe { self.page.fill_zero_raw(offset, len) }
     }
 }
 
