@@ -18,4 +18,14 @@ __rust_helper void rust_helper_security_cred_getsecid(const struct cred *cred, u
 {
 	security_cred_getsecid(cred, secid);
 }
+
+__rust_helper int rust_helper_security_secid_to_secctx(u32 secid, char **secdata, u32 *seclen)
+{
+	return security_secid_to_secctx(secid, secdata, seclen);
+}
+
+__rust_helper void rust_helper_security_release_secctx(char *secdata, u32 seclen)
+{
+	security_release_secctx(secdata, seclen);
+}
 #endif
