@@ -9,6 +9,7 @@ pub mod io_uring;
 pub mod ioctl;
 pub mod ktap;
 pub mod leaks;
+pub mod mailbox;
 pub mod memory;
 pub mod mirror;
 pub mod params;

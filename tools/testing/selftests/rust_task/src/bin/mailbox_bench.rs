@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Measures messages between processes: `rust_mailbox`, a Unix socket, two pipes, and
+//! `process_vm_writev()` with pipes that say when.
+//!
+//! Both processes of a pair run on one CPU, and send a message in turn. The receiver of a message
+//! reads one byte of each page. Of several runs, the fastest one counts.
+
+use anyhow::{ensure, Context, Result};
+use nix::{
+    errno::Errno,
+    sched::{sched_setaffinity, CpuSet},
+    sys::uio::{process_vm_writev, RemoteIoVec},
+    unistd::{getppid, pipe, Pid},
+};
+use rust_task::{
+    child::Child,
+    mailbox::{Mailbox, FOREVER},
+    memory::{Memory, PAGE},
+};
+use std::{
+    fs::File,
+    io::{IoSlice, Read, Write},
+    os::{fd::OwnedFd, unix::net::UnixDatagram},
+    thread,
+    time::{Duration, Instant},
+};
+
+const SIZES: &[usize] = &[0, 64, 4096, 65536];
+const PAIRS: &[usize] = &[1, 4];
+const PORT: u64 = 1;
+/// Messages in each direction that are not measured, and those that are.
+const FIRST: usize = 50;
+const ROUNDS: usize = 1500;
+const RUNS: usize = 3;
+const LONGEST: usize = 65536;
+const CPUS: usize = 2;
+
+/// Returns the value of a counter that is finer than the clock of the guest, which may have some
+/// milliseconds.
+fn ticks() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: Each CPU of this architecture has the instruction.
+    return unsafe { std::arch::x86_64::_rdtsc() };
+    #[cfg(not(target_arch = "x86_64"))]
+    return {
+        use std::time::{SystemTime, UNIX_EPOCH};
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.map_or(0, |now| now.as_nanos() as u64)
+    };
+}
+
+/// One end of a connection.
+trait End {
+    /// Sends that many bytes.
+    fn send(&mut self, len: usize) -> Result<()>;
+    /// Receives a message of that many bytes.
+    fn receive(&mut self, len: usize) -> Result<()>;
+}
+
+/// Has each page of a message read.
+fn look(bytes: &[u8]) {
+    let sum = bytes.iter().step_by(PAGE).fold(0u8, |sum, byte| sum ^ byte);
+    std::hint::black_box(sum);
+}
+
+struct ByMailbox {
+    mailbox: Mailbox,
+    peer: Pid,
+    bytes: Vec<u8>,
+}
+
+impl ByMailbox {
+    fn new(peer: Pid) -> Result<Self> {
+        Ok(Self {
+            mailbox: Mailbox::new(64, PORT)?,
+            peer,
+            bytes: vec![0x5a; LONGEST],
+        })
+    }
+}
+
+impl End for ByMailbox {
+    fn send(&mut self, len: usize) -> Result<()> {
+        loop {
+            match self.mailbox.send(self.peer, PORT, &self.bytes[..len]) {
+                // The peer has not got so far.
+                Err(Errno::ECONNREFUSED) => thread::sleep(Duration::from_millis(1)),
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    fn receive(&mut self, len: usize) -> Result<()> {
+        let message = self.mailbox.receive(FOREVER)?;
+        ensure!(message.len == len as u64);
+        look(self.mailbox.bytes(message.offset, message.len));
+        Ok(self.mailbox.release(message.id)?)
+    }
+}
+
+struct BySocket {
+    socket: UnixDatagram,
+    bytes: Vec<u8>,
+}
+
+impl End for BySocket {
+    fn send(&mut self, len: usize) -> Result<()> {
+        let sent = self.socket.send(&self.bytes[..len])?;
+        ensure!(sent == len);
+        Ok(())
+    }
+
+    fn receive(&mut self, len: usize) -> Result<()> {
+        let got = self.socket.recv(&mut self.bytes)?;
+        ensure!(got == len);
+        look(&self.bytes[..len]);
+        Ok(())
+    }
+}
+
+struct ByPipes {
+    from: File,
+    to: File,
+    bytes: Vec<u8>,
+}
+
+impl End for ByPipes {
+    fn send(&mut self, len: usize) -> Result<()> {
+        // A pipe has no empty messages.
+        Ok(self.to.write_all(&self.bytes[..len.max(1)])?)
+    }
+
+    fn receive(&mut self, len: usize) -> Result<()> {
+        self.from.read_exact(&mut self.bytes[..len.max(1)])?;
+        look(&self.bytes[..len]);
+        Ok(())
+    }
+}
+
+/// Writes to the memory of the peer, which has it at the same address.
+struct ByWritev {
+    pipes: ByPipes,
+    peer: Pid,
+    memory: Memory,
+    source: Vec<u8>,
+}
+
+impl End for ByWritev {
+    fn send(&mut self, len: usize) -> Result<()> {
+        if len > 0 {
+            let base = self.memory.addr(0);
+            let from = [IoSlice::new(&self.source[..len])];
+            let written = process_vm_writev(self.peer, &from, &[RemoteIoVec { base, len }])?;
+            ensure!(written == len);
+        }
+        self.pipes.send(1)
+    }
+
+    fn receive(&mut self, len: usize) -> Result<()> {
+        self.pipes.receive(1)?;
+        let sum = (0..len)
+            .step_by(PAGE)
+            .fold(0, |sum, at| sum ^ self.memory.byte(at));
+        std::hint::black_box(sum);
+        Ok(())
+    }
+}
+
+/// Sends messages in turn with a child. Returns the ticks of the round trips.
+fn ping<E: End>(
+    len: usize,
+    child: impl FnOnce() -> Result<E>,
+    parent: impl FnOnce(Pid) -> Result<E>,
+) -> Result<Vec<u64>> {
+    let server = Child::start(move || {
+        let mut end = child()?;
+        for _ in 0..FIRST + ROUNDS {
+            end.receive(len)?;
+            end.send(len)?;
+        }
+        Ok(())
+    })?;
+    let mut end = parent(server.pid())?;
+    let mut times = Vec::new();
+    for round in 0..FIRST + ROUNDS {
+        let begin = ticks();
+        end.send(len)?;
+        end.receive(len)?;
+        if round >= FIRST {
+            times.push(ticks() - begin);
+        }
+    }
+    server.join()?;
+    Ok(times)
+}
+
+fn by_mailbox(len: usize) -> Result<Vec<u64>> {
+    ping(len, || ByMailbox::new(getppid()), ByMailbox::new)
+}
+
+fn by_socket(len: usize) -> Result<Vec<u64>> {
+    let (a, b) = UnixDatagram::pair()?;
+    let end = |socket| BySocket {
+        socket,
+        bytes: vec![0x5a; LONGEST],
+    };
+    ping(len, move || Ok(end(a)), move |_| Ok(end(b)))
+}
+
+fn two_pipes() -> Result<(ByPipes, ByPipes)> {
+    let ((from, tell), (hear, to)) = (pipe()?, pipe()?);
+    let end = |from: OwnedFd, to: OwnedFd| ByPipes {
+        from: from.into(),
+        to: to.into(),
+        bytes: vec![0x5a; LONGEST],
+    };
+    Ok((end(from, to), end(hear, tell)))
+}
+
+fn by_pipes(len: usize) -> Result<Vec<u64>> {
+    let (a, b) = two_pipes()?;
+    ping(len, move || Ok(a), move |_| Ok(b))
+}
+
+fn by_writev(len: usize) -> Result<Vec<u64>> {
+    let (a, b) = two_pipes()?;
+    // Each process has its own pages at this address.
+    let memory = Memory::new(LONGEST / PAGE)?;
+    let at = memory.at(0);
+    let end = move |pipes, peer| -> Result<ByWritev> {
+        let memory = Memory::mapped(at, LONGEST / PAGE);
+        memory.fill(1);
+        let source = vec![0x5a; LONGEST];
+        Ok(ByWritev {
+            pipes,
+            peer,
+            memory,
+            source,
+        })
+    };
+    let times = ping(len, move || end(a, getppid()), move |peer| end(b, peer));
+    memory.unmap(0, LONGEST / PAGE)?;
+    times
+}
+
+type Way = (&'static str, fn(usize) -> Result<Vec<u64>>);
+
+const WAYS: &[Way] = &[
+    ("rust_mailbox", by_mailbox),
+    ("Unix socket", by_socket),
+    ("pipes", by_pipes),
+    ("process_vm_writev()", by_writev),
+];
+
+/// The messages in a second, and the times of a message in microseconds, sorted.
+struct Run {
+    rate: f64,
+    times: Vec<f64>,
+}
+
+/// Runs a way in several pairs of processes at the same time.
+fn run(way: fn(usize) -> Result<Vec<u64>>, len: usize, pairs: usize) -> Result<Run> {
+    let (from, to) = pipe()?;
+    let (begin, first) = (Instant::now(), ticks());
+    let children = (0..pairs)
+        .map(|pair| {
+            let mut to = File::from(to.try_clone()?);
+            Child::start(move || {
+                let mut cpu = CpuSet::new();
+                cpu.set(pair % CPUS)?;
+                sched_setaffinity(Pid::from_raw(0), &cpu)?;
+                for time in way(len)? {
+                    to.write_all(&time.to_ne_bytes())?;
+                }
+                Ok(())
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    drop(to);
+    let mut bytes = Vec::new();
+    File::from(from).read_to_end(&mut bytes)?;
+    let (elapsed, ticks) = (begin.elapsed(), ticks() - first);
+    for child in children {
+        child.join()?;
+    }
+    let tick = elapsed.as_micros() as f64 / ticks as f64;
+    let mut times: Vec<f64> = bytes
+        .chunks_exact(8)
+        .map(|time| Ok(u64::from_ne_bytes(time.try_into()?) as f64 * tick / 2.0))
+        .collect::<Result<_>>()?;
+    ensure!(times.len() == pairs * ROUNDS);
+    times.sort_unstable_by(f64::total_cmp);
+    let messages = 2 * pairs * (FIRST + ROUNDS);
+    let rate = messages as f64 / elapsed.as_secs_f64();
+    Ok(Run { rate, times })
+}
+
+/// Prints the fastest of several runs.
+fn measure((name, way): &Way, len: usize, pairs: usize) -> Result<()> {
+    let runs = (0..RUNS)
+        .map(|_| run(*way, len, pairs))
+        .collect::<Result<Vec<_>>>()?;
+    let fastest = runs.iter().max_by(|a, b| a.rate.total_cmp(&b.rate));
+    let Run { rate, times } = fastest.context("no run")?;
+    let at = |percent: usize| times[times.len() * percent / 100];
+    println!(
+        "# {name:20} {len:6} {pairs:6} {rate:12.0} {:8.1} {:8.1}",
+        at(50),
+        at(99)
+    );
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    println!("# way                   bytes  pairs   messages/s  p50, us  p99, us");
+    for len in SIZES {
+        for pairs in PAIRS {
+            for way in WAYS {
+                measure(way, *len, *pairs).with_context(|| way.0)?;
+            }
+        }
+    }
+    Ok(())
+}
