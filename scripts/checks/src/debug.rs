@@ -2,7 +2,7 @@
 
 //! Tests and stress tests on kernels with checkers: KASAN, lockdep and others, or KCSAN.
 
-use crate::stress;
+use crate::{shell, stress};
 use anyhow::{Error, Result};
 use front::{
     boot, build::Build, initramfs, kernel, manifest::Stress, outcome::Outcome, report, setup::Tools,
@@ -11,7 +11,12 @@ use front::{
 /// Configures the kernel with the checkers.
 pub fn configure(build: &Build, tools: &Tools) -> Result<Build> {
     let variant = build.variant("debug");
-    kernel::derive(&variant, tools, build, &["stress", "debug", "matrix/device-memory"])?;
+    kernel::derive(
+        &variant,
+        tools,
+        build,
+        &["stress", "debug", "matrix/device-memory"],
+    )?;
     Ok(variant)
 }
 
@@ -25,7 +30,45 @@ pub fn all(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
 pub fn checked(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
     let variant = configure(build, tools)?;
     let all: Vec<_> = build.manifest.stress.iter().collect();
-    everything(&variant, tools, &all, outcome)
+    everything(&variant, tools, &all, outcome)?;
+    mistakes(&variant, tools, outcome)
+}
+
+/// What the checkers report of the module `wrong`: the beginning of each report, and the function that
+/// it names.
+const REPORTS: &[(&str, &str)] = &[
+    ("possible circular locking dependency", "lock_in_reverse"),
+    (
+        "sleeping function called from invalid context",
+        "allocate_under_spinlock",
+    ),
+    ("KASAN: slab-use-after-free", "read_freed_memory"),
+    ("refcount_t: addition on 0", "count_from_zero"),
+];
+
+/// Returns the reports that the console lacks, or that do not name the function.
+fn missing(console: &str) -> Vec<&'static str> {
+    let is_there = |(report, function): &(&str, &str)| {
+        let after = console.split_once(report).map(|(_, after)| after);
+        // As in a stack trace. The title of the next report may be that of another function.
+        after.is_some_and(|after| after.contains(&format!("{function}+0x")))
+    };
+    let reports = REPORTS.iter().filter(|report| !is_there(report));
+    reports.map(|(report, _)| *report).collect()
+}
+
+/// Tests that the checkers report mistakes of Rust code, as the guide says.
+fn mistakes(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
+    let module = kernel::module(build, tools, "wrong")?.join("wrong.ko");
+    let image = kernel::image(build);
+    let (console, _) = shell::guest(build, tools, &image, &[module], "insmod /wrong.ko")?;
+    let missing = missing(&console);
+    outcome.report(
+        "the checkers report mistakes of Rust code",
+        missing.is_empty(),
+        &format!("not reported: {}", missing.join(", ")),
+    );
+    Ok(())
 }
 
 /// Looks for data races. KCSAN excludes KASAN, so this is another kernel.
@@ -67,4 +110,29 @@ pub fn one(name: &str, build: &Build, tools: &Tools, outcome: &mut Outcome) -> R
         stress::run(test, &build, &initramfs, stress::LONG, None, outcome)?.map_err(Error::msg)?;
     report::remarks(&guest.results);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_names_the_function() {
+        let all: Vec<_> = REPORTS
+            .iter()
+            .map(|(report, function)| format!("BUG: {report}\n _RNv5wrong{function}+0x1/0x2\n"))
+            .collect();
+        assert!(missing(&all.concat()).is_empty());
+        assert_eq!(missing(&all[1..].concat()), [REPORTS[0].0]);
+        assert_eq!(missing("").len(), REPORTS.len());
+        let other = all[3].replace("count_from_zero", "other");
+        assert_eq!(
+            missing(
+                &[&all[0], &all[1], &all[2], &other]
+                    .map(String::as_str)
+                    .concat()
+            ),
+            [REPORTS[3].0]
+        );
+    }
 }

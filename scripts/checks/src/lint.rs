@@ -2,7 +2,7 @@
 
 //! rustfmt, clippy, rustdoc and checkpatch with the kernel's settings, and checks of our own.
 
-use crate::{api, attacks, configs, coverage, doctor, layout, patches, words};
+use crate::{api, attacks, configs, coverage, docs, doctor, layout, patches, words};
 use anyhow::Result;
 use front::{build::Build, initramfs, kernel, outcome::Outcome, setup::Tools, step, tree};
 use std::{fs, path::PathBuf, process::Command};
@@ -23,9 +23,9 @@ pub fn sources(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()
         outcome,
         build,
         "sphinx",
-        Command::new("sphinx-build")
-            // Without a configuration file; each warning is an error.
-            .args(["-C", "-W", "-q", "-b", "html"])
+        docs::sphinx(&build.tree)
+            // Without a configuration file, but with the directive for figures.
+            .args(["-C", "-Dextensions=kfigure"])
             .arg(build.root.join("Documentation/rust/task-mm"))
             .arg(build.out.join("sphinx")),
         |_| false,
@@ -150,9 +150,10 @@ pub fn kernel(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()>
         &about_ours,
     )?;
     attacks::check(&variant, outcome)?;
-    // The table is about the drivers of one kernel, and is the same on each.
+    // The table is about the drivers of one kernel, and is the same on each. So are the pages.
     if build.series == coverage::SERIES && build.kdir.is_none() {
         coverage::check(&variant, outcome)?;
+        docs::pages(&variant, outcome)?;
     }
 
     part(

@@ -13,6 +13,7 @@ mod coverage;
 mod curves;
 mod deb;
 mod debug;
+mod docs;
 mod doctor;
 mod edits;
 #[cfg(test)]
@@ -99,6 +100,8 @@ enum Command {
     Binder,
     /// counts what drivers use in C, and what of it the crate has; writes a page (KERNEL=7.3)
     Coverage,
+    /// builds the guide, the soundness pages and rustdoc as HTML, and checks the links
+    Docs,
     /// measures instructions and time of each operation, in C and in Rust; draws curves
     Bench,
     /// prints one operation of bench as assembly, in C and in Rust (FN=)
@@ -323,6 +326,7 @@ fn run() -> Result<bool> {
                 tests::everything(&build, &initramfs, &mut outcome)?;
             }
         }
+        Command::Docs => docs::all(&build, &tools, &mut outcome)?,
         Command::Configs => configs::all(&build, &tools, &mut outcome)?,
         Command::Debug => debug::all(&build, &tools, &mut outcome)?,
         Command::Races => debug::races(&build, &tools, &mut outcome)?,

@@ -91,6 +91,7 @@ pub fn paragraphs(path: &Path, text: &str) -> Vec<Paragraph> {
         "c" | "h" => source(text, 1, Language::C),
         "md" => markdown(text),
         "rst" => rst(text),
+        "dot" => dot(text),
         "toml" => toml(text),
         _ if name.starts_with("Kconfig") => kconfig(text),
         _ => shell(text),
@@ -346,6 +347,49 @@ fn rst(text: &str) -> Vec<Paragraph> {
     joiner.finish()
 }
 
+/// Returns the comments and the labels of a graph. A label is a string, or like HTML.
+fn dot(text: &str) -> Vec<Paragraph> {
+    let mut joiner = Joiner::default();
+    for (i, line) in text.lines().enumerate() {
+        let line = line.trim();
+        let text = match line.strip_prefix("//") {
+            Some(comment) => comment.to_owned(),
+            None => {
+                joiner.end();
+                label(line)
+            }
+        };
+        joiner.add(i + 1, &text);
+    }
+    joiner.finish()
+}
+
+/// Returns the label in a line of a graph, without tags and attributes.
+fn label(line: &str) -> String {
+    let text = line.split_once("label=").map_or(line, |(_, label)| label);
+    // Only a label has tags, or begins with a quotation mark.
+    if !text.contains("<b>") && !text.contains("<br") && !text.starts_with('"') {
+        return String::new();
+    }
+    let mut out = String::new();
+    let mut in_tag = false;
+    for c in text.chars() {
+        match c {
+            '<' => in_tag = true,
+            '>' => {
+                in_tag = false;
+                out.push(' ');
+            }
+            '"' | '[' | ']' | ';' if !in_tag => out.push(' '),
+            c if !in_tag => out.push(c),
+            _ => {}
+        }
+    }
+    out.replace("\\n", " ")
+        .replace("&lt ", "<")
+        .replace("&gt ", ">")
+}
+
 /// Returns the comments of a TOML file, the values of some keys, and the prose in multi-line strings,
 /// which contain code.
 fn toml(text: &str) -> Vec<Paragraph> {
@@ -498,6 +542,13 @@ const C: &str = "area";
             prose("a.rst", "text ``x``::\n\n  code\n\n  code\n\nmore\n"),
             ["text `````::", "more"]
         );
+    }
+
+    #[test]
+    fn labels_of_a_graph_are_prose() {
+        let text = "// a\n// comment\ndigraph x {\n\tnode [shape=box, color=\"#dce6f2\"];\n\
+                    \ta [label=<<b>one</b><br/>two>];\n\ta -> b [label=\"the\\narea\"];\n}\n";
+        assert_eq!(prose("a.dot", text), ["a comment", "one two", "the area"]);
     }
 
     #[test]

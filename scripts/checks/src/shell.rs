@@ -125,6 +125,27 @@ pub fn run(
     files: &[PathBuf],
     script: &str,
 ) -> Result<(String, bool)> {
+    let (console, output) = guest(build, tools, image, files, script)?;
+    let log = build.objects.join("boot/shell.log");
+    let log = log.display();
+    if let Some(line) = boot::first_splat(&console) {
+        bail!("the kernel reports: {line}; see {log}");
+    }
+    let (text, status) = output.rsplit_once("# status ").with_context(|| {
+        let last = console.lines().last().unwrap_or("nothing").to_owned();
+        format!("the guest did not finish; its kernel printed: {last}; see {log}")
+    })?;
+    Ok((text.to_owned(), status.trim() == "0"))
+}
+
+/// Runs commands in the guest. Returns what its kernel has printed, and the output.
+pub fn guest(
+    build: &Build,
+    tools: &Tools,
+    image: &Path,
+    files: &[PathBuf],
+    script: &str,
+) -> Result<(String, String)> {
     let archive = archive(build, tools, files, Some(script))?;
     let folder = build.objects.join("boot");
     let (console, output) = (folder.join("shell.log"), folder.join("shell.out"));
@@ -137,16 +158,7 @@ pub fn run(
     let read = |file: &Path| {
         String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).replace('\r', "")
     };
-    let (console, log) = (read(&console), console.display().to_string());
-    if let Some(line) = boot::first_splat(&console) {
-        bail!("the kernel reports: {line}; see {log}");
-    }
-    let output = read(&output);
-    let (text, status) = output.rsplit_once("# status ").with_context(|| {
-        let last = console.lines().last().unwrap_or("nothing").to_owned();
-        format!("the guest did not finish; its kernel printed: {last}; see {log}")
-    })?;
-    Ok((text.to_owned(), status.trim() == "0"))
+    Ok((read(&console), read(&output)))
 }
 
 /// Packs the shell, the modules and programs, and the script.
@@ -282,6 +294,15 @@ mod tests {
             "{}",
             readme.script
         );
+    }
+
+    #[test]
+    fn the_guide_has_the_same_first_driver() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let readme = Readme::parse(&fs::read_to_string(root.join("README.md")).unwrap()).unwrap();
+        let file = fs::read_to_string(root.join("samples/rust/guide/whoami.rs")).unwrap();
+        let license = "// SPDX-License-Identifier: GPL-2.0\n\n";
+        assert_eq!(file.strip_prefix(license), Some(&*readme.driver));
     }
 
     #[test]

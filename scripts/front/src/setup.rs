@@ -53,6 +53,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("perl", "/usr/bin/perl"),
     ("python3", "/usr/bin/python3"),
     ("python3-sphinx", "/usr/bin/sphinx-build"),
+    ("graphviz", "/usr/bin/dot"),
 ];
 
 /// Variables that this repository's Makefile exports, which the kernel's make must not see.
