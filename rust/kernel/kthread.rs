@@ -27,6 +27,8 @@
 //! A kthread acts as root. What it does for a process must be decided by the
 //! [`Credential`](crate::cred::Credential) of that process, which the closure captures.
 //!
+//! Guide: [a kthread](srctree/Documentation/rust/task-mm/guide/first-kthread.rst)
+//!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
 use crate::{

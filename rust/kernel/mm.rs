@@ -42,6 +42,9 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! Guide: [choosing a type](srctree/Documentation/rust/task-mm/guide/choosing-a-type.rst),
+//! [choosing a lock](srctree/Documentation/rust/task-mm/guide/choosing-a-lock.rst)
+//!
 //! C headers: [`include/linux/sched/mm.h`](srctree/include/linux/sched/mm.h),
 //! [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
 

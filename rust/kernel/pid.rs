@@ -10,6 +10,8 @@
 //!
 //! The numeric PID (`pid_t`) is [`task::Pid`].
 //!
+//! Guide: [the life of a task](srctree/Documentation/rust/task-mm/guide/life.rst)
+//!
 //! C header: [`include/linux/pid.h`](srctree/include/linux/pid.h)
 
 use crate::{

@@ -7,6 +7,9 @@
 //! - [`CurrentTask`] is the task that runs this code, borrowed with [`current!`](crate::current!).
 //!   It adds what only a task itself may do without a lock or a reference.
 //!
+//! Guide: [choosing a type](srctree/Documentation/rust/task-mm/guide/choosing-a-type.rst),
+//! [the life of a task](srctree/Documentation/rust/task-mm/guide/life.rst)
+//!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
 use crate::{

@@ -11,6 +11,8 @@
 //! The fault lock is the mmap lock or the VMA lock, held for reading. `FAULT_FLAG_VMA_LOCK` in the
 //! flags of the fault tells which one it is.
 //!
+//! Guide: [a first fault handler](srctree/Documentation/rust/task-mm/guide/first-fault-handler.rst)
+//!
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h)
 

@@ -32,6 +32,8 @@
 //! `get_user_pages()` is not provided. It takes a reference, not a pin: after `fork()`, a write may
 //! reach a page that the other process has.
 //!
+//! Guide: [a pinned buffer](srctree/Documentation/rust/task-mm/guide/pinned-buffer.rst)
+//!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::{

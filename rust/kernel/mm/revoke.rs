@@ -18,6 +18,8 @@
 //! one of [`VmFault::vmf_insert_mixed`] again. A PFN must stay valid for as long as
 //! [`pfnmap`](crate::mm::pfnmap) says.
 //!
+//! Guide: [taking pages back](srctree/Documentation/rust/task-mm/guide/revocable-page.rst)
+//!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::{

@@ -14,6 +14,9 @@
 //!
 //! Addresses and sizes are in bytes, page offsets (`pgoff`) in pages.
 //!
+//! Guide: [the life of a VMA](srctree/Documentation/rust/task-mm/guide/life.rst),
+//! [choosing a lock](srctree/Documentation/rust/task-mm/guide/choosing-a-lock.rst)
+//!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 pub mod flags;

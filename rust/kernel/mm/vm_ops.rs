@@ -74,6 +74,9 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! Guide: [choosing a hook](srctree/Documentation/rust/task-mm/guide/choosing-a-hook.rst),
+//! [a first fault handler](srctree/Documentation/rust/task-mm/guide/first-fault-handler.rst)
+//!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::{

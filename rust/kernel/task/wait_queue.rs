@@ -13,6 +13,8 @@
 //! Processes wait for a file by `poll()`, `select()` and `epoll_wait()`. The driver of the file
 //! adds them to a queue by a [`FilePollTable`].
 //!
+//! Guide: [choosing a wait](srctree/Documentation/rust/task-mm/guide/choosing-a-wait.rst)
+//!
 //! C headers: [`include/linux/wait.h`](srctree/include/linux/wait.h),
 //! [`include/linux/poll.h`](srctree/include/linux/poll.h)
 
