@@ -855,20 +855,23 @@ fn resolved() -> Result<()> {
         }
         Ok(())
     })?;
-    let (mut round, mut own) = (0, 0u64);
-    while round < 20 {
+    let (mut round, mut sent, mut received) = (0, 0, 0);
+    while round < 20 || received < sent {
         let (message, bytes) = mailbox.take(30_000)?;
         if message.pid == me.as_raw() as u64 {
-            ensure!(bytes == content(0, own, PAGE), "{own}");
-            own += 1;
+            let is_right = bytes == content(0, received, PAGE);
+            ensure!(is_right, "the message {received} to itself");
+            received += 1;
         } else {
-            ensure!(bytes == [round; PAGES * PAGE], "{round}");
+            let is_right = bytes == [round; PAGES * PAGE];
+            ensure!(is_right, "the message {round} of the child");
             round += 1;
-            mailbox.send(me, PORT, &content(0, own, PAGE))?;
+            mailbox.send(me, PORT, &content(0, sent, PAGE))?;
+            sent += 1;
         }
     }
     child.join()?;
-    did("messages in between", own);
+    did("messages in between", received);
     drop(mailbox);
     wait_until_free()
 }
