@@ -299,7 +299,7 @@ fn words() -> Result<()> {
             };
             let start = add(0);
             scope(|scope| {
-                scope.spawn(|| (0..TIMES).for_each(|_| drop(add(1))));
+                scope.spawn(|| (0..TIMES).for_each(|_| _ = add(1)));
                 (0..TIMES).try_for_each(|_| gup.add(offset, 1, bytes).map(drop))
             })?;
             let sum = add(0) - start;

@@ -837,7 +837,8 @@ fn unreadable() -> Result<()> {
 /// The copy waits for a thread of the sender. The mailbox can be used meanwhile.
 fn resolved() -> Result<()> {
     const PAGES: usize = 4;
-    let mailbox = Mailbox::new(16, PORT)?;
+    // There is room for all messages, as this process must not wait for itself.
+    let mailbox = Mailbox::new(256, PORT)?;
     let me = getpid();
     let child = Child::start(|| {
         let (sender, memory) = (Mailbox::open()?, Memory::new(PAGES)?);
