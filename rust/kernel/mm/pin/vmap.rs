@@ -217,8 +217,9 @@ impl<A: PinAccess> LongtermPages<A> {
         // INVARIANT: The first page is mapped at the address above, and the mapping is a field of
         // what the pages own.
         Ok(VmapPages {
-            // SAFETY: The offset is less than the size of the first page.
-            addr: unsafe { addr.add(offset) },
+            // SAFETY: The offset is less than the size of the first page, so the address is mapped,
+            // and not null.
+            addr: unsafe { NonNull::new_unchecked(addr.as_ptr().add(offset)) },
             pages: self,
         })
     }
