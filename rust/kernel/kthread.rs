@@ -1306,6 +1306,17 @@ impl CurrentKThread {
         asked || unsafe { self.shared.as_ref() }.going.load(Relaxed) != 0
     }
 
+    /// Returns whether the kthread must stop, after `TIF_NOTIFY_SIGNAL` has ended a wait, as it
+    /// counts as a signal. `kthread_stop()` and `tell_to_stop()` set it last.
+    fn stopped_by_signal(&self) -> bool {
+        // SAFETY: By the type invariant, `shared` is valid while a reference to `self` exists.
+        let shared = unsafe { self.shared.as_ref() };
+        // The check for a signal has read the flag without a barrier, and `should_stop()` reads
+        // without one. The full ordering puts the latter after the former. The value stays.
+        shared.going.fetch_add(0, Full);
+        self.should_stop()
+    }
+
     /// Returns whether the owner has asked the kthread to park. If so, the closure must call
     /// [`parkme`](Self::parkme).
     ///
@@ -1496,8 +1507,9 @@ impl CurrentKThread {
                 Ok(Event::Freeze) => {
                     self.try_to_freeze();
                 }
-                // `kthread_stop()` sets `TIF_NOTIFY_SIGNAL`, which counts as a signal.
-                Err(WaitError::Signal { .. }) if self.should_stop() => return Err(WaitError::Stop),
+                Err(WaitError::Signal { .. }) if self.stopped_by_signal() => {
+                    return Err(WaitError::Stop);
+                }
                 Err(err) => return Err(err),
             }
         }
