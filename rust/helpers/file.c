@@ -20,9 +20,11 @@ __rust_helper bool rust_helper_current_has_files(void)
  */
 __rust_helper bool rust_helper_file_is_opened(const struct file *file)
 {
+	/* MODEL: file-opened/mode */
 	const fmode_t mode = READ_ONCE(file->f_mode);
 
 	/* Pairs with smp_wmb() in rust_helper_file_set_private_data(). */
+	/* MODEL: file-opened/read */
 	smp_rmb();
 	return (mode & (FMODE_OPENED | FMODE_BACKING)) == FMODE_OPENED;
 }
@@ -32,6 +34,7 @@ __rust_helper void rust_helper_file_set_private_data(struct file *file,
 {
 	file->private_data = data;
 	/* do_dentry_open() sets FMODE_OPENED without a barrier. */
+	/* MODEL: file-opened/write */
 	smp_wmb();
 }
 

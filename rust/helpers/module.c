@@ -17,6 +17,7 @@ __rust_helper bool rust_helper_module_is_coming(struct module *module)
 __rust_helper bool rust_helper_module_is_ready(struct module *module)
 {
 #ifdef CONFIG_MODULES
+	/* MODEL: module-decided/ready */
 	return READ_ONCE(module->state) == MODULE_STATE_LIVE;
 #else
 	/* No module exists, and on Linux 6.12 the type is incomplete. */
@@ -42,6 +43,7 @@ __rust_helper struct module *rust_helper_module_of_address(unsigned long addr)
 __rust_helper void rust_helper_wait_var_change(u32 *var, u32 old)
 {
 	/* Pairs with the full barrier in Changes::notify(). */
+	/* MODEL: module-claim/change */
 	wait_var_event_timeout(var, smp_load_acquire(var) != old, HZ / 10);
 }
 
@@ -49,6 +51,7 @@ __rust_helper void rust_helper_wait_var_change(u32 *var, u32 old)
 __rust_helper int rust_helper_wait_var_change_killable(u32 *var, u32 old)
 {
 	/* Pairs with the full barrier in Changes::notify(). */
+	/* MODEL: module-decided/change */
 	return wait_var_event_killable(var, smp_load_acquire(var) != old);
 }
 

@@ -101,6 +101,7 @@ __rust_helper unsigned int rust_helper_task_cpu(const struct task_struct *t)
 
 __rust_helper void rust_helper_set_current_state(unsigned int state)
 {
+	/* MODEL: wait-wake/helper */
 	set_current_state(state);
 }
 

@@ -31,5 +31,6 @@ rust_helper_init_waitqueue_entry(struct wait_queue_entry *wq_entry,
 
 __rust_helper bool rust_helper_wq_has_sleeper(struct wait_queue_head *wq_head)
 {
+	/* MODEL: wait-queue/sleeper */
 	return wq_has_sleeper(wq_head);
 }

@@ -224,6 +224,7 @@ impl Shared {
     /// Changes `parking` from `from` to `to`, with full ordering. If `parking` is not `from`, it is
     /// not changed, and its value is returned as the error.
     fn transition(&self, from: u32, to: u32) -> Result<(), u32> {
+        // MODEL: kthread-park/transition, kthread-unpark/transition
         self.parking.cmpxchg(from, to, Full).map(drop)
     }
 
@@ -285,6 +286,7 @@ impl Shared {
     /// `task` must be the task of the kthread, and be valid.
     unsafe fn tell_to_stop(&self, task: *mut bindings::task_struct) {
         // The full ordering puts this store before that of `TIF_NOTIFY_SIGNAL` below.
+        // MODEL: kthread-stop/tell
         self.going.xchg(1, Full);
         let parked = self.transition(PARKED, EXITING).is_ok();
         // SAFETY: `task` is a valid kthread, so `to_kthread()` of it is valid. Any code may wake it
@@ -296,6 +298,7 @@ impl Shared {
         // at the same time: both clear the same flag.
         unsafe {
             if parked {
+                // MODEL: kthread-unpark/unpark
                 bindings::kthread_unpark(task);
             }
             bindings::set_tsk_notify_signal(task);
@@ -849,6 +852,7 @@ impl KThread {
                 // `RUNNING`. The function thus waits until the kthread is parked.
                 let result = to_result(unsafe { bindings::kthread_park(self.task.as_ptr()) });
                 let now = if result.is_ok() { PARKED } else { RUNNING };
+                // MODEL: kthread-park/parked
                 shared.parking.store(now, Release);
                 result?;
             }
@@ -948,6 +952,7 @@ impl KThread {
         }
         // SAFETY: By the type invariant, `task` is a kthread, and the `ARef` keeps its task valid.
         // `kthread_stop()` has not been called, and is not called again: `shared` has been taken.
+        // MODEL: kthread-closure/stop
         let result = unsafe { bindings::kthread_stop(self.task.as_ptr()) };
         drop(waiting);
 
@@ -1072,6 +1077,7 @@ impl NewKThread {
         check_online(cpu)?;
         if let Some(shared) = &self.0.shared {
             // The release store to `begin` in `start()` orders this store.
+            // MODEL: kthread-begin/bind
             shared.cpu.store(cpu, Relaxed);
         }
         Ok(())
@@ -1097,6 +1103,7 @@ impl NewKThread {
     #[inline]
     pub fn start(self) -> KThread {
         if let Some(shared) = &self.0.shared {
+            // MODEL: kthread-begin/start
             shared.begin.store(true, Release);
         }
         self.0.wake_up_process();
@@ -1136,6 +1143,7 @@ impl Drop for ParkGuard<'_> {
             // before what the kthread does next.
             //
             // If `tell_to_stop()` has unparked the kthread, the state stays `EXITING`.
+            // MODEL: kthread-park/drop
             let _ = shared.transition(PARKED, RUNNING);
         }
         // SAFETY: By the type invariant of `KThread`, `task` is a kthread, and the `ARef` keeps its
@@ -1218,6 +1226,7 @@ fn run_closure(shared: &Shared, closure: Closure, this: &CurrentKThread) -> c_in
     // A wake-up does not mean that the kthread is started: any code that finds the task may wake it
     // before `start()` does.
     let begun = current!().wait_until(TaskState::Idle, MAX_SCHEDULE_TIMEOUT, || {
+        // MODEL: kthread-begin/begun
         if shared.begin.load(Acquire) {
             return Some(true);
         }
@@ -1228,6 +1237,7 @@ fn run_closure(shared: &Shared, closure: Closure, this: &CurrentKThread) -> c_in
     }
 
     // The acquire load of `begin` orders this load.
+    // MODEL: kthread-begin/cpu
     let cpu = shared.cpu.load(Relaxed);
     if cpu != ANY_CPU {
         // SAFETY: `bind()` has checked that `cpu` is less than `nr_cpu_ids`, so `cpumask_of()`
@@ -1303,6 +1313,7 @@ impl CurrentKThread {
         // valid.
         let asked = unsafe { bindings::kthread_should_stop() };
         // SAFETY: By the type invariant, `shared` is valid while a reference to `self` exists.
+        // MODEL: kthread-stop/stop
         asked || unsafe { self.shared.as_ref() }.going.load(Relaxed) != 0
     }
 
@@ -1313,6 +1324,7 @@ impl CurrentKThread {
         let shared = unsafe { self.shared.as_ref() };
         // The check for a signal has read the flag without a barrier, and `should_stop()` reads
         // without one. The full ordering puts the latter after the former. The value stays.
+        // MODEL: kthread-stop/signal
         shared.going.fetch_add(0, Full);
         self.should_stop()
     }

@@ -49,6 +49,7 @@ impl Changes {
     /// Counts a change, and wakes the waiting tasks. The caller makes the change before this call.
     fn notify(&self) {
         // `wake_up_var()` requires a full barrier after the change.
+        // MODEL: module-claim/notify, module-decided/notify
         self.0.fetch_add(1, Full);
         // SAFETY: `wake_up_var()` uses the address as a key and does not dereference it.
         unsafe { bindings::wake_up_var(self.0.as_ptr().cast()) };
@@ -56,6 +57,7 @@ impl Changes {
 
     /// Returns the value of the counter. The caller looks at the state after this call.
     fn current(&self) -> u32 {
+        // MODEL: module-claim/current, module-decided/current
         self.0.load(Acquire)
     }
 
@@ -264,6 +266,7 @@ impl Leftover {
             // the lock is released.
             let state = &mut unsafe { lock.inner(this) }.state;
             match *state {
+                // MODEL: module-claim/busy
                 State::Busy => (),
                 State::Linked => {
                     *state = State::Claimed;

@@ -243,8 +243,10 @@ impl Queue {
     /// worker. The work must be `marker`, or that of an `Entry` of this queue for which the caller
     /// owns a reference. If this returns [`Inserted::Yes`], the list has taken over that reference.
     unsafe fn insert(&self, queue: impl FnOnce(*mut bindings::kthread_worker) -> bool) -> Inserted {
+        // MODEL: worker-end/section
         let _guard = rcu::read_lock();
 
+        // MODEL: worker-begin/insert, worker-end/insert
         if self.state.load(Relaxed) != BEGUN {
             return Inserted::Ended;
         }
@@ -323,7 +325,9 @@ impl Serving {
         };
         // SAFETY: The worker is initialized. The task is removed below, before the kthread exits.
         // From here on, works that are queued wake it.
+        // MODEL: worker-begin/set-task
         unsafe { bindings::kthread_worker_set_task(queue.worker.get(), Task::current_raw()) };
+        // MODEL: worker-begin/begun
         queue.state.store(BEGUN, Release);
         queue.begun.wake_up();
 
@@ -351,11 +355,13 @@ impl Serving {
             }
         }
 
+        // MODEL: worker-end/end
         queue.state.store(ENDED, Relaxed);
         // `insert()` either sees this, or its critical section ends before this returns. In the
         // latter case, the work is found below.
         //
         // SAFETY: This code may sleep: `end_sections()` has been called otherwise.
+        // MODEL: worker-end/wait
         unsafe { bindings::synchronize_rcu() };
         // A destructor below may cancel the work that was the last to run, or wait for a lock that
         // is held by a task which does.
@@ -367,6 +373,7 @@ impl Serving {
             unsafe { Entry::run_or_drop(work.as_ptr(), None) };
             between_works();
         }
+        // MODEL: worker-end/timers
         if queue.has_timers.load(Relaxed) {
             // The function of a timer runs with softirqs disabled. It may not have returned from
             // the release of the lock.
@@ -497,6 +504,7 @@ impl KThreadWorker {
         // SAFETY: There is neither a handle nor a work, and the kthread does not access the field.
         unsafe { *queue.shared.get() = thread.shared.clone() };
 
+        // MODEL: worker-begin/wait
         let state = || match queue.state.load(Acquire) {
             NEW => None,
             state => Some(state),
@@ -1144,6 +1152,7 @@ where
     /// See [`KThreadDelayedWork`].
     #[doc(alias = "kthread_init_delayed_work")]
     pub fn new(worker: &KThreadWorker) -> impl PinInit<Self, Error> + '_ {
+        // MODEL: worker-end/has-timer
         worker.queue.has_timers.store(true, Relaxed);
         // INVARIANT: As in `KThreadWork::new()`.
         try_pin_init!(Self {

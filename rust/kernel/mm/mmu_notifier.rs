@@ -490,13 +490,16 @@ impl Head {
         if !may_sleep() {
             return Err(EBUSY);
         }
+        // MODEL: interval-section/section, interval-end/section
         let locked = self.lock();
         // SAFETY: This task holds the mutex.
+        // MODEL: interval-end/check
         if unsafe { *self.ended.get() } {
             return Err(ENODEV);
         }
         // SAFETY: The notifier has been inserted. This task holds the mutex with which the callback
         // calls `mmu_interval_set_seq()`.
+        // MODEL: interval-section/retry
         if unsafe { bindings::mmu_interval_read_retry(self.notifier.get(), seq) } {
             return Err(EAGAIN);
         }
@@ -517,9 +520,11 @@ unsafe fn end(leftover: *mut Leftover) {
     // added to the list after the notifier has been inserted.
     let head = unsafe { &*container_of!(leftover, Head, leftover) };
     {
+        // MODEL: interval-end/end
         let _locked = head.lock();
         // Without notifications, a section could not collide.
         // SAFETY: This task holds the mutex.
+        // MODEL: interval-end/set
         unsafe { *head.ended.get() = true };
     }
     // SAFETY: `insert()` has set the field, which does not change, and the notifier, which is
@@ -620,6 +625,7 @@ unsafe extern "C" fn invalidate<T: MmuIntervalNotifier>(
     // SAFETY: As above.
     let is_blockable = unsafe { bindings::mmu_notifier_range_blockable(range) };
     let _locked = if is_blockable {
+        // MODEL: interval-section/invalidate
         inner.head.lock()
     } else {
         match inner.head.try_lock() {
@@ -628,6 +634,7 @@ unsafe extern "C" fn invalidate<T: MmuIntervalNotifier>(
         }
     };
     // SAFETY: `cur_seq` is that of this callback. This task holds the mutex.
+    // MODEL: interval-section/set-seq
     unsafe { bindings::mmu_interval_set_seq(notifier, cur_seq) };
     // SAFETY: This task holds the mutex, which protects the state.
     let state = unsafe { &mut *inner.state.get() };

@@ -69,6 +69,7 @@ impl Task {
     /// ```
     #[inline]
     pub fn real_parent(&self) -> Option<ARef<Task>> {
+        // MODEL: rcu-removed/section
         let _rcu = read_lock();
 
         // An idle task is not in the `children` list of its parent, so it is not reparented when
@@ -222,6 +223,7 @@ impl Threads<'_> {
         // SAFETY: The caller guarantees that `entry` is allocated. `list_del_rcu()` leaves the
         // `next` pointer of a removed entry in place. Writers store it as one word (`WRITE_ONCE()`
         // or `rcu_assign_pointer()`); `READ_ONCE()` pairs with that.
+        // MODEL: rcu-list/next
         let next = unsafe { atomic_load(ptr::addr_of!((*entry).next).cast_mut(), Relaxed) };
 
         if ptr::eq(next, head) {

@@ -213,6 +213,7 @@ impl CurrentTask {
         }
         // SAFETY: The module is null or not freed during the call, as above. A module that is not
         // coming is live or going, and `try_module_get()` refuses one that is going.
+        // MODEL: task-work/get
         if !unsafe { bindings::try_module_get(module) } {
             return Err(work);
         }
@@ -269,6 +270,7 @@ unsafe extern "C" fn run(work: *mut bindings::callback_head) {
 
     // SAFETY: `task_work_add()` has stored the `run_item` of the type of this work, and the caller
     // passes on ownership.
+    // MODEL: task-work/put
     unsafe { run(head) };
     // SAFETY: `task_work_add()` took this reference. The item's `run()` and drop have returned.
     unsafe { bindings::module_put(module) };

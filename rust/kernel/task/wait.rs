@@ -604,6 +604,7 @@ impl CurrentTask {
             // as checked above, so the state belongs to this code. It ends with a full memory
             // barrier, so `condition` is called after the store of the state. This pairs with the
             // barrier in `try_to_wake_up()`.
+            // MODEL: kthread-stop/state, wait-queue/state, wait-wake/state
             unsafe { bindings::set_current_state(bits) };
             let value = condition();
             // `condition` may have taken a spinlock, for instance, and still hold it.

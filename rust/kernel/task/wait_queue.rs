@@ -305,6 +305,7 @@ impl WaitQueue {
         // condition has been checked since. After `AtomicContext` it has not, as it may hold a lock
         // that it takes.
         let passes_on = matches!(result, Ok(_) | Err(WaitError::AtomicContext));
+        // MODEL: wait-exclusive/pass
         if exclusive && passes_on && self.has_sleeper() {
             self.wake(1, 0);
         }
@@ -472,6 +473,7 @@ impl WaitQueue {
         }
         let entry = Opaque::uninit();
         // SAFETY: This is process context. `_entry` is dropped at the end of this function.
+        // MODEL: wait-locked/add
         let _entry = unsafe { self.add(&entry, false) };
 
         let bits = state.bits();
@@ -483,6 +485,7 @@ impl WaitQueue {
             }
             // SAFETY: This writes the state of `current`, which belongs to this code in process
             // context. `condition` is called after the store: see `CurrentTask::wait_until()`.
+            // MODEL: wait-locked/state
             unsafe { bindings::set_current_state(bits) };
             let value = condition(guard);
             let may_sleep = value.is_some()

@@ -83,6 +83,7 @@ fn target(build: &Build, package: &str) -> PathBuf {
     build.out.join(match package {
         "scripts" => "front",
         "tests" => "ui",
+        "models" => "models",
         _ => "clippy",
     })
 }

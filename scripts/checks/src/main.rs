@@ -23,6 +23,7 @@ mod layout;
 mod limits;
 mod lint;
 mod mainline_bugs;
+mod models;
 mod mutants;
 mod newer;
 mod patches;
@@ -76,6 +77,8 @@ enum Command {
     Selftest,
     /// compiles misuse of the crate, which must fail
     Ui,
+    /// explores models of handshakes without a lock; weakens each ordering (ONLY=part of a name)
+    Models,
     /// breaks one line at a time; some test must fail each time (ONLY=parts of names)
     Mutants,
     /// runs rustfmt, clippy, rustdoc, checkpatch and our own checks of the sources
@@ -275,6 +278,11 @@ fn run() -> Result<bool> {
         return Ok(outcome.success());
     }
     tree::assemble(&build)?;
+    if let Command::Models = args.command {
+        models::all(&build, &mut outcome)?;
+        outcome.print();
+        return Ok(outcome.success());
+    }
     if let Command::Kernel(goals) = args.command {
         let menus = ["menuconfig", "nconfig"];
         if goals.iter().any(|goal| menus.contains(&goal.as_str())) {

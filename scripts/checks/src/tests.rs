@@ -5,7 +5,7 @@
 use crate::{
     allrust, api, bench,
     binder::{self, Beside},
-    configs, debug, jobs, lint, mainline_bugs, patches, shell, ui,
+    configs, debug, jobs, lint, mainline_bugs, models, patches, shell, ui,
 };
 use anyhow::{Context, Result};
 use front::{
@@ -180,6 +180,7 @@ pub fn test(asked: &Build, lock: &File) -> Result<bool> {
     let tools = setup::ensure(asked)?;
     tree::assemble(asked)?;
     lint::sources(asked, &tools, &mut outcome)?;
+    models::all(asked, &mut outcome)?;
     if one {
         kernel(asked, &tools, &mut outcome)?;
         let mut tested = asked.manifest.tested.iter();
