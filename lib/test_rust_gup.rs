@@ -112,8 +112,8 @@ impl kernel::Module for TestModule {
 enum Pinned {
     ReadOnly(LongtermPages<ReadOnly>),
     ReadWrite(LongtermPages<ReadWrite>),
-    ReadOnlyVmap(VmapPages<ReadOnly>),
-    ReadWriteVmap(VmapPages<ReadWrite>),
+    VmapReadOnly(VmapPages<ReadOnly>),
+    VmapReadWrite(VmapPages<ReadWrite>),
 }
 
 impl Pinned {
@@ -121,8 +121,8 @@ impl Pinned {
         match self {
             Self::ReadOnly(pages) => pages.len(),
             Self::ReadWrite(pages) => pages.len(),
-            Self::ReadOnlyVmap(pages) => pages.len(),
-            Self::ReadWriteVmap(pages) => pages.len(),
+            Self::VmapReadOnly(pages) => pages.len(),
+            Self::VmapReadWrite(pages) => pages.len(),
         }
     }
 
@@ -130,16 +130,16 @@ impl Pinned {
         match self {
             Self::ReadOnly(pages) => pages.read(offset, out),
             Self::ReadWrite(pages) => pages.read(offset, out),
-            Self::ReadOnlyVmap(pages) => pages.read(offset, out),
-            Self::ReadWriteVmap(pages) => pages.read(offset, out),
+            Self::VmapReadOnly(pages) => pages.read(offset, out),
+            Self::VmapReadWrite(pages) => pages.read(offset, out),
         }
     }
 
     fn write(&self, offset: usize, bytes: &[u8]) -> Result {
         match self {
-            Self::ReadOnly(_) | Self::ReadOnlyVmap(_) => Err(EPERM),
+            Self::ReadOnly(_) | Self::VmapReadOnly(_) => Err(EPERM),
             Self::ReadWrite(pages) => pages.write(offset, bytes),
-            Self::ReadWriteVmap(pages) => pages.write(offset, bytes),
+            Self::VmapReadWrite(pages) => pages.write(offset, bytes),
         }
     }
 }
@@ -333,8 +333,8 @@ impl TestDevice {
         *pinned = Some(match (flags & abi::USE_WRITE, flags & abi::USE_VMAP) {
             (0, 0) => Pinned::ReadOnly(pin(addr, size, flags)?),
             (_, 0) => Pinned::ReadWrite(pin(addr, size, flags)?),
-            (0, _) => Pinned::ReadOnlyVmap(pin(addr, size, flags)?.vmap()?),
-            _ => Pinned::ReadWriteVmap(pin(addr, size, flags)?.vmap()?),
+            (0, _) => Pinned::VmapReadOnly(pin(addr, size, flags)?.vmap()?),
+            _ => Pinned::VmapReadWrite(pin(addr, size, flags)?.vmap()?),
         });
         Ok(())
     }
@@ -372,7 +372,7 @@ impl TestDevice {
         let offset = reader.read::<u64>()? as usize;
         let (value, bytes) = (reader.read::<u64>()?, reader.read::<u64>()?);
         let pinned = self.pinned.lock();
-        let Some(Pinned::ReadWriteVmap(pages)) = pinned.as_ref() else {
+        let Some(Pinned::VmapReadWrite(pages)) = pinned.as_ref() else {
             return Err(EINVAL);
         };
         let before = match bytes {

@@ -191,6 +191,7 @@ static void __used rust_layout(void)
 #endif
 
 	SIZE_OF(pgprot_t);
+	SIZE_OF(refcount_t);
 
 	FIELD_OF(atomic_t, counter);
 

@@ -577,6 +577,7 @@ static noinline void c_pin_short(struct bench *b)
 /* What a driver in C has for a range that it mirrors. */
 struct c_mirror {
 	struct mmu_interval_notifier notifier;
+	/* Protects state, and the sequence number of the notifier. */
 	struct mutex lock;
 	unsigned long state;
 };

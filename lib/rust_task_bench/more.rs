@@ -144,13 +144,13 @@ unsafe extern "C" fn rust_queue_free(queue: *const c_void) {
 struct Mirror;
 
 impl MmuIntervalNotifier for Mirror {
-    type State = c_ulong;
+    type State = usize;
 
-    fn invalidate(&self, state: &mut c_ulong, _range: &InvalidatedRange<'_>) {
+    fn invalidate(&self, state: &mut usize, _range: &InvalidatedRange<'_>) {
         *state += 1;
     }
 
-    fn try_invalidate(&self, state: &mut c_ulong, range: &InvalidatedRange<'_>) -> bool {
+    fn try_invalidate(&self, state: &mut usize, range: &InvalidatedRange<'_>) -> bool {
         self.invalidate(state, range);
         true
     }
@@ -158,11 +158,11 @@ impl MmuIntervalNotifier for Mirror {
 
 /// Returns a new notifier for memory of the current process, or null if it cannot be registered.
 #[no_mangle]
-extern "C" fn rust_mirror_create(addr: c_ulong, len: c_ulong) -> *const c_void {
+extern "C" fn rust_mirror_create(addr: usize, len: usize) -> *const c_void {
     let insert = || -> Result<_> {
         let task = current!();
         let mm = task.mm().ok_or(EINVAL)?;
-        let mirror = mm.mmu_interval_notifier_insert(addr as usize, len as usize, Mirror, 0)?;
+        let mirror = mm.mmu_interval_notifier_insert(addr, len, Mirror, 0)?;
         Ok(KBox::new(mirror, GFP_KERNEL)?)
     };
     insert().map_or(null(), |mirror| KBox::into_raw(mirror).cast_const().cast())
@@ -170,7 +170,8 @@ extern "C" fn rust_mirror_create(addr: c_ulong, len: c_ulong) -> *const c_void {
 
 /// # Safety
 ///
-/// `mirror` must be a result of `rust_mirror_create()` that is not null, and must not be used again.
+/// `mirror` must be a result of `rust_mirror_create()` that is not null, and must not be used
+/// again.
 #[no_mangle]
 unsafe extern "C" fn rust_mirror_free(mirror: *const c_void) {
     let mirror = mirror.cast_mut().cast::<MmuIntervalRegistration<Mirror>>();

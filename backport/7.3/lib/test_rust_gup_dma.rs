@@ -130,8 +130,11 @@ impl Mapped {
         let mut out = UserSlice::new(out, count as usize * 16).writer();
         let mut used = 0u64;
         for entry in sg_table.iter() {
-            out.write(&u64::from(entry.dma_address()))?;
-            out.write(&u64::from(entry.dma_len()))?;
+            // On some architectures, both have 32 bits.
+            #[allow(clippy::useless_conversion)]
+            let (addr, len) = (u64::from(entry.dma_address()), u64::from(entry.dma_len()));
+            out.write(&addr)?;
+            out.write(&len)?;
             used += 1;
         }
         writer.write(&addr)?;

@@ -90,7 +90,7 @@ fn parent() -> Result<isize> {
 fn is_kthread(nr: i32) -> Result<isize> {
     let pid = Pid::find_get_pid(nr).ok_or(ESRCH)?;
     let task = pid.get_pid_task(PidType::Pid).ok_or(ESRCH)?;
-    Ok(task.is_kthread() as isize)
+    Ok(task.is_kthread().into())
 }
 // end
 
@@ -138,7 +138,8 @@ fn is_own(me: &Idioms, addr: usize) -> Result<isize> {
     let guard = task.mm().ok_or(ESRCH)?.mmap_read_lock_killable()?;
     let vma = guard.vma_lookup(addr).ok_or(EFAULT)?;
     let own = vma.downcast::<Idioms>();
-    Ok(own.is_some_and(|vma| core::ptr::eq(&*vma.data(), me)) as isize)
+    let is_own = own.is_some_and(|vma| core::ptr::eq(&*vma.data(), me));
+    Ok(is_own.into())
 }
 // end
 

@@ -83,12 +83,12 @@ impl MiscDevice for RevocablePage {
         match cmd {
             REVOKE => {
                 let page = me.page.revoke(Option::take);
-                Ok(page.is_some() as isize)
+                Ok(page.is_some().into())
             }
             LEND => {
                 let new = UserPage::alloc_page(GFP_KERNEL)?;
                 let old = me.page.revoke(|page| page.replace(new));
-                Ok(old.is_some() as isize)
+                Ok(old.is_some().into())
             }
             _ => Err(ENOTTY),
         }
