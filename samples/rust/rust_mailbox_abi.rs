@@ -19,15 +19,17 @@ pub const BIND: u32 = 1;
 /// Waits while the window of the receiver has no room, unless the file has `O_NONBLOCK`: `EAGAIN`.
 /// `ESRCH` if there is no such process, `ECONNREFUSED` if it has no such mailbox, `EINVAL` if the
 /// message is larger than the window. `EPIPE` if the receiver unmaps its window meanwhile, `EDQUOT`
-/// if messages of the user that have not been released exhaust [`QUOTA`].
+/// if messages of the user that have not been released exhaust [`QUOTA`]. `EINVAL` for unknown
+/// flags, `EBADF` if the pidfd is none, `EFAULT` if the message cannot be read, `EINTR` if a signal
+/// ends the wait.
 pub const SEND: u32 = 2;
 /// `_IOWR(MAGIC, 3, Received)`: receives the oldest message.
 ///
 /// `ENXIO` and `EPERM` as for [`BIND`], `ETIME` if no message has come in time. `EAGAIN` if there
 /// is none, and the file has `O_NONBLOCK` or the time is zero.
 pub const RECEIVE: u32 = 3;
-/// `_IOW(MAGIC, 4, u64)`: gives the pages of a message back, which has been received. `EINVAL` if
-/// there is no message with this ID.
+/// `_IOW(MAGIC, 4, u64)`: releases a message that has been received: its pages are free for others.
+/// `EINVAL` if there is no message with this ID.
 pub const RELEASE: u32 = 4;
 /// `_IOR(MAGIC, 5, Stats)`: returns what the driver has allocated.
 pub const STATS: u32 = 5;

@@ -16,7 +16,7 @@ mod models;
 mod table;
 mod weaken;
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use explore::Sites;
 use litmus::Litmus;
 use std::{
@@ -128,6 +128,9 @@ fn with_litmus(test: &weaken::Test) -> Vec<Job<'_>> {
     jobs
 }
 
+/// How many of the kernel's litmus tests use plain accesses, SRCU or `spin_is_locked()`.
+const LEFT_OUT: usize = 5;
+
 /// Explores the kernel's own litmus tests, whose comments have the result. Those that use what is
 /// not supported are left out.
 fn of_the_kernel(folder: &Path) -> Result<Outcome> {
@@ -147,7 +150,8 @@ fn of_the_kernel(folder: &Path) -> Result<Outcome> {
     }
     Ok(Outcome {
         name: format!("the kernel's litmus tests: {same} as they say, {left_out} not supported"),
-        wrong: (!wrong.is_empty() || same == 0).then(|| format!("{wrong:?}")),
+        wrong: (!wrong.is_empty() || left_out > LEFT_OUT)
+            .then(|| format!("{wrong:?}, {left_out} not supported")),
     })
 }
 
@@ -171,6 +175,10 @@ fn run() -> Result<bool> {
     for test in tests.iter().filter(|test| test.model.contains(&only)) {
         jobs.extend(with_litmus(test));
     }
+    ensure!(
+        only.is_empty() || jobs.len() > 1,
+        "ONLY={only}: no model has such a name"
+    );
     if let Some(tree) = env::args_os().nth(1) {
         jobs.push_back(Box::new(move || {
             let folder = Path::new(&tree).join("tools/memory-model/litmus-tests");

@@ -13,6 +13,7 @@ use nix::{
     unistd::{fork, ForkResult, Pid},
 };
 use std::{
+    fs,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -66,6 +67,14 @@ impl Drop for Child {
             let _ = waitpid(pid, None);
         }
     }
+}
+
+/// Waits until a process sleeps.
+pub fn wait_until_asleep(pid: Pid) -> Result<()> {
+    wait_for("it does not sleep", || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        Ok([") S ", ") D "].iter().any(|state| stat.contains(state)))
+    })
 }
 
 /// Waits until a condition is true, and returns an error, which is `what`, after a minute.

@@ -7,7 +7,7 @@ use crate::{
     ioctl::{ask, exchange, ior, iow, iowr},
     memory::PAGE,
 };
-use anyhow::{ensure, Context, Result};
+use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
     fcntl::{fcntl, FcntlArg, OFlag},
@@ -92,7 +92,7 @@ impl Mailbox {
     }
 
     pub fn bind(&self, port: u64) -> Result<(), Errno> {
-        let mut port = port as u32;
+        let mut port = u32::try_from(port).map_err(|_| Errno::EINVAL)?;
         exchange(&self.file, BIND, &mut port)
     }
 
@@ -177,8 +177,5 @@ pub fn wait_until_free() -> Result<()> {
     let mailbox = Mailbox::open()?;
     wait_for("the driver has not freed everything", || {
         Ok(mailbox.stats()? == abi::Stats::default())
-    })?;
-    let stats = mailbox.stats()?;
-    ensure!(stats == abi::Stats::default(), "{stats:?}");
-    Ok(())
+    })
 }

@@ -10,7 +10,7 @@ use nix::{
     unistd::{getpid, getppid, setresuid, Uid},
 };
 use rust_task::{
-    child::{in_child, in_namespace, wait_for, Child},
+    child::{in_child, in_namespace, wait_for, wait_until_asleep, Child},
     ioctl::{call_for, io},
     ktap::{self, did, Test},
     memory::{Memory, PAGE},
@@ -287,7 +287,15 @@ fn idioms() -> Result<()> {
     ensure!(both(8, 0)? == Err(Errno::EFAULT));
     ensure!(both(9, 0)? == Ok(0));
     ensure!(both(10, 2)? == Err(Errno::ETIME));
-    ensure!(both(11, 0)? == Ok(0));
+    for file in &files {
+        let child = Child::start(|| {
+            ensure!(call(file, 10, 100_000)? == 0);
+            Ok(())
+        })?;
+        wait_until_asleep(child.pid())?;
+        call(file, 11, 0)?;
+        child.join()?;
+    }
     ensure!(both(10, 2)? == Ok(0));
     ensure!(both(12, 5)? == Ok(5));
     ensure!(both(12, 6)? == Ok(11));
