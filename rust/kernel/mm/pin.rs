@@ -17,17 +17,11 @@
 //! Long-term pins can be mapped in the kernel ([`VmapPages`]) and, on 6.18 and later, for DMA
 //! (`kernel::scatterlist::PinnedSGTable`).
 //!
-//! Each call pins all pages of the range, or none. `pin_user_pages()` may pin only the first ones,
-//! with which 6 of its 43 calls in the drivers of 7.3 go on. Such a driver pins a range in several
-//! parts, of a size that it chooses. A pin that is not `FOLL_LONGTERM` cannot be stored. 8 of the
-//! 43 calls do that, and would pin for a long time here.
+//! Each call pins all pages of the range, or none, and a pin that is not `FOLL_LONGTERM` cannot be
+//! stored. A driver that goes on with a part of the range pins it in several calls.
 //!
-//! `LongtermPages` does not implement `AsPageIter` of 6.18 and later, so safe code has no `&Page`
-//! of a pinned page. The methods of `Page` that access bytes require that nothing else writes to
-//! them, but userspace may. With `CONFIG_RUST_VMA_OF_ANY_OWNER`, `VmaMixedMap::vm_insert_page()`
-//! takes a `&Page`, and C accepts one of a file: userspace could write to a page that was pinned
-//! for reading. When the file is truncated or evicted, the core mm does not find such a mapping,
-//! and may release its reference.
+//! `LongtermPages` does not implement `AsPageIter` of 6.18 and later: see the [soundness
+//! argument](srctree/Documentation/rust/task-mm/soundness/pinned-pages.rst).
 //!
 //! `get_user_pages()` is not provided. It takes a reference, not a pin: after `fork()`, a write may
 //! reach a page that the other process has.

@@ -5,14 +5,31 @@
 use kernel::{
     c_str,
     fs::File,
-    kthread::{CurrentKThread, KThread},
-    miscdevice::{MiscDevice, MiscDeviceOptions, MiscDeviceRegistration},
+    kthread::{
+        CurrentKThread,
+        KThread, //
+    },
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Relaxed, Release},
-        Arc,
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc, //
     },
-    task::{cond_resched, TaskState, WaitQueue, MAX_SCHEDULE_TIMEOUT},
+    task::{
+        cond_resched,
+        TaskState,
+        WaitQueue,
+        MAX_SCHEDULE_TIMEOUT, //
+    }, //
 };
 
 module! {

@@ -6,26 +6,58 @@
 use kernel::{
     c_str,
     fs::File,
-    impl_has_vm_ops, ioctl,
+    impl_has_vm_ops,
+    ioctl,
     kthread::KThread,
-    miscdevice::{MiscDevice, MiscDeviceOptions, MiscDeviceRegistration},
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
     mm::{
-        fault::{FaultResult, VmFault},
-        pin::{PinnedPages, ReadOnly},
+        fault::{
+            FaultResult,
+            VmFault, //
+        },
+        pin::{
+            PinnedPages,
+            ReadOnly, //
+        },
         virt::VmaNew,
-        vm_ops::{MmapHook, VmOperations},
-        Mm, UserPage,
+        vm_ops::{
+            MmapHook,
+            VmOperations, //
+        },
+        Mm,
+        UserPage, //
     },
     new_mutex,
-    pid::{Pid, PidType},
+    pid::{
+        Pid,
+        PidType, //
+    },
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{Acquire, Atomic, Release},
-        Arc, ArcBorrow, Mutex,
+        atomic::{
+            Acquire,
+            Atomic,
+            Release, //
+        },
+        Arc,
+        ArcBorrow,
+        Mutex, //
     },
-    task::{Kuid, TaskState, WaitQueue, MAX_SCHEDULE_TIMEOUT},
-    uaccess::{UserPtr, UserSlice},
+    task::{
+        Kuid,
+        TaskState,
+        WaitQueue,
+        MAX_SCHEDULE_TIMEOUT, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
 };
 
 module! {

@@ -6,15 +6,28 @@ use kernel::{
     c_str,
     fs::File,
     impl_has_vm_ops,
-    miscdevice::{MiscDevice, MiscDeviceOptions, MiscDeviceRegistration},
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
     mm::{
-        fault::{FaultResult, VmFault},
+        fault::{
+            FaultResult,
+            VmFault, //
+        },
         virt::VmaNew,
-        vm_ops::{MmapHook, VmOperations},
-        UserPage,
+        vm_ops::{
+            MmapHook,
+            VmOperations, //
+        },
+        UserPage, //
     },
     prelude::*,
-    sync::{Arc, ArcBorrow},
+    sync::{
+        Arc,
+        ArcBorrow, //
+    }, //
 };
 
 module! {

@@ -6,12 +6,20 @@ use kernel::{
     c_str,
     fs::File,
     ioctl,
-    miscdevice::{MiscDevice, MiscDeviceOptions, MiscDeviceRegistration},
-    mm::pin::{Accounting, LongtermPages, ReadWrite},
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
+    mm::pin::{
+        Accounting,
+        LongtermPages,
+        ReadWrite, //
+    },
     new_mutex,
     page::PAGE_SIZE,
     prelude::*,
-    sync::Mutex,
+    sync::Mutex, //
 };
 
 module! {

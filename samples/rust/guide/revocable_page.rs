@@ -5,17 +5,31 @@
 use kernel::{
     c_str,
     fs::File,
-    impl_has_vm_ops, ioctl,
-    miscdevice::{MiscDevice, MiscDeviceOptions, MiscDeviceRegistration},
+    impl_has_vm_ops,
+    ioctl,
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
     mm::{
-        fault::{FaultResult, VmFault},
+        fault::{
+            FaultResult,
+            VmFault, //
+        },
         revoke::RevocableMapping,
         virt::VmaNew,
-        vm_ops::{MmapHook, VmOperations},
-        UserPage,
+        vm_ops::{
+            MmapHook,
+            VmOperations, //
+        },
+        UserPage, //
     },
     prelude::*,
-    sync::{Arc, ArcBorrow},
+    sync::{
+        Arc,
+        ArcBorrow, //
+    }, //
 };
 
 module! {
