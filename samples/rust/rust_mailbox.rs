@@ -55,7 +55,7 @@ use kernel::{
     task::FilePollTable,
     time::msecs_to_jiffies,
     types::ScopeGuard,
-    uaccess::UserSlice, //
+    uaccess::UserSlice,
 };
 
 #[path = "rust_mailbox_abi.rs"]

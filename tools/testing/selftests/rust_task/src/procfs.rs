@@ -2,9 +2,13 @@
 
 //! Parsers of files in /proc, with which the results of the crate are compared.
 
-use crate::device::abi;
+use crate::{device::abi, memory::PAGE};
 use anyhow::{ensure, Context, Result};
-use std::{fs, str::FromStr};
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    str::FromStr,
+};
 
 /// The content of `/proc/PID/status`.
 pub struct Status(String);
@@ -267,4 +271,20 @@ pub fn rss(start: u64) -> Result<u64> {
 /// Has the kernel call each shrinker.
 pub fn drop_slab() -> Result<()> {
     Ok(fs::write("/proc/sys/vm/drop_caches", "2")?)
+}
+
+/// Returns an entry of a file that has 64 bits for each page.
+pub fn entry(path: &str, page: u64) -> Result<u64> {
+    let mut bytes = [0; 8];
+    let file = File::open(path).with_context(|| path.to_owned())?;
+    file.read_exact_at(&mut bytes, page * 8)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// Returns the PFN of a page of this process, if it is present.
+pub fn pfn(addr: usize) -> Result<Option<u64>> {
+    const PRESENT: u64 = 1 << 63;
+    const PFN: u64 = (1 << 55) - 1;
+    let entry = entry("/proc/self/pagemap", (addr / PAGE) as u64)?;
+    Ok((entry & PRESENT != 0).then_some(entry & PFN))
 }

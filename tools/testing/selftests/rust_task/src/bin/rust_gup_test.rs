@@ -17,15 +17,13 @@ use rust_task::{
     child::Child,
     ktap::{self, did, Test},
     memory::{Memory, PAGE},
+    procfs::{entry, pfn},
     remote::{gup_abi as abi, pidfd_open, Gup},
     userfaultfd,
 };
 use std::{
     fs::{self, File},
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::fs::FileExt,
-    },
+    os::fd::{AsRawFd, OwnedFd},
     path::Path,
     process::Command,
     sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -184,24 +182,11 @@ fn balanced(f: impl Fn() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// Reads a word of a file.
-fn word(path: &str, index: u64) -> Result<u64> {
-    let mut bytes = [0; 8];
-    let file = File::open(path).context(path.to_owned())?;
-    file.read_exact_at(&mut bytes, index * 8)?;
-    Ok(u64::from_ne_bytes(bytes))
-}
-
-/// Returns the PFN of a page of this process.
-fn pfn(addr: usize) -> Result<u64> {
-    const PFN: u64 = (1 << 55) - 1;
-    Ok(word("/proc/self/pagemap", (addr / PAGE) as u64)? & PFN)
-}
-
 /// Returns whether a page of this process is marked as dirty, in the kernel's `struct page`.
 fn is_dirty(addr: usize) -> Result<bool> {
     const DIRTY: u64 = 1 << 4;
-    Ok(word("/proc/kpageflags", pfn(addr)?)? & DIRTY != 0)
+    let pfn = pfn(addr)?.context("the page is not present")?;
+    Ok(entry("/proc/kpageflags", pfn)? & DIRTY != 0)
 }
 
 /// Returns how many mappings by `vmap()` there are in the kernel.
@@ -470,7 +455,8 @@ fn dma() -> Result<()> {
                     let mut dma = dma;
                     while at < end {
                         let (in_page, step) = (at % PAGE, (PAGE - at % PAGE).min(end - at));
-                        let physical = pfn(at)? * PAGE as u64 + in_page as u64;
+                        let pfn = pfn(at)?.context("the page is not present")?;
+                        let physical = pfn * PAGE as u64 + in_page as u64;
                         ensure!(dma == physical, "{dma:#x} instead of {physical:#x}");
                         at += step;
                         dma += step as u64;

@@ -19,15 +19,13 @@ use rust_task::{
     ktap::{self, did, Test},
     memory::{Memory, PAGE},
     mirror::{abi, Mirror, PATH},
+    procfs::pfn,
     remote::pidfd_open,
 };
 use std::{
     fs::{self, File},
     num::NonZeroUsize,
-    os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd},
-        unix::fs::FileExt,
-    },
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
     path::Path,
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
@@ -84,17 +82,6 @@ fn main() -> Result<()> {
 }
 
 const RW: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
-
-/// Returns the PFN of a page of this process, if it is present.
-fn pfn(addr: usize) -> Result<Option<u64>> {
-    const PRESENT: u64 = 1 << 63;
-    const PFN: u64 = (1 << 55) - 1;
-    let mut bytes = [0; 8];
-    let file = File::open("/proc/self/pagemap")?;
-    file.read_exact_at(&mut bytes, (addr / PAGE * 8) as u64)?;
-    let entry = u64::from_ne_bytes(bytes);
-    Ok((entry & PRESENT != 0).then_some(entry & PFN))
-}
 
 /// Checks that each entry of the device's page table is that of the process. Returns how many there
 /// are.
