@@ -127,7 +127,8 @@ impl Mapped {
             Table::ReadWrite(table) => table.sg_table(device.as_bound())?,
         };
         let out = UserPtr::from_addr(entries as usize);
-        let mut out = UserSlice::new(out, count as usize * 16).writer();
+        let size = (count as usize).checked_mul(16).ok_or(EINVAL)?;
+        let mut out = UserSlice::new(out, size).writer();
         let mut used = 0u64;
         for entry in sg_table.iter() {
             // On some architectures, both have 32 bits.

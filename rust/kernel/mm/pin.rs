@@ -486,9 +486,7 @@ impl<A: PinAccess> PinnedPages<A> {
         self.for_each_page(offset, len, |page, in_page, part| {
             // SAFETY: The page is pinned, so it is allocated. `in_page` and the length of `part`
             // are within it, and `part` is within `out`, which is borrowed exclusively.
-            unsafe {
-                bindings::memcpy_from_page(out.add(part.start).cast(), page, in_page, part.len())
-            };
+            unsafe { copy_from_page(out.add(part.start), page, in_page, part.len()) };
         })
     }
 }
@@ -535,9 +533,35 @@ impl PinnedPages<ReadWrite> {
             let bytes = &bytes[part];
             // SAFETY: As in `read()`. The process had the right to write to the page when it was
             // pinned, and Rust code has no reference to its contents.
-            unsafe { bindings::memcpy_to_page(page, in_page, bytes.as_ptr().cast(), bytes.len()) };
+            unsafe { copy_to_page(page, in_page, bytes.as_ptr(), bytes.len()) };
         })
     }
+}
+
+/// Copies bytes of a page, which userspace may change meanwhile.
+///
+/// # Safety
+///
+/// The page must be allocated and have the bytes. `to` must be valid for writes of `len` bytes.
+// Not inlined: LLVM knows `memcpy()`. Of a call that it sees, it may make an access that must not
+// race, or have later code read the bytes of the page instead of the copy.
+#[inline(never)]
+unsafe fn copy_from_page(to: *mut u8, page: *mut bindings::page, offset: usize, len: usize) {
+    // SAFETY: The caller guarantees the requirements.
+    unsafe { bindings::memcpy_from_page(to.cast(), page, offset, len) };
+}
+
+/// Copies bytes to a page, which userspace may access meanwhile.
+///
+/// # Safety
+///
+/// The page must be allocated and have room for the bytes. `from` must be valid for reads of `len`
+/// bytes.
+// Not inlined, as above.
+#[inline(never)]
+unsafe fn copy_to_page(page: *mut bindings::page, offset: usize, from: *const u8, len: usize) {
+    // SAFETY: The caller guarantees the requirements.
+    unsafe { bindings::memcpy_to_page(page, offset, from.cast(), len) };
 }
 
 impl<A: PinAccess> Drop for PinnedPages<A> {

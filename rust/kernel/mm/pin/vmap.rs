@@ -87,6 +87,19 @@ impl Pins {
     }
 }
 
+/// Copies bytes, of which the source or the destination may be accessed by other code meanwhile.
+///
+/// # Safety
+///
+/// The pointers must be valid for an access of `len` bytes, and must not overlap.
+// Not inlined: LLVM knows `memcpy()`. Of a call that it sees, it may make an access that must not
+// race, or have later code read the source instead of the copy.
+#[inline(never)]
+unsafe fn copy_shared(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: The caller guarantees the requirements.
+    unsafe { bindings::memcpy(to.cast(), from.cast(), len) };
+}
+
 /// The owner of [`LongtermPages`] that are mapped in the kernel, at consecutive addresses.
 ///
 /// A driver maps pages that it accesses often, such as a ring that it shares with a process. The
@@ -293,9 +306,8 @@ impl<A: PinAccess> VmapPages<A> {
     pub fn read(&self, offset: usize, out: &mut [u8]) -> Result {
         let from = self.part(offset, out.len())?;
         // SAFETY: The bytes are mapped while this is borrowed. `out` is borrowed exclusively, and
-        // is not in the pages, of which Rust code has no reference to bytes. This is a call of C,
-        // for which bytes may change meanwhile.
-        unsafe { bindings::memcpy(out.as_mut_ptr().cast(), from.cast(), out.len()) };
+        // is not in the pages, of which Rust code has no reference to bytes.
+        unsafe { copy_shared(out.as_mut_ptr(), from, out.len()) };
         Ok(())
     }
 }
@@ -339,7 +351,7 @@ impl VmapPages<ReadWrite> {
         let to = self.part(offset, bytes.len())?;
         // SAFETY: As in `read()`. The pages of `ReadWrite` are mapped with the right to write. The
         // process had it, too, when they were pinned.
-        unsafe { bindings::memcpy(to.cast(), bytes.as_ptr().cast(), bytes.len()) };
+        unsafe { copy_shared(to, bytes.as_ptr(), bytes.len()) };
         Ok(())
     }
 
