@@ -8,6 +8,12 @@ __rust_helper bool rust_helper_in_task(void)
 	return in_task();
 }
 
+/* Also true with softirqs disabled. */
+__rust_helper bool rust_helper_in_interrupt(void)
+{
+	return in_interrupt();
+}
+
 __rust_helper bool rust_helper_preemptible(void)
 {
 	return preemptible();

@@ -930,7 +930,8 @@ pub(crate) fn in_task() -> bool {
 /// Returns whether this is process context with interrupts enabled and, as far as the kernel can
 /// tell, no critical section of a spinlock or of RCU.
 ///
-/// Without `CONFIG_PREEMPT_COUNT`, such a section cannot be found out. See [`might_sleep`].
+/// Without `CONFIG_PREEMPT_COUNT`, such a section cannot be found out, unless it disables softirqs.
+/// See [`might_sleep`].
 #[inline]
 pub(crate) fn may_sleep() -> bool {
     // SAFETY: `preemptible()` only reads the preemption counter and the interrupt state of the
@@ -939,9 +940,12 @@ pub(crate) fn may_sleep() -> bool {
     #[cfg(CONFIG_PREEMPT_COUNT)]
     return unsafe { bindings::preemptible() && bindings::rcu_preempt_depth() == 0 };
 
-    // SAFETY: `irqs_disabled()` only reads the interrupt state of the current CPU.
+    // Interrupts and sections with softirqs disabled are counted in any configuration.
+    //
+    // SAFETY: `in_interrupt()` and `irqs_disabled()` only read the preemption counter and the
+    // interrupt state of the current CPU.
     #[cfg(not(CONFIG_PREEMPT_COUNT))]
-    return in_task() && !unsafe { bindings::irqs_disabled() };
+    return !unsafe { bindings::in_interrupt() || bindings::irqs_disabled() };
 }
 
 /// Checks that userspace addresses refer to the address space that the current task uses.
