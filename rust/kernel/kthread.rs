@@ -189,8 +189,8 @@ struct Shared {
     /// The closure, until `run()` takes it. After that, and until the kthread has exited, nothing
     /// accesses it.
     closure: UnsafeCell<Option<Closure>>,
-    /// 1 if the kthread must stop although `kthread_stop()` has not been called: its module goes,
-    /// it has dropped its own handle, or its handle was dropped where the code must not sleep.
+    /// 1 if the kthread must stop. `kthread_stop()` is called after that, unless the module goes, the
+    /// kthread has dropped its own handle, or that was dropped where the code must not sleep.
     going: Atomic<u32>,
     /// Whether the kthread may call the closure. The release store in [`NewKThread::start`] pairs
     /// with the acquire load in [`run_closure`], and orders the store to `cpu` before it.
@@ -279,15 +279,20 @@ impl Shared {
         Some(waiting(Some(current)))
     }
 
+    /// Sets `going`, before a caller sets `TIF_NOTIFY_SIGNAL`.
+    fn set_going(&self) {
+        // The full ordering puts this store before that of `TIF_NOTIFY_SIGNAL`.
+        // MODEL: kthread-stop/tell
+        self.going.xchg(1, Full);
+    }
+
     /// Tells the kthread to stop. Does not wait.
     ///
     /// # Safety
     ///
     /// `task` must be the task of the kthread, and be valid.
     unsafe fn tell_to_stop(&self, task: *mut bindings::task_struct) {
-        // The full ordering puts this store before that of `TIF_NOTIFY_SIGNAL` below.
-        // MODEL: kthread-stop/tell
-        self.going.xchg(1, Full);
+        self.set_going();
         let parked = self.transition(PARKED, EXITING).is_ok();
         // SAFETY: `task` is a valid kthread, so `to_kthread()` of it is valid. Any code may wake it
         // and set its `TIF_NOTIFY_SIGNAL`, as `kthread_stop()` does. The wake-ups take raw
@@ -950,6 +955,8 @@ impl KThread {
             unsafe { shared.tell_to_stop(self.task.as_ptr()) };
             return EBUSY.to_errno();
         }
+        // `kthread_stop()` does not order its own flag before `TIF_NOTIFY_SIGNAL`.
+        shared.set_going();
         // SAFETY: By the type invariant, `task` is a kthread, and the `ARef` keeps its task valid.
         // `kthread_stop()` has not been called, and is not called again: `shared` has been taken.
         // MODEL: kthread-closure/stop
@@ -1318,7 +1325,7 @@ impl CurrentKThread {
     }
 
     /// Returns whether the kthread must stop, after `TIF_NOTIFY_SIGNAL` has ended a wait, as it
-    /// counts as a signal. `kthread_stop()` and `tell_to_stop()` set it last.
+    /// counts as a signal. `set_going()` is called before it is set.
     fn stopped_by_signal(&self) -> bool {
         // SAFETY: By the type invariant, `shared` is valid while a reference to `self` exists.
         let shared = unsafe { self.shared.as_ref() };
