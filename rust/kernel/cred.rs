@@ -9,6 +9,8 @@ use crate::c_struct::saturate;
 use crate::{
     bindings,
     c_struct::impl_refcounted,
+    error::Result,
+    security::SecurityCtx,
     sync::aref::ARef,
     task::{
         CurrentTask,
@@ -106,6 +108,38 @@ impl Credential {
         // `security_cred_getsecid()` writes the result to a local variable.
         unsafe { bindings::security_cred_getsecid(self.as_ptr(), &mut secid) };
         secid
+    }
+
+    /// Returns the label that the LSMs have assigned to these credentials, as a string.
+    ///
+    /// # Errors
+    ///
+    /// - `EOPNOTSUPP`: No security module has labels.
+    /// - Those of the security module.
+    ///
+    /// # Context
+    ///
+    /// Process context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::cred::Credential;
+    ///
+    /// /// Returns the length of a label, or 0 if there is none.
+    /// fn label_len(cred: &Credential) -> usize {
+    ///     cred.security_ctx().map_or(0, |label| label.as_bytes().len())
+    /// }
+    /// # let _ = label_len(current!().cred());
+    /// ```
+    #[doc(alias("security_secid_to_secctx", "security_cred_getlsmblob"))]
+    pub fn security_ctx(&self) -> Result<SecurityCtx> {
+        // Later kernels have a safe function.
+        #[allow(unused_unsafe)]
+        // SAFETY: These credentials have the ID, and are allocated by the type invariant.
+        unsafe {
+            SecurityCtx::from_secid(self.get_secid())
+        }
     }
 
     /// Returns the real user ID. Processes of this user may send signals to the task.

@@ -29,11 +29,11 @@ use core::{
 /// # Examples
 ///
 /// ```
-/// use kernel::{cred::Credential, security::SecurityCtx};
+/// use kernel::cred::Credential;
 ///
 /// /// Logs the label of a caller, if a security module has given it one.
 /// fn log(cred: &Credential) {
-///     if let Ok(ctx) = SecurityCtx::from_secid(cred.get_secid()) {
+///     if let Ok(ctx) = cred.security_ctx() {
 ///         pr_info!("{} bytes: {:?}\n", ctx.len(), ctx.as_bytes());
 ///     }
 /// }
@@ -48,6 +48,8 @@ pub struct SecurityCtx {
 impl SecurityCtx {
     /// Returns the security context of an ID.
     ///
+    /// [`Credential::security_ctx`](crate::cred::Credential::security_ctx) is the safe function.
+    ///
     /// # Errors
     ///
     /// - `EOPNOTSUPP`: no security module has contexts.
@@ -57,16 +59,21 @@ impl SecurityCtx {
     ///
     /// Process context.
     ///
+    /// # Safety
+    ///
+    /// The ID must be that of an object which keeps it until this returns. `apparmor_secid_to_secctx()`
+    /// takes no reference on the label that it finds for another one.
+    ///
     /// # Examples
     ///
     /// See [`SecurityCtx`].
     #[doc(alias = "security_secid_to_secctx")]
-    pub fn from_secid(secid: u32) -> Result<Self> {
+    pub unsafe fn from_secid(secid: u32) -> Result<Self> {
         let mut ctx = Self {
             data: ptr::null_mut(),
             len: 0,
         };
-        // SAFETY: Both pointers are valid for writes. The hook of a security module checks the ID.
+        // SAFETY: Both pointers are valid for writes. The caller guarantees the ID.
         let result =
             unsafe { bindings::security_secid_to_secctx(secid, &mut ctx.data, &mut ctx.len) };
         if let Err(err) = to_result(result) {
@@ -87,10 +94,7 @@ impl SecurityCtx {
     /// # Examples
     ///
     /// ```
-    /// use kernel::security::SecurityCtx;
-    ///
-    /// let secid = current!().cred().get_secid();
-    /// assert!(!SecurityCtx::from_secid(secid).is_ok_and(|ctx| ctx.is_empty()));
+    /// assert!(!current!().cred().security_ctx().is_ok_and(|ctx| ctx.is_empty()));
     /// ```
     #[inline]
     pub fn is_empty(&self) -> bool {
