@@ -25,6 +25,7 @@
 use kernel::{
     c_str, cdev,
     cdev::CharDeviceRegistration,
+    cred::Credential,
     fs::file,
     fs::file::File,
     impl_has_vm_ops, ioctl, mm,
@@ -217,8 +218,8 @@ struct Description {
     len: usize,
     /// A `pid_t` may be that of another process by now, and an `ARef<Task>` would keep more memory.
     sender: ARef<pid::Pid>,
-    euid: task::Kuid,
-    secid: u32,
+    /// Its effective UID and its label.
+    cred: ARef<Credential>,
 }
 
 impl Window {
@@ -333,7 +334,7 @@ impl cdev::CharDevice for Mailbox {
         vma.set_io();
         vma.set_mixedmap();
 
-        let mut slots = KVec::with_capacity(vma.vma_pages(), GFP_KERNEL)?;
+        let mut slots = KVec::with_capacity(vma.vma_pages(), GFP_KERNEL_ACCOUNT)?;
         for _ in 0..vma.vma_pages() {
             slots.push(Slot::default(), GFP_KERNEL)?;
         }
@@ -498,7 +499,7 @@ impl Mailbox {
         let charge = Charge::new(self.shared.clone(), count)?;
         // Allocated now, for when the lock is held.
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
-        let mut pages = KVec::with_capacity(count, GFP_KERNEL)?;
+        let mut pages = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
         for _ in 0..count {
             pages.push(None, GFP_KERNEL)?;
         }
@@ -531,8 +532,7 @@ impl Mailbox {
             first,
             len,
             sender: task.get_task_pid(tgid).ok_or(ESRCH)?,
-            euid: task.cred().euid(),
-            secid: task.cred().get_secid(),
+            cred: task.cred().into(),
         };
         let mut state = to.state.lock();
         let window = state.window.as_mut().ok_or(EPIPE)?;
@@ -582,10 +582,9 @@ impl Mailbox {
 
     /// Implements [`abi::RECEIVE`].
     fn receive(&self, arg: usize, limit: u64) -> Result {
+        let whole = || user(arg, ioctl::_IOC_SIZE(RECEIVE)).reader_writer();
+        let [timeout, context, room]: [u64; 3] = whole().0.read()?;
         loop {
-            let (mut args, mut out) = user(arg, ioctl::_IOC_SIZE(RECEIVE)).reader_writer();
-            let [timeout, context, room]: [u64; 3] = args.read()?;
-
             let oldest = self.wait(&self.readers, limit.min(timeout), |state| {
                 let window = state.own_window();
                 let oldest = |window: &mut Window| {
@@ -598,19 +597,20 @@ impl Mailbox {
 
             // As the caller sees the sender, from its own namespaces.
             let pid = about.sender.pid_vnr() as u64;
-            let euid = about.euid.into_uid_munged(current!().user_ns()).into();
+            let euid = about.cred.euid();
+            let euid = euid.into_uid_munged(current!().user_ns()).into();
             // Without a security module, there is no context.
-            let secctx = SecurityCtx::from_secid(about.secid).ok();
+            let secctx = about.cred.security_ctx().ok();
             let secctx = secctx.as_ref().map_or(&[][..], SecurityCtx::as_bytes);
             let stored = secctx.len().min(room.try_into().unwrap_or(usize::MAX));
             let context_at = usize::try_from(context).map_err(|_| EFAULT)?;
-            let mut context_out = user(context_at, stored).writer();
-            context_out.write_slice(&secctx[..stored])?;
-            let (secctx_len, len) = (secctx.len() as u64, about.len as u64);
-            let offset = (about.first * PAGE_SIZE) as u64;
-            // The fields of `abi::Received`.
-            let received = [timeout, context, secctx_len, id, offset, len, pid, euid];
-            out.write::<[u64; 8]>(&received)?;
+            let mut out = user(context_at, stored).writer();
+            out.write_slice(&secctx[..stored])?;
+            let (offset, len) = ((about.first * PAGE_SIZE) as u64, about.len as u64);
+            // The fields of `abi::Received`. What is read stays, for a call that is restarted.
+            let mut out = whole().1;
+            out.write(&[timeout, context, room])?;
+            out.write(&[secctx.len() as u64, id, offset, len, pid, euid])?;
 
             // The message counts as received now, so none is lost by a fault above or by the death
             // of this thread. If another thread has received it meanwhile, this one tries again.

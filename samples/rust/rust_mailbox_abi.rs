@@ -68,8 +68,10 @@ pub struct Received {
     pub timeout: u64,
     /// In: where the security context of the sender is stored.
     pub context: u64,
-    /// In: the size of the buffer for the security context. Out: the length of the security
-    /// context, of which the first bytes are stored. 0 if the kernel has no security module.
+    /// In: the size of the buffer for the security context.
+    pub room: u64,
+    /// Out: the length of the security context, of which the first bytes are stored. 0 if the kernel
+    /// has no security module.
     pub context_len: u64,
     /// Out: the ID of the message, for [`RELEASE`].
     pub id: u64,
