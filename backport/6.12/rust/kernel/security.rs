@@ -61,8 +61,8 @@ impl SecurityCtx {
     ///
     /// # Safety
     ///
-    /// The ID must be that of an object which keeps it until this returns. `apparmor_secid_to_secctx()`
-    /// takes no reference on the label that it finds for another one.
+    /// The ID must be that of an object which keeps it until this returns. For another one,
+    /// `apparmor_secid_to_secctx()` takes no reference on the label that it finds.
     ///
     /// # Examples
     ///
