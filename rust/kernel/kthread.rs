@@ -189,8 +189,8 @@ struct Shared {
     /// The closure, until `run()` takes it. After that, and until the kthread has exited, nothing
     /// accesses it.
     closure: UnsafeCell<Option<Closure>>,
-    /// 1 if the kthread must stop. `kthread_stop()` is called after that, unless the module goes, the
-    /// kthread has dropped its own handle, or that was dropped where the code must not sleep.
+    /// 1 if the kthread must stop. `kthread_stop()` is called after that, unless the module goes,
+    /// the kthread has dropped its own handle, or that was dropped where the code must not sleep.
     going: Atomic<u32>,
     /// Whether the kthread may call the closure. The release store in [`NewKThread::start`] pairs
     /// with the acquire load in [`run_closure`], and orders the store to `cpu` before it.

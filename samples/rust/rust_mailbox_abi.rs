@@ -70,8 +70,8 @@ pub struct Received {
     pub context: u64,
     /// In: the size of the buffer for the security context.
     pub room: u64,
-    /// Out: the length of the security context, of which the first bytes are stored. 0 if the kernel
-    /// has no security module.
+    /// Out: the length of the security context, of which the first bytes are stored. 0 if the
+    /// kernel has no security module.
     pub context_len: u64,
     /// Out: the ID of the message, for [`RELEASE`].
     pub id: u64,

@@ -252,8 +252,8 @@ impl UserPage {
     /// ```
     #[doc(alias("memzero_page", "zero_user"))]
     pub fn zero_range(&mut self, offset: usize, len: usize) -> Result {
-        // SAFETY: As in `copy_from_user()`. Other code that has pinned the page, or maps it, has it at
-        // another address, and no reference to its bytes.
+        // SAFETY: As in `copy_from_user()`. Other code that has pinned the page, or maps it, has it
+        // at another address, and no reference to its bytes.
         unsafe { self.page.fill_zero_raw(offset, len) }
     }
 }
