@@ -124,11 +124,14 @@ fn goal(tree: &Path, file: &Path) -> Option<String> {
     None
 }
 
-/// Returns all Rust files.
+/// Returns all Rust files, but for those of modules that are built against a complete kernel.
 fn sources_of(build: &Build) -> Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
     for top in TOPS {
         sources(&build.tree, Path::new(top), &mut found)?;
+    }
+    for file in build.manifest.module.iter().flat_map(|m| &m.files) {
+        found.remove(file);
     }
     Ok(found)
 }
