@@ -63,6 +63,10 @@ fn run() -> Result<bool> {
         .base()
         .set_custom("rustfix", RustfixMode::Disabled);
 
+    let release = objects.join("include/config/kernel.release");
+    let release = fs::read_to_string(&release)
+        .with_context(|| format!("{}: build the kernel first", release.display()))?;
+
     println!("KTAP version 1");
     let count = Arc::new(AtomicUsize::new(0));
     let ktap = Ktap {
@@ -74,6 +78,7 @@ fn run() -> Result<bool> {
         |path, config| {
             ui_test::default_file_filter(path, config)
                 .filter(|_| path.extension().is_some_and(|e| e == "rs"))
+                .filter(|_| is_for(path, &release))
         },
         |_, _| {},
         ktap,
@@ -82,6 +87,21 @@ fn run() -> Result<bool> {
 
     println!("1..{}", count.load(Ordering::Relaxed));
     Ok(passed)
+}
+
+/// Returns whether a case is for this kernel. A case of a later API has a line "// Linux X.Y and
+/// later".
+fn is_for(case: &Path, release: &str) -> bool {
+    let text = fs::read_to_string(case).unwrap_or_default();
+    let mut lines = text.lines();
+    let since = lines.find_map(|l| l.strip_prefix("// Linux ")?.strip_suffix(" and later"));
+    since.is_none_or(|since| version(release) >= version(since))
+}
+
+/// Returns the first two numbers of a release.
+fn version(release: &str) -> Vec<u32> {
+    let numbers = release.split(|c: char| !c.is_ascii_digit());
+    numbers.filter_map(|n| n.parse().ok()).take(2).collect()
 }
 
 /// Returns the command that compiled `model`, without its input and output, and with absolute

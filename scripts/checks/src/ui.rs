@@ -71,11 +71,14 @@ fn public_type(line: &str) -> Option<&str> {
     Some(&name[..end.unwrap_or(name.len())])
 }
 
-/// Returns the directory name of a type: `vma_ref` for `VmaRef`. `KThread` is one word.
+/// Returns the directory name of a type: `vma_ref` for `VmaRef`, `pinned_sg_table` for
+/// `PinnedSGTable`. `KThread` is one word.
 fn snake(name: &str) -> String {
+    let name: Vec<_> = name.replace("KThread", "Kthread").chars().collect();
     let mut snake = String::new();
-    for c in name.replace("KThread", "Kthread").chars() {
-        if c.is_uppercase() && !snake.is_empty() {
+    for (i, c) in name.iter().enumerate() {
+        let lowercase = |i: usize| name.get(i).is_some_and(|c| c.is_lowercase());
+        if c.is_uppercase() && i > 0 && (lowercase(i - 1) || lowercase(i + 1)) {
             snake.push('_');
         }
         snake.extend(c.to_lowercase());
@@ -95,6 +98,7 @@ mod tests {
             ("KThread", "kthread"),
             ("NewKThread", "new_kthread"),
             ("CurrentKThread", "current_kthread"),
+            ("PinnedSGTable", "pinned_sg_table"),
         ] {
             assert_eq!(snake(name), directory);
         }
