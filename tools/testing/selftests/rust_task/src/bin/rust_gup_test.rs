@@ -73,8 +73,15 @@ fn main() -> Result<()> {
     ktap::run(TESTS)
 }
 
-/// Runs a program of the kernel's selftests, and returns its results.
-fn run(program: &str, arguments: &[&str]) -> Result<Vec<String>> {
+/// What a program of the kernel's selftests has printed.
+struct Output {
+    results: Vec<String>,
+    /// The microseconds of the pins and of the drops, if the program measures them.
+    times: Option<(u64, u64)>,
+}
+
+/// Runs a program of the kernel's selftests.
+fn run(program: &str, arguments: &[&str]) -> Result<Output> {
     let path = Path::new(DIR).join(program);
     let output = Command::new(&path).args(arguments).output();
     let output = output.with_context(|| path.display().to_string())?;
@@ -84,7 +91,18 @@ fn run(program: &str, arguments: &[&str]) -> Result<Vec<String>> {
             .iter()
             .any(|start| line.starts_with(start))
     });
-    Ok(results.map(str::to_owned).collect())
+    Ok(Output {
+        results: results.map(str::to_owned).collect(),
+        // Those of the last round, in which the caches are warm.
+        times: text.lines().filter_map(times).next_back(),
+    })
+}
+
+/// Parses the line of `gup_test` with the times of a round.
+fn times(line: &str) -> Option<(u64, u64)> {
+    let (_, times) = line.split_once(": Time: get:")?;
+    let (get, put) = times.strip_suffix(" us")?.split_once(" put:")?;
+    Some((get.parse().ok()?, put.parse().ok()?))
 }
 
 /// Runs a program on the driver in C, if the kernel has it, and then on ours, and checks that the
@@ -100,6 +118,17 @@ fn compare(program: &str, arguments: &[&str], least: usize) -> Result<()> {
     let ours = run(program, arguments);
     umount(C)?;
     let ours = ours?;
+    for (whose, times) in [("C", c.times), ("Rust", ours.times)] {
+        if let Some((get, put)) = times {
+            let call = arguments.join(" ");
+            did(&format!("{program} {call}, us of the pins in {whose}"), get);
+            did(
+                &format!("{program} {call}, us of the drops in {whose}"),
+                put,
+            );
+        }
+    }
+    let (c, ours) = (c.results, ours.results);
     let different = c.iter().zip(&ours).find(|(c, ours)| c != ours);
     ensure!(
         different.is_none() && c.len() == ours.len(),
@@ -118,14 +147,11 @@ fn compare(program: &str, arguments: &[&str], least: usize) -> Result<()> {
 }
 
 fn gup_test() -> Result<()> {
-    for mode in ["-a", "-b", "-L"] {
+    // 4 MiB. Ours makes one short pin of all pages, so that C makes one, too.
+    for (mode, pages_per_call) in [("-a", "1024"), ("-b", "1024"), ("-L", "16")] {
         for access in ["-w", "-W"] {
-            // 4 MiB, 16 pages for each call.
-            compare(
-                "gup_test",
-                &[mode, access, "-m", "4", "-n", "16", "-r", "2"],
-                1,
-            )?;
+            let call = [mode, access, "-m", "4", "-n", pages_per_call, "-r", "2"];
+            compare("gup_test", &call, 1)?;
         }
     }
     Ok(())
