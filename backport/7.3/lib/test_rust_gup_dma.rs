@@ -24,11 +24,17 @@ use kernel::{
         ReadWrite, //
     },
     prelude::*,
-    scatterlist::PinnedSGTable,
+    scatterlist::{
+        PinnedSGTable,
+        SGTable, //
+    },
     str::CString,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        rcu, //
     },
     uaccess::{
         UserPtr,
@@ -122,44 +128,51 @@ impl Mapped {
             0 => Table::ReadOnly(pin(&device, addr as usize, len as usize, dir)?),
             _ => Table::ReadWrite(pin(&device, addr as usize, len as usize, dir)?),
         };
-        let sg_table = match &table {
-            Table::ReadOnly(table) => table.sg_table(device.as_bound())?,
-            Table::ReadWrite(table) => table.sg_table(device.as_bound())?,
+        let mapped = Self {
+            device: Some(device),
+            table,
         };
         let out = UserPtr::from_addr(entries as usize);
         let size = (count as usize).checked_mul(16).ok_or(EINVAL)?;
         let mut out = UserSlice::new(out, size).writer();
-        let mut used = 0u64;
-        for entry in sg_table.iter() {
-            // On some architectures, both have 32 bits.
-            #[allow(clippy::useless_conversion)]
-            let (addr, len) = (u64::from(entry.dma_address()), u64::from(entry.dma_len()));
-            out.write(&addr)?;
-            out.write(&len)?;
-            used += 1;
+        let used = mapped.with_table(|table| table.iter().count())?;
+        let mut copy = KVec::with_capacity(used, GFP_KERNEL)?;
+        // A copy to userspace may sleep, which this closure must not.
+        mapped.with_table(|table| {
+            table.iter().try_for_each(|entry| {
+                // On some architectures, both have 32 bits.
+                #[allow(clippy::useless_conversion)]
+                let entry = (u64::from(entry.dma_address()), u64::from(entry.dma_len()));
+                copy.push(entry, GFP_ATOMIC)
+            })
+        })??;
+        for (addr, len) in &copy {
+            out.write(addr)?;
+            out.write(len)?;
         }
         writer.write(&addr)?;
         writer.write(&len)?;
         writer.write(&entries)?;
-        writer.write(&used)?;
-        Ok(Self {
-            device: Some(device),
-            table,
-        })
+        writer.write(&(used as u64))?;
+        Ok(mapped)
+    }
+
+    /// Runs `f` with the table, which stays mapped for that time.
+    fn with_table<R>(&self, f: impl FnOnce(&SGTable) -> R) -> Result<R> {
+        let guard = rcu::read_lock();
+        Ok(f(match &self.table {
+            Table::ReadOnly(table) => table.sg_table(&guard)?,
+            Table::ReadWrite(table) => table.sg_table(&guard)?,
+        }))
     }
 
     /// Unbinds the device, while the pages are mapped.
     pub(crate) fn unbind(&mut self) -> Result {
         let device = self.device.take().ok_or(ENODEV)?;
-        let other = Faux::new()?;
-        let result = match &self.table {
-            Table::ReadOnly(table) => table.sg_table(other.as_bound()).map(drop),
-            Table::ReadWrite(table) => table.sg_table(other.as_bound()).map(drop),
-        };
+        self.with_table(|_| ())?;
         drop(device);
-        // The table is not that of the other device.
-        match result {
-            Err(EINVAL) => Ok(()),
+        match self.with_table(|_| ()) {
+            Err(ENXIO) => Ok(()),
             _ => Err(EIO),
         }
     }

@@ -6,15 +6,11 @@
 
 // Linux 6.18 and later
 
-use kernel::{
-    device::{Bound, Device},
-    mm::pin::ReadWrite,
-    prelude::*,
-    scatterlist::PinnedSGTable,
-};
+use kernel::{mm::pin::ReadWrite, prelude::*, scatterlist::PinnedSGTable, sync::rcu};
 
-pub fn entries(buffer: PinnedSGTable<ReadWrite>, dev: &Device<Bound>) -> Result<usize> {
-    let table = buffer.sg_table(dev)?;
+pub fn entries(buffer: PinnedSGTable<ReadWrite>) -> Result<usize> {
+    let guard = rcu::read_lock();
+    let table = buffer.sg_table(&guard)?;
     #[cfg(bad)]
     drop(buffer);
     //~[bad]^ ERROR: cannot move out of `buffer` because it is borrowed

@@ -23,6 +23,7 @@ use crate::{
     },
     page::PAGE_SIZE,
     prelude::*,
+    sync::rcu,
     task::may_sleep,
     types::Opaque, //
 };
@@ -153,7 +154,8 @@ impl Mapped {
 ///     dma::DataDirection,
 ///     mm::pin::{Accounting, ReadWrite},
 ///     page::PAGE_SIZE,
-///     scatterlist::PinnedSGTable, //
+///     scatterlist::PinnedSGTable,
+///     sync::rcu, //
 /// };
 ///
 /// /// Maps memory of the current process for DMA, and returns how many entries the table has.
@@ -165,7 +167,7 @@ impl Mapped {
 ///     let pages = current!().pin_user_pages_longterm(addr, len, Accounting::PinnedVm)?;
 ///     let buffer = PinnedSGTable::new(dev, pages, DataDirection::FromDevice)?;
 ///     let mut entries = 0;
-///     for entry in buffer.sg_table(dev)?.iter() {
+///     for entry in buffer.sg_table(&rcu::read_lock())?.iter() {
 ///         // Here the device is told `entry.dma_address()` and `entry.dma_len()`.
 ///         # assert_eq!(entry.dma_address() % PAGE_SIZE as u64, 8);
 ///         # assert_eq!(entry.dma_len(), 100);
@@ -205,11 +207,10 @@ impl Mapped {
 /// # let pages: LongtermPages<ReadOnly> =
 /// #     current!().pin_user_pages_longterm(addr, 1, Accounting::PinnedVm)?;
 /// # let table = PinnedSGTable::new(bound, pages, DataDirection::ToDevice)?;
-/// # assert!(table.sg_table(bound).is_ok());
+/// # assert!(table.sg_table(&rcu::read_lock()).is_ok());
 /// # // SAFETY: The faux device has not been destroyed. This call unbinds it.
 /// # unsafe { bindings::faux_device_destroy(raw.cast()) };
-/// # // SAFETY: This stands for a device that is bound again. `sg_table()` does not use it.
-/// # assert_eq!(table.sg_table(unsafe { dev.as_bound() }).err(), Some(ENXIO));
+/// # assert_eq!(table.sg_table(&rcu::read_lock()).err(), Some(ENXIO));
 /// # assert_eq!(mm.pinned_vm(), 1);
 /// # drop(table);
 /// # assert_eq!(mm.pinned_vm(), 0);
@@ -264,29 +265,27 @@ impl<A: PinAccess> PinnedSGTable<A> {
         Ok(Self { mapped, pages })
     }
 
-    /// Returns the table, as long as the driver is bound to the device that it is mapped for.
+    /// Returns the table, unless the driver has been unbound from the device.
+    ///
+    /// The table stays mapped while the RCU read lock is held: an unbind waits for the end of the
+    /// grace period before it unmaps. A [`Device<Bound>`] would not do, as a handler of the driver
+    /// may have one until its own registration is released, which may be after the unmap.
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: The pages are mapped for another device.
     /// - `ENXIO`: The driver has been unbound from the device since it mapped the pages.
     ///
     /// # Context
     ///
     /// Any context, including NMI.
-    pub fn sg_table<'a>(&'a self, dev: &'a Device<Bound>) -> Result<&'a SGTable> {
-        let dma = &self.mapped.dma;
-        if dma.device().as_raw() != dev.as_raw() {
-            return Err(EINVAL);
-        }
-        // The device may have been bound again, so `Devres::access()` would not do.
-        if dma.try_access().is_none() {
-            return Err(ENXIO);
-        }
-        // SAFETY: The table is dropped with this, which is borrowed. It is mapped for `dev`, as
-        // checked above. The device is bound for the time of the borrow, so the table is not
-        // unmapped meanwhile, and nothing else changes it.
-        Ok(unsafe { SGTable::from_raw(self.mapped.table.as_raw()) })
+    pub fn sg_table<'a>(&'a self, guard: &'a rcu::Guard) -> Result<&'a SGTable> {
+        let mapped = &self.mapped;
+        mapped.dma.try_access_with_guard(guard).ok_or(ENXIO)?;
+        // SAFETY: The table is dropped with `self`, which is borrowed. By the invariants of
+        // `Mapped`, it is mapped, as it has not been revoked. `Revocable::revoke()` waits for the
+        // end of a grace period before it drops the `DmaMappedSgt`, which unmaps the table. The RCU
+        // read lock is held for the time of the borrow. Nothing else changes the table.
+        Ok(unsafe { SGTable::from_raw(mapped.table.as_raw()) })
     }
 
     /// Returns the pages.

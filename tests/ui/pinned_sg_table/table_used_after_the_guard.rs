@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+//@revisions: good bad
+//@[good] check-pass
+
+//! The table is borrowed from the RCU read lock, which keeps it mapped if the driver is unbound.
+
+// Linux 6.18 and later
+
+use kernel::{mm::pin::ReadWrite, prelude::*, scatterlist::PinnedSGTable, sync::rcu};
+
+pub fn entries(buffer: &PinnedSGTable<ReadWrite>) -> Result<usize> {
+    let guard = rcu::read_lock();
+    let table = buffer.sg_table(&guard)?;
+    #[cfg(bad)]
+    drop(guard);
+    //~[bad]^ ERROR: cannot move out of `guard` because it is borrowed
+    Ok(table.iter().count())
+}
