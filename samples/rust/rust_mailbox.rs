@@ -23,40 +23,37 @@
 //! fault takes the mmap lock, and may wait for as long as userspace likes (`userfaultfd()`, FUSE).
 
 use kernel::{
-    c_str, cdev,
+    c_str,
+    cdev,
     cdev::CharDeviceRegistration,
     cred::Credential,
     fs::file,
     fs::file::File,
-    impl_has_vm_ops, ioctl, mm,
+    impl_has_vm_ops,
+    ioctl,
+    mm,
     mm::vm_ops,
     new_spinlock,
     page::PAGE_SIZE,
     pid,
     prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNodeReservation, //
-    },
+    rbtree::RBTree,
+    rbtree::RBTreeNodeReservation,
     security::SecurityCtx,
     shrinker,
     shrinker::ShrinkControl,
-    sync::{
-        aref::ARef,
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        Arc,
-        ArcBorrow,
-        SpinLock, //
-    },
+    sync::aref::ARef,
+    sync::atomic::Atomic,
+    sync::atomic::Relaxed,
+    sync::Arc,
+    sync::ArcBorrow,
+    sync::SpinLock,
     task,
     task::poll_events::*,
     task::FilePollTable,
     time::msecs_to_jiffies,
     types::ScopeGuard,
-    uaccess::UserSlice,
+    uaccess::UserSlice, //
 };
 
 #[path = "rust_mailbox_abi.rs"]
@@ -75,10 +72,10 @@ const RECEIVE: u32 = ioctl::_IOWR::<abi::Received>(abi::MAGIC, abi::RECEIVE);
 const RELEASE: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::RELEASE);
 const STATS: u32 = ioctl::_IOR::<abi::Stats>(abi::MAGIC, abi::STATS);
 
-/// The number of messages, of pages that they hold or will hold, and of all pages in windows.
+/// The number of messages, of all pages in windows, and of those that hold no message.
 static MESSAGES: Atomic<usize> = Atomic::new(0);
-static HELD: Atomic<usize> = Atomic::new(0);
 static PAGES: Atomic<usize> = Atomic::new(0);
+static FREE: Atomic<usize> = Atomic::new(0);
 
 struct MailboxModule {
     _device: Pin<KBox<CharDeviceRegistration<Mailbox>>>,
@@ -101,7 +98,6 @@ impl kernel::Module for MailboxModule {
         let name = format_args!("rust_mailbox");
         let shrinker = shrinker::ShrinkerRegistration::register(name, shared.clone());
         let device = CharDeviceRegistration::register(options, shared);
-
         Ok(Self {
             _shrinker: KBox::pin_init(shrinker, GFP_KERNEL)?,
             _device: KBox::pin_init(device, GFP_KERNEL)?,
@@ -147,7 +143,6 @@ impl Charge {
         all.insert(node.into_node(user, charged));
         drop(all);
         MESSAGES.fetch_add(1, Relaxed);
-        HELD.fetch_add(pages, Relaxed);
         Ok(Self {
             shared,
             user,
@@ -159,7 +154,6 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         MESSAGES.fetch_sub(1, Relaxed);
-        HELD.fetch_sub(self.pages, Relaxed);
         let mut all = self.shared.charged.lock();
         if let Some(charged) = all.get_mut(&self.user) {
             *charged -= abi::OVERHEAD + self.pages * PAGE_SIZE;
@@ -189,6 +183,18 @@ struct Slot {
     page: Option<WindowPage>,
     /// A message, its sender or the shrinker owns the page, and needs no lock to access it.
     is_taken: bool,
+}
+
+impl Slot {
+    fn take_page(&mut self) -> Option<WindowPage> {
+        self.page.take().inspect(|_| _ = FREE.fetch_sub(1, Relaxed))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.take_page();
+    }
 }
 
 struct Window {
@@ -238,7 +244,7 @@ impl Window {
         };
         for (slot, page) in self.slots[first..].iter_mut().zip(pages) {
             slot.is_taken = true;
-            *page = slot.page.take();
+            *page = slot.take_page();
         }
         Some(first)
     }
@@ -247,6 +253,7 @@ impl Window {
     fn put(&mut self, first: usize, pages: &mut [Option<WindowPage>]) {
         for (slot, page) in self.slots[first..].iter_mut().zip(pages) {
             slot.page = page.take();
+            FREE.fetch_add(slot.page.iter().count(), Relaxed);
             slot.is_taken = false;
         }
     }
@@ -333,7 +340,6 @@ impl cdev::CharDevice for Mailbox {
         vma.set_dontcopy();
         vma.set_io();
         vma.set_mixedmap();
-
         let mut slots = KVec::with_capacity(vma.vma_pages(), GFP_KERNEL_ACCOUNT)?;
         for _ in 0..vma.vma_pages() {
             slots.push(Slot::default(), GFP_KERNEL)?;
@@ -503,7 +509,6 @@ impl Mailbox {
         for _ in 0..count {
             pages.push(None, GFP_KERNEL)?;
         }
-
         // The receiver may end after each step. If one fails, also as this process is killed, the
         // guard puts the pages back, without a part of the message.
         let take = |state: &mut State| match &mut state.window {
@@ -641,8 +646,8 @@ impl Mailbox {
     fn stats(&self, arg: usize) -> Result {
         let charged: usize = self.shared.charged.lock().values().sum();
         // The fields of `abi::Stats`.
-        let stats =
-            [PAGES.load(Relaxed), free(), MESSAGES.load(Relaxed), charged].map(|n| n as u64);
+        let [pages, free, messages] = [&PAGES, &FREE, &MESSAGES].map(|n| n.load(Relaxed));
+        let stats = [pages, free, messages, charged].map(|n| n as u64);
         user(arg, ioctl::_IOC_SIZE(STATS)).writer().write(&stats)
     }
 
@@ -657,7 +662,7 @@ impl Mailbox {
                 let index = slots.iter().position(|slot| slot.page.is_some());
                 let index = index.ok_or(ENOENT)?;
                 slots[index].is_taken = true;
-                let _page = slots[index].page.take();
+                let _page = slots[index].take_page();
                 drop(state);
                 // The slot is taken, so no sender maps another page there meanwhile.
                 vma.zap_vma_range(vma.start() + index * PAGE_SIZE, PAGE_SIZE)?;
@@ -670,16 +675,11 @@ impl Mailbox {
     }
 }
 
-/// Returns the number of pages that hold no message, or less while messages are being sent.
-fn free() -> usize {
-    PAGES.load(Relaxed).saturating_sub(HELD.load(Relaxed))
-}
-
 impl shrinker::Shrinker for Shared {
     type Ptr = Arc<Self>;
 
     fn count_objects(_me: ArcBorrow<'_, Self>, _: &ShrinkControl) -> usize {
-        free()
+        FREE.load(Relaxed)
     }
 
     fn scan_objects(me: ArcBorrow<'_, Self>, control: &mut ShrinkControl) -> Option<usize> {

@@ -1074,6 +1074,15 @@ fn pressure() -> Result<()> {
     mailbox.release(second.id)?;
     let stats = mailbox.stats()?;
     ensure!((stats.pages, stats.free) == (350, 200), "{stats:?}");
+    // The message of a sender that waits for slots does not count as one that holds pages.
+    let waiting = Child::start(|| Ok(Mailbox::open()?.send(me, PORT, &[5; 460 * PAGE])?))?;
+    wait_until_asleep(waiting.pid())?;
+    let stats = mailbox.stats()?;
+    ensure!(
+        (stats.pages, stats.free, stats.messages) == (350, 200, 3),
+        "{stats:?}"
+    );
+    waiting.kill()?;
     wait_for("the pages have not been freed", || {
         drop_slab()?;
         Ok(mailbox.stats()?.free == 0)
