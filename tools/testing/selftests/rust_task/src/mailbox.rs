@@ -39,7 +39,8 @@ pub const FOREVER: u64 = u64::MAX;
 /// An open file of the driver, and its window.
 pub struct Mailbox {
     file: File,
-    window: Option<(NonNull<c_void>, usize)>,
+    /// The address of the window, and its size.
+    window: Option<(usize, usize)>,
 }
 
 impl Mailbox {
@@ -76,17 +77,20 @@ impl Mailbox {
 
     pub fn map(&mut self, pages: usize) -> Result<(), Errno> {
         let at = self.map_with(pages, ProtFlags::PROT_READ, MapFlags::MAP_SHARED)?;
-        self.window = Some((at, pages * PAGE));
+        self.window = Some((at.as_ptr() as usize, pages * PAGE));
         Ok(())
     }
 
     /// Returns the address of the window.
     pub fn window(&self) -> NonNull<c_void> {
-        self.window.expect("the file is mapped").0
+        let (at, _) = self.window.expect("the file is mapped");
+        NonNull::new(at as *mut c_void).expect("it is mapped somewhere else")
     }
 
     pub fn unmap(&mut self) -> Result<(), Errno> {
-        let (at, len) = self.window.take().ok_or(Errno::EINVAL)?;
+        let (_, len) = self.window.ok_or(Errno::EINVAL)?;
+        let at = self.window();
+        self.window = None;
         // SAFETY: Nothing has a reference to the window.
         unsafe { munmap(at, len) }
     }
@@ -148,9 +152,7 @@ impl Mailbox {
         let (at, size) = self.window.expect("the file is mapped");
         assert!((offset + len) as usize <= size);
         // SAFETY: The message is in the window, and nothing writes to it before it is released.
-        unsafe {
-            slice::from_raw_parts(at.as_ptr().cast::<u8>().add(offset as usize), len as usize)
-        }
+        unsafe { slice::from_raw_parts((at + offset as usize) as *const u8, len as usize) }
     }
 
     /// Receives a message, and releases it. Returns it and its bytes.

@@ -20,6 +20,7 @@ use rust_task::{
     device::{abi, test_abi, Device, Tester},
     ktap::{self, Test},
     leaks::InUse,
+    mailbox::{self, Mailbox},
     mirror::Mirror,
     params,
     remote::{gup_abi, pidfd_open, Gup, Remote},
@@ -313,6 +314,7 @@ fn operations(with: &mut dyn FnMut(&[Operation<'_>]) -> Result<()>) -> Result<()
             Box::new(|| access_remote(remote, pidfd)),
         ),
         ("mirror a range", Box::new(mirror_range)),
+        ("send and receive a message", Box::new(send_message)),
     ];
     all.extend((test_abi::TASK..=test_abi::USER_NS).map(references));
     // On 6.12, a remap_pfn_range() that fails to allocate a page table looks up the memory type of
@@ -471,6 +473,23 @@ fn mirror_range() -> Result<(), Errno> {
     })
 }
 
+/// Sends a message to this process by a mailbox.
+fn send_message() -> Result<(), Errno> {
+    const PORT: u64 = 1;
+    const LEN: usize = 2 * PAGE + 1;
+    let opened = Mailbox::open().map_err(|err| err.downcast().map_or(Errno::EINVAL, io));
+    let mut mailbox = opened?;
+    mailbox.map(4)?;
+    mailbox.bind(PORT)?;
+    mailbox.send(getpid(), PORT, &[5; LEN])?;
+    let (message, bytes) = mailbox.take(0)?;
+    assert_eq!(message.pid, getpid().as_raw() as u64);
+    assert_eq!(bytes, [5; LEN]);
+    let stats = mailbox.stats()?;
+    assert_eq!((stats.pages, stats.free), (3, 3));
+    Ok(())
+}
+
 /// Maps, splits by mprotect(), moves one half, unmaps.
 fn map_and_split(file: &File) -> Result<(), Errno> {
     let anonymous = MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS;
@@ -612,5 +631,6 @@ fn no_leak() -> Result<()> {
     ensure!(events.allocated == events.dropped, "{events:?}");
     let buffers = vma::Buffer::open()?.state()?.buffers;
     ensure!(buffers == 1, "{buffers} buffers, but one open file");
+    mailbox::wait_until_free()?;
     before.check_freed()
 }

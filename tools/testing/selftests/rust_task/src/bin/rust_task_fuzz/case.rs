@@ -143,6 +143,8 @@ pub enum Driver {
     Remote,
     /// `/dev/test_rust_hmm`.
     Hmm,
+    /// `/dev/rust_mailbox`, as a file whose calls do not wait.
+    Mailbox,
 }
 
 const DRIVERS: &[Driver] = &[
@@ -155,6 +157,7 @@ const DRIVERS: &[Driver] = &[
     Driver::Gup,
     Driver::Remote,
     Driver::Hmm,
+    Driver::Mailbox,
 ];
 
 /// A call to a driver, or another system call.
@@ -290,6 +293,22 @@ pub enum Op {
         pages: usize,
     },
     MirrorStop {
+        file: usize,
+    },
+    /// Gives a mailbox a port.
+    Bind {
+        file: usize,
+        port: u64,
+    },
+    /// Sends a message to this process.
+    Send {
+        file: usize,
+        port: u64,
+        addr: u64,
+        len: u64,
+    },
+    /// Receives and releases one.
+    Take {
         file: usize,
     },
     Kind {
@@ -478,6 +497,24 @@ fn length(rng: &mut Rng) -> u64 {
     }
 }
 
+type Make = fn(&mut Rng, usize) -> Op;
+
+/// The calls, and how often each kind is made.
+const CALLS: &[(u32, Make)] = &[
+    (3, Op::open_or_close),
+    (14, Op::info_call),
+    (15, Op::mapping),
+    (7, Op::access),
+    (2, Op::raw),
+    (4, Op::task_call),
+    (2, Op::memory_call),
+    (2, Op::pin_call),
+    (2, Op::remote_call),
+    (2, Op::mirror_call),
+    (3, Op::mailbox_call),
+    (4, Op::vma_call),
+];
+
 impl Op {
     fn any(rng: &mut Rng) -> Self {
         match rng.u32(0..60) {
@@ -495,88 +532,116 @@ impl Op {
 
     fn simple(rng: &mut Rng) -> Self {
         let file = rng.usize(0..FILES);
-        match rng.u32(0..50) {
-            0 | 1 => Self::Open {
-                file,
-                driver: DRIVERS[rng.usize(0..DRIVERS.len())],
-            },
-            2 => Self::Close { file },
-            3 => Self::GetInfo { file },
-            4..=6 => Self::GetVma {
-                file,
-                addr: address(rng),
-            },
-            7..=14 | 40 | 41 => Self::Zap {
-                file,
-                addr: address(rng),
-                len: length(rng),
-            },
-            15 => Self::Refcounts {
-                file,
-                kind: rng.u32(0..9),
-                rounds: rng.u32(0..9),
-            },
-            16 => Self::Opener { file },
-            17 => Self::Worker { file },
-            18 | 19 => {
-                let (magic, most) = COMMANDS[rng.usize(0..COMMANDS.len())];
-                Self::Raw {
-                    file,
-                    // One of the commands, with any size and direction.
-                    command: rng.u32(0..4) << 30
-                        | rng.u32(0..64) << 16
-                        | magic << 8
-                        | rng.u32(0..=most),
-                    arg: address(rng),
-                }
+        let sum = CALLS.iter().map(|(weight, _)| weight).sum();
+        let mut at = rng.u32(0..sum);
+        for (weight, make) in CALLS {
+            match at.checked_sub(*weight) {
+                Some(rest) => at = rest,
+                None => return make(rng, file),
             }
-            20..=23 => Self::MapFile {
+        }
+        unreachable!("the weights have this sum")
+    }
+
+    /// Returns an ioctl: one of the commands of the drivers, with any size and direction.
+    fn raw(rng: &mut Rng, file: usize) -> Self {
+        let (magic, most) = COMMANDS[rng.usize(0..COMMANDS.len())];
+        Self::Raw {
+            file,
+            command: rng.u32(0..4) << 30 | rng.u32(0..64) << 16 | magic << 8 | rng.u32(0..=most),
+            arg: address(rng),
+        }
+    }
+
+    /// Returns a change of the mappings of the arena, or of their flags.
+    fn mapping(rng: &mut Rng, file: usize) -> Self {
+        let range = Pages::any(rng);
+        match rng.u32(0..15) {
+            0..=3 => Self::MapFile {
                 file,
-                range: Pages::any(rng),
+                range,
                 offset: rng.usize(0..13),
                 write: rng.bool(),
                 shared: rng.u32(0..4) != 0,
             },
-            24..=26 => Self::MapMemory {
-                range: Pages::any(rng),
+            4..=6 => Self::MapMemory {
+                range,
                 write: rng.u32(0..4) != 0,
                 shared: rng.u32(0..4) == 0,
             },
-            27 => Self::Unmap {
-                range: Pages::any(rng),
+            7 => Self::MapFile {
+                file,
+                range,
+                offset: 0,
+                write: false,
+                shared: true,
             },
-            28 | 29 => Self::Protect {
-                range: Pages::any(rng),
+            8 | 9 => Self::Unmap { range },
+            10 | 11 => Self::Protect {
+                range,
                 prot: PROT[rng.usize(0..PROT.len())],
             },
-            30 | 31 => Self::Move {
-                range: Pages::any(rng),
+            12 | 13 => Self::Move {
+                range,
                 pages: rng.usize(1..20),
                 to: rng.bool().then(|| rng.usize(0..PAGES)),
             },
-            32 => Self::Advise {
-                range: Pages::any(rng),
+            _ => Self::Advise {
+                range,
                 advice: ADVICE[rng.usize(0..ADVICE.len())],
             },
-            33..=36 => Self::Read {
-                page: rng.usize(0..PAGES),
-            },
-            37..=39 => Self::Write {
-                page: rng.usize(0..PAGES),
+        }
+    }
+
+    /// Returns an access to a page.
+    fn access(rng: &mut Rng, _file: usize) -> Self {
+        let page = rng.usize(0..PAGES);
+        match rng.u32(0..7) {
+            0..=3 => Self::Read { page },
+            _ => Self::Write {
+                page,
                 value: rng.u64(1..),
             },
-            42 => Self::task_call(rng, file),
-            45 => Self::mirror_call(rng, file),
-            43 | 44 => Self::memory_call(rng, file),
-            46 | 47 => Self::pin_call(rng, file),
-            48 | 49 => Self::remote_call(rng, file),
-            _ => Self::vma_call(rng, file),
+        }
+    }
+
+    /// Opens or closes a file.
+    fn open_or_close(rng: &mut Rng, file: usize) -> Self {
+        match rng.u32(0..3) {
+            0 => Self::Close { file },
+            _ => Self::Open {
+                file,
+                driver: DRIVERS[rng.usize(0..DRIVERS.len())],
+            },
+        }
+    }
+
+    /// Returns a call to `/dev/rust_task_info`.
+    fn info_call(rng: &mut Rng, file: usize) -> Self {
+        match rng.u32(0..14) {
+            0 => Self::GetInfo { file },
+            1..=3 => Self::GetVma {
+                file,
+                addr: address(rng),
+            },
+            _ => Self::Zap {
+                file,
+                addr: address(rng),
+                len: length(rng),
+            },
         }
     }
 
     /// Returns a call to `/dev/test_rust_task`.
     fn task_call(rng: &mut Rng, file: usize) -> Self {
-        match rng.u32(0..7) {
+        match rng.u32(0..10) {
+            7 => Self::Refcounts {
+                file,
+                kind: rng.u32(0..9),
+                rounds: rng.u32(0..9),
+            },
+            8 => Self::Opener { file },
+            9 => Self::Worker { file },
             0 => Self::ThreadInfo {
                 file,
                 nr: match rng.u32(0..3) {
@@ -679,6 +744,21 @@ impl Op {
                 byte: rng.u8(..),
             },
             _ => Self::MirrorRead { file, page },
+        }
+    }
+
+    /// Returns a call to `/dev/rust_mailbox`.
+    fn mailbox_call(rng: &mut Rng, file: usize) -> Self {
+        let port = rng.u64(0..3);
+        match rng.u32(0..6) {
+            0 => Self::Bind { file, port },
+            1 | 2 => Self::Take { file },
+            _ => Self::Send {
+                file,
+                port,
+                addr: address(rng),
+                len: length(rng),
+            },
         }
     }
 

@@ -17,6 +17,7 @@ use nix::{
 use rust_task::{
     device::{abi, test_abi, Device, Tester},
     ioctl,
+    mailbox::{self, Mailbox},
     mirror::Mirror,
     procfs::{MapsEntry, Status},
     remote::{pidfd_open, Gup, Remote},
@@ -28,6 +29,21 @@ use std::{
     sync::Arc,
     thread,
 };
+
+/// The errors of a message to a process that exists.
+const SEND_ERRORS: &[Errno] = &[
+    // There are too few free slots now.
+    Errno::EAGAIN,
+    Errno::ECONNREFUSED,
+    Errno::EDQUOT,
+    Errno::EFAULT,
+    // The message is longer than the window.
+    Errno::EINVAL,
+    // The window has been unmapped.
+    Errno::EPIPE,
+    // In a thread of a process that has changed its PID namespace.
+    Errno::ESRCH,
+];
 
 const MEMORY: &str = "/dev/rust_char_memory3";
 
@@ -74,6 +90,7 @@ enum OpenFile {
     Remote(Arc<Remote>),
     /// The mirror of the process with this PID.
     Hmm(Arc<Mirror>, Pid),
+    Mailbox(Arc<Mailbox>),
 }
 
 impl OpenFile {
@@ -91,6 +108,11 @@ impl OpenFile {
             Driver::Gup => Self::Gup(Arc::new(Gup::open()?)),
             Driver::Remote => Self::Remote(Arc::new(Remote::open()?)),
             Driver::Hmm => Self::Hmm(Arc::new(Mirror::open()?), getpid()),
+            Driver::Mailbox => {
+                let mailbox = Mailbox::open()?;
+                mailbox.nonblocking()?;
+                Self::Mailbox(Arc::new(mailbox))
+            }
         })
     }
 
@@ -105,6 +127,7 @@ impl OpenFile {
             Self::Gup(gup) => gup.file(),
             Self::Remote(remote) => remote.file(),
             Self::Hmm(mirror, _) => mirror.file(),
+            Self::Mailbox(mailbox) => mailbox.file(),
         }
     }
 }
@@ -237,6 +260,13 @@ impl Machine {
     fn mirror(&self, file: usize) -> Option<(Arc<Mirror>, bool)> {
         self.pick(file, |file| match file {
             OpenFile::Hmm(mirror, of) => Some((mirror.clone(), self.alone && *of == getpid())),
+            _ => None,
+        })
+    }
+
+    fn mailbox(&self, file: usize) -> Option<Arc<Mailbox>> {
+        self.pick(file, |file| match file {
+            OpenFile::Mailbox(mailbox) => Some(mailbox.clone()),
             _ => None,
         })
     }
@@ -519,6 +549,54 @@ impl Machine {
                     }
                 }
             }
+            Op::Bind { file, port } => {
+                if let Some(mailbox) = self.mailbox(file) {
+                    let errors = [
+                        // There is no window.
+                        Errno::ENXIO,
+                        // It is that of another process.
+                        Errno::EPERM,
+                        Errno::EBUSY,
+                        // Another mailbox of this process has the port.
+                        Errno::EEXIST,
+                    ];
+                    expect(mailbox.bind(port), &errors)?;
+                }
+            }
+            Op::Send {
+                file,
+                port,
+                addr,
+                len,
+            } => {
+                if let Some(mailbox) = self.mailbox(file) {
+                    let sent = mailbox.send_raw(mailbox::abi::Send {
+                        addr,
+                        len,
+                        port,
+                        to: getpid().as_raw() as u64,
+                        flags: 0,
+                    });
+                    expect(sent, SEND_ERRORS)?;
+                }
+            }
+            Op::Take { file } => {
+                if let Some(mailbox) = self.mailbox(file) {
+                    let errors = [Errno::EAGAIN, Errno::ENXIO, Errno::EPERM];
+                    if let Some(message) = expect(mailbox.receive(0), &errors)? {
+                        let end = message.offset.checked_add(message.len);
+                        let window = (mailbox::abi::MAX_PAGES * PAGE) as u64;
+                        ensure!(
+                            message.offset % PAGE as u64 == 0 && end.is_some_and(|n| n <= window),
+                            "{message:?}"
+                        );
+                        // Another thread may have unmapped the window or released the message.
+                        let errors = [Errno::ENXIO, Errno::EINVAL];
+                        let released = expect(mailbox.release(message.id), &errors)?;
+                        ensure!(released.is_some() || !self.alone, "it was not released");
+                    }
+                }
+            }
             Op::ListVmas { file } => {
                 if let Some(buffer) = self.buffer(file) {
                     let vmas = buffer.vmas()?;
@@ -551,10 +629,16 @@ impl Machine {
                         Errno::ESRCH,
                         Errno::EPERM,
                         Errno::EBUSY,
+                        // Those of a mailbox.
+                        Errno::EAGAIN,
+                        Errno::EBADF,
+                        Errno::ECONNREFUSED,
+                        Errno::EDQUOT,
+                        Errno::EEXIST,
+                        Errno::ENXIO,
+                        Errno::EPIPE,
                     ];
-                    if let Err(err) = result {
-                        ensure!(errors.contains(&err), "{err}");
-                    }
+                    expect(result, &errors)?;
                     if matches!(result, Ok(_) | Err(Errno::EFAULT)) {
                         // The command may have zapped pages, or written to pages of a device.
                         self.pages = [UNKNOWN; PAGES];
@@ -732,6 +816,8 @@ impl Machine {
             OpenFile::TestTask(_) | OpenFile::Remote(_) => false,
             OpenFile::Gup(_) | OpenFile::Hmm(..) => true,
             OpenFile::Memory(_) => first == 0 && range.count == 1 && !write,
+            // A file has one window in its life.
+            OpenFile::Mailbox(_) => first == 0 && !write && mapped.is_ok(),
             OpenFile::Buffer(_) => first + range.count <= vma::abi::PAGES,
             OpenFile::TestVma(_) => match first as u64 {
                 vma::test_abi::HOOK_FAILS
@@ -756,7 +842,7 @@ impl Machine {
             "{mapped:?}, but the mapping is {}allowed",
             if allowed { "" } else { "not " }
         );
-        self.split_may_fail |= matches!(file, OpenFile::TestVma(_));
+        self.split_may_fail |= matches!(file, OpenFile::TestVma(_) | OpenFile::Mailbox(_));
         self.record(range, mapped, |i| match file {
             OpenFile::Info(_) => Content::Device(first + i),
             OpenFile::Buffer(_) => Content::Buffer(first + i),
@@ -950,6 +1036,17 @@ impl Machine {
         self.files = a.files;
         self.pages = [UNKNOWN; PAGES];
         Ok(())
+    }
+}
+
+/// Checks that an error is one of `errors`. Returns the value if there is one.
+fn expect<T>(result: Result<T, Errno>, errors: &[Errno]) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(err) => {
+            ensure!(errors.contains(&err), "{err}");
+            Ok(None)
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use rust_task::{
     child::in_child,
     ktap::{self, Test},
     leaks::InUse,
-    params,
+    mailbox, params,
 };
 use std::{
     fs, process, thread,
@@ -59,6 +59,7 @@ fn soak() -> Result<()> {
     counters::reset();
     ktap::did("seed", seed);
     in_child(|| counters::report(&run_for(seed, time)?))?;
+    mailbox::wait_until_free()?;
     before.check_freed()
 }
 

@@ -10,14 +10,15 @@ use nix::{
     sched::{unshare, CloneFlags},
     sys::{
         mman::{mmap_anonymous, MapFlags, MmapAdvise, ProtFlags},
-        signal::Signal,
-        wait::{waitpid, WaitStatus},
+        signal::{kill, Signal},
+        wait::{waitid, waitpid, Id, WaitPidFlag, WaitStatus},
     },
-    unistd::{execv, fork, getpid, ForkResult},
+    unistd::{execv, fork, getpid, ForkResult, Pid},
 };
 use rust_task::{
     binder::{self, Binder, Talk, MANAGER},
     device::{abi, test_abi, Device, Tester},
+    mailbox::{abi::Received, Mailbox},
     memory::Memory,
     mirror::Mirror,
     procfs::Status,
@@ -57,6 +58,7 @@ const WORKLOADS: &[Workload] = &[
     (None, outlived),
     (None, kthreads),
     (Some(Event::Mirrored), memory),
+    (Some(Event::Messages), messages),
 ];
 
 /// Runs each workload once, so that one-time allocations are made.
@@ -115,21 +117,37 @@ const DISTURBED: i32 = 2;
 
 /// Runs `inner` in a child, and counts wrong results.
 fn in_child(inner: impl FnOnce() -> Result<()>) -> Result<()> {
+    beside(inner, |_| Ok(()))
+}
+
+/// Runs `inner` in a child, and `outer` here at the same time.
+fn beside(inner: impl FnOnce() -> Result<()>, outer: impl FnOnce(Pid) -> Result<()>) -> Result<()> {
     // SAFETY: Processes with several threads do not fork here.
     match unsafe { fork()? } {
         ForkResult::Child => leave(inner()),
-        ForkResult::Parent { child } => match waitpid(child, None)? {
-            WaitStatus::Exited(_, 0) => Ok(()),
-            // SIGTRAP may remain pending when a tracer exits.
-            WaitStatus::Exited(_, DISTURBED)
-            | WaitStatus::Signaled(_, Signal::SIGKILL | Signal::SIGTRAP, _) => {
-                Err(Disturbed.into())
+        ForkResult::Parent { child } => {
+            if let Err(err) = outer(child) {
+                // The child may wait for this process.
+                kill(child, Signal::SIGKILL)?;
+                waitpid(child, None)?;
+                return Err(err);
             }
-            other => {
-                counters::add(Event::Wrong, 1);
-                bail!("{other:?}")
-            }
-        },
+            wait_for(child)
+        }
+    }
+}
+
+/// Waits for a child, and counts a wrong result.
+fn wait_for(child: Pid) -> Result<()> {
+    match waitpid(child, None)? {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        // SIGTRAP may remain pending when a tracer exits.
+        WaitStatus::Exited(_, DISTURBED)
+        | WaitStatus::Signaled(_, Signal::SIGKILL | Signal::SIGTRAP, _) => Err(Disturbed.into()),
+        other => {
+            counters::add(Event::Wrong, 1);
+            bail!("{other:?}")
+        }
     }
 }
 
@@ -530,4 +548,54 @@ fn binder_calls(rng: &mut Rng) -> Result<()> {
         talk.free(answer);
     }
     Ok(())
+}
+
+/// A child sends messages, which this process receives at the same time.
+fn messages(rng: &mut Rng) -> Result<()> {
+    const PORT: u64 = 1;
+    let (slots, count, seed) = (rng.usize(1..20), rng.u64(1..40), rng.u64(..));
+    // The child has no way to tell what it has sent, so both derive it.
+    let content = |number: u64| {
+        let len = Rng::with_seed(seed ^ number).usize(0..=slots * PAGE);
+        vec![number as u8; len]
+    };
+    let (mailbox, receiver) = (Mailbox::new(slots, PORT)?, getpid());
+    let send = || {
+        let sender = Mailbox::open()?;
+        for number in 0..count {
+            match sender.send(receiver, PORT, &content(number)) {
+                // The receiver has been killed.
+                Err(Errno::ESRCH | Errno::ECONNREFUSED | Errno::EPIPE) => {
+                    return Err(Disturbed.into())
+                }
+                result => result?,
+            }
+        }
+        Ok(())
+    };
+    beside(send, |sender| {
+        for number in 0..count {
+            let (message, bytes) = take(&mailbox, sender)?;
+            ensure!(message.pid == sender.as_raw() as u64, "{message:?}");
+            ensure!(bytes == content(number), "message {number} is another one");
+        }
+        Ok(())
+    })
+}
+
+/// Receives the next message, unless the sender ends before.
+fn take(mailbox: &Mailbox, sender: Pid) -> Result<(Received, Vec<u8>)> {
+    const MSECS: u64 = 500;
+    loop {
+        match mailbox.take(MSECS) {
+            // The freezer and a tracer interrupt a wait.
+            Err(Errno::ETIME | Errno::EINTR) => {}
+            result => return Ok(result?),
+        }
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        if waitid(Id::Pid(sender), flags)? != WaitStatus::StillAlive {
+            // A message may have been sent after the time-out.
+            return mailbox.take(0).map_err(|_| Disturbed.into());
+        }
+    }
 }
