@@ -23,6 +23,7 @@ mod layout;
 mod limits;
 mod lint;
 mod mainline_bugs;
+mod messages;
 mod models;
 mod mutants;
 mod newer;
@@ -107,6 +108,8 @@ enum Command {
     Docs,
     /// measures instructions and time of each operation, in C and in Rust; draws curves
     Bench,
+    /// counts the instructions of a message of rust_mailbox, and of sockets, pipes and Binder
+    Messages,
     /// prints one operation of bench as assembly, in C and in Rust (FN=)
     Asm,
     /// reproduces bugs of mainline's files, which ours must not have (KERNEL=7.3)
@@ -169,6 +172,7 @@ impl Command {
                 | Self::Mutants
                 | Self::Binder
                 | Self::Bench
+                | Self::Messages
                 | Self::MainlineBugs
                 | Self::Allrust
                 | Self::Configs
@@ -376,6 +380,7 @@ fn run_part(part: &Command, build: &Build, tools: &Tools, outcome: &mut Outcome)
     let initramfs = initramfs::create(build, tools)?;
     match part {
         Command::Binder => tests::binder(build, &initramfs, tools, outcome),
+        Command::Messages => messages::instructions(build, &initramfs, outcome),
         _ => tests::selftest(build, &initramfs, outcome).map(|_| ()),
     }
 }

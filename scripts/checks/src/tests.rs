@@ -5,7 +5,7 @@
 use crate::{
     allrust, api, bench,
     binder::{self, Beside},
-    configs, debug, jobs, lint, mainline_bugs, models, patches, shell, ui,
+    configs, debug, jobs, lint, mainline_bugs, messages, models, patches, shell, ui,
 };
 use anyhow::{Context, Result};
 use front::{
@@ -224,6 +224,7 @@ pub fn kernel(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()>
     configs::in_turn(build, tools, outcome)?;
     work_items(build, tools, outcome)?;
     let examples = everything(build, &initramfs, outcome)?;
+    messages::instructions(build, &initramfs, outcome)?;
     let Some(mainline) = tree::mainline(build)? else {
         return bench::compare(build, None, tools, outcome);
     };

@@ -2,7 +2,7 @@
 
 //! A minimal Binder client and server.
 
-use crate::{ioctl, ktap};
+use crate::{ioctl, ktap, memory::PAGE};
 use anyhow::{bail, ensure, Context as _, Result};
 use nix::{
     errno::Errno,
@@ -155,8 +155,13 @@ impl Binder {
 
     /// Copies data out of the mapping.
     fn copy(&self, address: u64, size: u64) -> Result<Vec<u8>> {
+        Ok(self.bytes(address, size)?.to_vec())
+    }
+
+    /// Returns data in the mapping, which must not be freed meanwhile.
+    fn bytes(&self, address: u64, size: u64) -> Result<&[u8]> {
         if size == 0 {
-            return Ok(Vec::new());
+            return Ok(&[]);
         }
         let offset = address.wrapping_sub(self.mapping()) as usize;
         let size = size as usize;
@@ -166,10 +171,9 @@ impl Binder {
         );
         // SAFETY: The range is within the mapping, and the driver does not write to a buffer that
         // has not been freed.
-        let bytes = unsafe {
+        Ok(unsafe {
             std::slice::from_raw_parts(self.mapping.as_ptr().cast::<u8>().add(offset), size)
-        };
-        Ok(bytes.to_vec())
+        })
     }
 }
 
@@ -237,6 +241,8 @@ pub struct Talk {
     binder: Arc<Binder>,
     out: Vec<u8>,
     events: VecDeque<Event>,
+    /// How many bytes there are between two that a message keeps.
+    step: usize,
 }
 
 impl Talk {
@@ -245,7 +251,14 @@ impl Talk {
             binder: binder.clone(),
             out: Vec::new(),
             events: VecDeque::new(),
+            step: 1,
         }
+    }
+
+    /// Makes messages keep the first byte of each page only, for a measurement without copies.
+    pub fn look_only(mut self) -> Self {
+        self.step = PAGE;
+        self
     }
 
     fn put<T>(&mut self, command: u32, argument: T) {
@@ -339,7 +352,13 @@ impl Talk {
     fn message(&mut self, data: &binder_transaction_data) -> Result<Message> {
         // SAFETY: The driver always returns the pointer variant of this union.
         let at = unsafe { data.data.ptr };
-        let bytes = self.binder.copy(at.buffer, data.data_size)?;
+        let bytes = match self.step {
+            1 => self.binder.copy(at.buffer, data.data_size)?,
+            step => {
+                let all = self.binder.bytes(at.buffer, data.data_size)?;
+                all.iter().step_by(step).copied().collect()
+            }
+        };
         let (mut handles, mut files) = (Vec::new(), Vec::new());
         for offset in self.binder.copy(at.offsets, data.offsets_size)?.chunks(8) {
             let offset = u64::from_ne_bytes(offset.try_into()?) as usize;

@@ -3,10 +3,9 @@
 //! Measures the time of Binder transactions by the clock of the guest.
 
 use anyhow::Result;
-use nix::errno::Errno;
 use rust_task::{
     binder::{self, Binder, Talk, MANAGER},
-    child::Child,
+    child::{set_fifo, Child},
 };
 use std::{
     io::Read,
@@ -27,16 +26,6 @@ const CASES: &[(&str, usize, u32)] = &[
     ("two-way, 64 KiB", 65536, 125),
 ];
 
-/// Gives this process and its children a real-time policy. With the default one, each wake-up decides
-/// by the run times so far whether it preempts the waker. A few instructions more or less then add or
-/// save a context switch in each transaction, for the whole run.
-fn never_preempt() -> Result<()> {
-    let param = libc::sched_param { sched_priority: 1 };
-    // SAFETY: The kernel only reads `param`.
-    Errno::result(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &param) })?;
-    Ok(())
-}
-
 /// Returns the time of `count` calls with these bytes.
 fn measure(talk: &mut Talk, data: &[u8], count: u32) -> Result<Duration> {
     let begin = Instant::now();
@@ -48,7 +37,7 @@ fn measure(talk: &mut Talk, data: &[u8], count: u32) -> Result<Duration> {
 }
 
 fn main() -> Result<()> {
-    never_preempt()?;
+    set_fifo()?;
     binder::mount_binderfs()?;
     let device = binder::add_device("bench")?;
     let (ready, tell) = nix::unistd::pipe()?;

@@ -1,35 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Measures messages between processes: `rust_mailbox`, a Unix socket, two pipes, and
-//! `process_vm_writev()` with pipes that say when.
+//! Measures messages between processes: `rust_mailbox`, a Unix socket, two pipes,
+//! `process_vm_writev()` with pipes that say when, and Rust Binder if the kernel has it.
 //!
 //! Both processes of a pair run on one CPU, and send a message in turn. The receiver of a message
-//! reads one byte of each page. Of several runs, the fastest one counts.
+//! reads one byte of each page. Of several runs, the fastest one counts. With `instructions=1`, the
+//! clock of the guest is taken for the number of instructions, and there is one pair.
 
 use anyhow::{ensure, Context, Result};
 use nix::{
     errno::Errno,
     sched::{sched_setaffinity, CpuSet},
     sys::uio::{process_vm_writev, RemoteIoVec},
-    unistd::{getppid, pipe, Pid},
+    unistd::{getpid, getppid, pipe, Pid},
 };
 use rust_task::{
-    child::Child,
+    binder::{self, Binder, Event, Talk, MANAGER},
+    child::{set_fifo, Child},
     mailbox::{Mailbox, FOREVER},
     memory::{Memory, PAGE},
+    params,
 };
 use std::{
     fs::File,
     io::{IoSlice, Read, Write},
     os::{fd::OwnedFd, unix::net::UnixDatagram},
-    thread,
+    thread::{self, available_parallelism},
     time::{Duration, Instant},
 };
 
 const SIZES: &[usize] = &[0, 64, 4096, 65536];
-const PAIRS: &[usize] = &[1, 4];
+const PAIRS: &[usize] = &[1, 4, 16];
 const PORT: u64 = 1;
-/// Messages in each direction that are not measured, and those that are.
+/// Messages in each direction that are not measured, and those that are, of up to 4 pairs together.
 const FIRST: usize = 50;
 const ROUNDS: usize = 1500;
 const RUNS: usize = 3;
@@ -167,45 +170,61 @@ impl End for ByWritev {
     }
 }
 
+/// The messages of a run.
+#[derive(Clone, Copy)]
+struct Plan {
+    len: usize,
+    rounds: usize,
+}
+
 /// Sends messages in turn with a child. Returns the ticks of the round trips.
 fn ping<E: End>(
-    len: usize,
+    Plan { len, rounds }: Plan,
     child: impl FnOnce() -> Result<E>,
     parent: impl FnOnce(Pid) -> Result<E>,
 ) -> Result<Vec<u64>> {
     let server = Child::start(move || {
         let mut end = child()?;
-        for _ in 0..FIRST + ROUNDS {
+        for _ in 0..FIRST + rounds {
             end.receive(len)?;
             end.send(len)?;
         }
         Ok(())
     })?;
     let mut end = parent(server.pid())?;
-    let mut times = Vec::new();
-    for round in 0..FIRST + ROUNDS {
-        let begin = ticks();
+    let times = repeat(rounds, || {
         end.send(len)?;
-        end.receive(len)?;
-        if round >= FIRST {
-            times.push(ticks() - begin);
-        }
-    }
+        end.receive(len)
+    })?;
     server.join()?;
     Ok(times)
 }
 
-fn by_mailbox(len: usize) -> Result<Vec<u64>> {
-    ping(len, || ByMailbox::new(getppid()), ByMailbox::new)
+/// Returns the ticks of each round but the first ones.
+fn repeat(rounds: usize, mut round: impl FnMut() -> Result<()>) -> Result<Vec<u64>> {
+    for _ in 0..FIRST {
+        round()?;
+    }
+    let mut times = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        let begin = ticks();
+        round()?;
+        times.push(ticks() - begin);
+    }
+    Ok(times)
 }
 
-fn by_socket(len: usize) -> Result<Vec<u64>> {
+fn by_mailbox(plan: Plan) -> Result<Vec<u64>> {
+    ping(plan, || ByMailbox::new(getppid()), ByMailbox::new)
+}
+
+fn by_socket(plan: Plan) -> Result<Vec<u64>> {
     let (a, b) = UnixDatagram::pair()?;
     let end = |socket| BySocket {
         socket,
         bytes: vec![0x5a; LONGEST],
     };
-    ping(len, move || Ok(end(a)), move |_| Ok(end(b)))
+    ping(plan, move || Ok(end(a)), move |_| Ok(end(b)))
 }
 
 fn two_pipes() -> Result<(ByPipes, ByPipes)> {
@@ -218,12 +237,12 @@ fn two_pipes() -> Result<(ByPipes, ByPipes)> {
     Ok((end(from, to), end(hear, tell)))
 }
 
-fn by_pipes(len: usize) -> Result<Vec<u64>> {
+fn by_pipes(plan: Plan) -> Result<Vec<u64>> {
     let (a, b) = two_pipes()?;
-    ping(len, move || Ok(a), move |_| Ok(b))
+    ping(plan, move || Ok(a), move |_| Ok(b))
 }
 
-fn by_writev(len: usize) -> Result<Vec<u64>> {
+fn by_writev(plan: Plan) -> Result<Vec<u64>> {
     let (a, b) = two_pipes()?;
     // Each process has its own pages at this address.
     let memory = Memory::new(LONGEST / PAGE)?;
@@ -239,19 +258,62 @@ fn by_writev(len: usize) -> Result<Vec<u64>> {
             source,
         })
     };
-    let times = ping(len, move || end(a, getppid()), move |peer| end(b, peer));
+    let times = ping(plan, move || end(a, getppid()), move |peer| end(b, peer));
     memory.unmap(0, LONGEST / PAGE)?;
     times
 }
 
-type Way = (&'static str, fn(usize) -> Result<Vec<u64>>);
+/// Makes calls with an answer. That is one system call for each process and round.
+fn by_binder(Plan { len, rounds }: Plan) -> Result<Vec<u64>> {
+    const BUFFER_SIZE: usize = 1 << 20;
+    // A context of its own, which needs a name of its own.
+    let device = binder::add_device(&format!("bench{}", getpid()))?;
+    let (ready, tell) = pipe()?;
+    let path = device.clone();
+    let server = Child::start(move || {
+        let binder = Binder::open(&path, BUFFER_SIZE)?;
+        binder.become_manager()?;
+        drop(tell);
+        let mut talk = Talk::new(&binder).look_only();
+        talk.enter()?;
+        let answer = vec![0x5a; len];
+        loop {
+            if let Event::Transaction(message) = talk.event()? {
+                look(&message.data);
+                talk.reply(message, &answer)?;
+            }
+        }
+    })?;
+    // The end of file means that the server is ready.
+    File::from(ready).read_to_end(&mut Vec::new())?;
+    let mut talk = Talk::new(&Binder::open(&device, BUFFER_SIZE)?).look_only();
+    let call = vec![0x5a; len];
+    let times = repeat(rounds, || {
+        let answer = talk.call(MANAGER, 0, &call)?;
+        look(&answer.data);
+        talk.free(answer);
+        Ok(())
+    })?;
+    server.kill()?;
+    Ok(times)
+}
+
+type Way = (&'static str, fn(Plan) -> Result<Vec<u64>>);
 
 const WAYS: &[Way] = &[
     ("rust_mailbox", by_mailbox),
     ("Unix socket", by_socket),
     ("pipes", by_pipes),
     ("process_vm_writev()", by_writev),
+    ("Binder", by_binder),
 ];
+
+/// Returns those that the kernel has.
+fn ways() -> impl Iterator<Item = &'static Way> {
+    let has_binder = binder::mount_binderfs().is_ok();
+    let is_there = move |name| has_binder || name != "Binder";
+    WAYS.iter().filter(move |(name, _)| is_there(*name))
+}
 
 /// The messages in a second, and the times of a message in microseconds, sorted.
 struct Run {
@@ -260,7 +322,9 @@ struct Run {
 }
 
 /// Runs a way in several pairs of processes at the same time.
-fn run(way: fn(usize) -> Result<Vec<u64>>, len: usize, pairs: usize) -> Result<Run> {
+fn run(way: fn(Plan) -> Result<Vec<u64>>, len: usize, pairs: usize) -> Result<Run> {
+    let rounds = ROUNDS / pairs.div_ceil(4);
+    let plan = Plan { len, rounds };
     let (from, to) = pipe()?;
     let (begin, first) = (Instant::now(), ticks());
     let children = (0..pairs)
@@ -268,9 +332,9 @@ fn run(way: fn(usize) -> Result<Vec<u64>>, len: usize, pairs: usize) -> Result<R
             let mut to = File::from(to.try_clone()?);
             Child::start(move || {
                 let mut cpu = CpuSet::new();
-                cpu.set(pair % CPUS)?;
+                cpu.set(pair % available_parallelism()?.get().min(CPUS))?;
                 sched_setaffinity(Pid::from_raw(0), &cpu)?;
-                for time in way(len)? {
+                for time in way(plan)? {
                     to.write_all(&time.to_ne_bytes())?;
                 }
                 Ok(())
@@ -289,9 +353,9 @@ fn run(way: fn(usize) -> Result<Vec<u64>>, len: usize, pairs: usize) -> Result<R
         .chunks_exact(8)
         .map(|time| Ok(u64::from_ne_bytes(time.try_into()?) as f64 * tick / 2.0))
         .collect::<Result<_>>()?;
-    ensure!(times.len() == pairs * ROUNDS);
+    ensure!(times.len() == pairs * rounds);
     times.sort_unstable_by(f64::total_cmp);
-    let messages = 2 * pairs * (FIRST + ROUNDS);
+    let messages = 2 * pairs * (FIRST + rounds);
     let rate = messages as f64 / elapsed.as_secs_f64();
     Ok(Run { rate, times })
 }
@@ -312,11 +376,31 @@ fn measure((name, way): &Way, len: usize, pairs: usize) -> Result<()> {
     Ok(())
 }
 
+/// Prints the instructions of a message: those of both processes, and of the kernel.
+fn instructions() -> Result<()> {
+    set_fifo()?;
+    for len in SIZES {
+        for (name, way) in ways() {
+            let mut fewest = f64::INFINITY;
+            for _ in 0..RUNS {
+                let Run { times, .. } = run(*way, *len, 1)?;
+                let sum: f64 = times.iter().sum();
+                fewest = fewest.min(sum / times.len() as f64);
+            }
+            println!("# message\t{name}\t{len}\t{:.0}", fewest * 1000.0);
+        }
+    }
+    Ok(())
+}
+
 fn main() -> Result<()> {
+    if params::text("instructions").is_some() {
+        return instructions();
+    }
     println!("# way                   bytes  pairs   messages/s  p50, us  p99, us");
     for len in SIZES {
         for pairs in PAIRS {
-            for way in WAYS {
+            for way in ways() {
                 measure(way, *len, *pairs).with_context(|| way.0)?;
             }
         }
