@@ -3,6 +3,7 @@
 //! Modules that the test programs share.
 
 pub mod binder;
+pub mod cgroup;
 pub mod child;
 pub mod device;
 pub mod io_uring;
@@ -15,5 +16,6 @@ pub mod mirror;
 pub mod params;
 pub mod procfs;
 pub mod remote;
+pub mod seccomp;
 pub mod userfaultfd;
 pub mod vma;

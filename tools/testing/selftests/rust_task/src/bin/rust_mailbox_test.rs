@@ -18,13 +18,14 @@ use nix::{
     unistd::{execv, getpid, pause, pipe, setresuid, Pid, Uid},
 };
 use rust_task::{
+    cgroup::{self, Group},
     child::{in_child, in_namespace, wait_for, wait_until_asleep, Child},
     ktap::{self, did, Test},
     mailbox::{abi, wait_until_free, Mailbox, FOREVER},
     memory::{Memory, PAGE},
     procfs::{drop_slab, flags_of},
     remote::pidfd_open,
-    userfaultfd,
+    seccomp, userfaultfd,
 };
 use std::{
     ffi::{c_int, CStr},
@@ -43,8 +44,11 @@ const TESTS: &[Test] = &[
     ("what a window permits", windows),
     ("poll(), waits and timeouts", waits),
     ("signals during waits", signals),
+    ("system calls that are forbidden during waits", seccomp),
+    ("the cgroup freezer during waits", frozen),
     ("threads that receive together", threads),
     ("PIDs and UIDs in other namespaces", namespaces),
+    ("security contexts", contexts),
     ("pidfds", pidfds),
     ("a window that is full", full),
     ("the quota of a user", quota),
@@ -55,6 +59,7 @@ const TESTS: &[Test] = &[
     ("children and several windows", children),
     ("bytes of earlier messages", leftovers),
     ("memory pressure", pressure),
+    ("the shrinker's files in debugfs", debugfs),
     ("unloading", unloading),
 ];
 
@@ -482,6 +487,156 @@ fn signals() -> Result<()> {
     })?;
     wait_until_asleep(child.pid())?;
     child.kill()?;
+    wait_until_free()
+}
+
+/// Waits until the process has a filter of system calls.
+fn wait_for_filter(pid: Pid) -> Result<()> {
+    wait_for("the process has no filter", || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        Ok(status.lines().any(|line| line == "Seccomp:\t2"))
+    })
+}
+
+/// A filter does not end a call that waits, and the next call kills the process.
+fn seccomp() -> Result<()> {
+    if !seccomp::is_there() {
+        did("left out, as the kernel has no seccomp", 1);
+        return Ok(());
+    }
+    let killed = |status: WaitStatus| matches!(status, WaitStatus::Signaled(_, Signal::SIGSYS, _));
+    let mailbox = Mailbox::new(1, PORT)?;
+    let me = getpid();
+    // Waits for room in one thread, and then sends in another one.
+    let child = Child::start(|| {
+        let sender = Mailbox::open()?;
+        sender.send(me, PORT, &[1; 8])?;
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| sender.send(me, PORT, &[2; 8]));
+            wait_for("the thread does not wait", || {
+                let mut all = fs::read_dir("/proc/self/task")?;
+                all.try_fold(false, |found, task| {
+                    let call = fs::read_to_string(task?.path().join("syscall"))?;
+                    Ok(found || call.starts_with(&format!("{} ", libc::SYS_ioctl)))
+                })
+            })?;
+            seccomp::forbid_ioctl()?;
+            let sent = waiting.join();
+            ensure!(matches!(sent, Ok(Ok(()))), "{sent:?}");
+            let result = sender.send(me, PORT, &[3; 8]);
+            bail!("not killed: {result:?}")
+        })
+    })?;
+    wait_for_filter(child.pid())?;
+    ensure!(mailbox.take(30_000)?.1 == [1; 8]);
+    ensure!(mailbox.take(30_000)?.1 == [2; 8]);
+    let status = child.wait()?;
+    ensure!(killed(status), "{status:?}");
+    let none = mailbox.receive(0).map(drop);
+    ensure!(none == Err(Errno::EAGAIN), "{none:?}");
+
+    // A receiver. Its window ends with it.
+    let child = Child::start(|| {
+        let mailbox = Mailbox::new(1, PORT)?;
+        seccomp::forbid_ioctl()?;
+        let result = mailbox.receive(FOREVER).map(drop);
+        bail!("not killed: {result:?}")
+    })?;
+    let receiver = child.pid();
+    let status = child.wait()?;
+    ensure!(killed(status), "{status:?}");
+    let result = mailbox.send(receiver, PORT, &[4; 8]);
+    ensure!(result == Err(Errno::ESRCH), "{result:?}");
+    drop(mailbox);
+    wait_until_free()
+}
+
+/// A process that is frozen while it waits goes on when it is thawed.
+fn frozen() -> Result<()> {
+    if !cgroup::is_there()? {
+        did("left out, as the kernel has no cgroups", 1);
+        return Ok(());
+    }
+    let group = Group::new("mailbox", "")?;
+    let mailbox = Mailbox::new(1, PORT)?;
+    let me = getpid();
+    mailbox.send(me, PORT, &[1; 8])?;
+    // A sender that waits for room. The room is there before it is thawed.
+    let child = Child::start(|| {
+        group.join()?;
+        Ok(Mailbox::open()?.send(me, PORT, &[2; 8])?)
+    })?;
+    wait_until_asleep(child.pid())?;
+    group.freeze()?;
+    ensure!(mailbox.take(0)?.1 == [1; 8]);
+    let none = mailbox.receive(100).map(drop);
+    ensure!(none == Err(Errno::ETIME), "{none:?}");
+    group.thaw()?;
+    ensure!(mailbox.take(30_000)?.1 == [2; 8]);
+    child.join()?;
+
+    // A receiver gets what was sent while it was frozen, and one that is killed then gets nothing.
+    for is_killed in [false, true] {
+        let child = Child::start(|| {
+            group.join()?;
+            let mailbox = Mailbox::new(1, PORT)?;
+            let bytes = mailbox.take(FOREVER)?.1;
+            ensure!(bytes == [3; 8], "{bytes:?}");
+            Ok(())
+        })?;
+        wait_until_asleep(child.pid())?;
+        group.freeze()?;
+        mailbox.send(child.pid(), PORT, &[3; 8])?;
+        if is_killed {
+            child.kill()?;
+            group.thaw()?;
+        } else {
+            group.thaw()?;
+            child.join()?;
+        }
+    }
+    group.remove()?;
+    drop(mailbox);
+    wait_until_free()
+}
+
+/// The receiver learns the label that the sender had when it sent.
+fn contexts() -> Result<()> {
+    const LABEL: &str = "/proc/self/attr/smack/current";
+    let mailbox = Mailbox::new(3, PORT)?;
+    let me = getpid();
+    let labels = match Path::new(LABEL).exists() {
+        true => &["Sender", "Another-label"][..],
+        false => {
+            did("left out, as the kernel has no Smack", 1);
+            &[]
+        }
+    };
+    for label in labels {
+        let rooms = [64, 3, 0];
+        in_child(|| {
+            fs::write(LABEL, label).context(LABEL)?;
+            let sender = Mailbox::open()?;
+            for _ in rooms {
+                sender.send(me, PORT, &[1; 8])?;
+            }
+            Ok(fs::write(LABEL, "Later")?)
+        })?;
+        for room in rooms {
+            let mut bytes = [0; 64];
+            let message = mailbox.receive_raw(abi::Received {
+                context: bytes.as_mut_ptr() as u64,
+                room,
+                ..Default::default()
+            })?;
+            ensure!(message.context_len == label.len() as u64, "{message:?}");
+            let (stored, rest) = bytes.split_at(label.len().min(room as usize));
+            ensure!(stored == &label.as_bytes()[..stored.len()], "{bytes:?}");
+            ensure!(rest.iter().all(|byte| *byte == 0), "{bytes:?}");
+            mailbox.release(message.id)?;
+        }
+    }
+    drop(mailbox);
     wait_until_free()
 }
 
@@ -1058,6 +1213,43 @@ fn leftovers() -> Result<()> {
         );
         mailbox.release(message.id)?;
     }
+    drop(mailbox);
+    wait_until_free()
+}
+
+/// The files count the pages that hold no message, and free some.
+fn debugfs() -> Result<()> {
+    let Ok(mut all) = fs::read_dir("/sys/kernel/debug/shrinker") else {
+        did("left out, as the kernel has no such files", 1);
+        return Ok(());
+    };
+    let name = |path: &Path| {
+        path.file_name()?
+            .to_str()?
+            .strip_prefix("rust_mailbox-")
+            .map(drop)
+    };
+    let shrinker = all
+        .find_map(|entry| Some(entry.ok()?.path()).filter(|path| name(path).is_some()))
+        .context("the shrinker has no files")?;
+    let mailbox = Mailbox::new(8, PORT)?;
+    let me = getpid();
+    mailbox.send(me, PORT, &[1; 2 * PAGE])?;
+    mailbox.send(me, PORT, &[2; 5 * PAGE])?;
+    let first = mailbox.receive(0)?;
+    mailbox.take(0)?;
+    // Of the control group 0, node 0.
+    for (scanned, left) in [(0, 5), (3, 2), (100, 0)] {
+        fs::write(shrinker.join("scan"), format!("0 0 {scanned}"))?;
+        ensure!(mailbox.stats()?.free == left, "{:?}", mailbox.stats()?);
+        // A line that only has zeros is left out.
+        let text = fs::read_to_string(shrinker.join("count"))?;
+        let mut words = text.split_whitespace();
+        let counted = words.nth(1).unwrap_or("0");
+        ensure!(counted == left.to_string(), "{text}");
+    }
+    let bytes = mailbox.bytes(first.offset, first.len);
+    ensure!(bytes.iter().all(|byte| *byte == 1));
     drop(mailbox);
     wait_until_free()
 }

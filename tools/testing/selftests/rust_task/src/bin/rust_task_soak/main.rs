@@ -11,7 +11,6 @@ mod workloads;
 
 use anyhow::{bail, Context, Result};
 use counters::Event;
-use disturbances::Group;
 use fastrand::Rng;
 use nix::{
     sys::{
@@ -66,7 +65,7 @@ fn soak() -> Result<()> {
 /// Runs workloads and disturbances, and waits for all processes. Returns the events that cannot
 /// occur on this kernel.
 fn run_for(seed: u64, time: Duration) -> Result<Vec<Event>> {
-    let group = Group::new()?;
+    let group = disturbances::group()?;
     let mut rng = Rng::with_seed(seed);
     let begin = Instant::now();
     let binder = workloads::prepare_binder()?;
@@ -77,7 +76,7 @@ fn run_for(seed: u64, time: Duration) -> Result<Vec<Event>> {
     };
     // A slow machine gets more time, with fewer disturbances.
     let over = |begin: Instant| -> Result<bool> {
-        counters::set(Event::OomKilled, group.oom_kills()?);
+        counters::set(Event::OomKilled, disturbances::oom_kills(&group)?);
         let now = begin.elapsed();
         let missing = !counters::missing(&impossible).is_empty();
         Ok(now > time + PATIENCE || (now > time && !missing))
@@ -137,7 +136,7 @@ fn run_for(seed: u64, time: Duration) -> Result<Vec<Event>> {
         }
         thread::sleep(Duration::from_millis(20));
     }
-    counters::set(Event::OomKilled, group.oom_kills()?);
+    counters::set(Event::OomKilled, disturbances::oom_kills(&group)?);
     group.remove().context("removing the cgroup")?;
     Ok(impossible)
 }
