@@ -8,7 +8,7 @@ use nix::{
     errno::Errno,
     sched::{unshare, CloneFlags},
     sys::{
-        signal::{kill, Signal},
+        signal::{kill, sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal},
         wait::{waitpid, WaitStatus},
     },
     unistd::{fork, ForkResult, Pid},
@@ -99,6 +99,15 @@ pub fn in_namespace(inner: impl FnOnce() -> Result<()>) -> Result<()> {
         unshare(CloneFlags::CLONE_NEWPID)?;
         in_child(inner)
     })
+}
+
+/// Installs a handler that does nothing, so that the signal only ends calls that wait.
+pub fn handle(signal: Signal, flags: SaFlags) -> Result<()> {
+    extern "C" fn nothing(_: i32) {}
+    let action = SigAction::new(SigHandler::Handler(nothing), flags, SigSet::empty());
+    // SAFETY: The handler does nothing.
+    unsafe { sigaction(signal, &action)? };
+    Ok(())
 }
 
 /// Gives this process and its children a real-time policy, for a measurement.

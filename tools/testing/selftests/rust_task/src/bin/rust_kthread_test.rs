@@ -13,7 +13,7 @@ use nix::{
     unistd::{seteuid, Uid},
 };
 use rust_task::{
-    child::{in_child, Child},
+    child::{in_child, wait_for, Child},
     device::{map, Tester},
     ktap::{self, did, fact, Test},
 };
@@ -174,21 +174,12 @@ fn killed() -> Result<()> {
 
 /// Waits until no kthread has a name with this prefix.
 fn wait_for_exit(name: &str) -> Result<()> {
-    let begin = Instant::now();
-    loop {
-        let left = fs::read_dir("/proc")?.flatten().any(|entry| {
+    wait_for(&format!("a kthread {name} still exists"), || {
+        Ok(!fs::read_dir("/proc")?.flatten().any(|entry| {
             let comm = fs::read_to_string(entry.path().join("comm"));
             comm.is_ok_and(|comm| comm.starts_with(name))
-        });
-        if !left {
-            return Ok(());
-        }
-        ensure!(
-            begin.elapsed() < Duration::from_secs(60),
-            "a kthread {name} still exists"
-        );
-        thread::sleep(Duration::from_millis(10));
-    }
+        }))
+    })
 }
 
 fn started_and_stopped() -> Result<()> {

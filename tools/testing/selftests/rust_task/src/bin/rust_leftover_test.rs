@@ -17,7 +17,7 @@ use nix::{
     unistd::{close, unlink},
 };
 use rust_task::{
-    child::Child,
+    child::{wait_for, Child},
     io_uring::Ring,
     ioctl::call_for,
     ktap::{self, did, Test},
@@ -104,8 +104,6 @@ const TESTS: &[Test] = &[
 const MODULE: &str = "/leftover/rust_leftover.ko";
 const NAME: &CStr = c"rust_leftover";
 const NODE: &str = "/dev/rust_leftover";
-/// A limit for what should take no time.
-const SOON: Duration = Duration::from_secs(5);
 /// The time that the `init()` of the cases named "slow" takes.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -184,13 +182,10 @@ fn kthreads(name: &str) -> Result<usize> {
 
 /// Waits until there is no such kthread.
 fn gone(name: &str) -> Result<()> {
-    let begin = Instant::now();
-    while kthreads(name)? != 0 {
-        // A kthread exits shortly after it has left the code of its module.
-        ensure!(begin.elapsed() < SOON, "a kthread left/{name} remains");
-        sleep(Duration::from_millis(1));
-    }
-    Ok(())
+    // A kthread exits shortly after it has left the code of its module.
+    wait_for(&format!("a kthread left/{name} remains"), || {
+        Ok(kthreads(name)? == 0)
+    })
 }
 
 /// Returns whether the kernel reports what is forgotten. The test is then left out.
@@ -435,11 +430,7 @@ fn open_early() -> Result<nix::Result<i32>> {
 
 /// Waits until the device exists.
 fn wait_for_node() -> Result<()> {
-    let begin = Instant::now();
-    while !Path::new(NODE).exists() {
-        ensure!(begin.elapsed() < SOON, "no {NODE}");
-        sleep(Duration::from_millis(1));
-    }
+    wait_for("the node does not appear", || Ok(Path::new(NODE).exists()))?;
     let state = fs::read_to_string("/sys/module/rust_leftover/initstate")?;
     ensure!(state.trim() == "coming", "the module is {state:?}");
     Ok(())

@@ -10,16 +10,14 @@ use nix::{
     sched::{unshare, CloneFlags},
     sys::{
         mman::{madvise, mprotect, mremap, munmap, MRemapFlags, MapFlags, MmapAdvise, ProtFlags},
-        signal::{
-            kill, pthread_sigmask, sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal,
-        },
+        signal::{kill, pthread_sigmask, SaFlags, SigSet, Signal},
         wait::WaitStatus,
     },
     unistd::{execv, getpid, pause, pipe, setresuid, Pid, Uid},
 };
 use rust_task::{
     cgroup::{self, Group},
-    child::{in_child, in_namespace, wait_for, wait_until_asleep, Child},
+    child::{handle, in_child, in_namespace, wait_for, wait_until_asleep, Child},
     ktap::{self, did, Test},
     mailbox::{abi, wait_until_free, Mailbox, FOREVER},
     memory::{Memory, PAGE},
@@ -28,7 +26,7 @@ use rust_task::{
     seccomp, userfaultfd,
 };
 use std::{
-    ffi::{c_int, CStr},
+    ffi::CStr,
     fs::{self, File},
     io::{Read, Write},
     os::fd::{AsFd, AsRawFd},
@@ -418,23 +416,10 @@ fn waits() -> Result<()> {
     wait_until_free()
 }
 
-extern "C" fn handler(_: c_int) {}
-
 fn signals() -> Result<()> {
-    let action = SigAction::new(
-        SigHandler::Handler(handler),
-        SaFlags::empty(),
-        SigSet::empty(),
-    );
-    let restart = SigAction::new(
-        SigHandler::Handler(handler),
-        SaFlags::SA_RESTART,
-        SigSet::empty(),
-    );
     for timeout in [FOREVER, 30_000] {
         let child = Child::start(|| {
-            // SAFETY: The handler does nothing.
-            unsafe { sigaction(Signal::SIGUSR1, &action)? };
+            handle(Signal::SIGUSR1, SaFlags::empty())?;
             let result = Mailbox::new(1, PORT)?.receive(timeout).map(drop);
             ensure!(result == Err(Errno::EINTR), "{result:?}");
             Ok(())
@@ -445,8 +430,7 @@ fn signals() -> Result<()> {
     }
     // A wait without a limit goes on after a signal with `SA_RESTART`.
     let child = Child::start(|| {
-        // SAFETY: The handler does nothing.
-        unsafe { sigaction(Signal::SIGUSR1, &restart)? };
+        handle(Signal::SIGUSR1, SaFlags::SA_RESTART)?;
         let bytes = Mailbox::new(1, PORT)?.take(FOREVER)?.1;
         ensure!(bytes == b"after", "{bytes:?}");
         Ok(())

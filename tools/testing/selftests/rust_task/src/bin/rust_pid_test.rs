@@ -10,7 +10,7 @@ use nix::{
     sys::{
         mman::{MapFlags, ProtFlags},
         resource::{setrlimit, Resource},
-        signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal},
+        signal::{SaFlags, SigSet, Signal},
         wait::WaitStatus,
     },
     unistd::{
@@ -19,7 +19,7 @@ use nix::{
     },
 };
 use rust_task::{
-    child::{in_child, in_namespace, wait_for, Child},
+    child::{handle, in_child, in_namespace, wait_for, Child},
     device::{
         self,
         test_abi::{Capabilities, Ids, Kill, ThreadInfo, ASKED, TO_PGRP, TO_THREAD},
@@ -228,13 +228,9 @@ fn properties() -> Result<()> {
     })?;
 
     let zombie = Child::start(|| Ok(()))?;
-    let begin = Instant::now();
-    while device.thread_info(zombie.pid().as_raw())?.exit_state != 1 {
-        ensure!(
-            begin.elapsed() < Duration::from_secs(60),
-            "it has not exited"
-        );
-    }
+    wait_for("it has not exited", || {
+        Ok(device.thread_info(zombie.pid().as_raw())?.exit_state == 1)
+    })?;
     agree(zombie.pid().as_raw())?;
     zombie.join()
 }
@@ -528,13 +524,9 @@ fn exited() -> Result<()> {
     .expect("the thread panicked")?;
 
     // `join()` may return before the thread has been reaped.
-    let begin = Instant::now();
-    while device.opener()?.held_has_task == 1 {
-        ensure!(
-            begin.elapsed() < Duration::from_secs(60),
-            "it has not exited"
-        );
-    }
+    wait_for("it has not exited", || {
+        Ok(device.opener()?.held_has_task != 1)
+    })?;
     fact("opener that has exited", "PID", device.opener()?.held, tid);
     // The reference keeps the `task_struct`, whose pointers to other tasks may be dangling.
     fact(
@@ -601,14 +593,7 @@ fn signals() -> Result<()> {
     ensure!(blocked.wait()? == Signal::SIGUSR1);
 
     // A signal with a handler is not fatal.
-    extern "C" fn nothing(_: i32) {}
-    let handler = SigAction::new(
-        SigHandler::Handler(nothing),
-        SaFlags::SA_RESTART,
-        SigSet::empty(),
-    );
-    // SAFETY: The handler does nothing.
-    unsafe { sigaction(Signal::SIGUSR2, &handler)? };
+    handle(Signal::SIGUSR2, SaFlags::SA_RESTART)?;
     let mut request = to_thread(Signal::SIGUSR2 as i32);
     device.signal(&mut request)?;
     ensure!(request.fatal == 0, "a signal with a handler is fatal");

@@ -9,13 +9,13 @@ use nix::{
     sys::{
         mman::{mprotect, munmap, MapFlags, ProtFlags},
         ptrace,
-        signal::{kill, raise, signal, SigHandler, SigSet, Signal},
+        signal::{kill, raise, SaFlags, SigSet, Signal},
         wait::{waitpid, WaitStatus},
     },
     unistd::{fork, getpid, gettid, pipe, setresuid, ForkResult, Pid, Uid},
 };
 use rust_task::{
-    child::{in_child, in_namespace},
+    child::{handle, in_child, in_namespace},
     device::{self, abi, Device, Tester},
     ioctl,
     ktap::{self, fact, Test},
@@ -626,8 +626,6 @@ fn blocked_signal(device: &Device) -> Result<()> {
     Ok(())
 }
 
-extern "C" fn ignore(_: i32) {}
-
 fn pending_signal() -> Result<()> {
     let device = Device::open()?;
     in_child(|| blocked_signal(&device))?;
@@ -635,8 +633,7 @@ fn pending_signal() -> Result<()> {
     // SAFETY: This process has one thread.
     let child = match unsafe { fork()? } {
         ForkResult::Child => ktap::exit((|| {
-            // SAFETY: The handler does nothing.
-            unsafe { signal(Signal::SIGUSR1, SigHandler::Handler(ignore))? };
+            handle(Signal::SIGUSR1, SaFlags::SA_RESTART)?;
             ptrace::traceme()?;
             raise(Signal::SIGSTOP)?;
             let info = device.info()?;

@@ -15,7 +15,7 @@ use nix::{
     unistd::{getpid, getppid, pause, pipe},
 };
 use rust_task::{
-    child::{in_child, Child},
+    child::{self, in_child, Child},
     ioctl,
     ktap::{self, did, Test},
     procfs,
@@ -227,11 +227,9 @@ fn no_page() -> Result<()> {
 fn killed_while_it_faults(tester: &Tester, access: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = tester.events()?.faults;
     let child = Child::start(access)?;
-    let begin = Instant::now();
-    while tester.events()?.faults < before + 10 {
-        ensure!(begin.elapsed() < TIMEOUT, "the access was not repeated");
-        thread::sleep(Duration::from_millis(1));
-    }
+    child::wait_for("the access was not repeated", || {
+        Ok(tester.events()?.faults >= before + 10)
+    })?;
     child.kill()
 }
 

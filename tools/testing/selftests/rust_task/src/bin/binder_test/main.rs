@@ -11,7 +11,7 @@ use nix::{
 };
 use rust_task::{
     binder::{self, Binder, Event, Failure, Message, Talk, MANAGER},
-    child::{in_child, in_namespace, Child},
+    child::{in_child, in_namespace, wait_for, Child},
     ktap::{self, fact, Test},
     procfs::{self, drop_slab, Status},
 };
@@ -26,7 +26,7 @@ use std::{
         Arc, Condvar, Mutex,
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 const TESTS: &[Test] = &[
@@ -106,7 +106,7 @@ impl Server {
         let process = Child::start(move || {
             let binder = Binder::open(&path, MAPPING_SIZE)?;
             // Binder releases a dead context manager asynchronously.
-            wait_until("the device has a manager", || {
+            wait_for("the device has a manager", || {
                 match binder.become_manager() {
                     Err(Errno::EBUSY) => Ok(false),
                     other => other.map(|()| true).map_err(Into::into),
@@ -212,17 +212,6 @@ fn value(talk: &mut Talk, code: u32) -> Result<u64> {
     Ok(value)
 }
 
-/// Waits until `done` returns true.
-fn wait_until(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begin = Instant::now();
-    while !done()? {
-        // This may be slow under the checkers.
-        ensure!(begin.elapsed() < Duration::from_secs(60), "{what}");
-        thread::sleep(Duration::from_millis(1));
-    }
-    Ok(())
-}
-
 fn two_way() -> Result<()> {
     let server = Server::start("two-way", 0)?;
     let mut talk = server.client()?;
@@ -247,7 +236,7 @@ fn one_way() -> Result<()> {
         }
         // One-way transactions may use half of the mapping, so wait for them. They are delivered in
         // order.
-        wait_until("one-way transactions are missing", || {
+        wait_for("one-way transactions are missing", || {
             let stored = talk.call(MANAGER, STORED, &[])?;
             let all = (0..sent).flat_map(u32::to_ne_bytes);
             let done = stored.data.iter().copied().eq(all);
@@ -566,7 +555,7 @@ fn client_killed() -> Result<()> {
         })?;
         ensure!(next_event(&mut arrived)? == 'm', "no transaction arrived");
         client.kill()?;
-        wait_until("Binder has not released the client", || {
+        wait_for("Binder has not released the client", || {
             Ok(processes("client-killed")? == 1)
         })?;
         go.write_all(b"!")?;
@@ -630,12 +619,12 @@ fn clients_killed_at_random() -> Result<()> {
         reverse(&mut steady, (random % 9000) as usize)?;
         client.kill()?;
     }
-    wait_until("Binder has not released dead processes", || {
+    wait_for("Binder has not released dead processes", || {
         Ok(processes("killed-at-random")? == 2)
     })?;
     drop(steady);
     server.process.kill()?;
-    wait_until("Binder has not released dead processes", || {
+    wait_for("Binder has not released dead processes", || {
         Ok(processes("killed-at-random")? == 0)
     })
 }
@@ -648,7 +637,7 @@ fn shrinker() -> Result<()> {
         let before = value(&mut talk, RESIDENT)?;
         ensure!(before >= 64, "{before} kB are resident after 64 KiB");
         // Only pages of buffers that are in use remain.
-        wait_until("no page was reclaimed", || {
+        wait_for("no page was reclaimed", || {
             drop_slab()?;
             Ok(value(&mut talk, RESIDENT)? <= 8)
         })?;
@@ -677,7 +666,7 @@ fn memory_pressure() -> Result<()> {
         hog.wait()?;
     })?;
     let mut calls = 0;
-    let result = wait_until("no page was reclaimed", || {
+    let result = wait_for("no page was reclaimed", || {
         // Transactions continue all the time.
         reverse(&mut talk, 3 * PAGE)?;
         calls += 1;
