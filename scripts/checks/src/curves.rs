@@ -75,7 +75,7 @@ pub fn draw(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
 }
 
 /// Returns the cells of the lines that begin with `mark`.
-fn rows<'a>(results: &'a str, mark: &str) -> impl Iterator<Item = Vec<&'a str>> {
+pub fn rows<'a>(results: &'a str, mark: &str) -> impl Iterator<Item = Vec<&'a str>> {
     let mark = format!("# {mark}\t");
     results
         .lines()
@@ -171,7 +171,8 @@ fn print(times: &[Time]) {
     }
 }
 
-type Painted<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+/// What drawing returns.
+pub type Painted<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn paint(path: &Path, title: &str, report: &Report) -> Painted<()> {
     let mut panels: Vec<(String, &str, &str, Vec<Point>)> = report

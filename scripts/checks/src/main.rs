@@ -108,7 +108,7 @@ enum Command {
     Docs,
     /// measures instructions and time of each operation, in C and in Rust; draws curves
     Bench,
-    /// counts the instructions of a message of rust_mailbox, and of sockets, pipes and Binder
+    /// measures messages of rust_mailbox, sockets, pipes and Binder; draws the results
     Messages,
     /// prints one operation of bench as assembly, in C and in Rust (FN=)
     Asm,
@@ -380,7 +380,7 @@ fn run_part(part: &Command, build: &Build, tools: &Tools, outcome: &mut Outcome)
     let initramfs = initramfs::create(build, tools)?;
     match part {
         Command::Binder => tests::binder(build, &initramfs, tools, outcome),
-        Command::Messages => messages::instructions(build, &initramfs, outcome),
+        Command::Messages => messages::all(build, &initramfs, outcome),
         _ => tests::selftest(build, &initramfs, outcome).map(|_| ()),
     }
 }

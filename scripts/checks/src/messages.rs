@@ -2,65 +2,244 @@
 
 //! Measuring the messages of `rust_mailbox` beside other ways.
 
-use anyhow::{bail, ensure, Result};
+use crate::curves::{rows, Painted};
+use anyhow::{anyhow, bail, ensure, Result};
 use front::{
     boot::{self, BootOptions, Clock},
     build::Build,
     initramfs::Initramfs,
     outcome::Outcome,
+    step,
 };
-use std::collections::BTreeMap;
+use plotters::prelude::*;
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 const OURS: &str = "rust_mailbox";
 /// What ours must not take more instructions than, and from which size in bytes on.
 const LIMITS: &[(&str, usize)] = &[("Unix socket", 4096), ("Binder", 0)];
 
+/// A number for each size in bytes, by the way. It is the number of instructions of a message, the
+/// messages in a second, or a time in microseconds.
+type Lines = BTreeMap<String, BTreeMap<usize, f64>>;
+
+/// What is measured of some pairs of processes, and the numbers.
+#[derive(Serialize)]
+struct Panel {
+    title: String,
+    lines: Lines,
+}
+
+/// Boots twice, prints the instructions and the times, and draws them.
+pub fn all(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<()> {
+    let mut panels = vec![instructions(build, initramfs, outcome)?];
+    panels.extend(times(build, initramfs, outcome)?);
+    let dir = build.out.join("messages");
+    fs::create_dir_all(&dir)?;
+    let json = dir.join(format!("{}.json", build.name()));
+    step::write_if_changed(&json, &(serde_json::to_string_pretty(&panels)? + "\n"))?;
+    let picture = dir.join(format!("{}.svg", build.name()));
+    paint(&picture, &build.title(), &panels).map_err(|err| anyhow!("{err}"))?;
+    println!("{}\n{}", json.display(), picture.display());
+    Ok(())
+}
+
 /// Prints the instructions of a message. Fails if ours takes more than another way.
-pub fn instructions(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<()> {
+pub fn count(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<()> {
+    instructions(build, initramfs, outcome).map(drop)
+}
+
+fn instructions(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<Panel> {
     let options = BootOptions {
         clock: Clock::Instructions,
         ..BootOptions::new("programs=/mailbox instructions=1 kunit.enable=0")
     };
     let guest = boot::boot(build, &initramfs.archive, &options, outcome)?;
-    // By size, in the order of the program.
-    let mut sizes = BTreeMap::<usize, Vec<(&str, f64)>>::new();
-    for line in guest.results.lines() {
-        if let Some(cells) = line.strip_prefix("# message\t") {
-            let cells: Vec<_> = cells.split('\t').collect();
-            let [name, len, instructions] = cells[..] else {
-                bail!("cannot be parsed: {line}");
-            };
-            let ways = sizes.entry(len.parse()?).or_default();
-            ways.push((name, instructions.parse()?));
-        }
+    let mut lines = Lines::new();
+    for cells in rows(&guest.results, "message") {
+        let [name, len, instructions] = cells[..] else {
+            bail!("cannot be parsed: {cells:?}");
+        };
+        let line = lines.entry(name.to_owned()).or_default();
+        line.insert(len.parse()?, instructions.parse()?);
     }
-    let Some(first) = sizes.values().next() else {
+    let Some(ours) = lines.get(OURS) else {
         bail!("the guest measured nothing: {}", guest.results);
     };
-
-    println!("Instructions of a message (both processes, and the kernel's)");
-    print!("{:>6}", "bytes");
-    first.iter().for_each(|(name, _)| print!("  {name:>19}"));
-    println!();
-    for (len, ways) in &sizes {
-        ensure!(ways.len() == first.len(), "{len} bytes: a way is missing");
-        print!("{len:6}");
-        ways.iter()
-            .for_each(|(_, number)| print!("  {number:19.0}"));
-        println!();
-    }
     for (other, from) in LIMITS {
-        for (len, ways) in sizes.range(from..) {
-            let find = |wanted| ways.iter().find(|(name, _)| *name == wanted);
-            // Only some kernels have Rust Binder.
-            if let (Some((_, ours)), Some((_, theirs))) = (find(OURS), find(*other)) {
-                outcome.check(
-                    &format!("a message of {len} bytes: instructions beside {other}"),
-                    ours <= theirs,
-                    &format!("{ours:.0} instead of at most {theirs:.0}"),
-                );
-            }
+        // Only some kernels have Rust Binder.
+        let Some(theirs) = lines.get(*other) else {
+            continue;
+        };
+        for (len, ours) in ours.range(from..) {
+            let theirs = theirs.get(len).copied().unwrap_or_default();
+            outcome.check(
+                &format!("a message of {len} bytes: instructions beside {other}"),
+                *ours <= theirs,
+                &format!("{ours:.0} instead of at most {theirs:.0}"),
+            );
         }
     }
+    let panel = Panel {
+        title: "instructions of a message".to_owned(),
+        lines,
+    };
+    print(&panel)?;
+    Ok(panel)
+}
+
+/// Prints the messages in a second, and the times of a message. Under emulation, they only inform.
+fn times(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<Vec<Panel>> {
+    let options = BootOptions::new("programs=/mailbox kunit.enable=0");
+    let guest = boot::boot(build, &initramfs.archive, &options, outcome)?;
+    // By the number of pairs, in the order of `TITLES`.
+    const TITLES: [&str; 3] = [
+        "messages in a second",
+        "median, in us",
+        "99th percentile, in us",
+    ];
+    let mut found = BTreeMap::<usize, [Lines; 3]>::new();
+    for cells in rows(&guest.results, "messages") {
+        let [name, len, pairs, numbers @ ..] = &cells[..] else {
+            bail!("cannot be parsed: {cells:?}");
+        };
+        ensure!(numbers.len() == TITLES.len(), "{cells:?}");
+        let panels = found.entry(pairs.parse()?).or_default();
+        for (lines, number) in panels.iter_mut().zip(numbers) {
+            let line = lines.entry((*name).to_owned()).or_default();
+            line.insert(len.parse()?, number.parse()?);
+        }
+    }
+    ensure!(!found.is_empty(), "the guest measured nothing");
+    let mut all = Vec::new();
+    for (pairs, panels) in found {
+        for (title, lines) in TITLES.iter().zip(panels) {
+            let title = format!("{pairs} pairs: {title}");
+            let panel = Panel { title, lines };
+            print(&panel)?;
+            all.push(panel);
+        }
+    }
+    Ok(all)
+}
+
+/// Prints a table.
+fn print(Panel { title, lines }: &Panel) -> Result<()> {
+    println!("{title}");
+    print!("{:>8}", "bytes");
+    lines.keys().for_each(|name| print!("  {name:>19}"));
+    println!();
+    for len in sizes(lines) {
+        print!("{len:8}");
+        for (name, line) in lines {
+            match line.get(&len) {
+                Some(number) => print!("  {number:19.0}"),
+                None => bail!("{title}: {name} has no messages of {len} bytes"),
+            }
+        }
+        println!();
+    }
     Ok(())
+}
+
+fn sizes(lines: &Lines) -> Vec<usize> {
+    let all: BTreeSet<_> = lines.values().flat_map(BTreeMap::keys).copied().collect();
+    all.into_iter().collect()
+}
+
+fn paint(path: &Path, title: &str, panels: &[Panel]) -> Painted<()> {
+    let rows = panels.len().div_ceil(2);
+    let root = SVGBackend::new(path, (1000, 360 * rows as u32)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let root = root.titled(title, ("sans-serif", 20))?;
+    for (each, part) in panels.iter().zip(root.split_evenly((rows, 2))) {
+        panel(&part, each)?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+/// Draws a line for each way. The sizes have the same distance from each other.
+fn panel<DB>(
+    part: &DrawingArea<DB, plotters::coord::Shift>,
+    Panel { title, lines }: &Panel,
+) -> Painted<()>
+where
+    DB: DrawingBackend,
+    DB::ErrorType: 'static,
+{
+    let sizes = sizes(lines);
+    let numbers = || lines.values().flat_map(BTreeMap::values).copied();
+    let (least, most) = (
+        numbers().fold(f64::MAX, f64::min),
+        numbers().fold(0.0, f64::max),
+    );
+    let mut chart = ChartBuilder::on(part)
+        .margin(12)
+        .caption(title, ("sans-serif", 15))
+        .x_label_area_size(36)
+        .y_label_area_size(64)
+        .build_cartesian_2d(
+            0..sizes.len().saturating_sub(1),
+            (least / 2.0..most * 6.0).log_scale(),
+        )?;
+    let label = |at: &usize| sizes.get(*at).map_or(String::new(), usize::to_string);
+    chart
+        .configure_mesh()
+        .x_desc("bytes")
+        .x_labels(sizes.len())
+        .x_label_formatter(&label)
+        .y_label_formatter(&|y| format!("{y:.0}"))
+        .light_line_style(TRANSPARENT)
+        .draw()?;
+    for (index, (name, line)) in lines.iter().enumerate() {
+        let width = if name == OURS { 4 } else { 2 };
+        let style = Palette99::pick(index).stroke_width(width);
+        let points = sizes.iter().enumerate();
+        let points = points.filter_map(|(at, len)| Some((at, *line.get(len)?)));
+        chart
+            .draw_series(LineSeries::new(points, style))?
+            .label(name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .border_style(BLACK)
+        .background_style(WHITE)
+        .draw()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_has_a_line_for_each_way() {
+        let mut lines = Lines::new();
+        for (name, factor) in [(OURS, 1.0), ("Unix socket", 2.0)] {
+            let line = [0, 64, 4096].map(|len| (len, factor * (5000.0 + len as f64)));
+            lines.insert(name.to_owned(), line.into());
+        }
+        let title = "instructions".to_owned();
+        let path = std::env::temp_dir().join(format!("messages-{}.svg", std::process::id()));
+        paint(&path, "Linux", &[Panel { title, lines }]).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        fs::remove_file(path).unwrap();
+        for name in [OURS, "Unix socket", "4096"] {
+            assert!(text.contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_cells_of_its_line() {
+        let results = "# messages\tpipes\t0\t1\n# message\tpipes\t64\t3386\n";
+        let found: Vec<_> = rows(results, "message").collect();
+        assert_eq!(found, [["pipes", "64", "3386"]]);
+    }
 }

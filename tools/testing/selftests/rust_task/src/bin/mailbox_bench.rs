@@ -360,7 +360,8 @@ fn run(way: fn(Plan) -> Result<Vec<u64>>, len: usize, pairs: usize) -> Result<Ru
     Ok(Run { rate, times })
 }
 
-/// Prints the fastest of several runs.
+/// Prints the fastest of several runs: the way, the bytes, the pairs, the messages in a second, and the
+/// median and the 99th percentile of the time of a message in microseconds.
 fn measure((name, way): &Way, len: usize, pairs: usize) -> Result<()> {
     let runs = (0..RUNS)
         .map(|_| run(*way, len, pairs))
@@ -369,7 +370,7 @@ fn measure((name, way): &Way, len: usize, pairs: usize) -> Result<()> {
     let Run { rate, times } = fastest.context("no run")?;
     let at = |percent: usize| times[times.len() * percent / 100];
     println!(
-        "# {name:20} {len:6} {pairs:6} {rate:12.0} {:8.1} {:8.1}",
+        "# messages\t{name}\t{len}\t{pairs}\t{rate:.0}\t{:.1}\t{:.1}",
         at(50),
         at(99)
     );
@@ -397,7 +398,6 @@ fn main() -> Result<()> {
     if params::text("instructions").is_some() {
         return instructions();
     }
-    println!("# way                   bytes  pairs   messages/s  p50, us  p99, us");
     for len in SIZES {
         for pairs in PAIRS {
             for way in ways() {
