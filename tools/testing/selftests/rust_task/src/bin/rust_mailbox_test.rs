@@ -550,6 +550,9 @@ fn frozen() -> Result<()> {
         group.join()?;
         Ok(Mailbox::open()?.send(me, PORT, &[2; 8])?)
     })?;
+    wait_for("the message is not charged", || {
+        Ok(mailbox.stats()?.messages == 2)
+    })?;
     wait_until_asleep(child.pid())?;
     group.freeze()?;
     ensure!(mailbox.take(0)?.1 == [1; 8]);
@@ -561,13 +564,17 @@ fn frozen() -> Result<()> {
 
     // A receiver gets what was sent while it was frozen, and one that is killed then gets nothing.
     for is_killed in [false, true] {
+        let (ready, tell) = pipe()?;
         let child = Child::start(|| {
             group.join()?;
             let mailbox = Mailbox::new(1, PORT)?;
+            drop(tell);
             let bytes = mailbox.take(FOREVER)?.1;
             ensure!(bytes == [3; 8], "{bytes:?}");
             Ok(())
         })?;
+        // The end of file means that there is a mailbox.
+        File::from(ready).read_to_end(&mut Vec::new())?;
         wait_until_asleep(child.pid())?;
         group.freeze()?;
         mailbox.send(child.pid(), PORT, &[3; 8])?;

@@ -837,8 +837,10 @@ impl Machine {
                 _ => true,
             },
         };
+        // Another thread may have mapped such a VMA.
+        let may_fail = self.split_may_fail || !self.alone;
         ensure!(
-            mapped.is_ok() == allowed || (self.split_may_fail && mapped == Err(Errno::EINVAL)),
+            mapped.is_ok() == allowed || (may_fail && mapped == Err(Errno::EINVAL)),
             "{mapped:?}, but the mapping is {}allowed",
             if allowed { "" } else { "not " }
         );
@@ -1033,6 +1035,7 @@ impl Machine {
                 Err(_) => first,
             }
         })?;
+        self.split_may_fail |= a.split_may_fail || b.split_may_fail;
         self.files = a.files;
         self.pages = [UNKNOWN; PAGES];
         Ok(())
