@@ -181,12 +181,12 @@ impl Mapped {
 /// # assert!(!faux.is_null());
 /// # // SAFETY: The faux device has not been destroyed. It begins with its `struct device`.
 /// # let dev = unsafe { Device::get_device(faux.cast()) };
-/// # // SAFETY: A faux device is bound until it is destroyed.
-/// # let bound = unsafe { dev.as_bound() };
 /// # // The closure is run by a kthread, which does not get raw pointers.
 /// # let faux = faux as usize;
 /// # kernel::mm::kunit::with_user_mm(|mm, addr| {
 /// # let raw = faux as *mut bindings::device;
+/// # // SAFETY: A faux device is bound until it is destroyed.
+/// # let bound = unsafe { dev.as_bound() };
 /// # assert_eq!(register(bound, addr + 8, 100).err(), Some(EIO));
 /// # // SAFETY: Nothing else uses the mask.
 /// # unsafe {
