@@ -71,7 +71,7 @@ fn instructions(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> 
         bail!("the guest measured nothing: {}", guest.results);
     };
     for (other, from) in LIMITS {
-        // Only some kernels have Rust Binder.
+        // Only some kernels have Rust Binder, or sockets.
         let Some(theirs) = lines.get(*other) else {
             continue;
         };

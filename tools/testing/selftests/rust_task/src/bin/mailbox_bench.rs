@@ -311,8 +311,12 @@ const WAYS: &[Way] = &[
 /// Returns those that the kernel has.
 fn ways() -> impl Iterator<Item = &'static Way> {
     let has_binder = binder::mount_binderfs().is_ok();
-    let is_there = move |name| has_binder || name != "Binder";
-    WAYS.iter().filter(move |(name, _)| is_there(*name))
+    let has_sockets = UnixDatagram::unbound().is_ok();
+    WAYS.iter().filter(move |(name, _)| match *name {
+        "Binder" => has_binder,
+        "Unix socket" => has_sockets,
+        _ => true,
+    })
 }
 
 /// The messages in a second, and the times of a message in microseconds, sorted.
