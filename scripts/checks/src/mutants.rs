@@ -166,7 +166,8 @@ fn each(
                 Some(mutant) => {
                     let source = build.root.join(&mutant.file);
                     let changed = mutant.apply(&source)?;
-                    with_file(&build.tree.join(&mutant.file), &source, &changed, build_it)?
+                    let at = build.tree.join(in_tree(&mutant.file));
+                    with_file(&at, &source, &changed, build_it)?
                 }
                 None => build_it()?,
             };
@@ -219,6 +220,13 @@ fn copy_guest(guest: &Build, built: &Build, initramfs: Initramfs) -> Result<Init
         archive,
         programs: initramfs.programs,
     })
+}
+
+/// Returns where a file of this repository is in the kernel's tree.
+fn in_tree(file: &Path) -> PathBuf {
+    let is_backport = file.starts_with("backport");
+    // `backport/7.3/rust/` is `rust/` there.
+    file.iter().skip(if is_backport { 2 } else { 0 }).collect()
 }
 
 /// Replaces a file of the tree by `text` while `run` runs.
@@ -305,6 +313,16 @@ mod tests {
     use front::manifest::Manifest;
 
     /// Without this, `make mutants` would only report it after the first build.
+    #[test]
+    fn a_backport_is_found_in_the_tree() {
+        for (file, expected) in [
+            ("rust/kernel/pid.rs", "rust/kernel/pid.rs"),
+            ("backport/7.3/rust/kernel/cdev.rs", "rust/kernel/cdev.rs"),
+        ] {
+            assert_eq!(in_tree(Path::new(file)), Path::new(expected));
+        }
+    }
+
     #[test]
     fn each_mutant_matches_its_file() {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
