@@ -15,7 +15,10 @@ use kernel::{
         Bound,
         Device, //
     },
-    dma::DataDirection,
+    dma::{
+        DataDirection,
+        DmaAddress, //
+    },
     ioctl,
     mm::pin::{
         Accounting,
@@ -24,17 +27,11 @@ use kernel::{
         ReadWrite, //
     },
     prelude::*,
-    scatterlist::{
-        PinnedSGTable,
-        SGTable, //
-    },
+    scatterlist::PinnedSGTable,
     str::CString,
-    sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        rcu, //
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
     },
     uaccess::{
         UserPtr,
@@ -135,20 +132,15 @@ impl Mapped {
         let out = UserPtr::from_addr(entries as usize);
         let size = (count as usize).checked_mul(16).ok_or(EINVAL)?;
         let mut out = UserSlice::new(out, size).writer();
-        let used = mapped.with_table(|table| table.iter().count())?;
-        let mut copy = KVec::with_capacity(used, GFP_KERNEL)?;
-        // A copy to userspace may sleep, which this closure must not.
-        mapped.with_table(|table| {
-            table.iter().try_for_each(|entry| {
-                // On some architectures, both have 32 bits.
-                #[allow(clippy::useless_conversion)]
-                let entry = (u64::from(entry.dma_address()), u64::from(entry.dma_len()));
-                copy.push(entry, GFP_ATOMIC)
-            })
-        })??;
-        for (addr, len) in &copy {
-            out.write(addr)?;
-            out.write(len)?;
+        let used = mapped.entries()?;
+        for number in 0..used {
+            let mut entry = [(0, 0)];
+            mapped.copy_entries(number, &mut entry)?;
+            let [(addr, len)] = entry;
+            // On some architectures, an address has 32 bits.
+            #[allow(clippy::useless_conversion)]
+            out.write(&u64::from(addr))?;
+            out.write(&(len as u64))?;
         }
         writer.write(&addr)?;
         writer.write(&len)?;
@@ -157,21 +149,26 @@ impl Mapped {
         Ok(mapped)
     }
 
-    /// Runs `f` with the table, which stays mapped for that time.
-    fn with_table<R>(&self, f: impl FnOnce(&SGTable) -> R) -> Result<R> {
-        let guard = rcu::read_lock();
-        Ok(f(match &self.table {
-            Table::ReadOnly(table) => table.sg_table(&guard)?,
-            Table::ReadWrite(table) => table.sg_table(&guard)?,
-        }))
+    fn entries(&self) -> Result<usize> {
+        match &self.table {
+            Table::ReadOnly(table) => table.entries(),
+            Table::ReadWrite(table) => table.entries(),
+        }
+    }
+
+    fn copy_entries(&self, first: usize, out: &mut [(DmaAddress, usize)]) -> Result<usize> {
+        match &self.table {
+            Table::ReadOnly(table) => table.copy_entries(first, out),
+            Table::ReadWrite(table) => table.copy_entries(first, out),
+        }
     }
 
     /// Unbinds the device, while the pages are mapped.
     pub(crate) fn unbind(&mut self) -> Result {
         let device = self.device.take().ok_or(ENODEV)?;
-        self.with_table(|_| ())?;
+        self.entries()?;
         drop(device);
-        match self.with_table(|_| ()) {
+        match self.entries() {
             Err(ENXIO) => Ok(()),
             _ => Err(EIO),
         }

@@ -14,7 +14,10 @@ use crate::{
         Device, //
     },
     devres::Devres,
-    dma::DataDirection,
+    dma::{
+        DataDirection,
+        DmaAddress, //
+    },
     error::to_result,
     mm::pin::{
         LongtermPages,
@@ -23,7 +26,6 @@ use crate::{
     },
     page::PAGE_SIZE,
     prelude::*,
-    sync::rcu,
     task::may_sleep,
     types::Opaque, //
 };
@@ -125,8 +127,8 @@ impl Mapped {
 
 /// The owner of [`LongtermPages`] that are mapped for DMA by a device.
 ///
-/// [`sg_table`](Self::sg_table) returns the table with the DMA addresses. It has the bytes of the
-/// range only, also of the first and the last page.
+/// [`copy_entries`](Self::copy_entries) copies the DMA addresses. They are those of the bytes of the
+/// range only, also in the first and the last page.
 ///
 /// The pages are unmapped when the driver is unbound from the device, or when the value is dropped,
 /// and are unpinned after that. The driver must have stopped the device: a device that still
@@ -154,26 +156,29 @@ impl Mapped {
 ///     dma::DataDirection,
 ///     mm::pin::{Accounting, ReadWrite},
 ///     page::PAGE_SIZE,
-///     scatterlist::PinnedSGTable,
-///     sync::rcu, //
+///     scatterlist::PinnedSGTable, //
 /// };
 ///
-/// /// Maps memory of the current process for DMA, and returns how many entries the table has.
+/// /// Maps memory of the current process for DMA, and tells the device where it is.
 /// fn register(
 ///     dev: &Device<Bound>,
 ///     addr: usize,
 ///     len: usize,
-/// ) -> Result<(PinnedSGTable<ReadWrite>, usize)> {
+/// ) -> Result<PinnedSGTable<ReadWrite>> {
 ///     let pages = current!().pin_user_pages_longterm(addr, len, Accounting::PinnedVm)?;
 ///     let buffer = PinnedSGTable::new(dev, pages, DataDirection::FromDevice)?;
-///     let mut entries = 0;
-///     for entry in buffer.sg_table(&rcu::read_lock())?.iter() {
-///         // Here the device is told `entry.dma_address()` and `entry.dma_len()`.
-///         # assert_eq!(entry.dma_address() % PAGE_SIZE as u64, 8);
-///         # assert_eq!(entry.dma_len(), 100);
-///         entries += 1;
+///     // The slots of the device.
+///     let mut slots = [(0, 0); 16];
+///     if buffer.copy_entries(0, &mut slots)? < buffer.entries()? {
+///         return Err(E2BIG);
 ///     }
-///     Ok((buffer, entries))
+///     # let (dma_address, dma_len) = slots[0];
+///     # assert_eq!(dma_address % PAGE_SIZE as u64, 8);
+///     # assert_eq!(dma_len, 100);
+///     # assert_eq!(buffer.entries(), Ok(1));
+///     # assert_eq!(buffer.copy_entries(1, &mut slots), Ok(0));
+///     # assert_eq!(buffer.copy_entries(0, &mut []), Ok(0));
+///     Ok(buffer)
 /// }
 /// # let name = c_str!("rust_sgtable").as_char_ptr();
 /// # // SAFETY: `name` is a string. A faux device needs neither a parent nor operations.
@@ -193,8 +198,7 @@ impl Mapped {
 /// #     (*raw).coherent_dma_mask = u64::MAX;
 /// #     (*raw).dma_mask = addr_of_mut!((*raw).coherent_dma_mask);
 /// # }
-/// let (buffer, entries) = register(bound, addr + 8, 100)?;
-/// assert_eq!(entries, 1);
+/// let buffer = register(bound, addr + 8, 100)?;
 /// # assert_eq!(buffer.pages().len(), 100);
 /// # drop(buffer);
 /// # assert_eq!(mm.pinned_vm(), 0);
@@ -207,10 +211,11 @@ impl Mapped {
 /// # let pages: LongtermPages<ReadOnly> =
 /// #     current!().pin_user_pages_longterm(addr, 1, Accounting::PinnedVm)?;
 /// # let table = PinnedSGTable::new(bound, pages, DataDirection::ToDevice)?;
-/// # assert!(table.sg_table(&rcu::read_lock()).is_ok());
+/// # assert_eq!(table.entries(), Ok(1));
 /// # // SAFETY: The faux device has not been destroyed. This call unbinds it.
 /// # unsafe { bindings::faux_device_destroy(raw.cast()) };
-/// # assert_eq!(table.sg_table(&rcu::read_lock()).err(), Some(ENXIO));
+/// # assert_eq!(table.entries(), Err(ENXIO));
+/// # assert_eq!(table.copy_entries(0, &mut [(0, 0)]), Err(ENXIO));
 /// # assert_eq!(mm.pinned_vm(), 1);
 /// # drop(table);
 /// # assert_eq!(mm.pinned_vm(), 0);
@@ -265,11 +270,9 @@ impl<A: PinAccess> PinnedSGTable<A> {
         Ok(Self { mapped, pages })
     }
 
-    /// Returns the table, unless the driver has been unbound from the device.
+    /// Returns the number of entries, each of which is a range of DMA addresses.
     ///
-    /// The table stays mapped while the RCU read lock is held: an unbind waits for the end of the
-    /// grace period before it unmaps. A [`Device<Bound>`] would not do, as a handler of the driver
-    /// may have one until its own registration is released, which may be after the unmap.
+    /// There may be fewer than pages, as the DMA API joins ranges.
     ///
     /// # Errors
     ///
@@ -278,14 +281,52 @@ impl<A: PinAccess> PinnedSGTable<A> {
     /// # Context
     ///
     /// Any context, including NMI.
-    pub fn sg_table<'a>(&'a self, guard: &'a rcu::Guard) -> Result<&'a SGTable> {
+    pub fn entries(&self) -> Result<usize> {
+        // SAFETY: The table is valid.
+        //
+        // CAST: Lossless.
+        self.with_table(|table| unsafe { (*table.as_raw()).nents } as usize)
+    }
+
+    /// Copies the DMA address and the length in bytes of each entry, from the entry `first` on.
+    ///
+    /// Returns the number of entries that were copied: that of `out`, or fewer if there are not as
+    /// many. A driver that is being unbound must have stopped the device before the pages are
+    /// unmapped, as the addresses are those of other memory later.
+    ///
+    /// The entries are not borrowed: neither `&Device<Bound>` nor an RCU guard of the driver proves
+    /// that the table stays mapped. An IRQ handler may have the former until its own registration is
+    /// released, which may be later than the unmap. The latter can be leaked.
+    ///
+    /// # Errors
+    ///
+    /// - `ENXIO`: The driver has been unbound from the device since it mapped the pages.
+    ///
+    /// # Context
+    ///
+    /// Any context, including NMI.
+    #[doc(alias("for_each_sgtable_dma_sg", "sg_dma_address", "sg_dma_len"))]
+    pub fn copy_entries(&self, first: usize, out: &mut [(DmaAddress, usize)]) -> Result<usize> {
+        self.with_table(|table| {
+            let entries = table.iter().skip(first);
+            let copied = entries.zip(out).map(|(entry, to)| {
+                // CAST: C has an `unsigned int`.
+                *to = (entry.dma_address(), entry.dma_len() as usize);
+            });
+            copied.count()
+        })
+    }
+
+    /// Calls `f`, which must not sleep, with the table, which is mapped meanwhile.
+    fn with_table<R>(&self, f: impl FnOnce(&SGTable) -> R) -> Result<R> {
         let mapped = &self.mapped;
-        mapped.dma.try_access_with_guard(guard).ok_or(ENXIO)?;
+        // The RCU read lock is held until the drop. `Revocable::revoke()` waits for the end of a
+        // grace period before it drops the `DmaMappedSgt`, which unmaps the table.
+        let _access = mapped.dma.try_access().ok_or(ENXIO)?;
         // SAFETY: The table is dropped with `self`, which is borrowed. By the invariants of
-        // `Mapped`, it is mapped, as it has not been revoked. `Revocable::revoke()` waits for the
-        // end of a grace period before it drops the `DmaMappedSgt`, which unmaps the table. The RCU
-        // read lock is held for the time of the borrow. Nothing else changes the table.
-        Ok(unsafe { SGTable::from_raw(mapped.table.as_raw()) })
+        // `Mapped`, it is mapped, and stays so until the drop of `_access`. Nothing else changes
+        // it.
+        Ok(f(unsafe { SGTable::from_raw(mapped.table.as_raw()) }))
     }
 
     /// Returns the pages.
