@@ -23,9 +23,10 @@ const OURS: &str = "rust_mailbox";
 /// What ours must not take more instructions than, and from which size in bytes on.
 const LIMITS: &[(&str, usize)] = &[("Unix socket", 4096), ("Binder", 0)];
 
-/// A number for each size in bytes, by the way. It is the number of instructions of a message, the
+/// A number for each size in bytes, of each way. It is the number of instructions of a message, the
 /// messages in a second, or a time in microseconds.
-type Lines = BTreeMap<String, BTreeMap<usize, f64>>;
+type Lines = Vec<(String, Line)>;
+type Line = BTreeMap<usize, f64>;
 
 /// What is measured of some pairs of processes, and the numbers.
 #[derive(Serialize)]
@@ -48,8 +49,12 @@ pub fn all(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Resul
     Ok(())
 }
 
-/// Prints the instructions of a message. Fails if ours takes more than another way.
-pub fn count(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<()> {
+/// Prints the instructions of a message. Fails if ours takes more than [`LIMITS`] permits.
+pub fn check_instructions(
+    build: &Build,
+    initramfs: &Initramfs,
+    outcome: &mut Outcome,
+) -> Result<()> {
     instructions(build, initramfs, outcome).map(drop)
 }
 
@@ -59,20 +64,21 @@ fn instructions(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> 
         ..BootOptions::new("programs=/mailbox instructions=1 kunit.enable=0")
     };
     let guest = boot::boot(build, &initramfs.archive, &options, outcome)?;
+    ended(&guest.results, outcome);
     let mut lines = Lines::new();
     for cells in rows(&guest.results, "message") {
         let [name, len, instructions] = cells[..] else {
             bail!("cannot be parsed: {cells:?}");
         };
-        let line = lines.entry(name.to_owned()).or_default();
-        line.insert(len.parse()?, instructions.parse()?);
+        line(&mut lines, name).insert(len.parse()?, instructions.parse()?);
     }
-    let Some(ours) = lines.get(OURS) else {
+    let find = |name| lines.iter().find(|(other, _)| other == name);
+    let Some((_, ours)) = find(OURS) else {
         bail!("the guest measured nothing: {}", guest.results);
     };
     for (other, from) in LIMITS {
         // Only some kernels have Rust Binder, or sockets.
-        let Some(theirs) = lines.get(*other) else {
+        let Some((_, theirs)) = find(other) else {
             continue;
         };
         for (len, ours) in ours.range(from..) {
@@ -92,10 +98,21 @@ fn instructions(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> 
     Ok(panel)
 }
 
+/// Checks that the program did not fail after a part of the measurement.
+fn ended(results: &str, outcome: &mut Outcome) {
+    let died = results.lines().find(|line| line.starts_with("# died: "));
+    outcome.check(
+        "mailbox_bench measures all messages",
+        died.is_none(),
+        died.unwrap_or_default(),
+    );
+}
+
 /// Prints the messages in a second, and the times of a message. Under emulation, they only inform.
 fn times(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<Vec<Panel>> {
     let options = BootOptions::new("programs=/mailbox kunit.enable=0");
     let guest = boot::boot(build, &initramfs.archive, &options, outcome)?;
+    ended(&guest.results, outcome);
     // By the number of pairs, in the order of `TITLES`.
     const TITLES: [&str; 3] = [
         "messages in a second",
@@ -110,8 +127,7 @@ fn times(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<
         ensure!(numbers.len() == TITLES.len(), "{cells:?}");
         let panels = found.entry(pairs.parse()?).or_default();
         for (lines, number) in panels.iter_mut().zip(numbers) {
-            let line = lines.entry((*name).to_owned()).or_default();
-            line.insert(len.parse()?, number.parse()?);
+            line(lines, name).insert(len.parse()?, number.parse()?);
         }
     }
     ensure!(!found.is_empty(), "the guest measured nothing");
@@ -127,11 +143,21 @@ fn times(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<
     Ok(all)
 }
 
+/// Returns the line of a way, in the order in which the program measures them.
+fn line<'a>(lines: &'a mut Lines, name: &str) -> &'a mut Line {
+    let at = lines.iter().position(|(other, _)| other == name);
+    let at = at.unwrap_or_else(|| {
+        lines.push((name.to_owned(), Line::new()));
+        lines.len() - 1
+    });
+    &mut lines[at].1
+}
+
 /// Prints a table.
 fn print(Panel { title, lines }: &Panel) -> Result<()> {
     println!("{title}");
     print!("{:>8}", "bytes");
-    lines.keys().for_each(|name| print!("  {name:>19}"));
+    lines.iter().for_each(|(name, _)| print!("  {name:>19}"));
     println!();
     for len in sizes(lines) {
         print!("{len:8}");
@@ -147,7 +173,10 @@ fn print(Panel { title, lines }: &Panel) -> Result<()> {
 }
 
 fn sizes(lines: &Lines) -> Vec<usize> {
-    let all: BTreeSet<_> = lines.values().flat_map(BTreeMap::keys).copied().collect();
+    let all: BTreeSet<_> = lines
+        .iter()
+        .flat_map(|(_, line)| line.keys().copied())
+        .collect();
     all.into_iter().collect()
 }
 
@@ -173,7 +202,7 @@ where
     DB::ErrorType: 'static,
 {
     let sizes = sizes(lines);
-    let numbers = || lines.values().flat_map(BTreeMap::values).copied();
+    let numbers = || lines.iter().flat_map(|(_, line)| line.values().copied());
     let (least, most) = (
         numbers().fold(f64::MAX, f64::min),
         numbers().fold(0.0, f64::max),
@@ -224,7 +253,7 @@ mod tests {
         let mut lines = Lines::new();
         for (name, factor) in [(OURS, 1.0), ("Unix socket", 2.0)] {
             let line = [0, 64, 4096].map(|len| (len, factor * (5000.0 + len as f64)));
-            lines.insert(name.to_owned(), line.into());
+            lines.push((name.to_owned(), line.into()));
         }
         let title = "instructions".to_owned();
         let path = std::env::temp_dir().join(format!("messages-{}.svg", std::process::id()));

@@ -224,7 +224,7 @@ pub fn kernel(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()>
     configs::in_turn(build, tools, outcome)?;
     work_items(build, tools, outcome)?;
     let examples = everything(build, &initramfs, outcome)?;
-    messages::count(build, &initramfs, outcome)?;
+    messages::check_instructions(build, &initramfs, outcome)?;
     let Some(mainline) = tree::mainline(build)? else {
         return bench::compare(build, None, tools, outcome);
     };

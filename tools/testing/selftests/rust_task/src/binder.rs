@@ -241,7 +241,7 @@ pub struct Talk {
     binder: Arc<Binder>,
     out: Vec<u8>,
     events: VecDeque<Event>,
-    /// How many bytes there are between two that a message keeps.
+    /// A message keeps each `step`-th byte.
     step: usize,
 }
 
@@ -256,7 +256,7 @@ impl Talk {
     }
 
     /// Makes messages keep the first byte of each page only, for a measurement without copies.
-    pub fn look_only(mut self) -> Self {
+    pub fn first_bytes_only(mut self) -> Self {
         self.step = PAGE;
         self
     }

@@ -4,8 +4,8 @@
 //! `process_vm_writev()` with pipes that say when, and Rust Binder if the kernel has it.
 //!
 //! Both processes of a pair run on one CPU, and send a message in turn. The receiver of a message
-//! reads one byte of each page. Of several runs, the fastest one counts. With `instructions=1`, the
-//! clock of the guest is taken for the number of instructions, and there is one pair.
+//! reads one byte of each page. Of several runs, the fastest one counts. With `instructions=1`, one
+//! pair is measured. With `-icount`, the clock of the guest advances by 1 ns for each instruction.
 
 use anyhow::{ensure, Context, Result};
 use nix::{
@@ -22,7 +22,7 @@ use rust_task::{
     params,
 };
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{IoSlice, Read, Write},
     os::{fd::OwnedFd, unix::net::UnixDatagram},
     thread::{self, available_parallelism},
@@ -32,8 +32,9 @@ use std::{
 const SIZES: &[usize] = &[0, 64, 4096, 65536];
 const PAIRS: &[usize] = &[1, 4, 16];
 const PORT: u64 = 1;
-/// Messages in each direction that are not measured, and those that are, of up to 4 pairs together.
-const FIRST: usize = 50;
+/// Messages in each direction before the measurement, and in it. With more than 4 pairs, each sends
+/// fewer.
+const WARM_UP: usize = 50;
 const ROUNDS: usize = 1500;
 const RUNS: usize = 3;
 const LONGEST: usize = 65536;
@@ -185,7 +186,7 @@ fn ping<E: End>(
 ) -> Result<Vec<u64>> {
     let server = Child::start(move || {
         let mut end = child()?;
-        for _ in 0..FIRST + rounds {
+        for _ in 0..WARM_UP + rounds {
             end.receive(len)?;
             end.send(len)?;
         }
@@ -202,7 +203,7 @@ fn ping<E: End>(
 
 /// Returns the ticks of each round but the first ones.
 fn repeat(rounds: usize, mut round: impl FnMut() -> Result<()>) -> Result<Vec<u64>> {
-    for _ in 0..FIRST {
+    for _ in 0..WARM_UP {
         round()?;
     }
     let mut times = Vec::with_capacity(rounds);
@@ -274,7 +275,7 @@ fn by_binder(Plan { len, rounds }: Plan) -> Result<Vec<u64>> {
         let binder = Binder::open(&path, BUFFER_SIZE)?;
         binder.become_manager()?;
         drop(tell);
-        let mut talk = Talk::new(&binder).look_only();
+        let mut talk = Talk::new(&binder).first_bytes_only();
         talk.enter()?;
         let answer = vec![0x5a; len];
         loop {
@@ -286,7 +287,7 @@ fn by_binder(Plan { len, rounds }: Plan) -> Result<Vec<u64>> {
     })?;
     // The end of file means that the server is ready.
     File::from(ready).read_to_end(&mut Vec::new())?;
-    let mut talk = Talk::new(&Binder::open(&device, BUFFER_SIZE)?).look_only();
+    let mut talk = Talk::new(&Binder::open(&device, BUFFER_SIZE)?).first_bytes_only();
     let call = vec![0x5a; len];
     let times = repeat(rounds, || {
         let answer = talk.call(MANAGER, 0, &call)?;
@@ -295,6 +296,7 @@ fn by_binder(Plan { len, rounds }: Plan) -> Result<Vec<u64>> {
         Ok(())
     })?;
     server.kill()?;
+    fs::remove_file(device)?;
     Ok(times)
 }
 
@@ -309,14 +311,21 @@ const WAYS: &[Way] = &[
 ];
 
 /// Returns those that the kernel has.
-fn ways() -> impl Iterator<Item = &'static Way> {
-    let has_binder = binder::mount_binderfs().is_ok();
-    let has_sockets = UnixDatagram::unbound().is_ok();
-    WAYS.iter().filter(move |(name, _)| match *name {
+fn ways() -> Result<Vec<&'static Way>> {
+    let has_binder = fs::read_to_string("/proc/filesystems")?.contains("binder");
+    if has_binder {
+        binder::mount_binderfs()?;
+    }
+    let has_sockets = match UnixDatagram::unbound() {
+        Err(err) if err.raw_os_error() == Some(libc::EAFNOSUPPORT) => false,
+        other => other.map(|_| true)?,
+    };
+    let is_there = |(name, _): &&Way| match *name {
         "Binder" => has_binder,
         "Unix socket" => has_sockets,
         _ => true,
-    })
+    };
+    Ok(WAYS.iter().filter(is_there).collect())
 }
 
 /// The messages in a second, and the times of a message in microseconds, sorted.
@@ -359,7 +368,7 @@ fn run(way: fn(Plan) -> Result<Vec<u64>>, len: usize, pairs: usize) -> Result<Ru
         .collect::<Result<_>>()?;
     ensure!(times.len() == pairs * rounds);
     times.sort_unstable_by(f64::total_cmp);
-    let messages = 2 * pairs * (FIRST + rounds);
+    let messages = 2 * pairs * (WARM_UP + rounds);
     let rate = messages as f64 / elapsed.as_secs_f64();
     Ok(Run { rate, times })
 }
@@ -384,8 +393,9 @@ fn measure((name, way): &Way, len: usize, pairs: usize) -> Result<()> {
 /// Prints the instructions of a message: those of both processes, and of the kernel.
 fn instructions() -> Result<()> {
     set_fifo()?;
+    let ways = ways()?;
     for len in SIZES {
-        for (name, way) in ways() {
+        for (name, way) in &ways {
             let mut fewest = f64::INFINITY;
             for _ in 0..RUNS {
                 let Run { times, .. } = run(*way, *len, 1)?;
@@ -402,9 +412,10 @@ fn main() -> Result<()> {
     if params::text("instructions").is_some() {
         return instructions();
     }
+    let ways = ways()?;
     for len in SIZES {
         for pairs in PAIRS {
-            for way in ways() {
+            for way in &ways {
                 measure(way, *len, *pairs).with_context(|| way.0)?;
             }
         }
