@@ -72,7 +72,7 @@ const RECEIVE: u32 = ioctl::_IOWR::<abi::Received>(abi::MAGIC, abi::RECEIVE);
 const RELEASE: u32 = ioctl::_IOW::<u64>(abi::MAGIC, abi::RELEASE);
 const STATS: u32 = ioctl::_IOR::<abi::Stats>(abi::MAGIC, abi::STATS);
 
-/// The number of messages, of all pages in windows, and of those that hold no message.
+/// The numbers of messages, of pages in all windows, and of pages in slots that are not taken.
 static MESSAGES: Atomic<usize> = Atomic::new(0);
 static PAGES: Atomic<usize> = Atomic::new(0);
 static FREE: Atomic<usize> = Atomic::new(0);
@@ -253,7 +253,7 @@ impl Window {
     fn put(&mut self, first: usize, pages: &mut [Option<WindowPage>]) {
         for (slot, page) in self.slots[first..].iter_mut().zip(pages) {
             slot.page = page.take();
-            FREE.fetch_add(slot.page.iter().count(), Relaxed);
+            FREE.fetch_add(usize::from(slot.page.is_some()), Relaxed);
             slot.is_taken = false;
         }
     }

@@ -8,7 +8,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 /// The type byte of each ioctl.
-pub const MAGIC: u32 = 0xba;
+pub const MAGIC: u32 = 0xbe;
 /// `_IOW(MAGIC, 1, u32)`: gives the mailbox an address, which is the process and this port.
 ///
 /// `ENXIO` if the file is not mapped, `EPERM` if another process has mapped it, `EBUSY` if it has

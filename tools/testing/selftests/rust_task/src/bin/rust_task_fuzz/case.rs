@@ -5,6 +5,7 @@
 use fastrand::Rng;
 use rust_task::{
     device::{abi, test_abi as task_abi},
+    mailbox::abi as mailbox_abi,
     remote::gup_abi,
     vma::{abi as buffer_abi, test_abi as vma_abi},
 };
@@ -454,6 +455,7 @@ const COMMANDS: &[(u32, u32)] = &[
     (buffer_abi::MAGIC, 6),
     (vma_abi::MAGIC, 4),
     (0xbb, 4),
+    (mailbox_abi::MAGIC, mailbox_abi::STATS),
 ];
 
 /// Addresses that are not mapped or invalid.
@@ -569,6 +571,7 @@ impl Op {
                 write: rng.u32(0..4) != 0,
                 shared: rng.u32(0..4) == 0,
             },
+            // The only mapping that a mailbox allows.
             7 => Self::MapFile {
                 file,
                 range,
@@ -593,7 +596,7 @@ impl Op {
         }
     }
 
-    /// Returns an access to a page.
+    /// Returns an access to a page, which needs no file.
     fn access(rng: &mut Rng, _file: usize) -> Self {
         let page = rng.usize(0..PAGES);
         match rng.u32(0..7) {
@@ -635,13 +638,6 @@ impl Op {
     /// Returns a call to `/dev/test_rust_task`.
     fn task_call(rng: &mut Rng, file: usize) -> Self {
         match rng.u32(0..10) {
-            7 => Self::Refcounts {
-                file,
-                kind: rng.u32(0..9),
-                rounds: rng.u32(0..9),
-            },
-            8 => Self::Opener { file },
-            9 => Self::Worker { file },
             0 => Self::ThreadInfo {
                 file,
                 nr: match rng.u32(0..3) {
@@ -665,6 +661,13 @@ impl Op {
                 rounds: rng.u32(0..9),
                 again: rng.u32(0..4),
             },
+            5 => Self::Refcounts {
+                file,
+                kind: rng.u32(0..9),
+                rounds: rng.u32(0..9),
+            },
+            6 => Self::Opener { file },
+            7 => Self::Worker { file },
             _ => Self::UseMm {
                 file,
                 page: rng.usize(0..PAGES),

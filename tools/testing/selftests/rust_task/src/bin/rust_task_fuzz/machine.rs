@@ -629,7 +629,8 @@ impl Machine {
                         Errno::ESRCH,
                         Errno::EPERM,
                         Errno::EBUSY,
-                        // Those of a mailbox.
+                    ];
+                    let of_mailbox = [
                         Errno::EAGAIN,
                         Errno::EBADF,
                         Errno::ECONNREFUSED,
@@ -638,7 +639,12 @@ impl Machine {
                         Errno::ENXIO,
                         Errno::EPIPE,
                     ];
-                    expect(result, &errors)?;
+                    match file {
+                        OpenFile::Mailbox(_) => {
+                            expect(result, &[&errors[..], &of_mailbox].concat())?
+                        }
+                        _ => expect(result, &errors)?,
+                    };
                     if matches!(result, Ok(_) | Err(Errno::EFAULT)) {
                         // The command may have zapped pages, or written to pages of a device.
                         self.pages = [UNKNOWN; PAGES];
