@@ -272,3 +272,15 @@ impl TestStatus for Case {
         &self.revision
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn releases_are_ordered() {
+        assert!(version("6.12.117") < version("6.18"));
+        assert!(version("6.18.2-rc1") >= version("6.18"));
+        assert!(version("7.3.4") > version("6.18"));
+    }
+}

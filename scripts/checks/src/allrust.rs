@@ -124,7 +124,7 @@ fn goal(tree: &Path, file: &Path) -> Option<String> {
     None
 }
 
-/// Returns all Rust files, but for those of modules that are built against a complete kernel.
+/// Returns all Rust files, except those of modules that are built by `make M=`.
 fn sources_of(build: &Build) -> Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
     for top in TOPS {

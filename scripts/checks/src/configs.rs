@@ -190,7 +190,7 @@ fn boot(
         }
         let initramfs = initramfs::create(&variant, tools)?;
         let failed = outcome.failures();
-        run_tests(&variant, &initramfs, "", outcome)?;
+        run_tests(&variant, &initramfs, &configuration.parameters, outcome)?;
         let again = configuration.again.iter();
         for again in again.filter(|again| again.arch == variant.machine.name) {
             let console = run_tests(&variant, &initramfs, &again.parameters, outcome)?;

@@ -15,7 +15,7 @@ pub fn configure(build: &Build, tools: &Tools) -> Result<Build> {
         &variant,
         tools,
         build,
-        &["stress", "debug", "matrix/device-memory", "matrix/security"],
+        &["stress", "debug", "matrix/device-memory"],
     )?;
     Ok(variant)
 }

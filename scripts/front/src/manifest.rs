@@ -155,6 +155,9 @@ pub struct Configuration {
     pub debian: bool,
     #[serde(default)]
     pub slow: bool,
+    /// What the test programs get on the kernel's command line.
+    #[serde(default)]
+    pub parameters: String,
     #[serde(default)]
     pub again: Vec<Again>,
 }

@@ -15,13 +15,20 @@ use std::{
 
 const ROOT: &str = "/tmp/cgroup";
 
-/// Returns whether the kernel has them.
+/// Returns whether the kernel has cgroups of version 2.
 pub fn is_there() -> Result<bool> {
     Ok(fs::read_to_string("/proc/filesystems")?.contains("cgroup2"))
 }
 
-/// A cgroup below the root.
+/// A cgroup below the root. Its processes are killed when this is dropped.
 pub struct Group(PathBuf);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // It may have been removed.
+        let _ = self.kill().and_then(|()| self.remove());
+    }
+}
 
 impl Group {
     /// Creates a cgroup, with controllers such as `+memory`.
@@ -38,6 +45,7 @@ impl Group {
         Ok(group)
     }
 
+    /// Writes a file of the cgroup.
     pub fn set(&self, file: &str, value: &str) -> Result<()> {
         fs::write(self.0.join(file), value).with_context(|| file.to_owned())
     }
@@ -55,6 +63,7 @@ impl Group {
         self.set("cgroup.procs", "0")
     }
 
+    /// Returns the PIDs of its processes.
     pub fn processes(&self) -> Result<Vec<Pid>> {
         let text = fs::read_to_string(self.0.join("cgroup.procs"))?;
         let pids = text.lines().map(|pid| Ok(Pid::from_raw(pid.parse()?)));
@@ -79,6 +88,7 @@ impl Group {
         self.set("cgroup.kill", "1")
     }
 
+    /// Removes the cgroup when it has no process any more.
     pub fn remove(&self) -> Result<()> {
         // Exiting processes keep the cgroup busy for a short time.
         wait_for("the cgroup is busy", || match fs::remove_dir(&self.0) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Child processes that run a closure.
+//! Child processes that run a closure, and what tests do to processes: waits, signals, scheduling.
 
 use crate::ktap;
 use anyhow::{bail, ensure, Result};
@@ -101,8 +101,9 @@ pub fn in_namespace(inner: impl FnOnce() -> Result<()>) -> Result<()> {
     })
 }
 
-/// Installs a handler that does nothing, so that the signal only ends calls that wait.
-pub fn handle(signal: Signal, flags: SaFlags) -> Result<()> {
+/// Installs a handler that does nothing: the signal does not kill the process. It interrupts a system
+/// call, which is restarted with `SA_RESTART` if it can be.
+pub fn install_empty_handler(signal: Signal, flags: SaFlags) -> Result<()> {
     extern "C" fn nothing(_: i32) {}
     let action = SigAction::new(SigHandler::Handler(nothing), flags, SigSet::empty());
     // SAFETY: The handler does nothing.

@@ -2,6 +2,7 @@
 
 //! Runs each test in a child process, and prints KTAP.
 
+use crate::params;
 use anyhow::{bail, Result};
 use nix::{
     errno::Errno,
@@ -38,6 +39,18 @@ pub fn fact(scenario: &str, name: &str, answer: impl Display, oracle: impl Displ
 /// Prints what a test has done, and how often, so that its coverage can be judged.
 pub fn did(what: &str, how_much: impl Display) {
     println!("# did\t{what}\t{how_much}");
+}
+
+/// Says that a test is left out, as the kernel does not have `what`.
+///
+/// Fails if `must=`, a list, has it: the kernel was configured for this test.
+pub fn left_out(what: &str) -> Result<()> {
+    did(&format!("left out, as the kernel has no {what}"), 1);
+    let must = params::text("must").unwrap_or_default();
+    if must.split(',').any(|word| word == what) {
+        bail!("the kernel has no {what}");
+    }
+    Ok(())
 }
 
 /// Returns the result of a process: `result` if it is an error, else an error if facts differ.

@@ -39,7 +39,7 @@ pub const FOREVER: u64 = u64::MAX;
 /// An open file of the driver, and its window.
 pub struct Mailbox {
     file: File,
-    /// The address of the window, and its size.
+    /// The address of the window, and its size. It is not a pointer, so that threads can share this.
     window: Option<(usize, usize)>,
 }
 
@@ -84,7 +84,7 @@ impl Mailbox {
     /// Returns the address of the window.
     pub fn window(&self) -> NonNull<c_void> {
         let (at, _) = self.window.expect("the file is mapped");
-        NonNull::new(at as *mut c_void).expect("it is mapped somewhere else")
+        NonNull::new(at as *mut c_void).expect("the address is not null")
     }
 
     pub fn unmap(&mut self) -> Result<(), Errno> {

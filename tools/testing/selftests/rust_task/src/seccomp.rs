@@ -11,7 +11,7 @@ pub fn is_there() -> bool {
     Path::new("/proc/sys/kernel/seccomp").exists()
 }
 
-/// Makes `ioctl()` kill the process from now on, for each thread of it.
+/// Installs a filter in all threads. An `ioctl()` then kills the process by `SIGSYS`.
 pub fn forbid_ioctl() -> Result<()> {
     let statement = |code: u32, k: u32, jt| libc::sock_filter {
         code: code as u16,

@@ -49,7 +49,7 @@ fn run() -> Result<()> {
         match mount(Some(kind), at, Some(kind), MsFlags::empty(), None::<&str>) {
             // The kernel may have mounted /dev already.
             Ok(()) | Err(Errno::EBUSY) => {}
-            // Only kernels with the checkers have debugfs.
+            // Not every configuration has debugfs.
             Err(Errno::ENOENT) if kind == "debugfs" => {}
             Err(err) => eprintln!("init: {at}: {err}"),
         }

@@ -430,7 +430,7 @@ fn open_early() -> Result<nix::Result<i32>> {
 
 /// Waits until the device exists.
 fn wait_for_node() -> Result<()> {
-    wait_for("the node does not appear", || Ok(Path::new(NODE).exists()))?;
+    wait_for(&format!("no {NODE}"), || Ok(Path::new(NODE).exists()))?;
     let state = fs::read_to_string("/sys/module/rust_leftover/initstate")?;
     ensure!(state.trim() == "coming", "the module is {state:?}");
     Ok(())

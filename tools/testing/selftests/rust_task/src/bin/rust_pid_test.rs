@@ -19,7 +19,7 @@ use nix::{
     },
 };
 use rust_task::{
-    child::{handle, in_child, in_namespace, wait_for, Child},
+    child::{in_child, in_namespace, install_empty_handler, wait_for, Child},
     device::{
         self,
         test_abi::{Capabilities, Ids, Kill, ThreadInfo, ASKED, TO_PGRP, TO_THREAD},
@@ -593,7 +593,7 @@ fn signals() -> Result<()> {
     ensure!(blocked.wait()? == Signal::SIGUSR1);
 
     // A signal with a handler is not fatal.
-    handle(Signal::SIGUSR2, SaFlags::SA_RESTART)?;
+    install_empty_handler(Signal::SIGUSR2, SaFlags::SA_RESTART)?;
     let mut request = to_thread(Signal::SIGUSR2 as i32);
     device.signal(&mut request)?;
     ensure!(request.fatal == 0, "a signal with a handler is fatal");

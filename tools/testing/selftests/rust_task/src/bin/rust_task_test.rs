@@ -15,7 +15,7 @@ use nix::{
     unistd::{fork, getpid, gettid, pipe, setresuid, ForkResult, Pid, Uid},
 };
 use rust_task::{
-    child::{handle, in_child, in_namespace},
+    child::{in_child, in_namespace, install_empty_handler},
     device::{self, abi, Device, Tester},
     ioctl,
     ktap::{self, fact, Test},
@@ -633,7 +633,7 @@ fn pending_signal() -> Result<()> {
     // SAFETY: This process has one thread.
     let child = match unsafe { fork()? } {
         ForkResult::Child => ktap::exit((|| {
-            handle(Signal::SIGUSR1, SaFlags::SA_RESTART)?;
+            install_empty_handler(Signal::SIGUSR1, SaFlags::SA_RESTART)?;
             ptrace::traceme()?;
             raise(Signal::SIGSTOP)?;
             let info = device.info()?;

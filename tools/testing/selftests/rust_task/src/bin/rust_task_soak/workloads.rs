@@ -129,16 +129,19 @@ fn beside(inner: impl FnOnce() -> Result<()>, outer: impl FnOnce(Pid) -> Result<
             if let Err(err) = outer(child) {
                 // The child may wait for this process.
                 kill(child, Signal::SIGKILL)?;
-                waitpid(child, None)?;
-                return Err(err);
+                // A child that has ended by itself may have failed, which is counted.
+                return match wait_for_child(child) {
+                    Err(wrong) if !is_disturbance(&wrong) => Err(wrong),
+                    _ => Err(err),
+                };
             }
-            wait_for(child)
+            wait_for_child(child)
         }
     }
 }
 
 /// Waits for a child, and counts a wrong result.
-fn wait_for(child: Pid) -> Result<()> {
+fn wait_for_child(child: Pid) -> Result<()> {
     match waitpid(child, None)? {
         WaitStatus::Exited(_, 0) => Ok(()),
         // SIGTRAP may remain pending when a tracer exits.
