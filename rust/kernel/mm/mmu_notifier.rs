@@ -79,6 +79,8 @@ use core::{
 ///
 /// - allocate memory, except with `GFP_NOWAIT`,
 /// - take the mmap lock, or access memory of userspace,
+/// - drop pages that were pinned for [`ReadWrite`](crate::mm::pin::ReadWrite): that takes the lock
+///   of each folio that is not dirty yet, which the caller may hold, for example to migrate it,
 /// - drop a [`MmuIntervalRegistration`], or call its
 ///   [`read_begin`](MmuIntervalRegistration::read_begin) or [`commit`](ReadSection::commit): each
 ///   waits until the invalidation has ended.

@@ -121,7 +121,8 @@ pub enum Accounting {
     ///
     /// The limit is the same. The mmap lock is taken for writing, when the pages are pinned and
     /// when they are unpinned. If it is contended then, a work item unpins the pages, so the drop
-    /// may be called with the lock held, or under a lock that is taken within it.
+    /// may be called with the lock held. For locks that are taken within it, see
+    /// [`PinnedPages`].
     #[doc(alias("account_locked_vm", "__account_locked_vm"))]
     LockedVm,
     /// Nothing. The driver limits what a process pins in another way: memory that is pinned can be
@@ -305,6 +306,10 @@ impl Pins {
 /// Pages that are pinned: a range of the memory of a process, as it was when they were pinned.
 ///
 /// The process, a device and other drivers may change the pages at any time.
+///
+/// The drop of pages that were pinned for [`ReadWrite`] takes the lock of each folio that is not
+/// dirty yet. So it must not be called under a lock that is taken within the folio lock, such as that
+/// of an interval notifier.
 ///
 /// # Invariants
 ///

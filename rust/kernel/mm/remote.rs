@@ -73,8 +73,8 @@ impl Task {
     ///
     /// The credentials are those of the current task. A kthread has those of the kernel, so it may
     /// access all processes, unless a security module refuses. A task may access its own address
-    /// space, and that of its thread group. On 7.3, a task with `CAP_PERFMON` may access any in the
-    /// two modes that read.
+    /// space, and that of its thread group. On 6.18 and later, a task with `CAP_PERFMON` may access
+    /// any in the two modes that read.
     ///
     /// This waits for an `execve()` of the task, which takes mmap locks and, on 6.12, calls the
     /// callbacks of the VMAs of the old address space. If the access is refused, C drops a

@@ -30,6 +30,7 @@ use crate::{
     types::Opaque, //
 };
 use core::ptr::{
+    addr_of,
     addr_of_mut,
     NonNull, //
 };
@@ -103,7 +104,7 @@ impl Mapped {
             )
         })?;
         let table = RawSGTable(table);
-        KBox::try_pin_init(
+        let mapped = KBox::try_pin_init(
             try_pin_init!(&this in Self {
                 table,
                 dma <- {
@@ -121,7 +122,20 @@ impl Mapped {
                 },
             }? Error),
             GFP_KERNEL,
-        )
+        )?;
+        // A handler may have a `Device<Bound>` while `devres_release_all()` runs, which releases
+        // nothing that is added after it has taken the list. If the entry of `mapped` was added
+        // later, the lock of the list orders this load after the store of the status by
+        // `device_links_busy()` or `device_links_no_driver()`. Otherwise, it is released there.
+        //
+        // SAFETY: The device is valid. The status is an `int` that other tasks may change.
+        let status = unsafe { addr_of!((*raw).links.status).read_volatile() };
+        let is_unbinding = status == bindings::dl_dev_state_DL_DEV_UNBINDING
+            || status == bindings::dl_dev_state_DL_DEV_NO_DRIVER;
+        if is_unbinding {
+            return Err(ENXIO);
+        }
+        Ok(mapped)
     }
 }
 
@@ -133,7 +147,9 @@ impl Mapped {
 /// The pages are unmapped when the driver is unbound from the device, or when the value is dropped,
 /// and are unpinned after that. The driver must have stopped the device: a device that still
 /// accesses the addresses may access memory that has another user. If the value is leaked, the
-/// pages stay pinned. The context below is that of the drop.
+/// pages stay pinned. The context below is that of the drop. On 6.18, it must not be dropped by a
+/// callback of `devres_release_all()`, nor by a handler that such a callback waits for: the drop of
+/// a `Devres` waits there for a callback of the same list, which never runs.
 ///
 /// # Context
 ///
@@ -216,6 +232,12 @@ impl Mapped {
 /// # unsafe { bindings::faux_device_destroy(raw.cast()) };
 /// # assert_eq!(table.entries(), Err(ENXIO));
 /// # assert_eq!(table.copy_entries(0, &mut [(0, 0)]), Err(ENXIO));
+/// # let pages: LongtermPages<ReadOnly> =
+/// #     current!().pin_user_pages_longterm(addr, 1, Accounting::None)?;
+/// # // SAFETY: This stands for a handler that runs while the device is unbound.
+/// # let unbinding = unsafe { dev.as_bound() };
+/// # let late = PinnedSGTable::new(unbinding, pages, DataDirection::ToDevice);
+/// # assert_eq!(late.err(), Some(ENXIO));
 /// # assert_eq!(mm.pinned_vm(), 1);
 /// # drop(table);
 /// # assert_eq!(mm.pinned_vm(), 0);
@@ -247,6 +269,7 @@ impl<A: PinAccess> PinnedSGTable<A> {
     /// - `EIO`: The device has no DMA mask, or the DMA API fails.
     /// - `ENOMEM`: An allocation failed, or there are no addresses left.
     /// - `EREMOTEIO`: The device cannot access the memory of another device.
+    /// - `ENXIO`: The driver is being unbound from the device.
     /// - `EBUSY`: The task may not sleep here.
     ///
     /// # Context
