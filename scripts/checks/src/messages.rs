@@ -134,7 +134,8 @@ fn times(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<
     let mut all = Vec::new();
     for (pairs, panels) in found {
         for (title, lines) in TITLES.iter().zip(panels) {
-            let title = format!("{pairs} pairs: {title}");
+            let plural = if pairs == 1 { "" } else { "s" };
+            let title = format!("{pairs} pair{plural}: {title}");
             let panel = Panel { title, lines };
             print(&panel)?;
             all.push(panel);
@@ -209,12 +210,13 @@ where
     );
     let mut chart = ChartBuilder::on(part)
         .margin(12)
+        .margin_right(36)
         .caption(title, ("sans-serif", 15))
         .x_label_area_size(36)
         .y_label_area_size(64)
         .build_cartesian_2d(
             0..sizes.len().saturating_sub(1),
-            (least / 2.0..most * 6.0).log_scale(),
+            (least / 2.0..most * 16.0).log_scale(),
         )?;
     let label = |at: &usize| sizes.get(*at).map_or(String::new(), usize::to_string);
     chart
