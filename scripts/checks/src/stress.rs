@@ -18,7 +18,7 @@ pub const LONG: u64 = 600;
 pub const SHORT: u64 = 30;
 /// Kernel parameters: one slab cache per object type, and the allocation stack of each page. Those of
 /// `configs/stress.config` that no test may leave out.
-const PARAMETERS: &str = "slab_nomerge page_owner=on must=seccomp,cgroups,SHRINKER_DEBUG";
+const PARAMETERS: &str = "slab_nomerge page_owner=on must=cgroups,SHRINKER_DEBUG";
 /// The time limit of a boot with all tests under all checkers, in seconds.
 const LIMIT: u64 = 2400;
 
