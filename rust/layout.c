@@ -271,6 +271,8 @@ static void __used rust_layout(void)
 	FIELD(class, devnode);
 	FIELD(device, driver);
 	FIELD(device, driver_data);
+	FIELD(device, links);
+	FIELD(dev_links_info, status);
 	FIELD(device_driver, owner);
 	SIZE(device_driver);
 	SIZE(ida);

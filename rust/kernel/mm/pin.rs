@@ -308,8 +308,8 @@ impl Pins {
 /// The process, a device and other drivers may change the pages at any time.
 ///
 /// The drop of pages that were pinned for [`ReadWrite`] takes the lock of each folio that is not
-/// dirty yet. So it must not be called under a lock that is taken within the folio lock, such as that
-/// of an interval notifier.
+/// dirty yet. So it must not be called under a lock that is taken within the folio lock, such as
+/// that of an interval notifier.
 ///
 /// # Invariants
 ///

@@ -141,8 +141,8 @@ impl Mapped {
 
 /// The owner of [`LongtermPages`] that are mapped for DMA by a device.
 ///
-/// [`copy_entries`](Self::copy_entries) copies the DMA addresses. They are those of the bytes of the
-/// range only, also in the first and the last page.
+/// [`copy_entries`](Self::copy_entries) copies the DMA addresses. They are those of the bytes of
+/// the range only, also in the first and the last page.
 ///
 /// The pages are unmapped when the driver is unbound from the device, or when the value is dropped,
 /// and are unpinned after that. The driver must have stopped the device: a device that still
@@ -305,10 +305,7 @@ impl<A: PinAccess> PinnedSGTable<A> {
     ///
     /// Any context, including NMI.
     pub fn entries(&self) -> Result<usize> {
-        // SAFETY: The table is valid.
-        //
-        // CAST: Lossless.
-        self.with_table(|table| unsafe { (*table.as_raw()).nents } as usize)
+        self.with_table(|table| table.iter().count())
     }
 
     /// Copies the DMA address and the length in bytes of each entry, from the entry `first` on.
@@ -318,7 +315,7 @@ impl<A: PinAccess> PinnedSGTable<A> {
     /// unmapped, as the addresses are those of other memory later.
     ///
     /// The entries are not borrowed: neither `&Device<Bound>` nor an RCU guard of the driver proves
-    /// that the table stays mapped. An IRQ handler may have the former until its own registration is
+    /// that the table stays mapped. A callback may have the former until its own registration is
     /// released, which may be later than the unmap. The latter can be leaked.
     ///
     /// # Errors
