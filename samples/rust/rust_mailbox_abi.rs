@@ -21,12 +21,14 @@ pub const BIND: u32 = 1;
 /// message is larger than the window. `EPIPE` if the receiver unmaps its window meanwhile, `EDQUOT`
 /// if messages of the user that have not been released exhaust [`QUOTA`]. `EINVAL` for unknown
 /// flags, `EBADF` if the pidfd is none, `EFAULT` if the message cannot be read, `EINTR` if a signal
-/// ends the wait.
+/// ends the wait and its handler has no `SA_RESTART`.
 pub const SEND: u32 = 2;
 /// `_IOWR(MAGIC, 3, Received)`: receives the oldest message.
 ///
 /// `ENXIO` and `EPERM` as for [`BIND`], `ETIME` if no message has come in time. `EAGAIN` if there
-/// is none, and the file has `O_NONBLOCK` or the time is zero.
+/// is none, and the file has `O_NONBLOCK` or the time is zero. `EINTR` if a signal ends the wait;
+/// without a time, the call is restarted if the handler has `SA_RESTART`. `EFAULT` if the result
+/// cannot be stored: the message is not lost then.
 pub const RECEIVE: u32 = 3;
 /// `_IOW(MAGIC, 4, u64)`: releases a message that has been received: its pages are free for others.
 /// `EINVAL` if there is no message with this ID.

@@ -584,9 +584,11 @@ impl<A: PinAccess> Drop for PinnedPages<A> {
 /// The owner of [`PinnedPages`] that are pinned for a long time.
 ///
 /// Dropping it unpins the pages, after it has marked those of [`ReadWrite`] as dirty. Where the
-/// task may not sleep, a work item does that; see also [`Accounting::LockedVm`]. The driver must
-/// not drop it while a device may still access the pages. If it is leaked, they stay pinned, and
-/// charged. The context below is that of the drop.
+/// task may not sleep, a work item does that; see also [`Accounting::LockedVm`]. Without
+/// `CONFIG_PREEMPT_COUNT`, the kernel does not know whether a spinlock is held, and the drop may
+/// sleep: the driver must not drop it there. Nor must it drop it while a device may still access
+/// the pages. If it is leaked, they stay pinned, and charged. The context below is that of the
+/// drop.
 ///
 /// # Context
 ///

@@ -108,7 +108,7 @@ enum Command {
     Docs,
     /// measures instructions and time of each operation, in C and in Rust; draws curves
     Bench,
-    /// measures messages of rust_mailbox, sockets, pipes and Binder; draws the results
+    /// measures messages of rust_mailbox, sockets, pipes and Binder; draws them (KERNEL=7.3)
     Messages,
     /// prints one operation of bench as assembly, in C and in Rust (FN=)
     Asm,
