@@ -64,12 +64,27 @@ pub fn draw(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()> {
         time: times(&results)?,
     };
     print(&report.time);
-    let dir = build.out.join("bench");
-    fs::create_dir_all(&dir)?;
-    let json = dir.join(format!("{}-curves.json", build.name()));
-    step::write_if_changed(&json, &(serde_json::to_string_pretty(&report)? + "\n"))?;
-    let picture = dir.join(format!("{}.svg", build.name()));
-    paint(&picture, &build.title(), &report).map_err(|err| anyhow!("{err}"))?;
+    let json = format!("bench/{}-curves.json", build.name());
+    let picture = format!("bench/{}.svg", build.name());
+    save(build, &json, &report, &picture, |path| {
+        paint(path, &build.title(), &report)
+    })
+}
+
+/// Writes the numbers and the picture of a measurement into `build/`, and prints where they are.
+pub fn save(
+    build: &Build,
+    json: &str,
+    report: &impl Serialize,
+    picture: &str,
+    paint: impl FnOnce(&Path) -> Painted<()>,
+) -> Result<()> {
+    let (json, picture) = (build.out.join(json), build.out.join(picture));
+    for path in [&json, &picture] {
+        fs::create_dir_all(path.parent().context("a file has a folder")?)?;
+    }
+    step::write_if_changed(&json, &(serde_json::to_string_pretty(report)? + "\n"))?;
+    paint(&picture).map_err(|err| anyhow!("{err}"))?;
     println!("{}\n{}", json.display(), picture.display());
     Ok(())
 }

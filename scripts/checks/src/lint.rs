@@ -63,17 +63,19 @@ pub fn sources(build: &Build, tools: &Tools, outcome: &mut Outcome) -> Result<()
         )?;
     }
 
-    part(
-        outcome,
-        build,
-        "tests of scripts",
-        Command::new("cargo")
-            .args(["test", "--workspace", "--release", "--locked"])
-            .arg("--manifest-path")
-            .arg(build.root.join("scripts/Cargo.toml"))
-            .env("CARGO_TARGET_DIR", target(build, "scripts")),
-        |_| false,
-    )?;
+    for package in ["scripts", "tests"] {
+        part(
+            outcome,
+            build,
+            &format!("tests of {package}"),
+            Command::new("cargo")
+                .args(["test", "--workspace", "--release", "--locked"])
+                .arg("--manifest-path")
+                .arg(build.root.join(package).join("Cargo.toml"))
+                .env("CARGO_TARGET_DIR", target(build, package)),
+            |_| false,
+        )?;
+    }
     Ok(())
 }
 

@@ -2,14 +2,13 @@
 
 //! Measuring the messages of `rust_mailbox` beside other ways.
 
-use crate::curves::{rows, Painted};
-use anyhow::{anyhow, bail, ensure, Result};
+use crate::curves::{rows, save, Painted};
+use anyhow::{bail, ensure, Result};
 use front::{
     boot::{self, BootOptions, Clock},
     build::Build,
     initramfs::Initramfs,
     outcome::Outcome,
-    step,
 };
 use plotters::prelude::*;
 use serde::Serialize;
@@ -39,14 +38,11 @@ struct Panel {
 pub fn all(build: &Build, initramfs: &Initramfs, outcome: &mut Outcome) -> Result<()> {
     let mut panels = vec![instructions(build, initramfs, outcome)?];
     panels.extend(times(build, initramfs, outcome)?);
-    let dir = build.out.join("messages");
-    fs::create_dir_all(&dir)?;
-    let json = dir.join(format!("{}.json", build.name()));
-    step::write_if_changed(&json, &(serde_json::to_string_pretty(&panels)? + "\n"))?;
-    let picture = dir.join(format!("{}.svg", build.name()));
-    paint(&picture, &build.title(), &panels).map_err(|err| anyhow!("{err}"))?;
-    println!("{}\n{}", json.display(), picture.display());
-    Ok(())
+    let json = format!("messages/{}.json", build.name());
+    let picture = format!("messages/{}.svg", build.name());
+    save(build, &json, &panels, &picture, |path| {
+        paint(path, &build.title(), &panels)
+    })
 }
 
 /// Prints the instructions of a message. Fails if ours takes more than [`LIMITS`] permits.

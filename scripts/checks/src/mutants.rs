@@ -312,7 +312,6 @@ mod tests {
     use super::*;
     use front::manifest::Manifest;
 
-    /// Without this, `make mutants` would only report it after the first build.
     #[test]
     fn a_backport_is_found_in_the_tree() {
         for (file, expected) in [
@@ -323,6 +322,7 @@ mod tests {
         }
     }
 
+    /// Without this, `make mutants` would only report it after the first build.
     #[test]
     fn each_mutant_matches_its_file() {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
