@@ -15,7 +15,7 @@ use nix::{
 };
 use rust_task::{
     child::{wait_for, Child},
-    ktap::{self, did, Test},
+    ktap::{self, did, left_out, Test},
     memory::{Memory, PAGE},
     procfs::{entry, pfn},
     remote::{gup_abi as abi, pidfd_open, Gup},
@@ -111,8 +111,7 @@ fn times(line: &str) -> Option<(u64, u64)> {
 /// results are equal, and that at least `least` tests passed.
 fn compare(program: &str, arguments: &[&str], least: usize) -> Result<()> {
     if !Path::new(C).exists() {
-        did("left out, as the kernel has no GUP_TEST", 1);
-        return Ok(());
+        return left_out("GUP_TEST");
     }
     let c = run(program, arguments)?;
     // The program has a fixed path.
@@ -450,11 +449,7 @@ fn dma() -> Result<()> {
     let memory = Memory::new(PAGES)?;
     memory.fill(1);
     if gup.dma_map(memory.addr(0), PAGE, TO_DEVICE, 0) == Err(Errno::ENOTTY) {
-        did(
-            "left out, as the kernel has no abstraction of scatterlists",
-            1,
-        );
-        return Ok(());
+        return left_out("abstraction of scatterlists");
     }
     gup.dma_unmap()?;
     let refused = [
